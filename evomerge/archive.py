@@ -1,0 +1,200 @@
+"""The archive: the members alive now, who is fit, and who has to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from evomerge.contracts import Genome
+from fitness.attraction import attraction
+from fitness.competition import Capacity, RejectionBound, competitive_fitness, rows
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A genome with its scores.
+
+    Attributes:
+        id: its birth number; founders, born before birth 1, have 1 - K to 0.
+        parents: ids of its parents; none for a founder.
+        genome: what rebuilds it.
+        scores: (D,) float32 in [0, 1], one for each datapoint of the training split.
+    """
+
+    id: int
+    parents: tuple[int, ...]
+    genome: Genome
+    scores: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Tiling:
+    """The training split cut into tiles, which are always scored whole.
+
+    Attributes:
+        number: which cut of the run this is.
+        tiles: index arrays that together name every datapoint once, in the order in which they are scored.
+    """
+
+    number: int
+    tiles: tuple[np.ndarray, ...]
+
+    @classmethod
+    def cut(cls, number: int, order: np.ndarray, tile: int) -> Tiling:
+        """Cuts (D,) datapoints, in this order, into tiles of `tile` or one less (or fewer, where D asks for it)."""
+        return cls(number, tuple(np.array_split(order, -(-len(order) // tile))))
+
+
+@dataclass(frozen=True)
+class Competition:
+    """How members compete; see `fitness.competition`.
+
+    Attributes:
+        alpha: strength of the competition, at least 0.
+        capacity: "max" or "one".
+        relative: subtract each datapoint's worst score before competing.
+        weights: (D,) weight of each datapoint, all ones if None.
+    """
+
+    alpha: float = 1.0
+    capacity: Capacity = "max"
+    relative: bool = False
+    weights: np.ndarray | None = None
+
+    def fitness(self, scores: np.ndarray) -> np.ndarray:
+        """(N, D) scores to (N,) competitive fitness."""
+        return competitive_fitness(
+            scores, alpha=self.alpha, capacity=self.capacity, weights=self.weights, relative=self.relative
+        )
+
+    def attraction(self, scores: np.ndarray, first: int) -> np.ndarray:
+        """(N, D) scores to (N,) attraction of each member for row `first`."""
+        return attraction(
+            scores, first, alpha=self.alpha, capacity=self.capacity, weights=self.weights, relative=self.relative
+        )
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a rejection can be foreseen: not for relative scores, nor for alpha above 1."""
+        return not self.relative and self.alpha <= 1
+
+    def bound(self, scores: np.ndarray, tiles: Sequence[np.ndarray]) -> RejectionBound:
+        """The bound by which a rejection is foreseen."""
+        return RejectionBound(scores, tiles, alpha=self.alpha, capacity=self.capacity, weights=self.weights)
+
+    def mean(self, scores: np.ndarray) -> float:
+        """The weighted mean of (D,) scores."""
+        scores = scores.astype(np.float64)
+        return float(scores.mean() if self.weights is None else scores @ self.weights / self.weights.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The archive as it was at one moment. A birth is planned from one, and its worker stops scoring by it.
+
+    Attributes:
+        members: the members, oldest first.
+        scores: their (N, D) scores in float64.
+        competition: how they compete.
+        full: whether a newcomer has to displace somebody.
+    """
+
+    members: tuple[Member, ...]
+    scores: np.ndarray
+    competition: Competition
+    full: bool
+
+    @cached_property
+    def _bounds(self) -> dict[int, RejectionBound]:
+        return {}
+
+    def bound(self, tiling: Tiling) -> RejectionBound:
+        """The bound by which a rejection is foreseen, for scores that come in the tiles of `tiling`; made once."""
+        if tiling.number not in self._bounds:
+            self._bounds[tiling.number] = self.competition.bound(self.scores, tiling.tiles)
+        return self._bounds[tiling.number]
+
+    @cached_property
+    def fitness(self) -> np.ndarray:
+        """(N,) competitive fitness."""
+        return self.competition.fitness(self.scores)
+
+    def attraction(self, first: int) -> np.ndarray:
+        """(N,) attraction of each member for row `first`."""
+        return self.competition.attraction(self.scores, first)
+
+    def scarcity(self) -> np.ndarray:
+        """(D,) datapoint indices, the ones with the least score in all first, ties by index."""
+        return np.argsort(rows(self.scores, self.competition.relative).sum(axis=0), kind="stable")
+
+    @cached_property
+    def coverage(self) -> float:
+        """Mean over datapoints of the best member's score; for 0/1 scores the share that somebody solves."""
+        return float(self.scores.max(axis=0).mean())
+
+    @cached_property
+    def entropy(self) -> float:
+        """Mean over datapoints of the binary entropy, in bits, of the members' mean score: how differently they score."""
+        p = self.scores.mean(axis=0)
+        p = p[(p > 0) & (p < 1)]
+        return float(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)).sum() / self.scores.shape[1])
+
+
+@dataclass
+class Archive:
+    """At most `size` members; the least fit of N + 1 leaves.
+
+    Attributes:
+        size: how many members live.
+        competition: how they compete.
+        members: the members alive, oldest first.
+    """
+
+    size: int
+    competition: Competition = field(default_factory=Competition)
+    members: tuple[Member, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.size < 2:
+            raise ValueError(f"size: expected an archive of at least 2, got {self.size}")
+        self.view = self._look(np.array([member.scores for member in self.members], dtype=np.float64))
+
+    @property
+    def scores(self) -> np.ndarray:
+        """(N, D) float64 scores of the members, oldest first. Never changed in place."""
+        return self.view.scores
+
+    def admit(self, member: Member) -> tuple[Member | None, float]:
+        """Lets a newcomer compete for its place.
+
+        Args:
+            member: the newcomer, younger than all members.
+
+        Returns:
+            Who left (None while there is room, perhaps the newcomer; of equally fit ones the oldest), and the newcomer's
+            fitness among the N + 1.
+
+        Raises:
+            ValueError: if its scores are not as many as the members'.
+        """
+        if self.members and member.scores.shape != self.members[0].scores.shape:
+            raise ValueError(f"scores: expected shape {self.members[0].scores.shape}, got {member.scores.shape}")
+        newcomer = member.scores.astype(np.float64)[None]
+        scores = np.concatenate([self.scores, newcomer]) if self.members else newcomer
+        fitness = self.competition.fitness(scores)
+        crowd, leaver = (*self.members, member), None
+        if len(crowd) > self.size:
+            least = int(fitness.argmin())
+            leaver = crowd[least]
+            if leaver is member:
+                return member, float(fitness[-1])
+            crowd, scores = crowd[:least] + crowd[least + 1 :], np.delete(scores, least, axis=0)
+        self.members, self.view = crowd, self._look(scores, crowd)
+        return leaver, float(fitness[-1])
+
+    def _look(self, scores: np.ndarray, members: tuple[Member, ...] | None = None) -> View:
+        members = self.members if members is None else members
+        return View(members, scores, self.competition, full=len(members) >= self.size)

@@ -1,0 +1,158 @@
+"""The command line: evomerge run | resume | check | export | report."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+from evomerge import config, report
+from evomerge import export as exporting
+from evomerge.errors import Interrupted, UserError
+from evomerge.evolution import Evolution, Settings, evolve
+from evomerge.rundir import check_run, free_name
+from evomerge.stop import Stopped
+from evomerge.strategy import NaturalNiches
+from evomerge.workers import Local
+
+OUTSIDE = ("run_dir", "resume", "progress")
+"""Arguments of `evolve` that are the command's to give, besides run_dir, which a config may name too."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; gives its exit code: 0, 2 for bad input, 1 where the environment failed, 128 + n for a signal."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr, force=True)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        options.command(options)
+    except (UserError, Interrupted) as error:
+        for line in str(error).splitlines():
+            print(f"evomerge: {line}", file=sys.stderr)
+        return error.exit_code
+    except Stopped as error:
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="evomerge", description="Breeds models: one that has all the skills of a few.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="begin a run", description="Begins a run.")
+    run.add_argument("config", type=Path, help="a YAML file, such as configs/digits.yaml")
+    run.add_argument("overrides", nargs="*", metavar="key=value", help="such as births=1000, strategy.alpha=0, run_dir=runs/mine")
+    run.set_defaults(command=_run)
+
+    resume = commands.add_parser("resume", help="go on with a run", description="Goes on with a run that was stopped or killed.")
+    resume.add_argument("run_dir", type=Path)
+    resume.add_argument("overrides", nargs="*", metavar="key=value", help="births (more of them) and workers may change")
+    resume.set_defaults(command=_resume)
+
+    check = commands.add_parser("check", help="check a config and try one birth", description="Checks a config and tries one birth.")
+    check.add_argument("config", type=Path)
+    check.add_argument("overrides", nargs="*", metavar="key=value")
+    check.set_defaults(command=_check)
+
+    export = commands.add_parser("export", help="write a member out", description="Writes a member out, the best if none is named.")
+    export.add_argument("run_dir", type=Path)
+    export.add_argument("out", type=Path, help="the folder to make")
+    export.add_argument("--member", type=int, metavar="ID", help="a member alive in the newest snapshot")
+    export.set_defaults(command=_export)
+
+    draw = commands.add_parser("report", help="draw report.html again", description="Draws report.html again from the run's files.")
+    draw.add_argument("run_dir", type=Path)
+    draw.set_defaults(command=_report)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    path = _find(options.config)
+    given = config.load(path, options.overrides)
+    named = given.pop("run_dir", None)
+    if named is not None and not isinstance(named, str):
+        raise UserError(f"run_dir: expected a path, got {named!r}")
+    run_dir = Path(named) if named is not None else free_name(Path("runs") / path.stem)
+    call = config.build(given, evolve, outside=OUTSIDE)
+    logging.info("running %s in %s", path, run_dir)
+    evolve(**call, run_dir=run_dir)
+    _tell(run_dir)
+
+
+def _resume(options: argparse.Namespace) -> None:
+    check_run(options.run_dir)
+    call = config.build(config.load(options.run_dir / "config.yaml", options.overrides), evolve, outside=OUTSIDE)
+    evolve(**call, run_dir=options.run_dir, resume=True)
+    _tell(options.run_dir)
+
+
+def _check(options: argparse.Namespace) -> None:
+    given = config.load(_find(options.config), options.overrides)
+    given.pop("run_dir", None)
+    call = config.build(given, evolve, outside=OUTSIDE)
+    parts: dict[str, Any] = {"strategy": NaturalNiches(), "workers": Local()}
+    parts |= {name: call.pop(name) for name in ("population", "fitness", "strategy", "workers") if call.get(name) is not None}
+    settings = _settings({key: value for key, value in call.items() if key not in parts})
+    evolution = Evolution(settings=settings, **parts)
+    evolution.workers.start(parts["population"], parts["fitness"], settings.stack)
+    try:
+        started = time.perf_counter()
+        evolution.found()
+        founding = time.perf_counter() - started
+        evolution.plan_ahead()
+        outcome = evolution.workers.result(1)
+    finally:
+        evolution.workers.stop()
+    if outcome.failure is not None:
+        raise UserError(f"the first birth failed: {outcome.failure}")
+    founders = ", ".join(f"{founder.train:.4f}" for founder in evolution.founders)
+    print(f"datapoints: {', '.join(f'{size} {split}' for split, size in evolution.sizes.items() if size)}")
+    print(f"parameters: {evolution.axis.size} in {', '.join(chromosome.name for chromosome in evolution.axis.chromosomes)}")
+    print(f"founders: {len(evolution.founders)}, mean training scores {founders} ({founding:.2f} s)")
+    print(f"one birth: {outcome.seconds:.4f} s, so {settings.births} births take about {_span(outcome.seconds * settings.births)}")
+    print("yes, this can run")
+
+
+def _export(options: argparse.Namespace) -> None:
+    check_run(options.run_dir)
+    call = config.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
+    archive = call["strategy"].archive(None)
+    member = exporting.export(options.run_dir, options.out, call["population"], archive, options.member)
+    print(f"member {member} is in {options.out}")
+
+
+def _report(options: argparse.Namespace) -> None:
+    check_run(options.run_dir)
+    print(report.write(options.run_dir))
+
+
+def _settings(values: dict[str, Any]) -> Settings:
+    try:
+        return Settings(**values)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _find(path: Path) -> Path:
+    """A config as it is named, or the one of that name that came with evomerge."""
+    shipped = Path(sys.prefix) / "share" / "evomerge" / "configs" / path.name
+    return shipped if not path.exists() and shipped.is_file() else path
+
+
+def _tell(run_dir: Path) -> None:
+    """Says what a run has left."""
+    print((run_dir / "summary.json").read_text() if (run_dir / "summary.json").is_file() else "", end="")
+    print(f"report: {run_dir / 'report.html'}, best member: {run_dir / 'best'}")
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

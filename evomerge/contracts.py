@@ -1,0 +1,69 @@
+"""The contracts: what the engine asks of a genome, a population and a fitness. Write these methods and evomerge breeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from evomerge.axis import Axis
+from evomerge.crossover import Crossing
+
+Model: TypeAlias = Any
+"""What the ecosystem's users know: an nn.Module; a transformers model with its tokenizer; a DiffusionPipeline."""
+
+
+class Genome(Protocol):
+    """What is needed to rebuild a member (`evomerge.genome`)."""
+
+    def cross(self, other: Any, crossing: Crossing, axis: Axis) -> Genome:
+        """The child of this parent, the first, and the other, the second."""
+
+    def mutate(self, scale: float, seed: int) -> Genome:
+        """This genome with Gaussian noise of standard deviation `scale`, drawn from `seed`."""
+
+    def finite(self) -> bool:
+        """Whether all its numbers are finite."""
+
+    def tensors(self) -> Mapping[str, Any]:
+        """The torch tensors that a snapshot stores; the class has `from_tensors`, the way back."""
+
+
+@runtime_checkable
+class Population(Protocol):
+    """A species: its seeds, how a genome becomes a model, how a member is saved.
+
+    Constructors keep their arguments, each under its own name, and nothing else; what is heavy is loaded on first use.
+    A population of small models may also have `express_many(genomes) -> Model`, a stack of models that runs as one.
+    """
+
+    @property
+    def axis(self) -> Axis:
+        """The order of the parameters."""
+
+    def founders(self, rng: np.random.Generator) -> list[Any]:
+        """The genomes with which a run starts, two or more. A random founder i draws from `rng.spawn(K)[i]`."""
+
+    def express(self, genome: Any) -> Model:
+        """The genome as a running model, which is valid until the next call."""
+
+    def save(self, genome: Any, directory: Path) -> None:
+        """Writes the member in the ecosystem's own format into an existing directory."""
+
+
+@runtime_checkable
+class Fitness(Protocol):
+    """What a member is worth.
+
+    Constructors as for populations. Optional methods: `weights(split) -> (D,)`, all ones if absent;
+    `score_many(models, datapoints, split) -> (W, B)`, for a stack of models; `explain(model, datapoints, split)`, a dict for
+    each datapoint of what a report shows of it ("expected", "answer", "picture").
+    """
+
+    def size(self, split: str) -> int:
+        """D, the number of datapoints of "train", "test" or "validation"; 0 if there is no such split."""
+
+    def __call__(self, model: Model, datapoints: np.ndarray, split: str) -> np.ndarray:
+        """Indices (B,) to scores (B,) float32 in [0, 1]."""

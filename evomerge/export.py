@@ -1,0 +1,127 @@
+"""What leaves a run: the best member, or another, with a card that says where it comes from; the run in numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evomerge.archive import Archive
+from evomerge.contracts import Fitness, Genome, Population
+from evomerge.errors import UserError
+from evomerge.rundir import check_run, read_births, read_snapshot, write_folder
+from evomerge.snapshot import State, unpack
+
+PICTURES = 40
+"""How many wrong answers are kept with what they were asked."""
+
+
+def summary(state: State) -> str:
+    """summary.json: the run in numbers."""
+    view, best = state.archive.view, state.best
+    numbers = {
+        "births": state.decided,
+        "seconds": round(state.seconds, 3),
+        "births_per_second": round(state.decided / state.seconds, 3) if state.seconds else None,
+        "best": {name: getattr(best, name) for name in ("id", "train", "validation", "test")},
+        "coverage": view.coverage,
+        "entropy": view.entropy,
+        "share_scored": state.scored / state.decided if state.decided else None,
+        "failures": state.failures,
+    }
+    return json.dumps(numbers, indent=2) + "\n"
+
+
+def write_best(path: Path, population: Population, fitness: Fitness, state: State, test_size: int) -> None:
+    """Writes best/ of a run directory: the member, its card and lineage, and what it answers on the test split."""
+
+    def fill(folder: Path) -> None:
+        write_member(folder, population, state.best.id, state.best.genome, read_births(path))
+        if test_size and hasattr(fitness, "explain"):
+            answers = _answers(population, fitness, state.best.genome, test_size)
+            (folder / "test.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+
+    write_folder(path / "best", fill)
+
+
+def export(path: Path, out: Path, population: Population, archive: Archive, member: int | None = None) -> int:
+    """Writes a member of a run, the best one if none is named, in the ecosystem's own format.
+
+    Args:
+        path: the run directory.
+        out: the folder to make.
+        population: the run's population.
+        archive: an empty archive such as the run's.
+        member: id of a member alive in the newest snapshot, or of the best.
+
+    Returns:
+        The member's id.
+
+    Raises:
+        UserError: if there is no such member, or the folder is there already.
+    """
+    check_run(path)
+    if out.exists():
+        raise UserError(f"{out}: expected a folder that is not there yet")
+    _, data, tensors = read_snapshot(path)
+    state = unpack(data["state"], tensors, archive)
+    alive: dict[int, Genome] = {member.id: member.genome for member in state.archive.members}
+    alive[state.best.id] = state.best.genome
+    chosen = state.best.id if member is None else member
+    if chosen not in alive:
+        raise UserError(f"--member: {chosen} is not alive in {path}; there are {', '.join(map(str, sorted(alive)))}")
+    write_folder(out, lambda folder: write_member(folder, population, chosen, alive[chosen], read_births(path)))
+    return chosen
+
+
+def write_member(folder: Path, population: Population, id: int, genome: Genome, births: list[dict[str, Any]]) -> None:
+    """Writes one member into a folder: its weights, lineage.json, and README.md, its card."""
+    population.save(genome, folder)
+    ancestors = lineage(id, births)
+    (folder / "lineage.json").write_text(json.dumps(list(ancestors.values())) + "\n")
+    (folder / "README.md").write_text(_card(id, population, ancestors))
+
+
+def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """The log's lines of a member and all its ancestors by id, the youngest first."""
+    by_id = {birth.get("id", birth["birth"]): birth for birth in births}
+    found: dict[int, dict[str, Any]] = {}
+    waiting = {id}
+    while waiting:
+        youngest = max(waiting)
+        waiting.remove(youngest)
+        found[youngest] = by_id[youngest]
+        waiting.update(by_id[youngest].get("parents", ()))
+    return found
+
+
+def _card(id: int, population: Population, ancestors: Mapping[int, dict[str, Any]]) -> str:
+    me, founders = ancestors[id], [entry for entry in ancestors.values() if "founder" in entry]
+    scores = "".join(f"| {name} | {me[name]:.4f} |\n" for name in ("train", "validation", "test") if me.get(name) is not None)
+    parents = ", ".join(map(str, me.get("parents", ()))) or "none, it is a founder"
+    return f"""# Member {id}
+
+Bred with evomerge from {len(founders)} founders, {len(ancestors) - len(founders) - 1} ancestors between. Parents: {parents}.
+
+| split | mean score |
+|---|---|
+{scores}
+Population: `{type(population).__module__}.{type(population).__qualname__}`. Every ancestor, with its parents, mixing ratios
+and split points, is in `lineage.json`.
+"""
+
+
+def _answers(population: Population, fitness: Fitness, genome: Genome, size: int) -> list[dict[str, Any]]:
+    """For each datapoint of the test split its score and what the fitness explains; pictures of the first few lost ones."""
+    datapoints = np.arange(size)
+    model = population.express(genome)
+    scores = np.asarray(fitness(model, datapoints, "test"), dtype=np.float64)
+    explained = fitness.explain(model, datapoints, "test")  # type: ignore[attr-defined]
+    lost = set(np.flatnonzero(scores < 1)[:PICTURES].tolist())
+    return [
+        {"datapoint": j, "score": float(scores[j])} | {k: v for k, v in entry.items() if k != "picture" or j in lost}
+        for j, entry in enumerate(explained)
+    ]

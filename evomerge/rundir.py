@@ -1,0 +1,303 @@
+"""The run directory: config, log, snapshots. What was there is never lost: new files are written beside and renamed.
+
+    config.yaml     the call of `evolve` that made the run
+    births.jsonl    a line for each founder and each birth, in order
+    state/latest    a snapshot: state.json and tensors.safetensors, checksummed; state/previous is the one before
+    best/           the best member in its native format
+    summary.json    the run in numbers
+    report.html     the run in pictures
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from evomerge.errors import Interrupted, UserError
+
+log = logging.getLogger(__name__)
+
+SNAPSHOTS = ("latest", "previous")
+FORMAT = 1
+"""Version of the snapshots' format."""
+
+FLUSH_SECONDS = 1.0
+"""How long a line of births.jsonl may wait before others can read it."""
+
+
+class RunDir:
+    """A run directory opened for writing by this process alone."""
+
+    def __init__(self, path: Path) -> None:
+        """Use `create` or `reopen`."""
+        self.path = path
+        self._lock = self._take()
+        self._log = os.open(path / "births.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._waiting: list[bytes] = []
+        self._length, self._hash = 0, hashlib.sha256()
+        self._flushed = time.monotonic()
+
+    @classmethod
+    def create(cls, path: Path, config: str) -> RunDir:
+        """A new run directory.
+
+        Raises:
+            UserError: if there is a run in it already, or something that is not a run.
+        """
+        check_free(path)
+        with saving(path):
+            path.mkdir(parents=True, exist_ok=True)
+            run_dir = cls(path)
+            try:
+                check_free(path, made=(".lock", "births.jsonl"))
+                write_file(path / "config.yaml", config)
+            except BaseException:
+                run_dir.close()
+                raise
+            return run_dir
+
+    @classmethod
+    def reopen(cls, path: Path) -> tuple[RunDir, dict[str, Any], dict[str, Any]]:
+        """An existing run directory, set back to its newest snapshot that is whole; and that snapshot's data and tensors.
+
+        Raises:
+            UserError: if there is no run, no snapshot is whole, or another process uses it.
+        """
+        check_run(path)
+        run_dir = cls(path)
+        try:
+            name, data, tensors = read_snapshot(path)
+            if name != SNAPSHOTS[0]:
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(path / "state" / SNAPSHOTS[0])
+            length = data["log"]["bytes"]
+            with open(path / "births.jsonl", "rb+") as file:
+                run_dir._hash.update(file.read(length))
+                file.truncate(length)
+            run_dir._length = length
+        except BaseException:
+            run_dir.close()
+            raise
+        return run_dir, data["state"], tensors
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Adds a line to births.jsonl.
+
+        Raises:
+            Interrupted: if it cannot be written.
+        """
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        self._waiting.append(line)
+        self._hash.update(line)
+        self._length += len(line)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the lines that wait."""
+        with saving(self.path):
+            while self._waiting:
+                waiting = b"".join(self._waiting)
+                self._waiting = [waiting]  # what a full disk does not take stays here
+                self._waiting = [waiting[os.write(self._log, waiting) :]]
+                self._waiting = [rest for rest in self._waiting if rest]
+        self._flushed = time.monotonic()
+
+    def save(self, state: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+        """Writes a snapshot; the latest becomes the previous one.
+
+        Args:
+            state: JSON data.
+            tensors: torch tensors by name.
+
+        Raises:
+            Interrupted: if it cannot be written; the snapshots that were there stay.
+        """
+        from safetensors.torch import save
+
+        self.flush()
+        folder = self.path / "state"
+        new, (latest, previous) = folder / "new", (folder / name for name in SNAPSHOTS)
+        with saving(self.path):
+            os.fsync(self._log)
+            arrays = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+            data = {
+                "format": FORMAT,
+                "log": {"bytes": self._length, "sha256": self._hash.hexdigest()},
+                "tensors": {"bytes": len(arrays), "sha256": hashlib.sha256(arrays).hexdigest()},
+                "state": state,
+            }
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir(parents=True)
+            try:
+                _write(new / "tensors.safetensors", arrays)
+                _write(new / "state.json", json.dumps({"sha256": _digest(data), **data}).encode())
+            except BaseException:
+                shutil.rmtree(new, ignore_errors=True)
+                raise
+            if latest.exists():
+                shutil.rmtree(previous, ignore_errors=True)
+                latest.rename(previous)
+            new.rename(latest)
+            _sync_folder(folder)
+
+    def close(self) -> None:
+        """Lets another process have the directory."""
+        with suppress(Interrupted):
+            self.flush()
+        os.close(self._log)
+        os.close(self._lock)
+
+    def _take(self) -> int:
+        lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise UserError(f"{self.path}: another process is using this run directory") from None
+        return lock
+
+
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Turns a failure to write into a clean end.
+
+    Raises:
+        Interrupted: if the system refuses to write.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise Interrupted(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def check_run(path: Path) -> None:
+    """Checks that there is a run.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path}: there is no such run directory")
+    if not (path / "config.yaml").is_file():
+        raise UserError(f"{path}: not a run directory, it has no config.yaml")
+
+
+def check_free(path: Path, made: tuple[str, ...] = ()) -> None:
+    """Checks that a run can begin here.
+
+    Args:
+        path: the directory to be.
+        made: names that may be there already.
+
+    Raises:
+        UserError: if there is a run, or anything else.
+    """
+    if (path / "config.yaml").exists():
+        raise UserError(f"{path}: there is a run in it already; go on with `evomerge resume {path}`, or name another run_dir")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: expected a run directory, this is a file")
+    if path.is_dir() and any(entry.name not in made for entry in path.iterdir()):
+        raise UserError(f"{path}: a new run needs an empty directory, this one has other files in it")
+
+
+def free_name(path: Path) -> Path:
+    """The path, or path-2, path-3, ...: the first that does not exist."""
+    candidates = (path if n == 1 else path.with_name(f"{path.name}-{n}") for n in range(1, 10_000))
+    return next(candidate for candidate in candidates if not candidate.exists())
+
+
+def read_snapshot(path: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The newest snapshot that is whole: its name, data and tensors. Says so when it is not the latest.
+
+    Raises:
+        UserError: if none is whole; the message says what is wrong with each.
+    """
+    from safetensors.torch import load
+
+    wrong = []
+    for name in SNAPSHOTS:
+        folder = path / "state" / name
+        try:
+            data = json.loads((folder / "state.json").read_bytes())
+            if data.pop("sha256", None) != _digest(data):
+                raise ValueError("state.json does not match its checksum")
+            if data["format"] != FORMAT:
+                raise ValueError(f"its format is {data['format']}, this evomerge reads {FORMAT}")
+            arrays = (folder / "tensors.safetensors").read_bytes()
+            if hashlib.sha256(arrays).hexdigest() != data["tensors"]["sha256"]:
+                raise ValueError("tensors.safetensors does not match its checksum")
+            with open(path / "births.jsonl", "rb") as file:
+                lines = file.read(data["log"]["bytes"])
+            if hashlib.sha256(lines).hexdigest() != data["log"]["sha256"]:
+                raise ValueError("births.jsonl is not the log that belongs to it")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            what = "missing" if isinstance(error, FileNotFoundError) else str(error)
+            wrong.append(f"{name}: {what}")
+            continue
+        if wrong:
+            log.warning("%s: %s; going on from the snapshot before it", path / "state", "; ".join(wrong))
+        return name, data, load(arrays)
+    raise UserError(f"{path / 'state'}: no snapshot can be read ({'; '.join(wrong)})")
+
+
+def read_births(path: Path) -> list[dict[str, Any]]:
+    """The lines of births.jsonl; a last line that is not whole yet is left out."""
+    with open(path / "births.jsonl", "rb") as file:
+        return [json.loads(line) for line in file if line.endswith(b"\n")]
+
+
+def write_file(path: Path, text: str) -> None:
+    """Writes a file beside its place and renames it."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        _write(new, text.encode())
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Fills a folder beside its place and renames it, so that the old one stays until the new one is whole."""
+    new, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        fill(new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,233 @@
+"""Raising births: a plan becomes a genome, the genome a model, the model a row of scores, tile by tile.
+
+A child matters only if it is admitted or becomes best. After each tile a bound asks whether it still can; if not, the rest of
+its datapoints stay unscored. This is what a worker does, in this process or elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from evomerge.archive import Tiling, View
+from evomerge.contracts import Fitness, Genome, Population
+from evomerge.errors import Interrupted
+from evomerge.strategy import Birth
+from fitness.competition import MARGIN
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""How often a fitness is called when what it stands on (a disk, a server, memory) fails."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A birth as a worker gets it.
+
+    Attributes:
+        birth: the plan.
+        tiling: how its datapoints are cut.
+        view: the archive that the birth was planned from, to stop by; None to score everything.
+        best: the mean score that it has to stay below to be stopped; infinite if nothing depends on it.
+    """
+
+    birth: Birth
+    tiling: Tiling
+    view: View | None
+    best: float
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        genome: the child.
+        scores: (D,) float32; NaN where not scored.
+        tiles: how many tiles were scored.
+        failure: why the birth failed, None if it did not.
+        seconds: time that it took.
+        worker: who raised it.
+    """
+
+    genome: Genome | None
+    scores: np.ndarray
+    tiles: int
+    failure: str | None = None
+    seconds: float = 0.0
+    worker: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every datapoint has its score."""
+        return not np.isnan(self.scores).any()
+
+
+def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
+    """What a fitness returned, as float32.
+
+    Raises:
+        ValueError: if it is not of this shape, not finite or not in [0, 1]; the message says what came.
+    """
+    try:
+        scores = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"the fitness must return numbers of shape {shape}, it returned {type(values).__name__}") from None
+    if scores.shape != shape:
+        raise ValueError(f"the fitness must return a score for each datapoint, shape {shape}; it returned {scores.shape}")
+    if not (scores.min() >= 0 and scores.max() <= 1):
+        wrong = scores[~((scores >= 0) & (scores <= 1))]
+        raise ValueError(f"the fitness must return scores in [0, 1]; {wrong.size} of {scores.size} are not, such as {wrong.flat[0]}")
+    return scores
+
+
+def reason(error: BaseException) -> str:
+    """An exception in one line, with the line of code that raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" ({trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})" if trace is not None else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}{where}"
+
+
+@dataclass(eq=False)
+class _Lane:
+    """One birth on its way through the tiles."""
+
+    job: Job
+    outcome: Outcome
+    slot: int = 0
+    lead: np.ndarray | float = 0.0
+    lost: float = 0.0
+    stopped: bool = field(default=False)
+
+    def take(self, values: np.ndarray) -> None:
+        """Enters the scores of the next tile and decides whether to go on."""
+        k, tiling, view = self.outcome.tiles, self.job.tiling, self.job.view
+        self.outcome.scores[tiling.tiles[k]] = values
+        self.outcome = replace(self.outcome, tiles=k + 1)
+        if view is None or not view.full or k + 1 == len(tiling.tiles):
+            return
+        scored = values.astype(np.float64)
+        bound = view.bound(tiling)
+        self.lead = self.lead + bound.lead(k, scored)
+        if view.competition.weights is None:
+            self.lost += float(len(scored) - scored.sum()) / len(self.outcome.scores)
+        else:
+            weights = view.competition.weights
+            self.lost += float(weights[tiling.tiles[k]] @ (1.0 - scored)) / float(weights.sum())
+        self.stopped = 1.0 - self.lost < self.job.best - MARGIN and bound.certain(self.lead, k + 1)
+
+
+class Nursery:
+    """Raises births with one population and one fitness."""
+
+    def __init__(self, population: Population, fitness: Fitness, width: int = 1) -> None:
+        """Takes what it raises births with.
+
+        Args:
+            population: how a genome becomes a model.
+            fitness: how a model becomes scores.
+            width: births that are expressed and scored as one stack, always padded to this width; 1 for one by one.
+        """
+        self.population, self.fitness, self.width = population, fitness, width
+
+    def raise_births(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Raises births of one tiling: at most `width`, each in the slot that its number gives it."""
+        started = time.perf_counter()
+        lanes = []
+        for job in jobs:
+            scores = np.full(sum(map(len, job.tiling.tiles)), np.nan, dtype=np.float32)
+            slot = (job.birth.number - 1) % self.width
+            lanes.append(_Lane(job, self._conceive(job, Outcome(None, scores, 0)), slot))
+        self._score([lane for lane in lanes if lane.outcome.failure is None])
+        seconds = (time.perf_counter() - started) / len(jobs)
+        return [replace(lane.outcome, seconds=seconds) for lane in lanes]
+
+    def finish(self, job: Job, outcome: Outcome) -> Outcome:
+        """Scores the tiles of a stopped birth that are still missing."""
+        started = time.perf_counter()
+        lane = _Lane(replace(job, view=None), outcome, (job.birth.number - 1) % self.width)
+        self._score([lane])
+        return replace(lane.outcome, seconds=outcome.seconds + time.perf_counter() - started)
+
+    def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
+        """All scores of one genome, expressed by itself: (D,) float32 in the order of the datapoints.
+
+        Raises:
+            ValueError: as `check_scores`.
+        """
+        model = self.population.express(genome)
+        scores = np.full(sum(map(len, tiles)), np.nan, dtype=np.float32)
+        for tile in tiles:
+            scores[tile] = check_scores(_patiently(lambda: self.fitness(model, tile, split)), (len(tile),))  # noqa: B023
+        return scores
+
+    def _conceive(self, job: Job, outcome: Outcome) -> Outcome:
+        try:
+            genome = job.birth.child(self.population.axis)
+        except Exception as error:
+            return replace(outcome, failure=reason(error))
+        if not genome.finite():
+            return replace(outcome, failure="the child's weights are not all finite")
+        return replace(outcome, genome=genome)
+
+    def _score(self, lanes: list[_Lane]) -> None:
+        """Takes the lanes, all of one tiling, through the tiles that they still need; failures are entered in them."""
+        if not lanes:
+            return
+        start = [(lane.outcome, lane.outcome.scores.copy()) for lane in lanes]
+        tiles = lanes[0].job.tiling.tiles
+        try:
+            score_tile = self._express(lanes)
+            for k in range(min(lane.outcome.tiles for lane in lanes), len(tiles)):
+                active = [lane for lane in lanes if not lane.stopped and lane.outcome.tiles == k]
+                if not active:
+                    break
+                values = score_tile(tiles[k])
+                for lane in active:
+                    lane.take(values[lane.slot])
+        except Interrupted:
+            raise
+        except Exception as error:
+            if len(lanes) == 1:
+                lanes[0].outcome = replace(start[0][0], failure=reason(error))
+                return
+            for lane, (outcome, scores) in zip(lanes, start, strict=True):  # whose fault was it? ask each alone
+                lane.outcome = replace(outcome, scores=scores)
+                lane.lead, lane.lost, lane.stopped = 0.0, 0.0, False
+                self._score([lane])
+
+    def _express(self, lanes: Sequence[_Lane]) -> Callable[[np.ndarray], np.ndarray]:
+        """Expresses the lanes' genomes; gives what scores a tile: (B,) indices to (width, B) scores."""
+        if self.width == 1:
+            model = self.population.express(lanes[0].outcome.genome)
+            return lambda tile: check_scores(_patiently(lambda: self.fitness(model, tile, "train")), (len(tile),))[None]
+        genomes = {lane.slot: lane.outcome.genome for lane in lanes}
+        padded = [genomes.get(slot, lanes[0].outcome.genome) for slot in range(self.width)]
+        models = self.population.express_many(padded)  # type: ignore[attr-defined]
+        score = self.fitness.score_many  # type: ignore[attr-defined]
+        return lambda tile: check_scores(_patiently(lambda: score(models, tile, "train")), (self.width, len(tile)))
+
+
+def _patiently(call: Callable[[], object]) -> object:
+    """Calls a fitness, again where its surroundings failed.
+
+    Raises:
+        Interrupted: if they fail every time.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return call()
+        except (OSError, MemoryError) as error:
+            if attempt == ATTEMPTS:
+                raise Interrupted(f"the fitness failed {ATTEMPTS} times on its surroundings: {reason(error)}") from error
+            log.warning("the fitness failed (%s); trying again", reason(error))
+            time.sleep(0.1 * attempt)
+    raise AssertionError("unreachable")

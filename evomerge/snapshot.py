@@ -1,0 +1,170 @@
+"""The state of a run as one value, and that value as plain data and tensors: what a snapshot stores."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from evomerge.archive import Archive, Competition, Member, Tiling, View
+from evomerge.contracts import Genome
+from evomerge.crossover import Crossing
+from evomerge.scoring import Job
+from evomerge.strategy import Birth
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The best child so far.
+
+    Attributes:
+        id: its birth number.
+        genome: what rebuilds it.
+        train: its mean score on the training split.
+        validation: on the validation split, if the run has one: what it is chosen by.
+        test: on the test split, if there is one.
+    """
+
+    id: int
+    genome: Genome
+    train: float
+    validation: float | None = None
+    test: float | None = None
+
+    @property
+    def chosen_by(self) -> float:
+        """The mean score that another child has to exceed."""
+        return self.train if self.validation is None else self.validation
+
+
+@dataclass
+class State:
+    """All that a run is between two births.
+
+    Attributes:
+        archive: the members alive.
+        best: the best child so far.
+        tiling: how births planned from now on are scored.
+        decided: number of the last birth that was admitted, rejected or failed.
+        jobs: births in flight, by number.
+        since_best: births since best changed.
+        failures: births that failed.
+        failed_in_row: births that failed since the last that did not.
+        scored: sum over births of the share of datapoints that was scored.
+        seconds: time that the run has taken.
+    """
+
+    archive: Archive
+    best: Best
+    tiling: Tiling
+    decided: int = 0
+    jobs: dict[int, Job] = field(default_factory=dict)
+    since_best: int = 0
+    failures: int = 0
+    failed_in_row: int = 0
+    scored: float = 0.0
+    seconds: float = 0.0
+
+
+COUNTERS = ("decided", "since_best", "failures", "failed_in_row", "scored", "seconds")
+
+
+def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A state as JSON data and as torch tensors by name.
+
+    Scores and genomes are stored once by id, although members, views and plans share them.
+    """
+    import torch
+
+    views = _distinct(job.view for job in state.jobs.values() if job.view is not None)
+    tilings = _distinct([state.tiling, *(job.tiling for job in state.jobs.values())])
+    members = {member.id: member for view in (state.archive.view, *views) for member in view.members}
+    genomes = {member.id: member.genome for member in state.archive.members}
+    genomes[state.best.id] = state.best.genome
+    for job in state.jobs.values():
+        genomes.update(zip(job.birth.parents, job.birth.genomes, strict=True))
+    kind = type(state.best.genome)
+    data = {
+        "genome": f"{kind.__module__}:{kind.__qualname__}",
+        "counters": {name: getattr(state, name) for name in COUNTERS},
+        "archive": [member.id for member in state.archive.members],
+        "members": [{"id": member.id, "parents": member.parents} for member in members.values()],
+        "best": {name: getattr(state.best, name) for name in ("id", "train", "validation", "test")},
+        "tilings": [{"number": tiling.number, "sizes": [len(tile) for tile in tiling.tiles]} for tiling in tilings],
+        "views": [{"ids": [member.id for member in view.members], "full": view.full} for view in views],
+        "jobs": [
+            {
+                "birth": {
+                    "number": job.birth.number,
+                    "parents": job.birth.parents,
+                    "crossing": None if job.birth.crossing is None else asdict(job.birth.crossing),
+                    "mutation": job.birth.mutation,
+                    "mutation_seed": job.birth.mutation_seed,
+                },
+                "tiling": job.tiling.number,
+                "view": None if job.view is None else views.index(job.view),
+                "best": job.best,
+            }
+            for job in state.jobs.values()
+        ],
+    }
+    tensors = {"scores": torch.from_numpy(np.stack([member.scores for member in members.values()]))}
+    tensors |= {f"tiling.{tiling.number}": torch.from_numpy(np.concatenate(tiling.tiles)) for tiling in tilings}
+    for id, genome in genomes.items():
+        tensors |= {f"genome.{id}.{name}": tensor for name, tensor in genome.tensors().items()}
+    return data, tensors
+
+
+def unpack(data: Mapping[str, Any], tensors: Mapping[str, Any], archive: Archive) -> State:
+    """The state that `pack` gave as data and tensors.
+
+    Args:
+        data: the JSON data.
+        tensors: the tensors by name.
+        archive: an empty archive of the run's size and competition.
+    """
+    module, _, name = data["genome"].partition(":")
+    kind = getattr(importlib.import_module(module), name)
+    parts: dict[int, dict[str, Any]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("genome."):
+            _, id, field_name = key.split(".", 2)
+            parts.setdefault(int(id), {})[field_name] = tensor
+    genomes = {id: kind.from_tensors(part) for id, part in parts.items()}
+    rows = tensors["scores"].numpy()
+    members = {
+        entry["id"]: Member(entry["id"], tuple(entry["parents"]), genomes.get(entry["id"]), row)
+        for entry, row in zip(data["members"], rows, strict=True)
+    }
+    tilings = {}
+    for entry in data["tilings"]:
+        edges = np.cumsum(entry["sizes"])[:-1]
+        tiles = np.split(tensors[f"tiling.{entry['number']}"].numpy(), edges)
+        tilings[entry["number"]] = Tiling(entry["number"], tuple(tiles))
+    views = [_view([members[id] for id in entry["ids"]], archive.competition, entry["full"]) for entry in data["views"]]
+    jobs = {}
+    for entry in data["jobs"]:
+        plan = dict(entry["birth"])
+        crossing = plan.pop("crossing")
+        if crossing is not None:
+            splits = tuple(tuple(points) for points in crossing["splits"])
+            crossing = Crossing(tuple(crossing["ratios"]), splits, crossing["angle"])
+        parents = tuple(plan.pop("parents"))
+        birth = Birth(parents=parents, genomes=tuple(genomes[id] for id in parents), crossing=crossing, **plan)
+        view = None if entry["view"] is None else views[entry["view"]]
+        jobs[birth.number] = Job(birth, tilings[entry["tiling"]], view, entry["best"])
+    best = Best(genome=genomes[data["best"]["id"]], **data["best"])
+    archive = Archive(archive.size, archive.competition, tuple(members[id] for id in data["archive"]))
+    return State(archive, best, tilings[max(tilings)], jobs=jobs, **data["counters"])
+
+
+def _view(members: list[Member], competition: Competition, full: bool) -> View:
+    return View(tuple(members), np.array([member.scores for member in members], dtype=np.float64), competition, full)
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """The values, each object once, in order."""
+    return list({id(value): value for value in values}.values())

@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM: a run stops after the birth at hand, saved, and says how to go on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+
+class Stopped(KeyboardInterrupt):
+    """A run was asked to stop and did. As a shell has it, the exit code is 128 and the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        """Takes the signal's number."""
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+class StopRequest:
+    """True once the process was asked to stop; a second request ends it at once."""
+
+    def __init__(self) -> None:
+        """Nobody has asked yet."""
+        self._number: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __bool__(self) -> bool:
+        """Whether the run is to stop."""
+        return self._number is not None
+
+    def __enter__(self) -> StopRequest:
+        """Listens, where this is the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stops listening."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def error(self) -> Stopped:
+        """What to raise once everything is saved."""
+        assert self._number is not None
+        return Stopped(self._number)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._number is not None:
+            raise Stopped(number)
+        self._number = number

@@ -1,0 +1,151 @@
+"""Which births to plan next: NaturalNiches (M2N2), its warm-up and its ablations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from evomerge.archive import Archive, Competition, View
+from evomerge.axis import Axis
+from evomerge.contracts import Genome
+from evomerge.crossover import Crossing, Crossover
+from fitness.competition import Capacity
+
+
+@dataclass(frozen=True, eq=False)
+class Birth:
+    """One planned child, the unit of work: whoever raises it, wherever and whenever, raises the same child.
+
+    Attributes:
+        number: from 1; also the child's id.
+        parents: ids of the parents, the first one first; one parent where nothing is crossed.
+        genomes: the parents' genomes.
+        crossing: mixing ratios and split points, None where nothing is crossed.
+        mutation: standard deviation of the Gaussian noise, 0 for none.
+        mutation_seed: what draws that noise.
+    """
+
+    number: int
+    parents: tuple[int, ...]
+    genomes: tuple[Genome, ...]
+    crossing: Crossing | None
+    mutation: float
+    mutation_seed: int
+
+    def child(self, axis: Axis) -> Genome:
+        """The genome of the child."""
+        genome = self.genomes[0]
+        if self.crossing is not None:
+            genome = genome.cross(self.genomes[1], self.crossing, axis)
+        return genome.mutate(self.mutation, self.mutation_seed) if self.mutation else genome
+
+
+def birth_rng(seed: int, birth: int) -> np.random.Generator:
+    """The random state of one birth: it depends on the run's seed and the birth's number alone."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(birth,)))
+
+
+def founders_rng(seed: int) -> np.random.Generator:
+    """The random state of the founders: founder i draws from `spawn(K)[i]`, whose spawn key is (0, i)."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+
+
+@dataclass(frozen=True)
+class NaturalNiches:
+    """Competition, attraction and split-point crossover: M2N2.
+
+    Ablations are settings: `attraction=False`; `crossover.splits=0` for no split point; `crossover=None` for none at all;
+    `alpha=0` and `attraction=False` for a plain genetic algorithm.
+
+    Attributes:
+        size: members of the archive, at least 2.
+        alpha: strength of the competition, at least 0.
+        capacity: what a datapoint can give: "max", its best score, or "one".
+        relative: subtract each datapoint's worst score before competing (for scores such as image similarity).
+        attraction: choose the second parent by attraction; otherwise by fitness.
+        crossover: how parents are merged, None for children of one parent.
+        mutation: standard deviation of the Gaussian noise added to a child's parameters, 0 for none.
+        warmup: births of random pairs at the start.
+    """
+
+    size: int = 20
+    alpha: float = 1.0
+    capacity: Capacity = "max"
+    relative: bool = False
+    attraction: bool = True
+    crossover: Crossover | None = field(default_factory=Crossover)
+    mutation: float = 0.0
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size < 2:
+            raise ValueError(f"size: expected an archive of at least 2, got {self.size}")
+        for name in ("alpha", "mutation"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"{name}: expected a finite number of at least 0, got {value}")
+        if self.warmup < 0:
+            raise ValueError(f"warmup: expected a number of births of at least 0, got {self.warmup}")
+        if self.crossover is None and not self.mutation:
+            raise ValueError("crossover: without crossover and without mutation every child is a copy; set one of them")
+
+    def fit(self, axis: Axis) -> None:
+        """Checks that the population's axis allows this strategy.
+
+        Raises:
+            ValueError: as `Crossover.fit`.
+        """
+        if self.crossover is not None:
+            try:
+                self.crossover.fit(axis)
+            except ValueError as error:
+                raise ValueError(f"crossover.{error}") from None
+
+    def archive(self, weights: np.ndarray | None) -> Archive:
+        """An empty archive in which members compete as this strategy says."""
+        return Archive(self.size, Competition(self.alpha, self.capacity, self.relative, weights))
+
+    def plan(self, number: int, view: View, axis: Axis, seed: int) -> Birth:
+        """Plans a birth from the archive as it is.
+
+        Args:
+            number: the birth's number, from 1.
+            view: the archive when the births up to `number` - lookahead are decided.
+            axis: the population's axis.
+            seed: the run's seed.
+
+        Raises:
+            ValueError: if there are fewer than two members to be parents.
+        """
+        if len(view.members) < 2:
+            raise ValueError(f"a birth needs two members to choose parents from, the archive has {len(view.members)}")
+        rng = birth_rng(seed, number)
+        rows = self._parents(view, rng, random_pair=number <= self.warmup)
+        crossing = self.crossover.draw(axis, rng) if self.crossover is not None else None
+        parents = [view.members[row] for row in (rows if crossing is not None else rows[:1])]
+        return Birth(
+            number,
+            tuple(parent.id for parent in parents),
+            tuple(parent.genome for parent in parents),
+            crossing,
+            self.mutation,
+            int(rng.integers(2**63)),
+        )
+
+    def _parents(self, view: View, rng: np.random.Generator, random_pair: bool) -> tuple[int, int]:
+        """Two different rows: the first by fitness, the second by attraction, each falling back where all are zero."""
+        anybody = np.ones(len(view.members))
+        fitness = anybody if random_pair else view.fitness
+        first = _choose(rng, fitness, anybody)
+        others = np.arange(len(anybody)) != first
+        wanted = view.attraction(first) if self.attraction and not random_pair else fitness
+        return first, _choose(rng, wanted * others, fitness * others, others)
+
+
+def _choose(rng: np.random.Generator, *chances: np.ndarray) -> int:
+    """A row drawn in proportion to the first of the chances that are not all zero."""
+    weights = next(weights for weights in chances if weights.any())
+    edges = np.cumsum(weights, dtype=np.float64)
+    row = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
+    return min(row, int(np.flatnonzero(weights)[-1]))

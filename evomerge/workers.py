@@ -1,0 +1,92 @@
+"""Where births are raised: in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from evomerge.contracts import Fitness, Genome, Population
+from evomerge.scoring import Job, Nursery, Outcome
+
+
+class Workers(Protocol):
+    """Whoever raises births. Results do not depend on who that is, nor on the order in which they come."""
+
+    def start(self, population: Population, fitness: Fitness, width: int) -> None:
+        """Makes ready to raise births, `width` of them to a stack."""
+
+    def submit(self, job: Job) -> None:
+        """Hands over a birth to be raised."""
+
+    def result(self, number: int) -> Outcome:
+        """What became of a birth that was submitted; waits for it."""
+
+    def finish(self, job: Job, outcome: Outcome) -> Outcome:
+        """Scores what is missing of a birth that was stopped."""
+
+    def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
+        """All scores of one genome, in the order of the datapoints."""
+
+    def stop(self) -> None:
+        """Lets go of everything; `start` may follow."""
+
+
+class Local:
+    """Raises births in this process, when their results are asked for."""
+
+    def __init__(self, threads: int = 1) -> None:
+        """Settings only.
+
+        Args:
+            threads: torch's threads. The last bits of a score can depend on it, so a run's claim to be repeatable is for one
+                number of threads.
+
+        Raises:
+            ValueError: if `threads` is less than 1.
+        """
+        if threads < 1:
+            raise ValueError(f"threads: expected a number of at least 1, got {threads}")
+        self.threads = threads
+
+    def start(self, population: Population, fitness: Fitness, width: int) -> None:
+        """As `Workers.start`."""
+        import torch
+
+        self._threads_before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        self._nursery = Nursery(population, fitness, width)
+        self._jobs: dict[int, Job] = {}
+        self._outcomes: dict[int, Outcome] = {}
+
+    def submit(self, job: Job) -> None:
+        """As `Workers.submit`."""
+        self._jobs[job.birth.number] = job
+
+    def result(self, number: int) -> Outcome:
+        """As `Workers.result`."""
+        if number not in self._outcomes:
+            self._raise(number)
+        return self._outcomes.pop(number)
+
+    def finish(self, job: Job, outcome: Outcome) -> Outcome:
+        """As `Workers.finish`."""
+        return self._nursery.finish(job, outcome)
+
+    def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
+        """As `Workers.score`."""
+        return self._nursery.score(genome, tiles, split)
+
+    def stop(self) -> None:
+        """As `Workers.stop`."""
+        import torch
+
+        torch.set_num_threads(self._threads_before)
+
+    def _raise(self, number: int) -> None:
+        """Raises a birth and those that share its stack and its tiling."""
+        stack, tiling = (number - 1) // self._nursery.width, self._jobs[number].tiling.number
+        together = [n for n, job in self._jobs.items() if (n - 1) // self._nursery.width == stack and job.tiling.number == tiling]
+        outcomes = self._nursery.raise_births([self._jobs.pop(n) for n in together])
+        self._outcomes.update(zip(together, outcomes, strict=True))

@@ -1,0 +1,40 @@
+"""Attraction: a parent looks for the mate that is good where it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fitness.competition import Capacity, price, rows, worth
+
+
+def attraction(
+    scores: np.ndarray,
+    first: int,
+    *,
+    alpha: float = 1.0,
+    capacity: Capacity = "max",
+    weights: np.ndarray | None = None,
+    relative: bool = False,
+) -> np.ndarray:
+    """How much each member attracts the first parent (M2N2, equation 4).
+
+    attraction[b] = sum_j weight[j] * c[j] / z[j]**alpha * max(s[b, j] - s[first, j], 0)
+
+    Args:
+        scores: (N, D) scores in [0, 1].
+        first: row of the first parent.
+        alpha: strength of the competition, at least 0.
+        capacity: "max" (c[j] is the datapoint's best score) or "one".
+        weights: (D,) weight of each datapoint, all ones if None.
+        relative: subtract each datapoint's worst score first.
+
+    Returns:
+        (N,) float64; 0 for the first parent itself.
+
+    Raises:
+        ValueError: as `fitness.competition.price`.
+        IndexError: if there is no row `first`.
+    """
+    scores = rows(scores, relative)
+    prices = price(scores, alpha=alpha, capacity=capacity, weights=weights)
+    return worth(np.maximum(scores - scores[first], 0.0), prices)

@@ -1,0 +1,110 @@
+"""Digit classifiers: the torch modules of M2N2's first experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from evomerge.axis import Cut, Layout
+from evomerge.genome import Weights
+from fitness.images import Images
+from populations.modules import Modules
+
+STEPS = 10
+LEARNING_RATE = 0.003
+"""How specialists are trained in M2N2's first experiment."""
+
+
+class Classifiers(Modules):
+    """Multilayer perceptrons with ReLU that tell images apart."""
+
+    def __init__(
+        self,
+        data: Images,
+        hidden: Sequence[int] = (256,),
+        seeds: Literal["random", "specialists"] | Sequence[Path] = "random",
+        *,
+        classes: int = 10,
+        count: int = 2,
+        sd: float = 0.01,
+        order: Literal["flat", "unit"] = "flat",
+        layout: Layout = "stored",
+        cut: Cut = "element",
+        chromosomes: Mapping[str, str] | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Settings only; nothing is loaded before first use.
+
+        Args:
+            data: the images; their size is the network's input.
+            hidden: sizes of the hidden layers.
+            seeds: the founders: "random"; "specialists", one trained on the lower half of the classes and one on the upper half; or two
+                or more safetensors files.
+            classes: number of classes.
+            count: random founders, at least 2.
+            sd: standard deviation of random weights, of specialists before their training too.
+            order: as `Modules`.
+            layout: as `Modules`.
+            cut: as `Modules`.
+            chromosomes: as `Modules`.
+            device: as `Modules`.
+
+        Raises:
+            ValueError: if a setting is out of its range.
+        """
+        if not hidden or min(hidden) < 1:
+            raise ValueError(f"hidden: expected sizes of at least 1, got {list(hidden)}")
+        if classes < 2:
+            raise ValueError(f"classes: expected at least 2, got {classes}")
+        super().__init__(
+            self.network,
+            "random" if isinstance(seeds, str) else seeds,
+            count=count,
+            sd=sd,
+            order=order,
+            layout=layout,
+            cut=cut,
+            chromosomes=chromosomes,
+            device=device,
+        )
+        self.data, self.hidden, self.seeds, self.classes = data, hidden, seeds, classes
+
+    def network(self) -> nn.Sequential:
+        """A network of these sizes, with torch's own initial weights."""
+        height, width = self.data.shape()
+        sizes = [height * width, *self.hidden, self.classes]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(sizes):
+            layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        return nn.Sequential(*layers[:-1])
+
+    def founders(self, rng: np.random.Generator) -> list[Weights]:
+        """As `Modules.founders`, and two specialists that are trained here."""
+        if self.seeds != "specialists":
+            return super().founders(rng)
+        half = self.classes // 2
+        groups = (range(half), range(half, self.classes))
+        return [self.specialist(group, child) for group, child in zip(groups, rng.spawn(2), strict=True)]
+
+    def specialist(self, classes: range, rng: np.random.Generator) -> Weights:
+        """A network trained on some classes only: full-batch Adam from a random start, as in M2N2's first experiment."""
+        split = self.data.split("train")
+        assert split is not None
+        chosen = torch.isin(split[1], torch.tensor(list(classes)))
+        images, labels = split[0][chosen], split[1][chosen]
+        if not len(images):
+            raise ValueError(f"seeds: no training image is of the classes {classes.start} to {classes.stop - 1}")
+        network = self.network()
+        network.load_state_dict(self.state(self._random(rng)))
+        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+        return self.genome(network.state_dict())

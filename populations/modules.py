@@ -1,0 +1,249 @@
+"""Any torch module as a species: its genome is all of its floating-point parameters and buffers as one vector."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from evomerge.axis import Axis, Cut, Layout
+from evomerge.genome import Weights
+
+ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Identity, nn.Dropout)
+
+
+class Modules:
+    """A population of one torch module with different weights."""
+
+    def __init__(
+        self,
+        build: Callable[[], nn.Module],
+        seeds: Literal["random"] | Sequence[Path] = "random",
+        *,
+        count: int = 2,
+        sd: float | None = None,
+        order: Literal["flat", "unit"] = "flat",
+        layout: Layout = "stored",
+        cut: Cut = "element",
+        chromosomes: Mapping[str, str] | None = None,
+        layers: Sequence[tuple[Sequence[str], Sequence[str]]] | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Settings only; the module is built on first use.
+
+        Args:
+            build: makes the module.
+            seeds: the founders: two or more safetensors files, each a state dict of the module; or "random".
+            count: random founders, at least 2.
+            sd: random founders draw every number from a normal distribution of this standard deviation; None keeps the
+                initialisation of `build`.
+            order: the axis: "flat", the order of the state dict, or "unit", hidden unit by hidden unit.
+            layout: on the flat axis, how matrices lie: as "stored" or "by_input".
+            cut: on the flat axis, whether splits fall before any "element" or between tensors ("unit").
+            chromosomes: on the flat axis, name to regular expression over tensor names.
+            layers: on the unit axis, for each hidden layer the tensors whose rows and the tensors whose columns belong to its
+                units (`Axis.unit`). None reads them off an nn.Sequential of linear and elementwise layers.
+            device: where models run.
+
+        Raises:
+            ValueError: if a setting is out of its range, or belongs to the other axis.
+        """
+        if count < 2:
+            raise ValueError(f"count: expected at least 2 founders, got {count}")
+        if not isinstance(seeds, str) and len(seeds) < 2:
+            raise ValueError(f"seeds: expected at least 2 files, got {len(seeds)}")
+        if sd is not None and not (np.isfinite(sd) and sd >= 0):
+            raise ValueError(f"sd: expected a finite number of at least 0, got {sd}")
+        if order == "unit" and (layout != "stored" or cut != "element" or chromosomes):
+            raise ValueError("order: layout, cut and chromosomes are settings of the flat axis; the unit axis has its own")
+        if order == "flat" and layers is not None:
+            raise ValueError("layers: belongs to order: unit")
+        self.build, self.seeds, self.count, self.sd = build, seeds, count, sd
+        self.order, self.layout, self.cut, self.chromosomes, self.layers = order, layout, cut, chromosomes, layers
+        self.device = device
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings travel, what was built from them does not."""
+        return {name: value for name, value in vars(self).items() if name not in ("axis", "_module", "_slots", "_inverse")}
+
+    @cached_property
+    def _module(self) -> nn.Module:
+        """The one resident module."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # its initial weights are overwritten, but may not disturb the caller's random state
+            return self.build().eval().requires_grad_(False).to(self.device)
+
+    @cached_property
+    def _slots(self) -> dict[str, torch.Tensor]:
+        """What a genome fills, in the order of the state dict: each floating-point tensor once, where it is tied too."""
+        slots: dict[str, torch.Tensor] = {}
+        seen: set[int] = set()
+        for name, tensor in self._module.state_dict(keep_vars=True).items():
+            if tensor.is_floating_point() and id(tensor) not in seen:
+                seen.add(id(tensor))
+                slots[name] = tensor.detach()
+        return slots
+
+    @cached_property
+    def axis(self) -> Axis:
+        """As `Population.axis`.
+
+        Raises:
+            ValueError: as `Axis.flat` and `Axis.unit`.
+        """
+        shapes = {name: tuple(tensor.shape) for name, tensor in self._slots.items()}
+        if self.order == "flat":
+            return Axis.flat(shapes, chromosomes=self.chromosomes, layout=self.layout, cut=self.cut)
+        return Axis.unit(shapes, self.layers if self.layers is not None else hidden_layers(self._module))
+
+    @cached_property
+    def _inverse(self) -> torch.Tensor | None:
+        """(P,) where on the axis each position of the state dict lies; None if in the same place."""
+        return None if self.axis.order is None else torch.from_numpy(np.argsort(self.axis.order))
+
+    def founders(self, rng: np.random.Generator) -> list[Weights]:
+        """As `Population.founders`.
+
+        Raises:
+            FileNotFoundError: if a seed is missing.
+            ValueError: if a seed is not safetensors, or is the state dict of another module.
+        """
+        if not isinstance(self.seeds, str):
+            return [self.genome(read_state(Path(path), self._slots)) for path in self.seeds]
+        return [self._random(child) for child in rng.spawn(self.count)]
+
+    def genome(self, state: Mapping[str, torch.Tensor]) -> Weights:
+        """A state dict of the module as a genome."""
+        flat = torch.cat([state[name].detach().to("cpu", torch.float32).reshape(-1) for name in self._slots])
+        return Weights(flat if self.axis.order is None else flat[torch.from_numpy(self.axis.order)])
+
+    def state(self, genome: Weights) -> dict[str, torch.Tensor]:
+        """A genome as a state dict of the module, without its integer buffers."""
+        return {name: tensor.clone() for name, tensor in self._tensors(genome.vector).items()}
+
+    def express(self, genome: Weights) -> nn.Module:
+        """As `Population.express`: in place, in the one resident module."""
+        for name, tensor in self._tensors(genome.vector).items():
+            self._slots[name].copy_(tensor)
+        return self._module
+
+    def express_many(self, genomes: Sequence[Weights]) -> Stack:
+        """W genomes as one stack, which takes inputs (B, ...) and gives outputs (W, B, ...)."""
+        return Stack(self._module, self._tensors(torch.stack([genome.vector for genome in genomes]).to(self.device)))
+
+    def save(self, genome: Weights, directory: Path) -> None:
+        """As `Population.save`: model.safetensors, which `nn.Module.load_state_dict` takes."""
+        from safetensors.torch import save_model
+
+        module = copy.deepcopy(self.express(genome))
+        save_model(module, str(directory / "model.safetensors"))
+
+    def _tensors(self, vectors: torch.Tensor) -> dict[str, torch.Tensor]:
+        """(..., P) vectors along the axis as one (..., *shape) view for each slot."""
+        if self._inverse is not None:
+            vectors = vectors.index_select(-1, self._inverse.to(vectors.device))
+        parts = vectors.split([slot.numel() for slot in self._slots.values()], dim=-1)
+        return {
+            name: part.unflatten(-1, slot.shape) if slot.dim() else part[..., 0]
+            for (name, slot), part in zip(self._slots.items(), parts, strict=True)
+        }
+
+    def _random(self, rng: np.random.Generator) -> Weights:
+        if self.sd is not None:
+            return Weights(torch.from_numpy(rng.standard_normal(self.axis.size, dtype=np.float32) * np.float32(self.sd)))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            return self.genome(self.build().state_dict())
+
+
+class Stack:
+    """W modules of one kind with different weights, run together: inputs (B, ...) to outputs (W, B, ...)."""
+
+    def __init__(self, module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Takes the module, and for each name W tensors as one of shape (W, *shape)."""
+        self._module, self._tensors = module, tensors
+        self._chain = linear_chain(module)
+
+    def parameters(self) -> list[torch.Tensor]:
+        """The stacked tensors."""
+        return list(self._tensors.values())
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs of every module for the same inputs."""
+        if self._chain is None or inputs.dim() != 2:
+            run = torch.func.vmap(lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,)))
+            return run(dict(self._tensors))
+        # A chain of linear layers runs faster than vmap has it: the first as one wide product, the others with the batch
+        # as the last dimension, (W, features, B).
+        first, *layers = self._chain
+        weight, bias = self._tensors[f"{first[0]}.weight"], self._tensors.get(f"{first[0]}.bias")
+        wide = nn.functional.linear(inputs, weight.flatten(0, 1), None if bias is None else bias.flatten())
+        hidden = wide.view(len(inputs), len(weight), -1).permute(1, 2, 0)
+        for name, layer in layers:
+            if isinstance(layer, nn.Linear):
+                bias = self._tensors.get(f"{name}.bias")
+                hidden = torch.bmm(self._tensors[f"{name}.weight"], hidden)
+                hidden = hidden if bias is None else hidden.add_(bias[:, :, None])
+            else:
+                hidden = layer(hidden)
+        return hidden.transpose(1, 2)
+
+
+def linear_chain(module: nn.Module) -> list[tuple[str, nn.Module]] | None:
+    """The layers of an nn.Sequential that begins with a linear layer and has only linear and elementwise ones; else None."""
+    if not isinstance(module, nn.Sequential):
+        return None
+    layers = list(module.named_children())
+    plain = all(isinstance(layer, (nn.Linear, *ELEMENTWISE)) for _, layer in layers)
+    return layers if plain and layers and isinstance(layers[0][1], nn.Linear) else None
+
+
+def hidden_layers(module: nn.Module) -> list[tuple[list[str], list[str]]]:
+    """For each hidden layer of a linear chain the tensors whose rows, and those whose columns, belong to its units.
+
+    Raises:
+        ValueError: if the module is not such a chain, or has no hidden layer.
+    """
+    chain = linear_chain(module)
+    linear = [(name, layer) for name, layer in chain or [] if isinstance(layer, nn.Linear)]
+    if len(linear) < 2:
+        raise ValueError("layers: the unit axis reads hidden layers off an nn.Sequential of two or more linear layers; "
+                         f"for this {type(module).__name__} name them")  # fmt: skip
+    hidden = []
+    for index, (name, layer) in enumerate(linear[:-1]):
+        rows = [f"{name}.weight"] + ([f"{name}.bias"] if layer.bias is not None else [])
+        hidden.append((rows, [f"{linear[-1][0]}.weight"] if index == len(linear) - 2 else []))
+    return hidden
+
+
+def read_state(path: Path, slots: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict from a safetensors file, checked against the tensors that it has to fill.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a safetensors file, or its names, shapes or numbers do not fit.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(f"seeds: there is no file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            for name, slot in slots.items():
+                if shapes.get(name) != tuple(slot.shape):
+                    raise ValueError(f"seeds: {path}: expected {name!r} of shape {tuple(slot.shape)}, "
+                                     + (f"got {shapes[name]}" if name in shapes else f"it has {sorted(shapes)}"))  # fmt: skip
+            state = {name: file.get_tensor(name) for name in slots}
+    except SafetensorError as error:
+        raise ValueError(f"seeds: {path}: not a whole safetensors file ({error})") from None
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"seeds: {path}: {name!r} has numbers that are not finite")
+    return state
