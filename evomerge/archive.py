@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from evomerge.contracts import Genome
-from fitness.attraction import attraction
-from fitness.competition import Capacity, RejectionBound, competitive_fitness, rows
+from fitness.attraction import ahead
+from fitness.competition import Capacity, RejectionBound, price, rows, worth
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,17 +64,9 @@ class Competition:
     relative: bool = False
     weights: np.ndarray | None = None
 
-    def fitness(self, scores: np.ndarray) -> np.ndarray:
-        """(N, D) scores to (N,) competitive fitness."""
-        return competitive_fitness(
-            scores, alpha=self.alpha, capacity=self.capacity, weights=self.weights, relative=self.relative
-        )
-
-    def attraction(self, scores: np.ndarray, first: int) -> np.ndarray:
-        """(N, D) scores to (N,) attraction of each member for row `first`."""
-        return attraction(
-            scores, first, alpha=self.alpha, capacity=self.capacity, weights=self.weights, relative=self.relative
-        )
+    def price(self, total: np.ndarray, peak: np.ndarray) -> np.ndarray:
+        """What one unit of score earns at each datapoint, from the members' total and best scores there: (D,)."""
+        return price(total, peak, alpha=self.alpha, capacity=self.capacity, weights=self.weights)
 
     @property
     def bounded(self) -> bool:
@@ -87,8 +79,9 @@ class Competition:
 
     def mean(self, scores: np.ndarray) -> float:
         """The weighted mean of (D,) scores."""
-        scores = scores.astype(np.float64)
-        return float(scores.mean() if self.weights is None else scores @ self.weights / self.weights.sum())
+        if self.weights is None:
+            return float(scores.sum(dtype=np.float64)) / len(scores)
+        return float(scores.astype(np.float64) @ self.weights / self.weights.sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,17 +111,46 @@ class View:
         return self._bounds[tiling.number]
 
     @cached_property
+    def rows(self) -> np.ndarray:
+        """(N, D) the scores as they compete, relative or not."""
+        return rows(self.scores, self.competition.relative)
+
+    @cached_property
+    def total(self) -> np.ndarray:
+        """(D,) sum of the competing scores: z."""
+        return self.rows.sum(axis=0)
+
+    @cached_property
+    def peak(self) -> np.ndarray:
+        """(D,) best of the competing scores."""
+        return self.rows.max(axis=0, initial=0.0)
+
+    @cached_property
+    def price(self) -> np.ndarray:
+        """(D,) what one unit of score earns."""
+        return self.competition.price(self.total, self.peak)
+
+    @cached_property
     def fitness(self) -> np.ndarray:
         """(N,) competitive fitness."""
-        return self.competition.fitness(self.scores)
+        return worth(self.rows, self.price)
 
     def attraction(self, first: int) -> np.ndarray:
         """(N,) attraction of each member for row `first`."""
-        return self.competition.attraction(self.scores, first)
+        return worth(ahead(self.rows, first), self.price)
+
+    def compete(self, newcomer: np.ndarray) -> np.ndarray:
+        """(N + 1,) fitness of the members and, last, of a newcomer with these (D,) scores, were it one of them."""
+        newcomer = newcomer.astype(np.float64)
+        if self.competition.relative:
+            competing = rows(np.concatenate([self.scores, newcomer[None]]), relative=True)
+            return worth(competing, self.competition.price(competing.sum(axis=0), competing.max(axis=0)))
+        prices = self.competition.price(self.total + newcomer, np.maximum(self.peak, newcomer))
+        return np.append(worth(self.rows, prices), worth(newcomer[None], prices))
 
     def scarcity(self) -> np.ndarray:
         """(D,) datapoint indices, the ones with the least score in all first, ties by index."""
-        return np.argsort(rows(self.scores, self.competition.relative).sum(axis=0), kind="stable")
+        return np.argsort(self.total, kind="stable")
 
     @cached_property
     def coverage(self) -> float:
@@ -160,7 +182,7 @@ class Archive:
     def __post_init__(self) -> None:
         if self.size < 2:
             raise ValueError(f"size: expected an archive of at least 2, got {self.size}")
-        self.view = self._look(np.array([member.scores for member in self.members], dtype=np.float64))
+        self.view = self._look(self.members, np.array([member.scores for member in self.members], dtype=np.float64))
 
     @property
     def scores(self) -> np.ndarray:
@@ -180,21 +202,22 @@ class Archive:
         Raises:
             ValueError: if its scores are not as many as the members'.
         """
-        if self.members and member.scores.shape != self.members[0].scores.shape:
+        if not self.members:
+            self.members = (member,)
+            self.view = self._look(self.members, member.scores.astype(np.float64)[None])
+            return None, float(self.view.fitness[0])
+        if member.scores.shape != self.members[0].scores.shape:
             raise ValueError(f"scores: expected shape {self.members[0].scores.shape}, got {member.scores.shape}")
-        newcomer = member.scores.astype(np.float64)[None]
-        scores = np.concatenate([self.scores, newcomer]) if self.members else newcomer
-        fitness = self.competition.fitness(scores)
-        crowd, leaver = (*self.members, member), None
-        if len(crowd) > self.size:
+        fitness = self.view.compete(member.scores)
+        kept, leaver = np.ones(len(self.members), dtype=bool), None
+        if len(self.members) == self.size:
             least = int(fitness.argmin())
-            leaver = crowd[least]
-            if leaver is member:
+            if least == len(self.members):
                 return member, float(fitness[-1])
-            crowd, scores = crowd[:least] + crowd[least + 1 :], np.delete(scores, least, axis=0)
-        self.members, self.view = crowd, self._look(scores, crowd)
+            leaver, kept[least] = self.members[least], False
+        self.members = (*(old for old in self.members if old is not leaver), member)
+        self.view = self._look(self.members, np.concatenate([self.scores[kept], member.scores.astype(np.float64)[None]]))
         return leaver, float(fitness[-1])
 
-    def _look(self, scores: np.ndarray, members: tuple[Member, ...] | None = None) -> View:
-        members = self.members if members is None else members
+    def _look(self, members: tuple[Member, ...], scores: np.ndarray) -> View:
         return View(members, scores, self.competition, full=len(members) >= self.size)

@@ -82,14 +82,12 @@ class Crossover:
 
     def draw(self, axis: Axis, rng: np.random.Generator) -> Crossing:
         """Draws ratio and splits for each chromosome, in order."""
-        ratios, splits = [], []
+        (low, high), ratios, splits = self.ratio, [], []
         for bounds in axis.unit_bounds:
-            ratios.append(float(rng.uniform(*self.ratio)))
-            if axis.cut == "element":
-                points = rng.integers(bounds[0], bounds[-1], size=self.splits)
-            else:
-                points = bounds[rng.integers(0, len(bounds) - 1, size=self.splits)]
-            splits.append(tuple(sorted(int(point) for point in points)))
+            ratios.append(low + (high - low) * rng.random())
+            start, places = bounds[0], bounds[-1] - bounds[0] if axis.cut == "element" else len(bounds) - 1
+            drawn = sorted(int(places * rng.random()) for _ in range(self.splits))
+            splits.append(tuple(int(start + place if axis.cut == "element" else bounds[place]) for place in drawn))
         return Crossing(tuple(ratios), tuple(splits), self.angle)
 
 

@@ -271,9 +271,10 @@ class Evolution:
         """
         state = self.state
         job = state.jobs[state.decided + 1]
-        if outcome.failure is None and not outcome.complete and not self._hopeless(job, outcome):
+        tiles = job.tiling.tiles
+        if outcome.failure is None and outcome.tiles < len(tiles) and not self._hopeless(job, outcome):
             outcome = self.workers.finish(job, outcome)
-        birth, share = job.birth, float(np.count_nonzero(~np.isnan(outcome.scores)) / len(outcome.scores))
+        birth, share = job.birth, sum(map(len, tiles[: outcome.tiles])) / self.sizes["train"]
         archive, best = copy.copy(state.archive), state.best
         entry: dict[str, Any] = {"birth": birth.number, "parents": birth.parents}
         if birth.crossing is not None:
@@ -281,7 +282,7 @@ class Evolution:
         entry |= {"seconds": round(outcome.seconds, 6), "worker": outcome.worker, "scored": share}
         if outcome.failure is not None:
             entry |= {"admitted": False, "failure": outcome.failure}
-        elif not outcome.complete:
+        elif outcome.tiles < len(tiles):
             entry |= {"admitted": False, "reason": "certain to be the least fit"}
         else:
             best, verdict = self._compete(archive, outcome, birth)
@@ -337,6 +338,8 @@ class Evolution:
     def _hopeless(self, job: Job, outcome: Outcome) -> bool:
         """Whether a stopped birth can still not matter, with the archive as it is now."""
         view, tiles = self.state.archive.view, job.tiling.tiles[: outcome.tiles]
+        if view is job.view:
+            return True
         scored = [outcome.scores[tile].astype(np.float64) for tile in tiles]
         bound = view.bound(job.tiling)
         return bound.certain(sum((bound.lead(k, values) for k, values in enumerate(scored)), np.zeros(1)), outcome.tiles)

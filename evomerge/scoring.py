@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Job:
     best: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Outcome:
     """What became of a job.
 
@@ -61,11 +61,6 @@ class Outcome:
     failure: str | None = None
     seconds: float = 0.0
     worker: int = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether every datapoint has its score."""
-        return not np.isnan(self.scores).any()
 
 
 def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
@@ -102,26 +97,23 @@ class _Lane:
 
     job: Job
     outcome: Outcome
-    slot: int = 0
+    slot: int
     lead: np.ndarray | float = 0.0
     lost: float = 0.0
-    stopped: bool = field(default=False)
+    stopped: bool = False
 
     def take(self, values: np.ndarray) -> None:
         """Enters the scores of the next tile and decides whether to go on."""
-        k, tiling, view = self.outcome.tiles, self.job.tiling, self.job.view
-        self.outcome.scores[tiling.tiles[k]] = values
-        self.outcome = replace(self.outcome, tiles=k + 1)
+        outcome, tiling, view = self.outcome, self.job.tiling, self.job.view
+        k = outcome.tiles
+        outcome.scores[tiling.tiles[k]] = values
+        outcome.tiles = k + 1
         if view is None or not view.full or k + 1 == len(tiling.tiles):
             return
         scored = values.astype(np.float64)
         bound = view.bound(tiling)
         self.lead = self.lead + bound.lead(k, scored)
-        if view.competition.weights is None:
-            self.lost += float(len(scored) - scored.sum()) / len(self.outcome.scores)
-        else:
-            weights = view.competition.weights
-            self.lost += float(weights[tiling.tiles[k]] @ (1.0 - scored)) / float(weights.sum())
+        self.lost += bound.lost(k, scored)
         self.stopped = 1.0 - self.lost < self.job.best - MARGIN and bound.certain(self.lead, k + 1)
 
 

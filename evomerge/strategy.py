@@ -43,7 +43,7 @@ class Birth:
 
 def birth_rng(seed: int, birth: int) -> np.random.Generator:
     """The random state of one birth: it depends on the run's seed and the birth's number alone."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(birth,)))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(birth,))))
 
 
 def founders_rng(seed: int) -> np.random.Generator:
@@ -130,7 +130,7 @@ class NaturalNiches:
             tuple(parent.genome for parent in parents),
             crossing,
             self.mutation,
-            int(rng.integers(2**63)),
+            int(rng.bit_generator.random_raw()) >> 1,  # type: ignore[attr-defined]
         )
 
     def _parents(self, view: View, rng: np.random.Generator, random_pair: bool) -> tuple[int, int]:
@@ -145,7 +145,9 @@ class NaturalNiches:
 
 def _choose(rng: np.random.Generator, *chances: np.ndarray) -> int:
     """A row drawn in proportion to the first of the chances that are not all zero."""
-    weights = next(weights for weights in chances if weights.any())
-    edges = np.cumsum(weights, dtype=np.float64)
-    row = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
-    return min(row, int(np.flatnonzero(weights)[-1]))
+    for weights in chances:
+        edges = weights.cumsum(dtype=np.float64)
+        if edges[-1] > 0:
+            break
+    row = int(edges.searchsorted(rng.random() * edges[-1], side="right"))
+    return row if row < len(edges) else int(np.flatnonzero(weights)[-1])

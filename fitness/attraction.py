@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fitness.competition import Capacity, price, rows, worth
+from fitness.competition import Capacity, market, rows, worth
 
 
 def attraction(
@@ -32,9 +32,14 @@ def attraction(
         (N,) float64; 0 for the first parent itself.
 
     Raises:
-        ValueError: as `fitness.competition.price`.
+        ValueError: as `fitness.competition.competitive_fitness`.
         IndexError: if there is no row `first`.
     """
     scores = rows(scores, relative)
-    prices = price(scores, alpha=alpha, capacity=capacity, weights=weights)
-    return worth(np.maximum(scores - scores[first], 0.0), prices)
+    return worth(ahead(scores, first), market(scores, alpha=alpha, capacity=capacity, weights=weights))
+
+
+def ahead(scores: np.ndarray, first: int) -> np.ndarray:
+    """By how much each member is better than row `first` at each datapoint, 0 where it is not: (N, D)."""
+    difference = scores - scores[first]
+    return np.maximum(difference, 0.0, out=difference)

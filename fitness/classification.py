@@ -42,18 +42,17 @@ class Classification:
         images = self.data.split(split)
         return 0 if images is None else len(images[0])
 
-    @torch.inference_mode()
-    def __call__(self, model: Callable[[torch.Tensor], torch.Tensor], datapoints: np.ndarray, split: str) -> np.ndarray:
+    def __call__(self, model: torch.nn.Module, datapoints: np.ndarray, split: str) -> np.ndarray:
         """As `Fitness.__call__`."""
         inputs, targets = self._batch(datapoints, split, _device(model))
         scores = self.score(model(inputs), targets)
-        return scores.float().cpu().numpy() if isinstance(scores, torch.Tensor) else np.asarray(scores)
+        return (scores.float() if scores.is_floating_point() else scores).numpy(force=True)
 
     score_many = __call__
     """A stack of models is one callable that gives (W, B, classes), and its scores are (W, B)."""
 
     @torch.inference_mode()
-    def explain(self, model: Callable[[torch.Tensor], torch.Tensor], datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
+    def explain(self, model: torch.nn.Module, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
         """For each datapoint the expected label, the model's answer, and the picture as rows of grey values, 0 to 255."""
         inputs, targets = self._batch(datapoints, split, _device(model))
         answers = model(inputs).argmax(dim=-1)
@@ -66,20 +65,20 @@ class Classification:
         ]
 
     def _batch(self, datapoints: np.ndarray, split: str, device: torch.device) -> Split:
-        images = _on_device(self.data, split, device)
-        index = torch.from_numpy(np.ascontiguousarray(datapoints, dtype=np.int64)).to(device)
-        return images[0].index_select(0, index), images[1].index_select(0, index)
+        return _batch(self.data, split, np.asarray(datapoints, dtype=np.int64).tobytes(), device)
 
 
-@lru_cache(maxsize=8)
-def _on_device(data: Images, split: str, device: torch.device) -> Split:
+@lru_cache(maxsize=32)
+def _batch(data: Images, split: str, datapoints: bytes, device: torch.device) -> Split:
+    """Images and labels of these datapoints, kept a while, since tiles come again birth after birth."""
     images = data.split(split)
     if images is None:
         raise ValueError(f"{data} has no split {split!r}")
-    return images[0].to(device), images[1].to(device)
+    index = torch.from_numpy(np.frombuffer(datapoints, dtype=np.int64).copy())
+    return images[0].index_select(0, index).to(device), images[1].index_select(0, index).to(device)
 
 
-def _device(model: object) -> torch.device:
-    parameters = getattr(model, "parameters", None)
-    first = next(iter(parameters()), None) if callable(parameters) else None
-    return torch.device("cpu") if first is None else first.device
+@lru_cache(maxsize=2)
+def _device(model: torch.nn.Module) -> torch.device:
+    """Where a model, or a stack of them, runs."""
+    return next(iter(model.parameters())).device

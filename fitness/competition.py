@@ -17,8 +17,8 @@ MARGIN = 1e-9
 """Share of the total weight by which a bound must hold, which keeps rounding out of the decision."""
 
 
-def matrix(scores: np.ndarray) -> np.ndarray:
-    """The scores as float64.
+def rows(scores: np.ndarray, relative: bool = False) -> np.ndarray:
+    """(N, D) scores as they compete: in float64, and (`relative`) with each datapoint's worst score subtracted.
 
     Raises:
         ValueError: if `scores` is not an (N, D) array.
@@ -26,45 +26,38 @@ def matrix(scores: np.ndarray) -> np.ndarray:
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 2:
         raise ValueError(f"scores: expected shape (members, datapoints), got {scores.shape}")
-    return scores
-
-
-def rows(scores: np.ndarray, relative: bool) -> np.ndarray:
-    """Scores as they compete: as they are, or (`relative`) with each datapoint's worst score subtracted."""
-    scores = matrix(scores)
     return scores - scores.min(axis=0) if relative and len(scores) else scores
 
 
 def price(
-    scores: np.ndarray, *, alpha: float = 1.0, capacity: Capacity = "max", weights: np.ndarray | None = None
+    total: np.ndarray,
+    peak: np.ndarray,
+    *,
+    alpha: float = 1.0,
+    capacity: Capacity = "max",
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """What one unit of score earns at each datapoint: weight[j] * c[j] / z[j]**alpha, with z[j] = sum_k s[k, j].
+    """What one unit of score earns at each datapoint: weight[j] * c[j] / z[j]**alpha.
 
     Args:
-        scores: (N, D) scores, already relative if they are to be.
+        total: (D,) z[j] = sum_k s[k, j]; 0 counts as 1.
+        peak: (D,) max_i s[i, j].
         alpha: strength of the competition, at least 0; at 0 there is none.
-        capacity: "max" for c[j] = max_i s[i, j], "one" for c[j] = 1.
+        capacity: "max" for c[j] = peak[j], "one" for c[j] = 1.
         weights: (D,) weight of each datapoint, all ones if None.
 
     Returns:
-        (D,) float64. A datapoint with z[j] = 0 counts as z[j] = 1.
-
-    Raises:
-        ValueError: if `scores` is not a matrix, `alpha` is negative, `capacity` is unknown or `weights` is not (D,).
+        (D,) float64.
     """
-    scores = matrix(scores)
-    if not alpha >= 0:
-        raise ValueError(f"alpha: expected a number of at least 0, got {alpha}")
-    if capacity not in ("max", "one"):
-        raise ValueError(f"capacity: expected 'max' or 'one', got {capacity!r}")
-    if weights is not None and np.shape(weights) != scores.shape[1:]:
-        raise ValueError(f"weights: expected shape {scores.shape[1:]}, one for each datapoint, got {np.shape(weights)}")
-    total = scores.sum(axis=0)
-    total[total == 0] = 1.0
-    earned = _power(total, -alpha)
-    if capacity == "max" and len(scores):
-        earned *= scores.max(axis=0)
+    earned = _power(np.where(total > 0, total, 1.0), -alpha)
+    if capacity == "max":
+        earned *= peak
     return earned if weights is None else earned * weights
+
+
+def worth(scores: np.ndarray, prices: np.ndarray) -> np.ndarray:
+    """(N, D) amounts at (D,) prices, summed: (N,). Each row is summed alike (a BLAS product would not promise that)."""
+    return np.einsum("nd,d->n", scores, prices)
 
 
 def competitive_fitness(
@@ -90,15 +83,26 @@ def competitive_fitness(
         (N,) float64. Members with equal rows have equal fitness, to the bit.
 
     Raises:
-        ValueError: as `price`.
+        ValueError: if `scores` is not (N, D), `alpha` is negative, `capacity` is unknown or `weights` is not (D,).
     """
     scores = rows(scores, relative)
-    return worth(scores, price(scores, alpha=alpha, capacity=capacity, weights=weights))
+    return worth(scores, market(scores, alpha=alpha, capacity=capacity, weights=weights))
 
 
-def worth(scores: np.ndarray, prices: np.ndarray) -> np.ndarray:
-    """(N, D) amounts at (D,) prices, summed: (N,). Each row is summed alike (a BLAS product would not promise that)."""
-    return np.einsum("nd,d->n", scores, prices)
+def market(scores: np.ndarray, *, alpha: float, capacity: Capacity, weights: np.ndarray | None) -> np.ndarray:
+    """The `price` that (N, D) scores make, with its settings checked.
+
+    Raises:
+        ValueError: as `competitive_fitness`.
+    """
+    if not alpha >= 0:
+        raise ValueError(f"alpha: expected a number of at least 0, got {alpha}")
+    if capacity not in ("max", "one"):
+        raise ValueError(f"capacity: expected 'max' or 'one', got {capacity!r}")
+    if weights is not None and np.shape(weights) != scores.shape[1:]:
+        raise ValueError(f"weights: expected shape {scores.shape[1:]}, one for each datapoint, got {np.shape(weights)}")
+    peak = scores.max(axis=0, initial=0.0)
+    return price(scores.sum(axis=0), peak, alpha=alpha, capacity=capacity, weights=weights)
 
 
 class RejectionBound:
@@ -134,25 +138,28 @@ class RejectionBound:
         """
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha: the bound needs a number in [0, 1], got {alpha}")
-        scores = matrix(scores)
-        weights = np.ones(scores.shape[1]) if weights is None else weights
+        scores = rows(scores)
         self._alpha, self._capacity = alpha, capacity
         self._scores = [np.ascontiguousarray(scores[:, tile]) for tile in tiles]
         self._totals = [tile.sum(axis=0) for tile in self._scores]
         self._peaks = [tile.max(axis=0) for tile in self._scores]
-        self._weights = [weights[tile] for tile in tiles]
+        self._weights = None if weights is None else [weights[tile] for tile in tiles]
+        self._shares = [float(len(tile) if weights is None else weights[tile].sum()) for tile in tiles]
+        self._least = -MARGIN * sum(self._shares)
         at_best = [self.lead(k, np.ones(len(tile))) for k, tile in enumerate(tiles)]
         self._rest = np.cumsum([np.zeros(len(scores)), *at_best[::-1]], axis=0)[::-1]
-        self._least = -MARGIN * float(weights.sum())
 
     def lead(self, tile: int, scored: np.ndarray) -> np.ndarray:
         """By how much the newcomer leads each member on one tile: (N,), from its (B,) scores there."""
-        totals = self._totals[tile] + scored
-        totals[totals == 0] = 1.0  # nobody scores: the term is 0 whatever it is divided by
-        prices = self._weights[tile] * _power(totals, -self._alpha)
-        if self._capacity == "max":
-            prices *= np.maximum(self._peaks[tile], scored)
+        weights = None if self._weights is None else self._weights[tile]
+        total, peak = self._totals[tile] + scored, np.maximum(self._peaks[tile], scored)
+        prices = price(total, peak, alpha=self._alpha, capacity=self._capacity, weights=weights)
         return prices @ scored - self._scores[tile] @ prices
+
+    def lost(self, tile: int, scored: np.ndarray) -> float:
+        """By how much the newcomer's weighted mean score falls below 1 through its (B,) scores on one tile."""
+        got = scored.sum() if self._weights is None else self._weights[tile] @ scored
+        return float(self._shares[tile] - got) / sum(self._shares)
 
     def certain(self, lead: np.ndarray, scored_tiles: int) -> bool:
         """Whether rejection is certain, from the (N,) leads summed over the first `scored_tiles` tiles."""

@@ -70,25 +70,31 @@ class Modules:
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, what was built from them does not."""
-        return {name: value for name, value in vars(self).items() if name not in ("axis", "_module", "_slots", "_inverse")}
+        return {name: value for name, value in vars(self).items() if name not in ("axis", "_module", "_slots", "_flat", "_inverse")}
 
     @cached_property
     def _module(self) -> nn.Module:
         """The one resident module."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # its initial weights are overwritten, but may not disturb the caller's random state
-            return self.build().eval().requires_grad_(False).to(self.device)
+            return self.build().float().eval().requires_grad_(False).to(self.device)
 
     @cached_property
     def _slots(self) -> dict[str, torch.Tensor]:
         """What a genome fills, in the order of the state dict: each floating-point tensor once, where it is tied too."""
         slots: dict[str, torch.Tensor] = {}
-        seen: set[int] = set()
         for name, tensor in self._module.state_dict(keep_vars=True).items():
-            if tensor.is_floating_point() and id(tensor) not in seen:
-                seen.add(id(tensor))
-                slots[name] = tensor.detach()
+            if tensor.is_floating_point() and not any(tensor is slot for slot in slots.values()):
+                slots[name] = tensor
         return slots
+
+    @cached_property
+    def _flat(self) -> torch.Tensor:
+        """(P,) the resident module's numbers, in the order of the state dict; its tensors are views of this one."""
+        flat = torch.cat([slot.detach().reshape(-1) for slot in self._slots.values()])
+        for slot, part in zip(self._slots.values(), flat.split([slot.numel() for slot in self._slots.values()]), strict=True):
+            slot.data = part.view(slot.shape)
+        return flat
 
     @cached_property
     def axis(self) -> Axis:
@@ -120,22 +126,21 @@ class Modules:
 
     def genome(self, state: Mapping[str, torch.Tensor]) -> Weights:
         """A state dict of the module as a genome."""
-        flat = torch.cat([state[name].detach().to("cpu", torch.float32).reshape(-1) for name in self._slots])
-        return Weights(flat if self.axis.order is None else flat[torch.from_numpy(self.axis.order)])
+        flat = torch.cat([state[name].detach().to("cpu", torch.float32).reshape(-1) for name in self._slots]).numpy()
+        return Weights(flat if self.axis.order is None else flat[self.axis.order])
 
     def state(self, genome: Weights) -> dict[str, torch.Tensor]:
         """A genome as a state dict of the module, without its integer buffers."""
-        return {name: tensor.clone() for name, tensor in self._tensors(genome.vector).items()}
+        return {name: tensor.clone() for name, tensor in self._tensors(torch.from_numpy(genome.vector)).items()}
 
     def express(self, genome: Weights) -> nn.Module:
         """As `Population.express`: in place, in the one resident module."""
-        for name, tensor in self._tensors(genome.vector).items():
-            self._slots[name].copy_(tensor)
+        self._flat.copy_(self._stored(torch.from_numpy(genome.vector)))
         return self._module
 
     def express_many(self, genomes: Sequence[Weights]) -> Stack:
         """W genomes as one stack, which takes inputs (B, ...) and gives outputs (W, B, ...)."""
-        return Stack(self._module, self._tensors(torch.stack([genome.vector for genome in genomes]).to(self.device)))
+        return Stack(self._module, self._tensors(torch.from_numpy(np.stack([g.vector for g in genomes])).to(self.device)))
 
     def save(self, genome: Weights, directory: Path) -> None:
         """As `Population.save`: model.safetensors, which `nn.Module.load_state_dict` takes."""
@@ -144,11 +149,13 @@ class Modules:
         module = copy.deepcopy(self.express(genome))
         save_model(module, str(directory / "model.safetensors"))
 
+    def _stored(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(..., P) vectors along the axis in the order of the state dict."""
+        return vectors if self._inverse is None else vectors.index_select(-1, self._inverse.to(vectors.device))
+
     def _tensors(self, vectors: torch.Tensor) -> dict[str, torch.Tensor]:
         """(..., P) vectors along the axis as one (..., *shape) view for each slot."""
-        if self._inverse is not None:
-            vectors = vectors.index_select(-1, self._inverse.to(vectors.device))
-        parts = vectors.split([slot.numel() for slot in self._slots.values()], dim=-1)
+        parts = self._stored(vectors).split([slot.numel() for slot in self._slots.values()], dim=-1)
         return {
             name: part.unflatten(-1, slot.shape) if slot.dim() else part[..., 0]
             for (name, slot), part in zip(self._slots.items(), parts, strict=True)
@@ -156,7 +163,7 @@ class Modules:
 
     def _random(self, rng: np.random.Generator) -> Weights:
         if self.sd is not None:
-            return Weights(torch.from_numpy(rng.standard_normal(self.axis.size, dtype=np.float32) * np.float32(self.sd)))
+            return Weights(rng.standard_normal(self.axis.size, dtype=np.float32) * np.float32(self.sd))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             return self.genome(self.build().state_dict())
