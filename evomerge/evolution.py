@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import logging
 import math
 import time
@@ -142,9 +143,11 @@ def evolve(
                 if path is not None:
                     evolution.run_dir = RunDir.create(path, config.to_yaml(call))
                 evolution.record_founders()
+            gc.freeze()  # what is here now stays: the collector need not walk through torch again and again
             with Progress(settings.births, settings.hours, shown=progress) as bar:
                 evolution.run(stop_request, bar)
         finally:
+            gc.unfreeze()
             workers.stop()
             if evolution.run_dir is not None:
                 evolution.run_dir.close()

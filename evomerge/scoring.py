@@ -75,7 +75,7 @@ def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"the fitness must return numbers of shape {shape}, it returned {type(values).__name__}") from None
     if scores.shape != shape:
         raise ValueError(f"the fitness must return a score for each datapoint, shape {shape}; it returned {scores.shape}")
-    if not (scores.min() >= 0 and scores.max() <= 1):
+    if getattr(values, "dtype", None) != bool and not (scores.min() >= 0 and scores.max() <= 1):
         wrong = scores[~((scores >= 0) & (scores <= 1))]
         raise ValueError(f"the fitness must return scores in [0, 1]; {wrong.size} of {scores.size} are not, such as {wrong.flat[0]}")
     return scores
@@ -126,9 +126,10 @@ class Nursery:
         Args:
             population: how a genome becomes a model.
             fitness: how a model becomes scores.
-            width: births that are expressed and scored as one stack, always padded to this width; 1 for one by one.
+            width: births that are expressed and scored as one stack, always padded to this width.
         """
         self.population, self.fitness, self.width = population, fitness, width
+        self.stacks = hasattr(population, "express_many") and hasattr(fitness, "score_many")
 
     def raise_births(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Raises births of one tiling: at most `width`, each in the slot that its number gives it."""
@@ -158,7 +159,7 @@ class Nursery:
         model = self.population.express(genome)
         scores = np.full(sum(map(len, tiles)), np.nan, dtype=np.float32)
         for tile in tiles:
-            scores[tile] = check_scores(_patiently(lambda: self.fitness(model, tile, split)), (len(tile),))  # noqa: B023
+            scores[tile] = check_scores(_patiently(self.fitness, model, tile, split), (len(tile),))
         return scores
 
     def _conceive(self, job: Job, outcome: Outcome) -> Outcome:
@@ -198,17 +199,17 @@ class Nursery:
 
     def _express(self, lanes: Sequence[_Lane]) -> Callable[[np.ndarray], np.ndarray]:
         """Expresses the lanes' genomes; gives what scores a tile: (B,) indices to (width, B) scores."""
-        if self.width == 1:
+        if not self.stacks:
             model = self.population.express(lanes[0].outcome.genome)
-            return lambda tile: check_scores(_patiently(lambda: self.fitness(model, tile, "train")), (len(tile),))[None]
+            return lambda tile: check_scores(_patiently(self.fitness, model, tile, "train"), (len(tile),))[None]
         genomes = {lane.slot: lane.outcome.genome for lane in lanes}
         padded = [genomes.get(slot, lanes[0].outcome.genome) for slot in range(self.width)]
         models = self.population.express_many(padded)  # type: ignore[attr-defined]
         score = self.fitness.score_many  # type: ignore[attr-defined]
-        return lambda tile: check_scores(_patiently(lambda: score(models, tile, "train")), (self.width, len(tile)))
+        return lambda tile: check_scores(_patiently(score, models, tile, "train"), (self.width, len(tile)))
 
 
-def _patiently(call: Callable[[], object]) -> object:
+def _patiently(call: Callable[..., object], *arguments: object) -> object:
     """Calls a fitness, again where its surroundings failed.
 
     Raises:
@@ -216,7 +217,7 @@ def _patiently(call: Callable[[], object]) -> object:
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return call()
+            return call(*arguments)
         except (OSError, MemoryError) as error:
             if attempt == ATTEMPTS:
                 raise Interrupted(f"the fitness failed {ATTEMPTS} times on its surroundings: {reason(error)}") from error

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from fitness.images import Images, Split
 
+
+class Stack(Protocol):
+    """W models that run as one: inputs (B, ...) to outputs (W, B, classes)."""
+
+    width: int
+    device: torch.device
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs of every model for the same inputs."""
+
+
+BATCHES = 32
+"""How many batches are kept ready."""
+
 Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def right(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """1 where the largest of the outputs (..., B, classes) is the target (B,), otherwise 0: (..., B)."""
+    """1 where the largest of the outputs (B, classes) is the target (B,), otherwise 0: (B,)."""
     return outputs.argmax(dim=-1) == targets
 
 
 def probability(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The softmax probability that the outputs (..., B, classes) give to the target (B,): (..., B)."""
-    return outputs.softmax(dim=-1).gather(-1, targets.expand(outputs.shape[:-1])[..., None])[..., 0]
+    """The softmax probability that the outputs (B, classes) give to the target (B,): (B,)."""
+    return outputs.softmax(dim=-1).gather(-1, targets[:, None])[:, 0]
 
 
 class Classification:
@@ -32,8 +47,7 @@ class Classification:
 
         Args:
             data: the labelled images.
-            score: outputs (B, classes) and targets (B,) to scores (B,) in [0, 1]. To be scored as a stack it has to take any
-                number of leading dimensions: (..., B, classes) to (..., B).
+            score: outputs (B, classes) and targets (B,) to scores (B,) in [0, 1], each datapoint by itself.
         """
         self.data, self.score = data, score
 
@@ -45,13 +59,13 @@ class Classification:
     def __call__(self, model: torch.nn.Module, datapoints: np.ndarray, split: str) -> np.ndarray:
         """As `Fitness.__call__`."""
         inputs, targets = self._batch(datapoints, split, _device(model))
-        scores = self.score(model(inputs), targets)
-        return (scores.float() if scores.is_floating_point() else scores).numpy(force=True)
+        return _numbers(self.score(model(inputs), targets))
 
-    score_many = __call__
-    """A stack of models is one callable that gives (W, B, classes), and its scores are (W, B)."""
+    def score_many(self, models: Stack, datapoints: np.ndarray, split: str) -> np.ndarray:
+        """Scores (W, B) of a stack of W models, which gives outputs (W, B, classes)."""
+        inputs, targets = self._batch(datapoints, split, models.device, models.width)
+        return _numbers(self.score(models(inputs).flatten(0, 1), targets)).reshape(models.width, -1)
 
-    @torch.inference_mode()
     def explain(self, model: torch.nn.Module, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
         """For each datapoint the expected label, the model's answer, and the picture as rows of grey values, 0 to 255."""
         inputs, targets = self._batch(datapoints, split, _device(model))
@@ -64,21 +78,34 @@ class Classification:
             for expected, answer, picture in zip(targets.tolist(), answers.tolist(), pictures.tolist(), strict=True)
         ]
 
-    def _batch(self, datapoints: np.ndarray, split: str, device: torch.device) -> Split:
-        return _batch(self.data, split, np.asarray(datapoints, dtype=np.int64).tobytes(), device)
+    def _batch(self, datapoints: np.ndarray, split: str, device: torch.device, width: int = 1) -> Split:
+        """Images of these datapoints, and their labels `width` times.
+
+        They are kept for as long as the same array of datapoints may come again, as tiles do birth after birth.
+        """
+        kept = vars(self).setdefault("_batches", OrderedDict())
+        key = (id(datapoints), split, device, width)
+        if key not in kept:
+            images = self.data.split(split)
+            if images is None:
+                raise ValueError(f"{self.data} has no split {split!r}")
+            index = torch.from_numpy(np.array(datapoints, dtype=np.int64))
+            batch = images[0].index_select(0, index).to(device), images[1].index_select(0, index).repeat(width).to(device)
+            kept[key] = datapoints, batch  # holding the array keeps its id its own
+            if len(kept) > BATCHES:
+                kept.popitem(last=False)
+        return kept[key][1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings travel, batches do not."""
+        return {"data": self.data, "score": self.score}
 
 
-@lru_cache(maxsize=32)
-def _batch(data: Images, split: str, datapoints: bytes, device: torch.device) -> Split:
-    """Images and labels of these datapoints, kept a while, since tiles come again birth after birth."""
-    images = data.split(split)
-    if images is None:
-        raise ValueError(f"{data} has no split {split!r}")
-    index = torch.from_numpy(np.frombuffer(datapoints, dtype=np.int64).copy())
-    return images[0].index_select(0, index).to(device), images[1].index_select(0, index).to(device)
+def _numbers(scores: torch.Tensor) -> np.ndarray:
+    return (scores.float() if scores.is_floating_point() else scores).numpy(force=True)
 
 
 @lru_cache(maxsize=2)
 def _device(model: torch.nn.Module) -> torch.device:
-    """Where a model, or a stack of them, runs."""
+    """Where a model runs."""
     return next(iter(model.parameters())).device

@@ -16,6 +16,9 @@ Capacity = Literal["max", "one"]
 MARGIN = 1e-9
 """Share of the total weight by which a bound must hold, which keeps rounding out of the decision."""
 
+NOBODY = 1e-200
+"""Stands for z[j] = 0, where all scores are 0 and earn 0 at any price: it has to be above 0, and its inverse finite."""
+
 
 def rows(scores: np.ndarray, relative: bool = False) -> np.ndarray:
     """(N, D) scores as they compete: in float64, and (`relative`) with each datapoint's worst score subtracted.
@@ -40,7 +43,7 @@ def price(
     """What one unit of score earns at each datapoint: weight[j] * c[j] / z[j]**alpha.
 
     Args:
-        total: (D,) z[j] = sum_k s[k, j]; 0 counts as 1.
+        total: (D,) z[j] = sum_k s[k, j]. Where it is 0 there is nothing to share, and the price has no meaning.
         peak: (D,) max_i s[i, j].
         alpha: strength of the competition, at least 0; at 0 there is none.
         capacity: "max" for c[j] = peak[j], "one" for c[j] = 1.
@@ -49,7 +52,7 @@ def price(
     Returns:
         (D,) float64.
     """
-    earned = _power(np.where(total > 0, total, 1.0), -alpha)
+    earned = _power(np.maximum(total, NOBODY), -alpha)
     if capacity == "max":
         earned *= peak
     return earned if weights is None else earned * weights

@@ -17,6 +17,8 @@ from evomerge.genome import Weights
 
 ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Identity, nn.Dropout)
 
+Chain = list[tuple[str, nn.Module]]
+
 
 class Modules:
     """A population of one torch module with different weights."""
@@ -70,7 +72,7 @@ class Modules:
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, what was built from them does not."""
-        return {name: value for name, value in vars(self).items() if name not in ("axis", "_module", "_slots", "_flat", "_inverse")}
+        return {name: value for name, value in vars(self).items() if name not in ("axis", "_module", "_stacks", "_slots", "_flat", "_inverse")}
 
     @cached_property
     def _module(self) -> nn.Module:
@@ -78,6 +80,11 @@ class Modules:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # its initial weights are overwritten, but may not disturb the caller's random state
             return self.build().float().eval().requires_grad_(False).to(self.device)
+
+    @cached_property
+    def _stacks(self) -> dict[int, Stack]:
+        """The resident stacks by width."""
+        return {}
 
     @cached_property
     def _slots(self) -> dict[str, torch.Tensor]:
@@ -109,9 +116,9 @@ class Modules:
         return Axis.unit(shapes, self.layers if self.layers is not None else hidden_layers(self._module))
 
     @cached_property
-    def _inverse(self) -> torch.Tensor | None:
+    def _inverse(self) -> np.ndarray | None:
         """(P,) where on the axis each position of the state dict lies; None if in the same place."""
-        return None if self.axis.order is None else torch.from_numpy(np.argsort(self.axis.order))
+        return None if self.axis.order is None else np.argsort(self.axis.order)
 
     def founders(self, rng: np.random.Generator) -> list[Weights]:
         """As `Population.founders`.
@@ -131,16 +138,22 @@ class Modules:
 
     def state(self, genome: Weights) -> dict[str, torch.Tensor]:
         """A genome as a state dict of the module, without its integer buffers."""
-        return {name: tensor.clone() for name, tensor in self._tensors(torch.from_numpy(genome.vector)).items()}
+        parts = torch.from_numpy(self._stored(genome)).clone().split([slot.numel() for slot in self._slots.values()])
+        return {name: part.view(slot.shape) for (name, slot), part in zip(self._slots.items(), parts, strict=True)}
 
     def express(self, genome: Weights) -> nn.Module:
         """As `Population.express`: in place, in the one resident module."""
-        self._flat.copy_(self._stored(torch.from_numpy(genome.vector)))
+        self._flat.copy_(torch.from_numpy(self._stored(genome)))
         return self._module
 
     def express_many(self, genomes: Sequence[Weights]) -> Stack:
-        """W genomes as one stack, which takes inputs (B, ...) and gives outputs (W, B, ...)."""
-        return Stack(self._module, self._tensors(torch.from_numpy(np.stack([g.vector for g in genomes])).to(self.device)))
+        """W genomes as one stack, in place: it takes inputs (B, ...) and gives outputs (W, B, ...)."""
+        if len(genomes) not in self._stacks:
+            self._stacks[len(genomes)] = Stack(self._module, self._slots, len(genomes))
+        stack = self._stacks[len(genomes)]
+        vectors = np.stack([genome.vector for genome in genomes])
+        stack.load(vectors if self._inverse is None else vectors.take(self._inverse, axis=1))
+        return stack
 
     def save(self, genome: Weights, directory: Path) -> None:
         """As `Population.save`: model.safetensors, which `nn.Module.load_state_dict` takes."""
@@ -149,17 +162,9 @@ class Modules:
         module = copy.deepcopy(self.express(genome))
         save_model(module, str(directory / "model.safetensors"))
 
-    def _stored(self, vectors: torch.Tensor) -> torch.Tensor:
-        """(..., P) vectors along the axis in the order of the state dict."""
-        return vectors if self._inverse is None else vectors.index_select(-1, self._inverse.to(vectors.device))
-
-    def _tensors(self, vectors: torch.Tensor) -> dict[str, torch.Tensor]:
-        """(..., P) vectors along the axis as one (..., *shape) view for each slot."""
-        parts = self._stored(vectors).split([slot.numel() for slot in self._slots.values()], dim=-1)
-        return {
-            name: part.unflatten(-1, slot.shape) if slot.dim() else part[..., 0]
-            for (name, slot), part in zip(self._slots.items(), parts, strict=True)
-        }
+    def _stored(self, genome: Weights) -> np.ndarray:
+        """A genome's numbers in the order of the state dict."""
+        return genome.vector if self._inverse is None else genome.vector.take(self._inverse)
 
     def _random(self, rng: np.random.Generator) -> Weights:
         if self.sd is not None:
@@ -170,39 +175,52 @@ class Modules:
 
 
 class Stack:
-    """W modules of one kind with different weights, run together: inputs (B, ...) to outputs (W, B, ...)."""
+    """W modules of one kind with different weights, resident and run together: inputs (B, ...) to outputs (W, B, ...)."""
 
-    def __init__(self, module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Takes the module, and for each name W tensors as one of shape (W, *shape)."""
-        self._module, self._tensors = module, tensors
+    def __init__(self, module: nn.Module, slots: Mapping[str, torch.Tensor], width: int) -> None:
+        """Makes room for the weights of `width` modules such as `module`, whose tensors `slots` names."""
+        self.device = next(iter(slots.values())).device
+        self.width, self._module = width, module
+        self._tensors = {name: torch.empty((width, *slot.shape), device=self.device) for name, slot in slots.items()}
+        self._rows = [tensor.view(width, -1) for tensor in self._tensors.values()]
         self._chain = linear_chain(module)
+        if self._chain is not None:
+            # A chain of linear layers runs faster than vmap, or the module itself, has it: the first layer as one wide
+            # product, the others with the batch as the last dimension, (W, features, B).
+            first, *layers = self._chain
+            self._first = [tensor.flatten(0, 1) for tensor in self._parameters(*first)]
+            self._layers = [(layer, self._parameters(name, layer)) for name, layer in layers]
 
-    def parameters(self) -> list[torch.Tensor]:
-        """The stacked tensors."""
-        return list(self._tensors.values())
+    def load(self, vectors: np.ndarray) -> None:
+        """Takes W vectors (W, P), each in the order of the state dict."""
+        start = 0
+        for row in self._rows:
+            row.copy_(torch.from_numpy(vectors[:, start : start + row.shape[1]]))
+            start += row.shape[1]
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs of every module for the same inputs."""
         if self._chain is None or inputs.dim() != 2:
             run = torch.func.vmap(lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,)))
             return run(dict(self._tensors))
-        # A chain of linear layers runs faster than vmap has it: the first as one wide product, the others with the batch
-        # as the last dimension, (W, features, B).
-        first, *layers = self._chain
-        weight, bias = self._tensors[f"{first[0]}.weight"], self._tensors.get(f"{first[0]}.bias")
-        wide = nn.functional.linear(inputs, weight.flatten(0, 1), None if bias is None else bias.flatten())
-        hidden = wide.view(len(inputs), len(weight), -1).permute(1, 2, 0)
-        for name, layer in layers:
-            if isinstance(layer, nn.Linear):
-                bias = self._tensors.get(f"{name}.bias")
-                hidden = torch.bmm(self._tensors[f"{name}.weight"], hidden)
-                hidden = hidden if bias is None else hidden.add_(bias[:, :, None])
+        hidden = nn.functional.linear(inputs, *self._first).view(len(inputs), self.width, -1).permute(1, 2, 0)
+        for layer, parameters in self._layers:
+            if isinstance(layer, nn.ReLU):
+                hidden = hidden.relu_()
+            elif not parameters:
+                hidden = layer.forward(hidden)
+            elif len(parameters) == 1:
+                hidden = torch.bmm(parameters[0], hidden)
             else:
-                hidden = layer(hidden)
-        return hidden.transpose(1, 2)
+                hidden = torch.baddbmm(parameters[1][:, :, None], parameters[0], hidden)
+        return hidden.transpose(1, 2).contiguous()
+
+    def _parameters(self, name: str, layer: nn.Module) -> list[torch.Tensor]:
+        """The stacked weight and, if there is one, bias of a layer of the chain; none for an elementwise layer."""
+        return [self._tensors[f"{name}.{part}"] for part, _ in layer.named_parameters()]
 
 
-def linear_chain(module: nn.Module) -> list[tuple[str, nn.Module]] | None:
+def linear_chain(module: nn.Module) -> Chain | None:
     """The layers of an nn.Sequential that begins with a linear layer and has only linear and elementwise ones; else None."""
     if not isinstance(module, nn.Sequential):
         return None
