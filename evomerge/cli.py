@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-
 from evomerge import config, report
 from evomerge import export as exporting
 from evomerge.errors import Interrupted, UserError
@@ -56,18 +55,24 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("overrides", nargs="*", metavar="key=value", help="births (more of them) and workers may change")
     resume.set_defaults(command=_resume)
 
-    check = commands.add_parser("check", help="check a config and try one birth", description="Checks a config and tries one birth.")
+    check = commands.add_parser(
+        "check", help="check a config and try one birth", description="Checks a config and tries one birth."
+    )
     check.add_argument("config", type=Path)
     check.add_argument("overrides", nargs="*", metavar="key=value")
     check.set_defaults(command=_check)
 
-    export = commands.add_parser("export", help="write a member out", description="Writes a member out, the best if none is named.")
+    export = commands.add_parser(
+        "export", help="write a member out", description="Writes a member out, the best if none is named."
+    )
     export.add_argument("run_dir", type=Path)
     export.add_argument("out", type=Path, help="the folder to make")
     export.add_argument("--member", type=int, metavar="ID", help="a member alive in the newest snapshot")
     export.set_defaults(command=_export)
 
-    draw = commands.add_parser("report", help="draw report.html again", description="Draws report.html again from the run's files.")
+    draw = commands.add_parser(
+        "report", help="draw report.html again", description="Draws report.html again from the run's files."
+    )
     draw.add_argument("run_dir", type=Path)
     draw.set_defaults(command=_report)
     return parser
@@ -116,7 +121,9 @@ def _check(options: argparse.Namespace) -> None:
     print(f"datapoints: {', '.join(f'{size} {split}' for split, size in evolution.sizes.items() if size)}")
     print(f"parameters: {evolution.axis.size} in {', '.join(chromosome.name for chromosome in evolution.axis.chromosomes)}")
     print(f"founders: {len(evolution.founders)}, mean training scores {founders} ({founding:.2f} s)")
-    print(f"one birth: {outcome.seconds:.4f} s, so {settings.births} births take about {_span(outcome.seconds * settings.births)}")
+    print(
+        f"one birth: {outcome.seconds:.4f} s, so {settings.births} births take about {_span(outcome.seconds * settings.births)}"
+    )
     print("yes, this can run")
 
 

@@ -187,7 +187,9 @@ def _plain(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
     if hint is Any or isinstance(hint, typing.TypeVar):
         if isinstance(value, dict):
             return {key: _value(item, Any, _join(where, key), problems) for key, item in value.items()}
-        return [_value(item, Any, f"{where}[{i}]", problems) for i, item in enumerate(value)] if isinstance(value, list) else value
+        return (
+            [_value(item, Any, f"{where}[{i}]", problems) for i, item in enumerate(value)] if isinstance(value, list) else value
+        )
     if origin is typing.Literal and value in args and type(value) is type(args[args.index(value)]):
         return value
     if hint in (None, types.NoneType) and value is None:
@@ -204,7 +206,11 @@ def _plain(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
         return _made(typing.cast("type", hint), value, where, problems)
     if isinstance(value, list) and origin is tuple and (Ellipsis not in args and len(args) == len(value)):
         return tuple(_value(item, args[i], f"{where}[{i}]", problems) for i, item in enumerate(value))
-    if isinstance(value, list) and origin in (list, tuple, collections.abc.Sequence) and (origin is not tuple or Ellipsis in args):
+    if (
+        isinstance(value, list)
+        and origin in (list, tuple, collections.abc.Sequence)
+        and (origin is not tuple or Ellipsis in args)
+    ):
         items = [_value(item, args[0], f"{where}[{i}]", problems) for i, item in enumerate(value)]
         return tuple(items) if origin is tuple else items
     if isinstance(value, dict) and origin in (dict, collections.abc.Mapping):
@@ -324,7 +330,14 @@ def _show(value: Any) -> str:
 def _say(hint: Any) -> str:
     """A type hint in words."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path", types.NoneType: "null"}
+    words = {
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        bool: "true or false",
+        Path: "a path",
+        types.NoneType: "null",
+    }
     if hint in words:
         return words[hint]
     if hint is None:

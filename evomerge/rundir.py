@@ -1,11 +1,11 @@
 """The run directory: config, log, snapshots. What was there is never lost: new files are written beside and renamed.
 
-    config.yaml     the call of `evolve` that made the run
-    births.jsonl    a line for each founder and each birth, in order
-    state/latest    a snapshot: state.json and tensors.safetensors, checksummed; state/previous is the one before
-    best/           the best member in its native format
-    summary.json    the run in numbers
-    report.html     the run in pictures
+config.yaml     the call of `evolve` that made the run
+births.jsonl    a line for each founder and each birth, in order
+state/latest    a snapshot: state.json and tensors.safetensors, checksummed; state/previous is the one before
+best/           the best member in its native format
+summary.json    the run in numbers
+report.html     the run in pictures
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def price(
     Returns:
         (D,) float64.
     """
-    earned = _power(np.maximum(total, NOBODY), -alpha)
+    earned = 1.0 / np.maximum(total, NOBODY) if alpha == 1 else np.where(total > 0, total, 1.0) ** -alpha
     if capacity == "max":
         earned *= peak
     return earned if weights is None else earned * weights
@@ -167,10 +167,3 @@ class RejectionBound:
     def certain(self, lead: np.ndarray, scored_tiles: int) -> bool:
         """Whether rejection is certain, from the (N,) leads summed over the first `scored_tiles` tiles."""
         return bool((lead + self._rest[scored_tiles] < self._least).all())
-
-
-def _power(base: np.ndarray, exponent: float) -> np.ndarray:
-    """base**exponent, with the two cases that most runs use taken directly."""
-    if exponent == 0:
-        return np.ones_like(base)
-    return 1.0 / base if exponent == -1 else base**exponent

@@ -72,7 +72,11 @@ class Modules:
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, what was built from them does not."""
-        return {name: value for name, value in vars(self).items() if name not in ("axis", "_module", "_stacks", "_slots", "_flat", "_inverse")}
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("axis", "_module", "_stacks", "_slots", "_flat", "_inverse")
+        }
 
     @cached_property
     def _module(self) -> nn.Module:
