@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from evomerge.errors import UserError
 
 TARGET = "_target_"
+BASE = "_base_"
 CHANGEABLE = ("births", "workers")
 """What a resume may change."""
 
@@ -40,9 +41,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.yaml")], 1)
         raise UserError(f"{path}: there is no such file" + (f"; did you mean {path.parent / near[0]}?" if near else ""))
     try:
-        config = OmegaConf.load(path)
-        if not OmegaConf.is_dict(config):
-            raise UserError(f"{path}: expected keys and values, got {type(OmegaConf.to_container(config)).__name__}")
+        config = _with_base(path)
         for override in overrides:
             key, equals, _ = override.partition("=")
             if not key or not equals:
@@ -135,6 +134,19 @@ def import_path(path: str) -> Any:
             found = getattr(found, part)
         return found
     raise ValueError(f"there is no module {parts[0]!r} on the import path")
+
+
+def _with_base(path: Path) -> Any:
+    """A YAML file, laid over the one that its `_base_` names, if it has one."""
+    config = OmegaConf.load(path)
+    if not OmegaConf.is_dict(config):
+        raise UserError(f"{path}: expected keys and values, got {type(OmegaConf.to_container(config)).__name__}")
+    base = config.pop(BASE, None)
+    if base is None:
+        return config
+    if not isinstance(base, str) or not (path.parent / base).is_file():
+        raise UserError(f"{path}: {BASE}: expected the path of another config, got {base!r}; there is no {path.parent / str(base)}")
+    return OmegaConf.merge(_with_base(path.parent / base), config)
 
 
 def _arguments(
