@@ -10,6 +10,8 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import pkgutil
+import re
 import shlex
 import sys
 import types
@@ -19,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -31,6 +34,16 @@ CHANGEABLE = ("births", "workers")
 """What a resume may change."""
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes what `load` reads: a text that looks like a number to it, such as 1e5, is quoted; ${ is no interpolation."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+_Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", _escaped(text)))
+
+
 def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """A YAML file with `key=value` overrides, its interpolations resolved.
 
@@ -39,32 +52,50 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.yaml")], 1)
-        raise UserError(f"{path}: there is no such file" + (f"; did you mean {path.parent / near[0]}?" if near else ""))
+        what = "expected a YAML file, this is a folder" if path.is_dir() else "there is no such file"
+        raise UserError(f"{path}: {what}" + (f"; did you mean {path.parent / near[0]}?" if near else ""))
+    where = str(path)
     try:
         config = _with_base(path)
         for override in overrides:
-            key, equals, _ = override.partition("=")
-            if not key or not equals:
+            where, equals, _ = override.partition("=")
+            if not where or not equals:
                 raise UserError(f"{override!r}: expected key=value")
             config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
+        where = str(path)
         return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
+    except RecursionError:
+        raise UserError(f"{where}: expected values, got a value that refers to itself") from None
     except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, ValueError, OSError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
 
 
-def build(config: Mapping[str, Any], function: Callable[..., Any], *, outside: Sequence[str] = ()) -> dict[str, Any]:
+def build(
+    config: Mapping[str, Any],
+    function: Callable[..., Any],
+    *,
+    outside: Sequence[str] = (),
+    check: Callable[..., object] | None = None,
+) -> dict[str, Any]:
     """The arguments of a call of `function`, with every object in them made.
 
     Args:
         config: what `load` gave.
         function: what the config is a call of.
         outside: arguments that are not the config's to give.
+        check: called with those of the arguments that it has a name for; its ValueError has a line for each mistake.
 
     Raises:
         UserError: if anything is wrong; the message has a line for each mistake.
     """
     problems: list[str] = []
     arguments = _arguments(dict(config), function, "", problems, outside)
+    if check is not None:
+        names = inspect.signature(check).parameters
+        try:
+            check(**{name: value for name, value in arguments.items() if name in names})
+        except ValueError as error:
+            problems += str(error).splitlines()
     if problems:
         raise UserError("\n".join(problems))
     return arguments
@@ -78,8 +109,11 @@ def describe(**arguments: Any) -> dict[str, Any]:
 def to_yaml(call: Mapping[str, Any]) -> str:
     """A described call as YAML; its head says with which command and which versions it was made."""
     names = ("evomerge", "mergekit", "numpy", "torch")
-    head = [f"# {shlex.join(sys.argv)}", f"# python {sys.version.split()[0]}, " + ", ".join(f"{n} {_version(n)}" for n in names)]
-    return "\n".join(head) + "\n" + yaml.safe_dump(dict(call), sort_keys=False, allow_unicode=True)
+    head = [
+        f"# {' '.join(shlex.join(sys.argv).split())}",
+        f"# python {sys.version.split()[0]}, " + ", ".join(f"{n} {_version(n)}" for n in names),
+    ]
+    return "\n".join(head) + "\n" + yaml.dump(dict(call), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def from_yaml(path: Path) -> dict[str, Any]:
@@ -105,7 +139,7 @@ def check_same(path: Path, call: Mapping[str, Any]) -> None:
         for key, old, new in _differences(before, after)
         if key.split(".")[0] not in CHANGEABLE
     ]
-    if after["births"] < before["births"]:
+    if after["births"] < before.get("births", 0):
         problems.append(f"births: the run in {path} has {before['births']}, a resume can only raise it, got {after['births']}")
     if problems:
         raise UserError("\n".join(problems))
@@ -126,26 +160,30 @@ def import_path(path: str) -> Any:
             if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
                 continue
             raise ValueError(f"{path!r} cannot be imported: {error}") from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # whatever a user's module does while it is imported
             raise ValueError(f"{path!r} cannot be imported: {type(error).__name__}: {error}") from None
         for part in parts[cut:]:
             if not hasattr(found, part):
-                raise ValueError(f"{getattr(found, '__name__', name)} has no {part!r}{_nearest(part, dir(found))}")
+                known = [*dir(found), *(module.name for module in pkgutil.iter_modules(getattr(found, "__path__", ())))]
+                raise ValueError(f"{getattr(found, '__name__', name)} has no {part!r}{_nearest(part, known)}")
             found = getattr(found, part)
         return found
-    raise ValueError(f"there is no module {parts[0]!r} on the import path")
+    known = [*sys.modules, *(module.name for module in pkgutil.iter_modules())]
+    raise ValueError(f"there is no module {parts[0]!r} on the import path{_nearest(parts[0], known)}")
 
 
 def _with_base(path: Path) -> Any:
     """A YAML file, laid over the one that its `_base_` names, if it has one."""
-    config = OmegaConf.load(path)
+    config: Any = OmegaConf.load(path)
     if not OmegaConf.is_dict(config):
-        raise UserError(f"{path}: expected keys and values, got {type(OmegaConf.to_container(config)).__name__}")
+        raise UserError(f"{path}: expected keys and values, got a {type(OmegaConf.to_container(config)).__name__}")
     base = config.pop(BASE, None)
     if base is None:
         return config
     if not isinstance(base, str) or not (path.parent / base).is_file():
-        raise UserError(f"{path}: {BASE}: expected the path of another config, got {base!r}; there is no {path.parent / str(base)}")
+        raise UserError(
+            f"{path}: {BASE}: expected the path of another config, got {base!r}; there is no {path.parent / str(base)}"
+        )
     return OmegaConf.merge(_with_base(path.parent / base), config)
 
 
@@ -153,23 +191,27 @@ def _arguments(
     given: dict[str, Any], function: Callable[..., Any], where: str, problems: list[str], outside: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The arguments of one call, made; mistakes are added to `problems`."""
-    constructor = function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
+    constructor = function.__init__ if inspect.isclass(function) else function
     try:
         hints = typing.get_type_hints(constructor)
-    except NameError:  # a user's annotation that cannot be resolved: take any value
+    except Exception:  # a user's annotation that cannot be resolved: take any value
         hints = {}
+    named = _parameters(function)
     parameters = {
         name: parameter
-        for name, parameter in inspect.signature(function).parameters.items()
+        for name, parameter in named.items()
         if name not in outside and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in named.values())
     arguments = {}
     for key, value in given.items():
         if key not in parameters and not open_ended:
             problems.append(f"{_join(where, key)}: unknown key{_nearest(key, parameters)}")
             continue
-        arguments[key] = _value(value, hints.get(key, Any), _join(where, key), problems)
+        before = len(problems)
+        made = _value(value, hints.get(key, Any), _join(where, key), problems)
+        if len(problems) == before:
+            arguments[key] = made
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in given:
             problems.append(f"{_join(where, name)}: missing; expected {_say(hints.get(name, Any))}")
@@ -240,11 +282,14 @@ def _object(value: dict[str, Any], hint: Any, where: str, problems: list[str]) -
     found = _callable(target, f"{where}.{TARGET}", problems)
     if found is None:
         return None
+    before = len(problems)
     made = _made(found, {key: item for key, item in value.items() if key != TARGET}, where, problems)
-    if made is not None:
+    if len(problems) == before:
         options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
         if not any(_is_a(made, option) for option in options):
-            problems.append(f"{where}: expected {_say(hint)}, {target} makes a {type(made).__name__}{_lacks(made, options)}")
+            problems.append(
+                f"{where}: expected {_say(hint)}, {target} makes {_article(type(made).__name__)}{_lacks(made, options)}"
+            )
     return made
 
 
@@ -256,9 +301,10 @@ def _made(function: Callable[..., Any], given: dict[str, Any], where: str, probl
         return None
     try:
         return function(**arguments)
-    except (ValueError, TypeError, OSError) as error:
-        text = str(error)
-        named = text.partition(":")[0] in arguments or text.partition(":")[0] in inspect.signature(function).parameters
+    except Exception as error:
+        known = isinstance(error, ValueError | TypeError | OSError | ImportError)
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        named = text.partition(":")[0] in arguments or text.partition(":")[0] in _parameters(function)
         problems.append(f"{where}.{text}" if named else f"{where}: {text}")
         return None
 
@@ -270,9 +316,17 @@ def _callable(path: str, where: str, problems: list[str]) -> Any:
         problems.append(f"{where}: {error}")
         return None
     if not callable(found):
-        problems.append(f"{where}: expected a class or a function, {path} is a {type(found).__name__}")
+        problems.append(f"{where}: expected a class or a function, {path} is {_article(type(found).__name__)}")
         return None
     return found
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a call; any, for what is written in C and does not say."""
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return {"keywords": inspect.Parameter("keywords", inspect.Parameter.VAR_KEYWORD)}
 
 
 def _is_a(made: Any, hint: Any) -> bool:
@@ -294,6 +348,8 @@ def _lacks(made: Any, options: Sequence[Any]) -> str:
 
 
 def _describe(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Path):
@@ -324,14 +380,18 @@ def _join(where: str, key: str) -> str:
     return f"{where}.{key}" if where else str(key)
 
 
-def _nearest(name: str, known: collections.abc.Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), 1)
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiouAEIOU' else 'a'} {noun}"
+
+
+def _nearest(name: str, known: collections.abc.Iterable[str], alike: float = 0.6) -> str:
+    near = difflib.get_close_matches(str(name), list(known), 1, alike)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _suggest(value: Any, options: Sequence[Any]) -> str:
     words = [str(word) for option in options if typing.get_origin(option) is typing.Literal for word in typing.get_args(option)]
-    return _nearest(value, words) if isinstance(value, str) else ""
+    return _nearest(value, words, 0.5) if isinstance(value, str) else ""
 
 
 def _show(value: Any) -> str:
@@ -367,9 +427,12 @@ def _say(hint: Any) -> str:
     if (origin or hint) is collections.abc.Callable:
         return "the import path of a function"
     name = getattr(hint, "__name__", str(hint))
-    article = "an" if name[0] in "AEIOU" else "a"
     keys = "its settings" if dataclasses.is_dataclass(hint) else f"{TARGET} and its settings"
-    return "anything" if hint is Any else f"{article} {name} ({keys})"
+    return "anything" if hint is Any else f"{_article(name)} ({keys})"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 def _version(package: str) -> str:

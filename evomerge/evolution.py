@@ -28,11 +28,8 @@ from evomerge.workers import Local, Workers
 
 log = logging.getLogger(__name__)
 
-SAVE_SECONDS = 10.0
-"""How much work a kill may cost: a snapshot is due this long after the one before."""
-
 SAVE_SHARE = 0.01
-"""The share of the time that snapshots may take."""
+"""The share of the time that snapshots may take: where they are slow, they are rarer than asked for."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,7 @@ class Settings:
     hours: float | None = None
     patience: int | None = None
     failures: int = 20
+    save_every: float = 10.0
 
     def __post_init__(self) -> None:
         least = {"births": 0, "seed": 0, "lookahead": 1, "stack": 1, "tile": 1, "retile": 1, "patience": 1, "failures": 1}
@@ -60,8 +58,10 @@ class Settings:
         if self.stack > self.lookahead:
             raise ValueError(f"stack: expected at most the lookahead, {self.lookahead}, since no more births are in flight; "
                              f"got {self.stack}")  # fmt: skip
-        if self.hours is not None and not self.hours > 0:
-            raise ValueError(f"hours: expected a number above 0, got {self.hours}")
+        for name in ("hours", "save_every"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: expected a number above 0, got {value}")
 
 
 def evolve(
@@ -80,6 +80,7 @@ def evolve(
     hours: float | None = None,
     patience: int | None = None,
     failures: int = 20,
+    save_every: float = 10.0,
     workers: Workers | None = None,
     run_dir: Path | None = None,
     resume: bool = False,
@@ -105,6 +106,7 @@ def evolve(
         hours: stop after this time, ready to be resumed.
         patience: stop when best has not changed for so many births.
         failures: stop when so many births in a row fail.
+        save_every: seconds between snapshots, which is how much work a kill may cost.
         workers: who raises births; `Local()`, this process, if None.
         run_dir: where to keep the run; nothing is written if None.
         resume: go on with the run in `run_dir`; every argument but workers and a higher `births` has to be as it was.
@@ -119,7 +121,7 @@ def evolve(
         KeyboardInterrupt: on Ctrl-C or SIGTERM, with the run saved.
     """
     try:
-        settings = Settings(births, seed, lookahead, stack, tile, retile, foresee, validate, hours, patience, failures)
+        settings = Settings(births, seed, lookahead, stack, tile, retile, foresee, validate, hours, patience, failures, save_every)
     except ValueError as error:
         raise UserError(str(error)) from None
     strategy = NaturalNiches() if strategy is None else strategy
@@ -243,7 +245,7 @@ class Evolution:
                 self.decide(self.workers.result(state.decided + 1))
                 state.seconds = before + time.monotonic() - started
                 bar.update(state)
-                if time.monotonic() - self._saved > max(SAVE_SECONDS, self._save_cost / SAVE_SHARE):
+                if time.monotonic() - self._saved > max(self.settings.save_every, self._save_cost / SAVE_SHARE):
                     self._save()
             self.plan_ahead()  # as a longer run would have, so that it can go on from here
         except (UserError, Interrupted) as error:
@@ -411,7 +413,7 @@ def _users(where: str, call: Callable[[], Any]) -> Any:
     """
     try:
         return call()
-    except UserError:
+    except (UserError, Interrupted):
         raise
     except (ValueError, OSError, ImportError) as error:
         raise UserError(f"{where}: {error}") from error

@@ -166,10 +166,12 @@ class Nursery:
 
     def _conceive(self, job: Job, outcome: Outcome) -> Outcome:
         try:
-            genome = job.birth.child(self.population.axis)
+            with np.errstate(over="ignore", invalid="ignore"):
+                genome = job.birth.child(self.population.axis)
+                finite = genome.finite()
         except Exception as error:
             return replace(outcome, failure=reason(error))
-        if not genome.finite():
+        if not finite:
             return replace(outcome, failure="the child's weights are not all finite")
         return replace(outcome, genome=genome)
 

@@ -5,6 +5,7 @@ Each is a small value that names its data and loads them on first use, once in a
 
 from __future__ import annotations
 
+import difflib
 import gzip
 import zlib
 from collections.abc import Mapping
@@ -190,16 +191,20 @@ def _read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
         raise FileNotFoundError(f"folder: expected a folder with {name}[.gz], but there is no folder {folder}")
     path = next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
     if path is None:
-        raise FileNotFoundError(f"folder: expected the file {folder / name} or {name}.gz, found neither")
+        near = difflib.get_close_matches(name, [file.name for file in folder.iterdir()], 1)
+        hint = f"; is it {near[0]!r}? Then rename it" if near else ""
+        raise FileNotFoundError(f"folder: expected the file {folder / name} or {name}.gz, found neither{hint}")
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: not a whole gzip file ({error})") from None
     header = 4 + 4 * dimensions
     magic = bytes([0, 0, 8, dimensions])
-    if raw[:4] != magic or len(raw) < header:
+    if raw[:4] != magic:
         raise ValueError(f"{path}: expected an IDX file of unsigned bytes in {dimensions} dimensions (it begins {magic.hex()}), "
                          f"this one begins {raw[:4].hex() or 'and ends at once'}")  # fmt: skip
+    if len(raw) < header:
+        raise ValueError(f"{path}: expected a header of {header} bytes, the file ends after {len(raw)}")
     shape = tuple(np.frombuffer(raw, ">u4", dimensions, offset=4).tolist())
     if len(raw) - header != prod(shape):
         raise ValueError(f"{path}: its header promises {prod(shape)} bytes of shape {shape}, it holds {len(raw) - header}")
@@ -219,12 +224,23 @@ def _hub(data: HubImages) -> tuple[Mapping[str, Split], tuple[int, int]]:
     for part in ("train", "test"):
         if part not in loaded:
             raise ValueError(f"{data.name}: expected splits train and test, it has {', '.join(loaded)}")
-        for column in (data.image, data.label):
-            if column not in loaded[part].column_names:
-                raise ValueError(f"{data.name}: no column {column!r}; it has {', '.join(loaded[part].column_names)}")
-        pictures = [np.asarray(picture.convert("L"), dtype=np.float32) / 255 for picture in loaded[part][data.image]]
+        for name in (data.image, data.label):
+            if name not in loaded[part].column_names:
+                raise ValueError(f"{data.name}: no column {name!r}; it has {', '.join(loaded[part].column_names)}")
+        column = list(loaded[part][data.image])
+        if not all(hasattr(picture, "convert") for picture in column):
+            raise ValueError(
+                f"{data.name}: expected pictures in the column {data.image!r}, got {loaded[part].features[data.image]}"
+            )
+        labels = np.asarray(list(loaded[part][data.label]))
+        if labels.dtype.kind not in "iu" or labels.ndim != 1:
+            raise ValueError(
+                f"{data.name}: expected a whole number for each picture in the column {data.label!r}, "
+                f"got {loaded[part].features[data.label]}"
+            )
+        pictures = [np.asarray(picture.convert("L"), dtype=np.float32) / 255 for picture in column]
         if len({picture.shape for picture in pictures}) != 1:
             raise ValueError(f"{data.name}: the pictures of {part} differ in size")
-        sets.append((np.stack(pictures), np.asarray(loaded[part][data.label])))
+        sets.append((np.stack(pictures), labels))
     height, width = sets[0][0].shape[1:]
     return _splits(sets[0], sets[1], data.validation, data.flat), (height, width)

@@ -85,7 +85,14 @@ class Classifiers(Modules):
         return nn.Sequential(*layers[:-1])
 
     def founders(self, rng: np.random.Generator) -> list[Weights]:
-        """As `Modules.founders`, and two specialists that are trained here."""
+        """As `Modules.founders`, and two specialists that are trained here.
+
+        Raises:
+            ValueError: as `Modules.founders`, or if there are more classes in the images than in the network.
+        """
+        split = self.data.split("train")
+        if split is not None and len(split[1]) and (highest := int(split[1].max())) >= self.classes:
+            raise ValueError(f"classes: expected at least {highest + 1}, since labels go up to {highest}, got {self.classes}")
         if self.seeds != "specialists":
             return super().founders(rng)
         half = self.classes // 2
@@ -95,7 +102,8 @@ class Classifiers(Modules):
     def specialist(self, classes: range, rng: np.random.Generator) -> Weights:
         """A network trained on some classes only: full-batch Adam from a random start, as in M2N2's first experiment."""
         split = self.data.split("train")
-        assert split is not None
+        if split is None:
+            raise ValueError("data: there are no training images to train specialists on")
         chosen = torch.isin(split[1], torch.tensor(list(classes)))
         images, labels = split[0][chosen], split[1][chosen]
         if not len(images):

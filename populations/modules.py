@@ -62,11 +62,16 @@ class Modules:
             raise ValueError(f"seeds: expected at least 2 files, got {len(seeds)}")
         if sd is not None and not (np.isfinite(sd) and sd >= 0):
             raise ValueError(f"sd: expected a finite number of at least 0, got {sd}")
+        try:
+            torch.device(device)
+        except RuntimeError:
+            raise ValueError(f"device: expected one that torch knows, such as cpu or cuda:0, got {device!r}") from None
         if order == "unit" and (layout != "stored" or cut != "element" or chromosomes):
             raise ValueError("order: layout, cut and chromosomes are settings of the flat axis; the unit axis has its own")
         if order == "flat" and layers is not None:
             raise ValueError("layers: belongs to order: unit")
-        self.build, self.seeds, self.count, self.sd = build, seeds, count, sd
+        self.build, self.count, self.sd = build, count, sd
+        self.seeds: str | Sequence[Path] = seeds
         self.order, self.layout, self.cut, self.chromosomes, self.layers = order, layout, cut, chromosomes, layers
         self.device = device
 
@@ -261,14 +266,14 @@ def read_state(path: Path, slots: Mapping[str, torch.Tensor]) -> dict[str, torch
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise FileNotFoundError(f"seeds: there is no file {path}")
+        raise FileNotFoundError(f"seeds: expected a safetensors file, there is no file {path}")
     try:
         with safe_open(path, framework="pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             for name, slot in slots.items():
                 if shapes.get(name) != tuple(slot.shape):
                     raise ValueError(f"seeds: {path}: expected {name!r} of shape {tuple(slot.shape)}, "
-                                     + (f"got {shapes[name]}" if name in shapes else f"it has {sorted(shapes)}"))  # fmt: skip
+                                     + (f"got {shapes[name]}" if name in shapes else f"it has {_few(list(shapes))}"))  # fmt: skip
             state = {name: file.get_tensor(name) for name in slots}
     except SafetensorError as error:
         raise ValueError(f"seeds: {path}: not a whole safetensors file ({error})") from None
@@ -276,3 +281,7 @@ def read_state(path: Path, slots: Mapping[str, torch.Tensor]) -> dict[str, torch
         if not torch.isfinite(tensor).all():
             raise ValueError(f"seeds: {path}: {name!r} has numbers that are not finite")
     return state
+
+
+def _few(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

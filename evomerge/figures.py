@@ -1,0 +1,298 @@
+"""The pictures of a report as SVG text that can stand inside a page: its colours and its font are the page's.
+
+A figure is 400 units wide, so that its text can be read where it is shown on a telephone, or as half of a wide page.
+matplotlib is imported late, since a run needs it only at its end.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import re
+import warnings
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+WIDTH = 400
+"""Units of a figure; a font size of 11 is 11 of them."""
+
+INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN = (f"#10000{n}" for n in range(7))
+"""Colours that stand for the page's, which differ between light and dark: `--ink`, `--muted`, ..."""
+
+NAMES = dict(zip((INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN), "ink muted line card blue orange green".split(), strict=True))
+
+RAW_BLUE, RAW_ORANGE = (47, 111, 222), (226, 118, 46)
+"""What a pixel can be: visible on light and on dark."""
+
+COLUMNS = 400
+"""Pixels across a picture of all datapoints."""
+
+LABELLED = 30
+"""Most members, or classes, that are named one by one."""
+
+PICTURE_SIZE = 128
+"""Most pixels across a datapoint's picture."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line in a diagram.
+
+    Attributes:
+        label: what it shows.
+        births: (n,) where.
+        values: (n,) how much.
+        colour: one of this module's.
+        step: it stays as it is until it changes.
+    """
+
+    label: str
+    births: Sequence[float] | np.ndarray
+    values: Sequence[float] | np.ndarray
+    colour: str
+    step: bool = False
+
+
+@dataclass(frozen=True)
+class Relative:
+    """One member of a family tree.
+
+    Attributes:
+        parents: ids of its parents.
+        label: its name.
+        score: its mean training score, if it is known.
+        shares: a text for each parent: how much the child has of it.
+        founder: whether it was there at the start.
+    """
+
+    parents: tuple[int, ...]
+    label: str
+    score: float | None
+    shares: tuple[str, ...]
+    founder: bool
+
+
+def _svg(draw: Callable[Concatenate[Figure, P], None]) -> Callable[P, str]:
+    """Makes a function that draws into a figure one that returns the figure as SVG."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
+        style = {"svg.fonttype": "none", "svg.hashsalt": "evomerge", "text.parse_math": False, "font.size": 11}
+        file = io.StringIO()
+        with rc_context(style), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # letters that matplotlib's font lacks: the reader's has them
+            figure = Figure(figsize=(WIDTH / 72, WIDTH / 72), layout="constrained")
+            draw(figure, *args, **kwargs)
+            no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+            figure.savefig(file, format="svg", transparent=True, metadata=no_metadata)
+        return _inline(file.getvalue())
+
+    return drawn
+
+
+def _inline(svg: str) -> str:
+    """An SVG file as a part of a page: ids that no other figure has, the page's colours, font and width."""
+    prefix = f"f{zlib.crc32(svg.encode()):08x}-"
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'<svg .*?viewBox="([^"]*)".*?>', r'<svg viewBox="\1" aria-hidden="true">', svg, count=1, flags=re.DOTALL)
+
+    def rewrite(tag: re.Match[str]) -> str:
+        text = tag[0].replace("xlink:href", "href")
+        text = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{prefix}", text)
+        text = re.sub(r"(px) '[^;\"]*", r"\1 sans-serif", text)
+        return re.sub(r"#10000\d", lambda colour: f"var(--{NAMES[colour[0]]})", text)
+
+    return re.sub(r"<[^>]+>", rewrite, svg)
+
+
+def _axes(axes: Axes, *, grid: str | None = "y") -> None:
+    """A calm diagram: no frame, faint lines."""
+    axes.set_facecolor("none")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(LINE)
+    axes.tick_params(length=0, labelcolor=MUTED, labelsize=10, pad=5)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(axis=grid, color=LINE, linewidth=0.8)  # type: ignore[arg-type]
+
+
+def _resize(figure: Figure, height: float) -> None:
+    figure.set_size_inches(WIDTH / 72, height / 72)
+
+
+@_svg
+def curves(figure: Figure, lines: Sequence[Curve], *, form: str = "number", top: float | None = None, fill: bool = False) -> None:
+    """Values over births.
+
+    Args:
+        figure: where to draw.
+        lines: the curves; the first is drawn over the others.
+        form: "number", "percent", or "seconds", which is drawn on a logarithmic scale.
+        top: end of the scale.
+        fill: shade what is below the first curve.
+    """
+    from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+
+    _resize(figure, 240)
+    axes = figure.subplots()
+    _axes(axes)
+    for order, line in enumerate(lines):
+        style: dict[str, Any] = {"color": line.colour, "linewidth": 2.2, "zorder": 3 - order / 10, "solid_capstyle": "round"}
+        draw = functools.partial(axes.step, where="post") if line.step else axes.plot
+        alone = {"marker": "o", "markersize": 5} if len(line.births) == 1 else {}
+        draw(line.births, line.values, label=line.label, **style, **alone)
+    if fill:
+        axes.fill_between(lines[0].births, lines[0].values, color=lines[0].colour, alpha=0.12, linewidth=0)
+    last = max((line.births[-1] for line in lines if len(line.births)), default=1)
+    axes.set_xlim(0, max(last, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda births, _: f"{births:,.0f}"))
+    if form == "seconds":
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(EngFormatter(unit="s"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        low, high = axes.get_ylim()
+        if high < 20 * low:
+            axes.set_ylim(low / 3, high * 3)
+    else:
+        axes.set_ylim(0, top if top is not None else 1.08 * max((max(line.values, default=0) for line in lines), default=0) or 1)
+        if form == "percent":
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_xlabel("births", color=MUTED, fontsize=10, loc="right")
+    if len(lines) > 1:
+        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": len(lines)}
+        axes.legend(**place, frameon=False, labelcolor=INK, fontsize=10.5, handlelength=1.1, columnspacing=1.4, handletextpad=0.5)
+
+
+@_svg
+def bars(figure: Figure, labels: Sequence[str], values: np.ndarray, colours: Sequence[str]) -> None:
+    """A horizontal bar for each of N members, the first on top.
+
+    Args:
+        figure: where to draw.
+        labels: N names.
+        values: (N,) lengths.
+        colours: N colours.
+    """
+    _resize(figure, _rows_height(len(labels)))
+    axes = figure.subplots()
+    _axes(axes, grid="x")
+    axes.spines["bottom"].set_visible(False)
+    axes.barh(np.arange(len(labels)), values, color=list(colours), height=0.72)
+    _name_rows(axes, labels)
+    axes.set_xlim(0, float(values.max(initial=0)) * 1.02 or 1)
+
+
+@_svg
+def niches(figure: Figure, labels: Sequence[str], scores: np.ndarray) -> None:
+    """Who solves what: members by datapoints, over how many members solve each datapoint.
+
+    Args:
+        figure: where to draw.
+        labels: N names, the first on top.
+        scores: (N, D) in [0, 1].
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    solved = scores >= 0.5
+    count = solved.sum(axis=0)
+    order = np.lexsort((*(~solved[::-1]), -count))  # by count; where that is equal, by who is fit
+    chunks = np.array_split(order, min(COLUMNS, len(order)))
+    image = np.stack([scores[:, chunk].mean(axis=1) for chunk in chunks], axis=1)
+    by_chunk = np.array([count[chunk].mean() for chunk in chunks])
+
+    _resize(figure, _rows_height(len(labels)) + 60)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(46, _rows_height(len(labels)) - 30))
+    for axes in (above, below):
+        _axes(axes, grid=None)
+        axes.spines["bottom"].set_visible(False)
+    edges = np.linspace(0, scores.shape[1], len(chunks) + 1)
+    above.stairs(by_chunk, edges, fill=True, color=ORANGE, alpha=0.75)
+    above.set_ylim(0, len(labels))
+    above.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    extent = (0, scores.shape[1], len(labels) - 0.5, -0.5)
+    below.imshow(_pixels(image, RAW_BLUE), extent=extent, aspect="auto", interpolation="none")
+    _name_rows(below, labels)
+    below.set_xlabel("training datapoints", color=MUTED, fontsize=10, loc="right")
+    below.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    above.tick_params(labelbottom=False)
+
+
+@_svg
+def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None:
+    """How often each label was answered for each expected one.
+
+    Args:
+        figure: where to draw.
+        labels: C names.
+        counts: (C, C), expected by answered.
+    """
+    longest = max(map(len, labels))
+    few = len(labels) <= 12
+    _resize(figure, 350 + 5 * min(longest, 14))
+    axes = figure.subplots()
+    _axes(axes, grid=None)
+    axes.spines["bottom"].set_visible(False)
+    share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)) * 0.75  # the root: rare mistakes should show
+    right = np.eye(len(labels), dtype=bool)[..., None]
+    axes.imshow(np.where(right, _pixels(share, RAW_BLUE), _pixels(share, RAW_ORANGE)), interpolation="none")
+    size = 9.5 if few else 7
+    axes.set_xticks(range(len(labels)), labels, rotation=90 if longest > 3 else 0, fontsize=size)
+    axes.set_yticks(range(len(labels)), labels, fontsize=size)
+    axes.set_xlabel("answered", color=MUTED, fontsize=10)
+    axes.set_ylabel("expected", color=MUTED, fontsize=10)
+    for row, column in np.argwhere(counts > 0) if few else ():
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=INK, fontsize=9)
+
+
+def _rows_height(members: int) -> float:
+    return float(np.clip(13 * members + 40, 150, 340))
+
+
+def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Names the members on the vertical axis, or says how they are sorted where there are too many to name."""
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    if len(labels) <= LABELLED:
+        axes.set_yticks(range(len(labels)), labels, fontsize=9 if len(labels) <= 22 else 7.5)
+    else:
+        axes.set_yticks([])
+        axes.set_ylabel(f"{len(labels)} members, fittest on top", color=MUTED, fontsize=10)
+
+
+def _pixels(opacity: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """(H, W) opacities in [0, 1] as (H, W, 4) pixels of one colour."""
+    pixels = np.empty((*opacity.shape, 4), dtype=np.uint8)
+    pixels[..., :3] = colour
+    pixels[..., 3] = np.rint(255 * np.clip(np.nan_to_num(opacity), 0, 1))
+    return pixels
+
+
+def picture(rows: Any) -> str | None:
+    """A datapoint's picture, rows of grey or RGB values from 0 to 255, as a data URI; None if it is no picture."""
+    from matplotlib.image import imsave
+
+    try:
+        pixels = np.nan_to_num(np.asarray(rows, dtype=np.float64)).clip(0, 255).astype(np.uint8)
+    except (TypeError, ValueError):
+        return None
+    if pixels.size == 0 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
+        return None
+    pixels = pixels[:: -(-pixels.shape[0] // PICTURE_SIZE), :: -(-pixels.shape[1] // PICTURE_SIZE)]
+    file = io.BytesIO()
+    imsave(file, pixels, format="png", cmap="gray", vmin=0, vmax=255)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,140 @@
+"""The run directory: killed, damaged or out of space, a run goes on as if nothing had been."""
+
+import random
+import resource
+import shutil
+import signal
+import time
+
+import pytest
+from runs import assert_same_run, log_of, small_run, start, write_config
+
+from evomerge import UserError
+from evomerge.rundir import RunDir, free_name, read_snapshot
+
+BIRTHS = 2500
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def wait_for_births(run_dir, process, births):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        log = run_dir / "births.jsonl"
+        if log.exists() and log.read_bytes().count(b"\n") > births:
+            return
+        time.sleep(0.02)
+
+
+def test_kill_at_random_moments(tmp_path):
+    """Killed with -9 again and again, a run ends as one that never was."""
+    config = write_config(tmp_path, births=BIRTHS, lookahead=4, stack=2, save_every=0.2)
+    assert finish(start("run", config, f"run_dir={tmp_path}/whole", cwd=tmp_path))[0] == 0
+    process = start("run", config, f"run_dir={tmp_path}/killed", cwd=tmp_path)
+    moments = random.Random(1)
+    for _ in range(3):
+        wait_for_births(tmp_path / "killed", process, 2)
+        time.sleep(moments.uniform(0.3, 1.5))
+        process.kill()
+        process.communicate()
+        process = start("resume", tmp_path / "killed", cwd=tmp_path)
+    code, _, err = finish(process)
+    assert code == 0, err
+    assert len(log_of(tmp_path / "killed")) == 2 + BIRTHS
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_cleanly(tmp_path, number):
+    config = write_config(tmp_path, births=10**6)
+    process = start("run", config, f"run_dir={tmp_path}/run", cwd=tmp_path)
+    wait_for_births(tmp_path / "run", process, 20)
+    process.send_signal(number)
+    code, _, err = finish(process)
+    assert code == 128 + number
+    assert "evomerge resume" in err
+    assert "Traceback" not in err
+    decided = read_snapshot(tmp_path / "run")[1]["state"]["counters"]["decided"]
+    assert decided == log_of(tmp_path / "run")[-1]["birth"] > 0
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "tensors": lambda folder: damage(folder / "tensors.safetensors"),
+    "state": lambda folder: damage(folder / "state.json"),
+    "truncated": lambda folder: (folder / "state.json").write_bytes(b""),
+    "no tensors": lambda folder: (folder / "tensors.safetensors").unlink(),
+    "missing": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_snapshot_falls_back_to_the_one_before(tmp_path, caplog, how):
+    small_run(tmp_path / "whole", births=80)
+    small_run(tmp_path / "run", births=50)
+    small_run(tmp_path / "run", births=60, resume=True)
+    DAMAGES[how](tmp_path / "run" / "state" / "latest")
+    small_run(tmp_path / "run", births=80, resume=True)
+    assert "going on from the snapshot before it" in caplog.text
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_both_snapshots_damaged_is_an_error(tmp_path):
+    small_run(tmp_path / "run", births=20)
+    for name in ("latest", "previous"):
+        damage(tmp_path / "run" / "state" / name / "tensors.safetensors")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"no snapshot can be read \(latest: tensors.*checksum; previous: tensors"):
+        small_run(tmp_path / "run", births=20, resume=True)
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_log_that_was_cut_short_is_noticed(tmp_path):
+    small_run(tmp_path / "run", births=20)
+    (tmp_path / "run" / "births.jsonl").write_bytes(b"")
+    with pytest.raises(UserError, match=r"births.jsonl is not the log that belongs to it"):
+        small_run(tmp_path / "run", births=30, resume=True)
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    """The limit on a file's size stands for the disk's end: the system refuses to write, in the middle of a line."""
+    config = write_config(tmp_path, births=3000, save_every=0.2)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    process = start("run", config, f"run_dir={tmp_path}/run", cwd=tmp_path, preexec_fn=limit)
+    code, _, err = finish(process)
+    assert code == 1
+    assert "cannot be written" in err
+    assert "evomerge resume" in err
+    assert "Traceback" not in err
+    saved = read_snapshot(tmp_path / "run")[1]["state"]["counters"]["decided"]
+    assert saved > 0
+    code, _, err = finish(start("resume", tmp_path / "run", cwd=tmp_path))
+    assert code == 0, err
+    assert [entry["birth"] for entry in log_of(tmp_path / "run")] == [0, 0, *range(1, 3001)]
+
+
+def test_one_process_at_a_time(tmp_path):
+    small_run(tmp_path / "run", births=5)
+    run_dir = RunDir(tmp_path / "run")
+    with pytest.raises(UserError, match="another process is using this run directory"):
+        small_run(tmp_path / "run", births=9, resume=True)
+    run_dir.close()
+    small_run(tmp_path / "run", births=9, resume=True)
+
+
+def test_a_new_run_does_not_overwrite(tmp_path):
+    small_run(tmp_path / "run", births=5)
+    with pytest.raises(UserError, match="there is a run in it already"):
+        small_run(tmp_path / "run", births=5)
+    assert free_name(tmp_path / "run") == tmp_path / "run-2"
