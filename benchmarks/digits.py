@@ -1,16 +1,17 @@
 """Births per second on digits, beside the bare forward pass over the training set, in one run.
 
-    python benchmarks/digits.py [--births 3000] [--rounds 5] [--threads 1]
+    python benchmarks/digits.py [--births 10000] [--rounds 3] [--threads 1]
 
-Each round times the bare forward pass of the 64-256-10 network over the 1,437 training images (nothing else: no new weights,
-no scores), then a run at lookahead 1, then one at lookahead 16 with births raised as stacks, so that all three see the same
-machine. The last column is what counts: the time of a whole birth (planning, crossover, mutation, scoring, admission, log) in
-bare forward passes of the same round.
+Each round times the bare forward pass of the 64-256-10 network over the 1,437 training images (nothing else: no new weights, no
+scores), and then runs, each into a fresh run directory: from scratch at lookahead 1, the same with every datapoint scored, the
+same at lookahead 16 with births raised as stacks, and from specialists. The last column is what counts: the time of a whole
+birth (planning, crossover, mutation, scoring, admission, log, snapshots) in bare forward passes of the same round.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -18,23 +19,24 @@ from pathlib import Path
 
 import torch
 
-from evomerge import Crossover, Local, NaturalNiches, evolve
-from fitness.classification import Classification
+from evomerge import Local, config, evolve
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers
 
-STRATEGY = NaturalNiches(mutation=0.01, crossover=Crossover(angle="whole"))
-SETTINGS = {
-    "lookahead 1": {"lookahead": 1},
-    "lookahead 1, every datapoint": {"lookahead": 1, "foresee": False},
-    "lookahead 16, stacks of 8": {"lookahead": 16, "stack": 8},
-    "lookahead 16, stacks of 16": {"lookahead": 16, "stack": 16},
+CONFIGS = Path(__file__).parents[1] / "configs"
+RUNS = {
+    "from scratch, lookahead 1": ("digits.yaml", {}),
+    "from scratch, lookahead 1, every datapoint": ("digits.yaml", {"foresee": False, "tile": 1437}),
+    "from scratch, lookahead 16, stacks of 8": ("digits.yaml", {"lookahead": 16, "stack": 8}),
+    "from specialists, lookahead 1": ("digits_specialists.yaml", {}),
+    "from specialists, lookahead 16, stacks of 8": ("digits_specialists.yaml", {"lookahead": 16, "stack": 8}),
 }
 
 
-def bare_forward(data: SklearnDigits, threads: int, passes: int = 300) -> float:
+def bare_forward(threads: int, passes: int = 300) -> float:
     """Seconds of one forward pass over the training images."""
     torch.set_num_threads(threads)
+    data = SklearnDigits()
     network = Classifiers(data).network().eval()
     images = data.split("train")[0]
     with torch.inference_mode():
@@ -46,38 +48,41 @@ def bare_forward(data: SklearnDigits, threads: int, passes: int = 300) -> float:
     return (time.perf_counter() - started) / passes
 
 
-def seconds_of_run(data: SklearnDigits, births: int, threads: int, **settings: int | bool) -> float:
-    """Seconds of a run into a fresh run directory, without report."""
+def timed_run(name: str, births: int, threads: int, settings: dict) -> tuple[float, float]:
+    """Seconds of a run, and the share of datapoints that it scored."""
+    call = config.build(config.load(CONFIGS / name), evolve, outside=("run_dir", "resume", "progress"))
+    call |= {"births": births, "workers": Local(threads), "progress": False} | settings
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        evolve(Classifiers(data), Classification(data), births=births, strategy=STRATEGY, workers=Local(threads), progress=False,
-               run_dir=Path(folder) / "run", **settings)  # fmt: skip
-        return time.perf_counter() - started
+        evolve(**call, run_dir=Path(folder) / "run")
+        seconds = time.perf_counter() - started
+        return seconds, json.loads((Path(folder) / "run" / "summary.json").read_text())["share_scored"] or 1.0
 
 
 def main() -> None:
+    """Times all runs and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--births", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--births", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    data = SklearnDigits()
-    seconds_of_run(data, 100, options.threads)
-    bare, births = [], {name: [] for name in SETTINGS}
-    for _ in range(options.rounds):
-        for name, settings in SETTINGS.items():
-            bare.append(bare_forward(data, options.threads))
-            none = seconds_of_run(data, 0, options.threads, **settings)
-            run = seconds_of_run(data, options.births, options.threads, **settings)
-            bare.append(bare_forward(data, options.threads))
-            births[name].append(((run - none) / options.births, (bare[-1] + bare[-2]) / 2))
     print(f"torch {torch.__version__}, {options.threads} thread(s), {options.rounds} rounds of {options.births} births: medians")
-    print(f"{'':32}{'ms':>8}{'a second':>10}{'bare passes':>13}")
-    print(f"{'bare forward pass':32}{1e3 * statistics.median(bare):8.3f}{1 / statistics.median(bare):10.0f}{1:13.2f}")
-    for name, pairs in births.items():
-        seconds = statistics.median(run for run, _ in pairs)
-        ratio = statistics.median(run / bare for run, bare in pairs)
-        print(f"{name:32}{1e3 * seconds:8.3f}{1 / seconds:10.0f}{ratio:13.2f}")
+    print(f"{'':48}{'ms':>8}{'a second':>10}{'bare passes':>13}{'scored':>9}")
+    every = []
+    for name, (file, settings) in RUNS.items():
+        seconds, ratios = [], []
+        for _ in range(options.rounds):
+            before = bare_forward(options.threads)
+            nothing, _ = timed_run(file, 0, options.threads, settings)
+            run, share = timed_run(file, options.births, options.threads, settings)
+            bare = (before + bare_forward(options.threads)) / 2
+            every.append(bare)
+            seconds.append((run - nothing) / options.births)
+            ratios.append(seconds[-1] / bare)
+        birth, ratio = statistics.median(seconds), statistics.median(ratios)
+        print(f"{name:48}{1e3 * birth:8.3f}{1 / birth:10.0f}{ratio:13.2f}{share:9.2f}", flush=True)
+    bare = statistics.median(every)
+    print(f"{'bare forward pass over the 1,437 images':48}{1e3 * bare:8.3f}{1 / bare:10.0f}{1:13.2f}{1:9.2f}")
 
 
 if __name__ == "__main__":

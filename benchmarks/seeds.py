@@ -44,7 +44,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.out or Path(scratch)
         print(f"{options.config.stem} {' '.join(options.overrides)}")
-        print(f"{'seed':>6}{'test':>9}{f'at {options.at}':>9}{'train':>9}{'coverage':>10}{'entropy':>9}{'scored':>8}{'births/s':>10}")
+        print(
+            f"{'seed':>6}{'test':>9}{f'at {options.at}':>9}{'train':>9}{'coverage':>10}{'entropy':>9}{'scored':>8}{'births/s':>10}"
+        )
         tests, early, scored = [], [], []
         for seed in options.seeds:
             done = run(options.config, options.overrides, seed, folder / f"{options.config.stem}-{seed}")

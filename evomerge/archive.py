@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from evomerge.contracts import Genome
 from fitness.attraction import ahead
 from fitness.competition import Capacity, RejectionBound, price, rows, worth
 
@@ -20,13 +20,13 @@ class Member:
     Attributes:
         id: its birth number; founders, born before birth 1, have 1 - K to 0.
         parents: ids of its parents; none for a founder.
-        genome: what rebuilds it.
+        genome: what rebuilds it; None where only its scores are still needed.
         scores: (D,) float32 in [0, 1], one for each datapoint of the training split.
     """
 
     id: int
     parents: tuple[int, ...]
-    genome: Genome
+    genome: Any
     scores: np.ndarray
 
 

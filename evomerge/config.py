@@ -66,7 +66,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
     except RecursionError:
         raise UserError(f"{where}: expected values, got a value that refers to itself") from None
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, ValueError, OSError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError) as error:
         raise UserError(f"{where}: {' '.join(str(error).split())}") from None
 
 
@@ -125,8 +125,11 @@ def from_yaml(path: Path) -> dict[str, Any]:
     return load(path / "config.yaml")
 
 
-def check_same(path: Path, call: Mapping[str, Any]) -> None:
+def check_same(path: Path, call: Mapping[str, Any]) -> bool:
     """Checks that a call may go on with the run in `path`.
+
+    Returns:
+        Whether it is the very call that made the run; otherwise births or workers were changed.
 
     Raises:
         UserError: if there is no such run, births went down, or anything else but the workers was changed.
@@ -143,6 +146,7 @@ def check_same(path: Path, call: Mapping[str, Any]) -> None:
         problems.append(f"births: the run in {path} has {before['births']}, a resume can only raise it, got {after['births']}")
     if problems:
         raise UserError("\n".join(problems))
+    return bool(before == after)
 
 
 def import_path(path: str) -> Any:
@@ -206,7 +210,8 @@ def _arguments(
     arguments = {}
     for key, value in given.items():
         if key not in parameters and not open_ended:
-            problems.append(f"{_join(where, key)}: unknown key{_nearest(key, parameters)}")
+            space = "; between a key and its value stands ': ', with a space" if value is None and ":" in str(key) else ""
+            problems.append(f"{_join(where, key)}: unknown key{_nearest(key, parameters) or space}")
             continue
         before = len(problems)
         made = _value(value, hints.get(key, Any), _join(where, key), problems)
@@ -287,9 +292,8 @@ def _object(value: dict[str, Any], hint: Any, where: str, problems: list[str]) -
     if len(problems) == before:
         options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
         if not any(_is_a(made, option) for option in options):
-            problems.append(
-                f"{where}: expected {_say(hint)}, {target} makes {_article(type(made).__name__)}{_lacks(made, options)}"
-            )
+            what = "nothing" if made is None else _article(type(made).__name__)
+            problems.append(f"{where}: expected {_say(hint)}, {target} makes {what}{_lacks(made, options)}")
     return made
 
 

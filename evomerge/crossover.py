@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -97,7 +98,7 @@ def regions(crossing: Crossing, axis: Axis) -> Iterator[Region]:
         edges = [int(bounds[0]), *splits, int(bounds[-1])]
         parts = [
             (start, stop, ratio if turn % 2 == 0 else 1.0 - ratio)
-            for turn, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+            for turn, (start, stop) in enumerate(pairwise(edges))
             if start < stop
         ]
         if crossing.angle == "whole":

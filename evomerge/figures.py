@@ -14,6 +14,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import numpy as np
@@ -125,7 +126,7 @@ def _axes(axes: Axes, *, grid: str | None = "y") -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(LINE)
-    axes.tick_params(length=0, labelcolor=MUTED, labelsize=10, pad=5)
+    axes.tick_params(which="both", length=0, labelcolor=MUTED, labelsize=10, pad=5)
     axes.set_axisbelow(True)
     if grid:
         axes.grid(axis=grid, color=LINE, linewidth=0.8)  # type: ignore[arg-type]
@@ -189,7 +190,7 @@ def bars(figure: Figure, labels: Sequence[str], values: np.ndarray, colours: Seq
         values: (N,) lengths.
         colours: N colours.
     """
-    _resize(figure, _rows_height(len(labels)))
+    _resize(figure, _rows_height(len(labels)) + 60)
     axes = figure.subplots()
     _axes(axes, grid="x")
     axes.spines["bottom"].set_visible(False)
@@ -255,7 +256,7 @@ def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None
     axes.set_xticks(range(len(labels)), labels, rotation=90 if longest > 3 else 0, fontsize=size)
     axes.set_yticks(range(len(labels)), labels, fontsize=size)
     axes.set_xlabel("answered", color=MUTED, fontsize=10)
-    axes.set_ylabel("expected", color=MUTED, fontsize=10)
+    axes.set_ylabel("expected", color=MUTED, fontsize=10, labelpad=6)
     for row, column in np.argwhere(counts > 0) if few else ():
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=INK, fontsize=9)
 
@@ -296,3 +297,96 @@ def picture(rows: Any) -> str | None:
     file = io.BytesIO()
     imsave(file, pixels, format="png", cmap="gray", vmin=0, vmax=255)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+@_svg
+def family(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None:
+    """The family tree of the best member: the old on the left, each child to the right of its parents, nobody twice.
+
+    Args:
+        figure: where to draw.
+        relatives: who is drawn, by id, which grows with birth; parents that are not among them are left out.
+        best: id of the last child.
+    """
+    from matplotlib.patches import FancyBboxPatch, PathPatch
+    from matplotlib.path import Path
+
+    column = generations_back(relatives, best)
+    last = max(column.values())
+    chains = {
+        (parent, child): [parent, *((parent, child, step) for step in range(column[parent] - 1, column[child], -1)), child]
+        for child, relative in relatives.items()
+        for parent in relative.parents
+        if parent in relatives
+    }
+    height = _heights(column, list(chains.values()))
+    low, high = min(height.values()), max(height.values())
+
+    half, row, margin = 24, 33, 22
+    size = (high - low) * row + 2 * margin
+    _resize(figure, size)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(0, WIDTH), ylim=(size, 0))
+
+    def place(node: Any) -> tuple[float, float]:
+        back = column[node] if node in column else node[2]
+        return WIDTH - half - 2 - back * (WIDTH - 2 * half - 4) / max(last, 1), (height[node] - low) * row + margin
+
+    def write(x: float, y: float, text: str, **style: Any) -> None:
+        axes.text(x, y, text, ha="center", va="center", zorder=4, **style)
+
+    for (parent, child), chain in chains.items():
+        line, codes = [], []
+        for (x, y), (to_x, to_y) in pairwise(map(place, chain)):
+            x, to_x = x + half, to_x - half
+            middle = (x + to_x) / 2, (y + to_y) / 2
+            line += [(x, y), (middle[0], y), (middle[0], to_y), (to_x, to_y)]  # straight through the columns it passes
+            codes += [Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4]
+        codes[0] = Path.MOVETO
+        axes.add_patch(PathPatch(Path(line, codes), fill=False, edgecolor=MUTED, linewidth=1, alpha=0.65))
+        if relatives[child].shares:
+            share = relatives[child].shares[relatives[child].parents.index(parent)]
+            halo = {"boxstyle": "square,pad=0.12", "facecolor": CARD, "edgecolor": "none"}
+            write(*middle, share, fontsize=8, color=MUTED, bbox=halo)
+    for id, relative in relatives.items():
+        x, y = place(id)
+        colour = ORANGE if id == best else GREEN if relative.founder else LINE
+        frame = {"boxstyle": "round,pad=0,rounding_size=5", "facecolor": CARD, "edgecolor": colour, "linewidth": 1.5}
+        axes.add_patch(FancyBboxPatch((x - half, y - 13), 2 * half, 26, zorder=3, **frame))
+        write(x, y - 5, relative.label, fontsize=9, color=INK)
+        write(x, y + 6, "" if relative.score is None else f"{relative.score:.3f}", fontsize=8.5, color=MUTED)
+
+
+def generations_back(relatives: Mapping[int, Relative], best: int) -> dict[int, int]:
+    """For each relative the longest way down to the best, in generations."""
+    back = {best: 0}
+    for id in sorted(relatives, reverse=True):
+        for parent in relatives[id].parents:
+            if parent in relatives:
+                back[parent] = max(back.get(parent, 0), back[id] + 1)
+    return back
+
+
+def _heights(column: Mapping[int, int], chains: Sequence[Sequence[Any]]) -> dict[Any, float]:
+    """Where each node stands in its column, so that lines are short and few cross: each near the mean of its neighbours."""
+    nodes: dict[int, list[Any]] = {}
+    near: dict[Any, list[Any]] = {node: [] for node in column}
+    for chain in chains:
+        for one, other in pairwise(chain):
+            near.setdefault(one, []).append(other)
+            near.setdefault(other, []).append(one)
+    for node in near:
+        nodes.setdefault(column[node] if node in column else node[2], []).append(node)
+    height = {node: float(rank) for members in nodes.values() for rank, node in enumerate(members)}
+    for sweep in range(24):
+        for index in sorted(nodes, reverse=bool(sweep % 2)):
+            wanted = {node: float(np.mean([height[other] for other in near[node]] or [0.0])) for node in nodes[index]}
+            nodes[index].sort(key=lambda node: (wanted[node], height[node]))  # noqa: B023
+            placed: list[float] = []
+            for node in nodes[index]:
+                placed.append(max(wanted[node], placed[-1] + (1 if node in column else 0.75)) if placed else wanted[node])
+            shift = float(np.mean([wanted[node] for node in nodes[index]]) - np.mean(placed))
+            height.update({node: y + shift for node, y in zip(nodes[index], placed, strict=True)})
+    return height

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from typing import Any
 
 from tqdm import tqdm
 
@@ -23,7 +24,7 @@ class Progress:
     def __init__(self, births: int, hours: float | None, shown: bool = True) -> None:
         """Takes how many births there are to be, and how many hours for them."""
         self._births, self._hours = births, hours
-        self._bar: tqdm[None] | None = None
+        self._bar: Any = None
         self._terminal = shown and sys.stderr.isatty()
         self._lines = shown and not self._terminal
         self._next = 0.0

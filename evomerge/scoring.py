@@ -75,7 +75,8 @@ def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"the fitness must return numbers of shape {shape}, it returned {type(values).__name__}") from None
     if scores.shape != shape:
         raise ValueError(f"the fitness must return a score for each datapoint, shape {shape}; it returned {scores.shape}")
-    if getattr(values, "dtype", None) != bool and not (scores.min() >= 0 and scores.max() <= 1):
+    yes_or_no = isinstance(values, np.ndarray) and values.dtype.kind == "b"
+    if not yes_or_no and not (scores.min() >= 0 and scores.max() <= 1):
         wrong = scores[~((scores >= 0) & (scores <= 1))]
         raise ValueError(
             f"the fitness must return scores in [0, 1]; {wrong.size} of {scores.size} are not, such as {wrong.flat[0]}"

@@ -46,7 +46,7 @@ class StopRequest:
         assert self._number is not None
         return Stopped(self._number)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
         if self._number is not None:
             raise Stopped(number)
         self._number = number

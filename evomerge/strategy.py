@@ -130,7 +130,7 @@ class NaturalNiches:
             tuple(parent.genome for parent in parents),
             crossing,
             self.mutation,
-            int(rng.bit_generator.random_raw()) >> 1,  # type: ignore[attr-defined]
+            int(rng.bit_generator.random_raw()) >> 1,
         )
 
     def _parents(self, view: View, rng: np.random.Generator, random_pair: bool) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """The parameter axis: in which order parameters lie, and where units end."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def test_a_unit_is_its_incoming_weights_its_bias_and_its_outgoing_weights(case):
             expected.append([*weight[unit], bias[unit], *(tensors[name][:, unit] for name in columns)])
     expected = [np.hstack(unit).tolist() for unit in expected]
     units, rest = bounds(axis)
-    found = [axis.order[start:stop].tolist() for start, stop in zip(units[:-1], units[1:], strict=True)]
+    found = [axis.order[start:stop].tolist() for start, stop in pairwise(units)]
     assert found == expected
     assert axis.order[units[-1] :].tolist() == tensors[last.replace("weight", "bias")].tolist()
     assert [chromosome.name for chromosome in axis.chromosomes] == ["units", "rest"]
@@ -131,3 +133,10 @@ def test_a_wrong_chromosome_is_named(chromosomes, message):
 def test_a_wrong_layer_is_named(layers, message):
     with pytest.raises(ValueError, match=r"^layers: .*" + message):
         Axis.unit(MLP, layers)
+
+
+@pytest.mark.parametrize("setting", [{"layout": "by_output"}, {"cut": "tensor"}])
+def test_a_wrong_setting_is_named(setting):
+    ((name, value),) = setting.items()
+    with pytest.raises(ValueError, match=f"{name}: .*'{value}'"):
+        Axis.flat(MLP, **setting)

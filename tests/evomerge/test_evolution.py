@@ -82,7 +82,9 @@ def test_best_is_the_best_child_even_if_it_is_not_admitted(tmp_path):
 
 def test_a_validation_split_chooses_best_among_the_admitted(tmp_path):
     data = type(DIGITS)(validation=0.2)
-    small_run(tmp_path / "run", births=200, validate=True, fitness=Classification(data), population=Classifiers(data, (16,), sd=0.1))
+    small_run(
+        tmp_path / "run", births=200, validate=True, fitness=Classification(data), population=Classifiers(data, (16,), sd=0.1)
+    )
     best = [entry for entry in log_of(tmp_path / "run") if entry.get("best")]
     assert [entry["validation"] for entry in best] == sorted(entry["validation"] for entry in best)
     assert all(entry.get("admitted", True) for entry in best)

@@ -1,6 +1,7 @@
 """Genomes of weights: their children, their mutants, and mergekit as the judge."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_one_angle_for_each_tensor_is_what_mergekit_merges():
     bounds = axis.unit_bounds[0]
     for _ in range(1000):
         a, b = vector(rng, axis.size), np.empty(axis.size, dtype=np.float32)
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             b[start:stop] = KINDS[rng.choice(list(KINDS))](rng, a[start:stop])
         if rng.random() < 0.1:
             a, b = b, a

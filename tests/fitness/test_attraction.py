@@ -35,7 +35,7 @@ SCORES = np.array([[1.0, 0.0, 0.5, 0.0], [0.0, 1.0, 0.5, 0.0], [0.5, 0.25, 1.0, 
 def test_attraction_by_hand(arguments, expected):
     before = SCORES.copy()
     np.testing.assert_allclose(attraction(SCORES, 0, **arguments), expected, rtol=1e-12)
-    assert (SCORES == before).all()
+    assert (before == SCORES).all()
 
 
 def test_nobody_attracts_a_parent_that_is_best_everywhere():

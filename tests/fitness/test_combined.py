@@ -1,0 +1,65 @@
+"""Several fitnesses side by side."""
+
+import numpy as np
+import pytest
+from runs import DIGITS, small_run
+
+from fitness.classification import Classification, probability
+from fitness.combined import Combined
+from fitness.competition import competitive_fitness
+
+
+class Table:
+    """Scores read from a table: the model is its row."""
+
+    def __init__(self, scores):
+        self.scores = np.asarray(scores, dtype=np.float32)
+
+    def size(self, split):
+        return self.scores.shape[1]
+
+    def __call__(self, model, datapoints, split):
+        return self.scores[model, datapoints]
+
+
+def test_parts_of_1319_and_100_datapoints_pull_equally():
+    """A member that solves all of one part is as fit as one that solves all of the other."""
+    large, small = np.zeros((2, 1319)), np.zeros((2, 100))
+    large[0], small[1] = 1, 1
+    both = Combined([Table(large), Table(small)])
+    datapoints = np.arange(both.size("train"))
+    scores = np.stack([both(model, datapoints, "train") for model in (0, 1)])
+    weights = both.weights("train")
+    assert weights.mean() == pytest.approx(1)
+    fitness = competitive_fitness(scores, weights=weights)
+    assert fitness[0] == pytest.approx(fitness[1])
+    assert scores @ weights == pytest.approx([1419 / 2, 1419 / 2])
+    thrice = Combined([Table(large), Table(small)], shares=[3, 1])
+    fitness = competitive_fitness(scores, weights=thrice.weights("train"))
+    assert fitness[0] == pytest.approx(3 * fitness[1])
+
+
+def test_any_order_of_datapoints_finds_its_part():
+    tables = [np.random.default_rng(i).random((1, size)) for i, size in enumerate((5, 1, 7))]
+    both = Combined([Table(table) for table in tables])
+    order = np.random.default_rng(9).permutation(13)
+    assert both(0, order, "train") == pytest.approx(np.concatenate(tables, axis=1)[0][order])
+
+
+def test_stacks_only_where_every_part_can():
+    images = Classification(DIGITS)
+    assert hasattr(Combined([images, images]), "score_many")
+    assert not hasattr(Combined([images, Table(np.zeros((1, 2)))]), "score_many")
+
+
+def test_a_run_with_two_fitnesses(tmp_path):
+    both = Combined([Classification(DIGITS), Classification(DIGITS, probability)], shares=[1, 2])
+    archive = small_run(tmp_path / "run", births=30, fitness=both, lookahead=2, stack=2)
+    assert archive.scores.shape[1] == 2 * 1437
+    assert archive.competition.weights.mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [(([],), "at least one"), (([Table([[0]])], [1, 2]), "1 numbers above 0")])
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Combined(*arguments)
