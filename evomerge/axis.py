@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -76,6 +76,9 @@ class Axis:
         Raises:
             ValueError: if an expression is not a regular expression or matches no tensor.
         """
+        for key, value, choice in (("layout", layout, Layout), ("cut", cut, Cut)):
+            if value not in get_args(choice):
+                raise ValueError(f"{key}: expected one of {get_args(choice)}, got {value!r}")
         groups: dict[str, list[Unit]] = {name: [] for name in chromosomes or {}}
         patterns = {name: _compiled(name, pattern) for name, pattern in (chromosomes or {}).items()}
         for tensor, shape in shapes.items():
@@ -111,15 +114,15 @@ class Axis:
             counts = {}
             for name, dim in members:
                 if name not in shapes:
-                    raise ValueError(f"units: no tensor is called {name!r}; {_names(shapes)}")
+                    raise ValueError(f"layers: no tensor is called {name!r}; {_names(shapes)}")
                 if name in named:
-                    raise ValueError(f"units: {name!r} is named twice; each tensor belongs to one layer")
+                    raise ValueError(f"layers: {name!r} is named twice; each tensor belongs to one layer")
                 if len(shapes[name]) <= dim:
-                    raise ValueError(f"units: {name!r} has shape {shapes[name]}, which has no dimension {dim}")
+                    raise ValueError(f"layers: {name!r} has shape {shapes[name]}, which has no dimension {dim}")
                 named.add(name)
                 counts[name] = shapes[name][dim]
             if len(set(counts.values())) != 1:
-                raise ValueError(f"units: the tensors of one layer must agree on its number of units, got {counts}")
+                raise ValueError(f"layers: the tensors of one layer must agree on its number of units, got {counts}")
             for index in range(next(iter(counts.values()))):
                 units.append(tuple(Piece(name, dim, index, index + 1) for name, dim in members))
         rest = tuple(_whole(name, shape, "stored") for name, shape in shapes.items() if name not in named)

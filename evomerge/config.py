@@ -61,12 +61,17 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
             where, equals, _ = override.partition("=")
             if not where or not equals:
                 raise UserError(f"{override!r}: expected key=value")
-            config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
+            try:
+                config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
+            except TypeError:
+                raise UserError(
+                    f"{override!r}: a list cannot take the place of keys and values, nor they that of a list"
+                ) from None
         where = str(path)
         return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
     except RecursionError:
         raise UserError(f"{where}: expected values, got a value that refers to itself") from None
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         raise UserError(f"{where}: {' '.join(str(error).split())}") from None
 
 
@@ -173,7 +178,7 @@ def import_path(path: str) -> Any:
             found = getattr(found, part)
         return found
     known = [*sys.modules, *(module.name for module in pkgutil.iter_modules())]
-    raise ValueError(f"there is no module {parts[0]!r} on the import path{_nearest(parts[0], known)}")
+    raise ValueError(f"there is no module {parts[0]!r} on the import path{_nearest(parts[0], known, 0.8)}")
 
 
 def _with_base(path: Path) -> Any:
@@ -211,7 +216,7 @@ def _arguments(
     for key, value in given.items():
         if key not in parameters and not open_ended:
             space = "; between a key and its value stands ': ', with a space" if value is None and ":" in str(key) else ""
-            problems.append(f"{_join(where, key)}: unknown key{_nearest(key, parameters) or space}")
+            problems.append(f"{_join(where, key)}: unknown key{space or _nearest(key, parameters)}")
             continue
         before = len(problems)
         made = _value(value, hints.get(key, Any), _join(where, key), problems)
@@ -343,7 +348,7 @@ def _is_a(made: Any, hint: Any) -> bool:
 def _missing(made: Any, protocol: type) -> list[str]:
     """Members of a protocol that an object's class does not have; properties are not run for this."""
     members = [name for name in vars(protocol) if not name.startswith("_") or name == "__call__"]
-    return [name for name in members if not hasattr(type(made), name) and name not in vars(made)]
+    return [name for name in members if not hasattr(type(made), name) and name not in getattr(made, "__dict__", ())]
 
 
 def _lacks(made: Any, options: Sequence[Any]) -> str:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -66,6 +66,8 @@ class Crossover:
     angle: Angle = "part"
 
     def __post_init__(self) -> None:
+        if self.angle not in get_args(Angle):
+            raise ValueError(f"angle: expected one of {get_args(Angle)}, got {self.angle!r}")
         if self.splits < 0:
             raise ValueError(f"splits: expected a number of at least 0, got {self.splits}")
         low, high = self.ratio

@@ -315,8 +315,13 @@ class Evolution:
         if self.run_dir is None:
             return
         path = self.run_dir.path
+
+        def write_best() -> None:
+            with saving(path):
+                export.write_best(path, self.population, self.fitness, self.state, self.sizes["test"])
+
+        _users("best", write_best)
         with saving(path):
-            export.write_best(path, self.population, self.fitness, self.state, self.sizes["test"])
             write_file(path / "summary.json", export.summary(self.state))
             report.write(path)
 

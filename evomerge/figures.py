@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import numpy as np
@@ -28,10 +29,10 @@ P = ParamSpec("P")
 WIDTH = 400
 """Units of a figure; a font size of 11 is 11 of them."""
 
-INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN = (f"#10000{n}" for n in range(7))
-"""Colours that stand for the page's, which differ between light and dark: `--ink`, `--muted`, ..."""
+COLOURS = ("ink", "muted", "line", "card", "blue", "orange", "green")
+"""The page's colours, which differ between light and dark; what matplotlib takes for them are numbers in this tuple."""
 
-NAMES = dict(zip((INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN), "ink muted line card blue orange green".split(), strict=True))
+INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN = (f"#10000{number}" for number in range(len(COLOURS)))
 
 RAW_BLUE, RAW_ORANGE = (47, 111, 222), (226, 118, 46)
 """What a pixel can be: visible on light and on dark."""
@@ -42,7 +43,10 @@ COLUMNS = 400
 LABELLED = 30
 """Most members, or classes, that are named one by one."""
 
-PICTURE_SIZE = 128
+COLUMN_WIDTH = 81
+"""Units of a generation in a family tree; a tree of many is wider than other figures."""
+
+PICTURE_SIZE = 96
 """Most pixels across a datapoint's picture."""
 
 
@@ -92,7 +96,7 @@ def _svg(draw: Callable[Concatenate[Figure, P], None]) -> Callable[P, str]:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
 
-        style = {"svg.fonttype": "none", "svg.hashsalt": "evomerge", "text.parse_math": False, "font.size": 11}
+        style: Any = {"svg.fonttype": "none", "svg.hashsalt": "evomerge", "text.parse_math": False, "font.size": 11}
         file = io.StringIO()
         with rc_context(style), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # letters that matplotlib's font lacks: the reader's has them
@@ -109,13 +113,19 @@ def _inline(svg: str) -> str:
     """An SVG file as a part of a page: ids that no other figure has, the page's colours, font and width."""
     prefix = f"f{zlib.crc32(svg.encode()):08x}-"
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'<svg .*?viewBox="([^"]*)".*?>', r'<svg viewBox="\1" aria-hidden="true">', svg, count=1, flags=re.DOTALL)
+    svg = re.sub(
+        r'<svg .*?viewBox="0 0 (\S+) (\S+)".*?>',
+        r'<svg width="\1" viewBox="0 0 \1 \2" aria-hidden="true">',
+        svg,
+        count=1,
+        flags=re.DOTALL,
+    )
 
     def rewrite(tag: re.Match[str]) -> str:
         text = tag[0].replace("xlink:href", "href")
         text = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{prefix}", text)
         text = re.sub(r"(px) '[^;\"]*", r"\1 sans-serif", text)
-        return re.sub(r"#10000\d", lambda colour: f"var(--{NAMES[colour[0]]})", text)
+        return re.sub(r"#10000(\d)", lambda colour: f"var(--{COLOURS[int(colour[1])]})", text)
 
     return re.sub(r"<[^>]+>", rewrite, svg)
 
@@ -132,8 +142,8 @@ def _axes(axes: Axes, *, grid: str | None = "y") -> None:
         axes.grid(axis=grid, color=LINE, linewidth=0.8)  # type: ignore[arg-type]
 
 
-def _resize(figure: Figure, height: float) -> None:
-    figure.set_size_inches(WIDTH / 72, height / 72)
+def _resize(figure: Figure, height: float, width: float = WIDTH) -> None:
+    figure.set_size_inches(width / 72, height / 72)
 
 
 @_svg
@@ -155,13 +165,13 @@ def curves(figure: Figure, lines: Sequence[Curve], *, form: str = "number", top:
     for order, line in enumerate(lines):
         style: dict[str, Any] = {"color": line.colour, "linewidth": 2.2, "zorder": 3 - order / 10, "solid_capstyle": "round"}
         draw = functools.partial(axes.step, where="post") if line.step else axes.plot
-        alone = {"marker": "o", "markersize": 5} if len(line.births) == 1 else {}
+        alone: dict[str, Any] = {"marker": "o", "markersize": 5} if len(line.births) == 1 else {}
         draw(line.births, line.values, label=line.label, **style, **alone)
     if fill:
         axes.fill_between(lines[0].births, lines[0].values, color=lines[0].colour, alpha=0.12, linewidth=0)
     last = max((line.births[-1] for line in lines if len(line.births)), default=1)
     axes.set_xlim(0, max(last, 1))
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda births, _: f"{births:,.0f}"))
     if form == "seconds":
         axes.set_yscale("log")
@@ -295,7 +305,7 @@ def picture(rows: Any) -> str | None:
         return None
     pixels = pixels[:: -(-pixels.shape[0] // PICTURE_SIZE), :: -(-pixels.shape[1] // PICTURE_SIZE)]
     file = io.BytesIO()
-    imsave(file, pixels, format="png", cmap="gray", vmin=0, vmax=255)
+    imsave(file, pixels, format="png", cmap="gray", vmin=0, vmax=255, metadata={"Software": ""})
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
@@ -323,16 +333,16 @@ def family(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None
     low, high = min(height.values()), max(height.values())
 
     half, row, margin = 24, 33, 22
-    size = (high - low) * row + 2 * margin
-    _resize(figure, size)
+    size, width = (high - low) * row + 2 * margin, max(WIDTH, (last + 1) * COLUMN_WIDTH)
+    _resize(figure, size, width)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.set(xlim=(0, WIDTH), ylim=(size, 0))
+    axes.set(xlim=(0, width), ylim=(size, 0))
 
     def place(node: Any) -> tuple[float, float]:
         back = column[node] if node in column else node[2]
-        return WIDTH - half - 2 - back * (WIDTH - 2 * half - 4) / max(last, 1), (height[node] - low) * row + margin
+        return width - half - 2 - back * (width - 2 * half - 4) / max(last, 1), (height[node] - low) * row + margin
 
     def write(x: float, y: float, text: str, **style: Any) -> None:
         axes.text(x, y, text, ha="center", va="center", zorder=4, **style)
@@ -353,7 +363,12 @@ def family(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None
     for id, relative in relatives.items():
         x, y = place(id)
         colour = ORANGE if id == best else GREEN if relative.founder else LINE
-        frame = {"boxstyle": "round,pad=0,rounding_size=5", "facecolor": CARD, "edgecolor": colour, "linewidth": 1.5}
+        frame: dict[str, Any] = {
+            "boxstyle": "round,pad=0,rounding_size=5",
+            "facecolor": CARD,
+            "edgecolor": colour,
+            "linewidth": 1.5,
+        }
         axes.add_patch(FancyBboxPatch((x - half, y - 13), 2 * half, 26, zorder=3, **frame))
         write(x, y - 5, relative.label, fontsize=9, color=INK)
         write(x, y + 6, "" if relative.score is None else f"{relative.score:.3f}", fontsize=8.5, color=MUTED)
@@ -380,13 +395,13 @@ def _heights(column: Mapping[int, int], chains: Sequence[Sequence[Any]]) -> dict
     for node in near:
         nodes.setdefault(column[node] if node in column else node[2], []).append(node)
     height = {node: float(rank) for members in nodes.values() for rank, node in enumerate(members)}
-    for sweep in range(24):
+    for sweep in range(16):
         for index in sorted(nodes, reverse=bool(sweep % 2)):
-            wanted = {node: float(np.mean([height[other] for other in near[node]] or [0.0])) for node in nodes[index]}
-            nodes[index].sort(key=lambda node: (wanted[node], height[node]))  # noqa: B023
+            wanted = {node: fmean([height[other] for other in near[node]] or [0.0]) for node in nodes[index]}
+            nodes[index].sort(key=lambda node: (wanted[node], height[node]))
             placed: list[float] = []
             for node in nodes[index]:
                 placed.append(max(wanted[node], placed[-1] + (1 if node in column else 0.75)) if placed else wanted[node])
-            shift = float(np.mean([wanted[node] for node in nodes[index]]) - np.mean(placed))
+            shift = fmean(wanted[node] for node in nodes[index]) - fmean(placed)
             height.update({node: y + shift for node, y in zip(nodes[index], placed, strict=True)})
     return height

@@ -28,7 +28,8 @@ class Weights:
         a, b, child = self.vector, other.vector, np.empty_like(self.vector)
         for region in regions(crossing, axis):
             x, y = a[region.start : region.stop], b[region.start : region.stop]
-            aa, ab, bb = float(x @ x), float(x @ y), float(y @ y)
+            x, y = x.astype(np.float64), y.astype(np.float64)
+            aa, ab, bb = (float(np.einsum("i,i->", u, v)) for u, v in ((x, x), (x, y), (y, y)))
             for start, stop, w in region.parts:
                 first, second = slerp_coefficients(w, aa, ab, bb, crossing.angle)
                 part = child[start:stop]

@@ -16,18 +16,21 @@ import yaml
 
 from evomerge import figures
 from evomerge.errors import UserError
-from evomerge.figures import BLUE, GREEN, INK, LABELLED, MUTED, ORANGE, Curve, Relative
+from evomerge.figures import BLUE, GREEN, LABELLED, MUTED, ORANGE, Curve, Relative
 from evomerge.rundir import read_births, read_snapshot, write_file
 from fitness.competition import competitive_fitness
 
 POINTS = 400
 """Most points of a curve."""
 
-SHOWN = 40
-"""Most wrong answers, and most reasons of failure, that are shown."""
+SHOWN, FEWER = 40, 20
+"""Most pictures and reasons of failure that are shown; most pictures beside a confusion matrix, and most answers in text."""
 
-GENERATIONS, COLUMNS = 4, 6
+GENERATIONS, COLUMNS = 4, 11
 """How far back a family tree goes; fewer where relatives so often had children together that it would need more columns."""
+
+LEGEND = '<b class="orange">Orange</b> is the best member, <b class="green">green</b> a founder.'
+"""What the colours of members mean."""
 
 LETTERS = 500
 """Longest text of an answer."""
@@ -111,8 +114,8 @@ def write(path: Path) -> Path:
     sections = {
         "Progress": [_scores(run), _diversity(run)],
         "The members alive": _members(run),
-        "The best member": [_family(run), _confusion(run)],
-        "What it gets wrong": _wrong_answers(run),
+        "Where the best comes from": [_family(run)],
+        "What the best gets wrong": _wrong_answers(run, _confusion(run)),
         "What it cost": [_share_scored(run), _seconds(run)],
         "Failed births": [_failures(run)],
         "How it was run": [f'<details class="card wide"><summary>config.yaml</summary><pre>{escape(run.config)}</pre></details>'],
@@ -178,10 +181,10 @@ def _scores(run: Run) -> str:
 def _mean_alive(run: Run) -> Curve:
     """The mean training score of the members alive, as the log tells who came and who left."""
     size = _strategy(run).get("size")
-    if not isinstance(size, int) or len(run.founders) > size:  # the log does not say which founders found no place
+    if not run.births or not isinstance(size, int) or len(run.founders) > size:  # the log does not say who found no place
         return Curve("mean alive", [], [], MUTED)
     train = {entry["id"]: entry["train"] for entry in run.founders}
-    births, means, total = [0], [sum(train.values()) / max(len(train), 1)], sum(train.values())
+    births, means, total = [0], [sum(train.values()) / len(train)], sum(train.values())
     for entry in run.births:
         if entry["admitted"]:
             train[entry["birth"]] = entry["train"]
@@ -196,10 +199,11 @@ def _diversity(run: Run) -> str:
     if not run.births:
         return ""
     kept = _thin(len(run.births))
-    births, coverage, entropy = (
-        np.array([entry[name] for entry in run.births])[kept] for name in ("birth", "coverage", "entropy")
-    )
-    lines = [Curve("coverage", births, coverage, BLUE), Curve("entropy", births, entropy, ORANGE)]
+    births = [run.births[row] for row in kept]
+    lines = [
+        Curve(name, [entry["birth"] for entry in births], [entry[name] for entry in births], colour)
+        for name, colour in (("coverage", BLUE), ("entropy", ORANGE))
+    ]
     how = (
         "Coverage is the share of training datapoints that some member solves; entropy is high where members solve "
         "different ones, and falls as they become alike."
@@ -215,7 +219,7 @@ def _members(run: Run) -> list[str]:
     settings = {name: strategy[name] for name in ("alpha", "capacity", "relative") if name in strategy}
     fitness = competitive_fitness(run.scores, **settings)
     order = np.argsort(-fitness, kind="stable")
-    best = run.bests[-1].get("id", run.bests[-1]["birth"]) if run.bests else None
+    best = _id(run.bests[-1]) if run.bests else None
     ids = [run.alive[row] for row in order]
     labels = [run.label(id) for id in ids]
     colours = [ORANGE if id == best else GREEN if id < 1 else BLUE for id in ids]
@@ -224,8 +228,8 @@ def _members(run: Run) -> list[str]:
         _card(
             "Competitive fitness",
             figures.bars(labels, fitness[order], colours),
-            f"The longer the bar, the more a member{when} solves that few others do; the one with the shortest leaves next. "
-            f"{_swatch('orange')} is the best member, {_swatch('green')} a founder.",
+            f"The longer the bar, the more a member{when} solves that few others do; who has the shortest is the first to go. "
+            + LEGEND,
         ),
         _card(
             "Who solves what",
@@ -251,73 +255,64 @@ def _family(run: Run) -> str:
         relatives = {id: _relative(run, by_id[id]) for id in found}
         if max(figures.generations_back(relatives, best).values()) < COLUMNS:
             break
-    crossed, split = (any(by_id[id].get(key) and any(by_id[id][key]) for id in found) for key in ("ratios", "splits"))
-    how = f"Children stand to the right of their parents, each with its training score; {_swatch('orange')} is the best member, {_swatch('green')} a founder."
-    if crossed:
+    how = f"Children stand to the right of their parents, each with its training score; {LEGEND}"
+    if any(relative.shares for relative in relatives.values()):
+        split = any(any(by_id[id].get("splits", ())) for id in found)
         how += " A number on a line is the share that a parent gives" + (", up to the first split point." if split else ".")
-    rows = "".join(
-        f"<tr><td>{escape(run.label(id))}</td><td>{escape(', '.join(map(run.label, by_id[id].get('parents', ()))))}</td>"
-        f"<td>{escape(', '.join(f'{ratio:.3f}' for ratio in by_id[id].get('ratios', ())))}</td>"
-        f"<td>{escape('; '.join(', '.join(map(str, points)) for points in by_id[id].get('splits', ())))}</td></tr>"
-        for id in sorted(found, reverse=True)
-    )
-    table = (
-        f"<details><summary>As a table</summary><div class=scroll><table><tr><th>member<th>parents<th>mixing ratio<th>split points</tr>"
-        f"{rows}</table></div></details>"
-    )
-    return _card("Family tree", figures.family(relatives, best), how, after=table if crossed else "")
+    return _card("Family tree", f'<div class="scroll">{figures.family(relatives, best)}</div>', how, wide=True)
 
 
 def _relative(run: Run, entry: Mapping[str, Any]) -> Relative:
     ratios = entry.get("ratios", ())
     shares = [sorted({f"{share:.2f}" for share in of}, key=float) for of in ([1 - w for w in ratios], ratios)]
-    texts = tuple("–".join(dict.fromkeys((of[0], of[-1]))) for of in shares) if ratios else ()
+    texts = tuple("\N{EN DASH}".join(dict.fromkeys((of[0], of[-1]))) for of in shares) if ratios else ()
     label = run.label(_id(entry))
     return Relative(tuple(entry.get("parents", ())), label, entry.get("train"), texts, "founder" in entry)
 
 
 def _confusion(run: Run) -> str:
-    pairs = [(entry["expected"], entry["answer"]) for entry in run.answers if {"expected", "answer"} <= entry.keys()]
-    if not all(isinstance(label, str | int | float) for pair in pairs for label in pair):
-        return ""
-    labels = sorted({label for pair in pairs for label in pair}, key=lambda label: (isinstance(label, str), label))
+    """A card where labels are few and come again and again, nothing where answers are free text."""
+    answers = [entry for entry in run.answers if {"expected", "answer"} <= entry.keys()]
+    pairs = [(_text(entry["expected"]), _text(entry["answer"])) for entry in answers]
+    labels = sorted({label for pair in pairs for label in pair}, key=_by_number)
     if not 2 <= len(labels) <= LABELLED or 2 * len(labels) > len(pairs):
         return ""
-    index = {label: rank for rank, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
     for expected, answer in pairs:
-        counts[index[expected], index[answer]] += 1
-    how = f"Each row is a label of the test split, each column what member {run.label(run.answered_by or 0)} answered: blue is right, orange is mixed up."
-    return _card("Confusion", figures.confusion([_text(label, 14) for label in labels], counts), how)
+        counts[labels.index(expected), labels.index(answer)] += 1
+    names = [label if len(label) <= 14 else label[:13] + "…" for label in labels]
+    who = "the best member" if run.answered_by is None else f"member {run.label(run.answered_by)}"
+    how = f"Each row is a label of the test split, each column what {who} answered: blue is right, orange is mixed up."
+    return _card("Confusion", figures.confusion(names, counts), how)
 
 
-def _wrong_answers(run: Run) -> list[str]:
+def _wrong_answers(run: Run, confusion: str) -> list[str]:
+    """Pictures where there are any, a table of the rest, beside or below a confusion matrix."""
     lost = sorted((entry for entry in run.answers if entry["score"] < 1), key=lambda entry: (entry["score"], entry["datapoint"]))
-    pictures = [(entry, uri) for entry in lost if "picture" in entry and (uri := figures.picture(entry["picture"]))][:SHOWN]
-    drawn = {frozenset(entry) for entry, _ in pictures}
-    texts = [entry for entry in lost if "picture" not in entry and frozenset({*entry, "picture"}) not in drawn][:SHOWN]
+    pictures = [(entry, uri) for entry in lost if "picture" in entry and (uri := figures.picture(entry["picture"]))]
+    pictured = {frozenset(entry) for entry, _ in pictures}  # only the first of a kind have their picture in the file
+    texts = [entry for entry in lost if "picture" not in entry and frozenset({*entry, "picture"}) not in pictured][:FEWER]
+    pictures = pictures[: FEWER if confusion else SHOWN]
     count = f"{len(lost):,} of {len(run.answers):,} test datapoints scored below 1"
-    cards = []
+    cards = [confusion]
     if pictures:
         tiles = "".join(f'<li><img src="{uri}" alt="">{_caption(entry)}</li>' for entry, uri in pictures)
-        how = f"{count}; here are {len(pictures)}, with what they are and what the best member saw in them."
-        cards.append(_card("", f'<ul class="gallery">{tiles}</ul>', how, wide=True))
+        how = f"{count}; here are {len(pictures)}, the lowest scores first."
+        cards.append(_card("Wrong answers", f'<ul class="gallery">{tiles}</ul>', how, wide=not confusion))
     if texts:
-        names = list(dict.fromkeys(name for entry in texts for name in entry if name != "picture"))
+        names = list(dict.fromkeys(name for entry in texts for name in entry))
         head = "".join(f"<th>{escape(name)}</th>" for name in names)
         rows = "".join(f"<tr>{''.join(_cell(name, entry.get(name, '')) for name in names)}</tr>" for entry in texts)
-        how = f"{count}; here are {len(texts)}, the lowest scores first."
-        cards.append(
-            _card("", f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>', how, wide=True)
-        )
+        table = f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        cards.append(_card("Wrong answers", table, f"{count}; here are {len(texts)}, the lowest scores first.", wide=True))
     return cards
 
 
 def _caption(entry: Mapping[str, Any]) -> str:
-    if {"expected", "answer"} <= entry.keys():
-        return f"<span>expected <b>{escape(_text(entry['expected'], 60))}</b>, answered <b>{escape(_text(entry['answer'], 60))}</b></span>"
-    said = ", ".join(f"{name} {_text(value, 60)}" for name, value in entry.items() if name not in ("picture", "datapoint"))
-    return f"<span>{escape(said)}</span>"
+    said = {name: escape(_text(value, 60)) for name, value in entry.items() if name not in ("picture", "datapoint")}
+    if {"expected", "answer"} <= said.keys():
+        return f"expected <b>{said['expected']}</b>, answered <b>{said['answer']}</b>"
+    return ", ".join(f"{escape(name)} <b>{value}</b>" for name, value in said.items())
 
 
 def _cell(name: str, value: Any) -> str:
@@ -363,10 +358,6 @@ def _card(title: str, content: str, how_to_read: str, *, after: str = "", wide: 
     return f'<figure class="card{" wide" * wide}">{heading}{content}<figcaption>{how_to_read}</figcaption>{after}</figure>'
 
 
-def _swatch(colour: str) -> str:
-    return f'<b style="color:var(--{colour})">{colour.capitalize()}</b>'
-
-
 def _binned(entries: Sequence[Mapping[str, Any]], key: str, label: str, reduce: Callable[[Any], Any], colour: str) -> Curve:
     """A value of the log's lines over births, in stretches of births that are each reduced to one number."""
     values = np.array([entry[key] for entry in entries], dtype=np.float64)
@@ -378,6 +369,14 @@ def _binned(entries: Sequence[Mapping[str, Any]], key: str, label: str, reduce: 
 def _thin(count: int) -> np.ndarray:
     """Which of `count` points are drawn, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int))
+
+
+def _by_number(label: str) -> tuple[bool, float, str]:
+    """Sorts labels: numbers first and by size, then words."""
+    try:
+        return False, float(label), label
+    except ValueError:
+        return True, 0.0, label
 
 
 def _id(entry: Mapping[str, Any]) -> int:
@@ -418,6 +417,7 @@ main{max-width:984px;margin:0 auto;padding:28px 12px 48px}
 h1{font-size:26px;line-height:1.2;margin:0;overflow-wrap:anywhere}
 h2{font-size:18px;margin:34px 0 12px}
 h3{font-size:15px;margin:0 0 8px}
+.orange{color:var(--orange)}.green{color:var(--green)}
 .sub{color:var(--muted);margin:4px 0 20px;overflow-wrap:anywhere}
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(104px,1fr));margin:0;background:var(--card);
 border:1px solid var(--line);border-radius:14px;overflow:hidden}
@@ -426,17 +426,17 @@ dd{margin:0;font-size:21px;font-weight:600;font-variant-numeric:tabular-nums}
 dt{color:var(--muted);font-size:12.5px;line-height:1.3}
 .cards{display:grid;grid-template-columns:minmax(0,1fr);gap:14px}
 .card{margin:0;min-width:0;background:var(--card);border:1px solid var(--line);border-radius:14px;padding:16px}
-.card svg{display:block;width:100%;height:auto;max-width:520px;margin:0 auto;stroke-linejoin:round;stroke-linecap:butt}
+.card svg{display:block;height:auto;margin:0 auto;stroke-linejoin:round;stroke-linecap:butt}
 .card svg text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif!important}
 figcaption{color:var(--muted);font-size:13.5px;margin-top:10px}
 details{margin-top:8px}details.card{margin:0}
 summary{cursor:pointer;font-size:13.5px;color:var(--muted)}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,Menlo,Consolas,monospace;margin:12px 0 0}
-.scroll{overflow-x:auto}
+.card>svg{width:100%;max-width:520px}
+.scroll{overflow-x:auto;direction:rtl}.scroll svg{direction:ltr}
 table{border-collapse:collapse;width:100%;font-size:13.5px;margin-top:4px}
 th{color:var(--muted);font-weight:500;text-align:left}
 th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-.scroll td,.scroll th{white-space:nowrap;overflow-wrap:normal}
 .gallery{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(72px,1fr));gap:14px 12px}
 .gallery li{font-size:12px;line-height:1.35;color:var(--muted);overflow-wrap:anywhere;min-width:0}
 .gallery b{color:var(--ink)}
@@ -455,7 +455,7 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <link rel="icon" href="data:,">
-<title>{title} – evomerge</title>
+<title>{title}: evomerge</title>
 <style>{style}</style>
 </head>
 <body><main>{head}{body}</main></body>

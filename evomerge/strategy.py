@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 
@@ -85,6 +86,8 @@ class NaturalNiches:
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"{name}: expected a finite number of at least 0, got {value}")
+        if self.capacity not in get_args(Capacity):
+            raise ValueError(f"capacity: expected one of {get_args(Capacity)}, got {self.capacity!r}")
         if self.warmup < 0:
             raise ValueError(f"warmup: expected a number of births of at least 0, got {self.warmup}")
         if self.crossover is None and not self.mutation:

@@ -64,7 +64,7 @@ class Classifiers(Modules):
             raise ValueError(f"classes: expected at least 2, got {classes}")
         super().__init__(
             self.network,
-            "random" if isinstance(seeds, str) else seeds,
+            "random" if seeds == "specialists" else seeds,
             count=count,
             sd=sd,
             order=order,
@@ -108,7 +108,8 @@ class Classifiers(Modules):
         images, labels = split[0][chosen], split[1][chosen]
         if not len(images):
             raise ValueError(f"seeds: no training image is of the classes {classes.start} to {classes.stop - 1}")
-        network = self.network()
+        with torch.random.fork_rng(devices=[]):  # its initial weights are overwritten
+            network = self.network()
         network.load_state_dict(self.state(self._random(rng)))
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
         for _ in range(STEPS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +57,10 @@ class Modules:
         """
         if count < 2:
             raise ValueError(f"count: expected at least 2 founders, got {count}")
+        if order not in ("flat", "unit"):
+            raise ValueError(f"order: expected 'flat' or 'unit', got {order!r}")
+        if isinstance(seeds, str) and seeds != "random":
+            raise ValueError(f"seeds: expected 'random' or files, got {seeds!r}")
         if not isinstance(seeds, str) and len(seeds) < 2:
             raise ValueError(f"seeds: expected at least 2 files, got {len(seeds)}")
         if sd is not None and not (np.isfinite(sd) and sd >= 0):
@@ -88,7 +91,14 @@ class Modules:
         """The one resident module."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # its initial weights are overwritten, but may not disturb the caller's random state
-            return self.build().float().eval().requires_grad_(False).to(self.device)
+            module = self.build().float().eval().requires_grad_(False).to(self.device)
+        if not isinstance(self.seeds, str):
+            from safetensors import safe_open
+            with safe_open(self.seeds[0], framework="pt") as file:
+                for name, tensor in module.state_dict().items():
+                    if not tensor.is_floating_point() and name in file.keys():
+                        tensor.copy_(file.get_tensor(name))
+        return module
 
     @cached_property
     def _stacks(self) -> dict[int, Stack]:
@@ -166,10 +176,10 @@ class Modules:
 
     def save(self, genome: Weights, directory: Path) -> None:
         """As `Population.save`: model.safetensors, which `nn.Module.load_state_dict` takes."""
-        from safetensors.torch import save_model
+        from safetensors.torch import save_file
 
-        module = copy.deepcopy(self.express(genome))
-        save_model(module, str(directory / "model.safetensors"))
+        state = self.express(genome).state_dict()
+        save_file({name: tensor.clone().contiguous() for name, tensor in state.items()}, str(directory / "model.safetensors"))
 
     def _stored(self, genome: Weights) -> np.ndarray:
         """A genome's numbers in the order of the state dict."""
@@ -193,6 +203,8 @@ class Stack:
         self._tensors = {name: torch.empty((width, *slot.shape), device=self.device) for name, slot in slots.items()}
         self._rows = [tensor.view(width, -1) for tensor in self._tensors.values()]
         self._chain = linear_chain(module)
+        if self._chain is not None and any(f"{n}.{p}" not in slots for n, layer in self._chain for p, _ in layer.named_parameters()):
+            self._chain = None  # tied
         if self._chain is not None:
             # A chain of linear layers runs faster than vmap, or the module itself, has it: the first layer as one wide
             # product, the others with the batch as the last dimension, (W, features, B).
@@ -231,10 +243,10 @@ class Stack:
 
 def linear_chain(module: nn.Module) -> Chain | None:
     """The layers of an nn.Sequential that begins with a linear layer and has only linear and elementwise ones; else None."""
-    if not isinstance(module, nn.Sequential):
+    if type(module).forward is not nn.Sequential.forward:
         return None
-    layers = list(module.named_children())
-    plain = all(isinstance(layer, (nn.Linear, *ELEMENTWISE)) for _, layer in layers)
+    layers = [(name, layer) for name, layer in module._modules.items() if layer is not None]
+    plain = all(type(layer) in (nn.Linear, *ELEMENTWISE) for _, layer in layers)
     return layers if plain and layers and isinstance(layers[0][1], nn.Linear) else None
 
 

@@ -142,6 +142,8 @@ def test_coverage_and_entropy_by_hand():
 
 def test_the_scarcest_come_first_and_then_the_first():
     assert archive([[1, 0, 0.5, 0, 0.5], [0, 0, 0.5, 0.25, 0.5]]).view.scarcity().tolist() == [1, 3, 0, 2, 4]
+    view = archive(np.random.default_rng(0).random((3, 1000)) < 0.5).view
+    assert view.scarcity().tolist() == sorted(range(1000), key=lambda j: (view.total[j], j))
 
 
 @pytest.mark.parametrize(("datapoints", "tile", "sizes"), [(10, 4, [4, 3, 3]), (8, 4, [4, 4]), (3, 5, [3]), (5, 1, [1] * 5)])

@@ -150,15 +150,18 @@ def test_a_rejection_that_is_certain_comes_true():
             how = {"alpha": alpha, "capacity": capacity, "weights": rng.random(datapoints) * 2 if weighted else None}
             cuts = cut(rng, datapoints, tiles)
             bound = RejectionBound(scores, cuts, **how)
+            narrow = 3 * MARGIN * (datapoints if how["weights"] is None else how["weights"].sum())
             truth = gap(scores, child, **how)
-            certain, lead = [bound.certain(np.zeros(members), 0)], np.zeros(members)
-            for k, tile in enumerate(cuts):
-                lead = lead + bound.lead(k, child[tile])
-                certain.append(bound.certain(lead, k + 1))
+            certain, lead, at_best = [], np.zeros(members), np.ones(datapoints)
+            for k in range(len(cuts) + 1):
+                certain.append(bound.certain(lead, k))
+                ahead = gap(scores, at_best, **how)
+                assert certain[-1] == (ahead < 0) or abs(ahead) < narrow, "the bound is what full marks from here on would give"
+                if k < len(cuts):
+                    lead = lead + bound.lead(k, child[cuts[k]])
+                    at_best[cuts[k]] = child[cuts[k]]
             assert not any(certain) or truth < 0
             assert certain == sorted(certain), "what was certain stays certain"
-            if abs(truth) > 3 * MARGIN * (datapoints if how["weights"] is None else how["weights"].sum()):
-                assert certain[-1] == (truth < 0)
             seen["cases"] += 1
             seen["rejected"] += truth < 0
             seen["foreseen"] += certain[-2] and len(cuts) > 1

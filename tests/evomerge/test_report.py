@@ -1,0 +1,287 @@
+"""The report: one page that needs nothing else, of any run in any state, and says what the run's files say."""
+
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from faulty import Faulty
+from runs import DIGITS, small_run
+
+from evomerge import Crossover, NaturalNiches, UserError, figures, report
+from evomerge.figures import Relative
+from evomerge.rundir import read_births, read_snapshot
+from fitness.classification import Classification
+from populations.mnist import Classifiers
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+HOSTILE = "<script>alert('\"&amp;')</script><img src=x onerror=alert(1)> $\\frac{1}{$ ]]>"
+
+
+class Page(HTMLParser):
+    """A page as a reader's browser takes it apart; fails where tags do not match."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.source = path.read_text()
+        self.tags, self.attributes, self.texts, self.headings, self._open = [], [], [], [], []
+        self.feed(self.source)
+        self.close()
+        assert not self._open
+        self.text = " ".join(self.texts)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append(data.strip())
+            self.headings += [data] if self._open[-1] in ("h2", "h3") else []
+
+
+class Mute(Classification):
+    """Explains nothing."""
+
+    explain = None
+
+    def __getattribute__(self, name):
+        if name == "explain":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+class Talkative(Classification):
+    """Explains in text that a page would run if it let it."""
+
+    def explain(self, model, datapoints, split):
+        return [{"prompt": HOSTILE, "<b>expected": j, "answer": {"text": HOSTILE}} for j in datapoints.tolist()]
+
+
+class Chatty(Classification):
+    """Has few labels, which are no numbers."""
+
+    def explain(self, model, datapoints, split):
+        told = super().explain(model, datapoints, split)
+        return [{"expected": HOSTILE[: 20 + entry["expected"]], "answer": HOSTILE[: 20 + entry["answer"]]} for entry in told]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that has ended."""
+    path = tmp_path_factory.mktemp("runs") / "finished"
+    small_run(path, births=300)
+    return path
+
+
+def copy_of(run, tmp_path):
+    return shutil.copytree(run, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def page(finished):
+    """Its report, as it was drawn at the end."""
+    return Page(finished / "report.html")
+
+
+def test_needs_nothing_else(page):
+    """No script, nothing from elsewhere, every id once, every reference to an id that is there."""
+    assert "script" not in page.tags
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    references = [value for name, value in page.attributes if name in ("src", "href", "xlink:href", "action", "srcset")]
+    assert len(references) > 20
+    assert all(reference.startswith(("data:", "#")) for reference in references)
+    assert "://" not in re.sub("<pre>.*</pre>", "", page.source, flags=re.DOTALL)
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids)) > 20
+    assert {reference[1:] for reference in references if reference.startswith("#")} <= set(ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", page.source)) <= set(ids)
+
+
+def test_has_every_part(page):
+    assert page.headings == [
+        *("Progress", "Score", "Coverage and entropy", "The members alive", "Competitive fitness", "Who solves what"),
+        *("Where the best comes from", "Family tree", "What the best gets wrong", "Confusion", "Wrong answers"),
+        *("What it cost", "Datapoints scored", "Time of a birth", "How it was run"),
+    ]
+    assert page.tags.count("figcaption") == page.tags.count("figure") == 9
+
+
+def test_numbers_are_the_summary(finished, page):
+    summary = json.loads((finished / "summary.json").read_text())
+    told = dict(zip(re.findall("<dt>(.*?)</dt>", page.source), re.findall("<dd>(.*?)</dd>", page.source), strict=True))
+    assert told == {
+        "best, test": f"{summary['best']['test']:.3f}",
+        "best, train": f"{summary['best']['train']:.3f}",
+        "births": "300",
+        "births a second": f"{summary['births_per_second']:.3g}",
+        "coverage": f"{summary['coverage']:.3f}",
+        "entropy": f"{summary['entropy']:.3f}",
+        "datapoints scored": f"{100 * summary['share_scored']:.0f} %",
+        "failed births": "0",
+    }
+    assert "ended after 300 births" in page.text
+
+
+def test_mean_alive_ends_at_the_snapshot(finished):
+    _, data, tensors = read_snapshot(finished)
+    rows = {member["id"]: row for member, row in zip(data["state"]["members"], tensors["scores"].numpy(), strict=True)}
+    mean = np.mean([rows[id].mean(dtype=np.float64) for id in data["state"]["archive"]])
+    assert report._mean_alive(report.Run.read(finished)).values[-1] == pytest.approx(mean)
+
+
+def test_confusion_counts_the_answers(finished):
+    answers = [json.loads(line) for line in (finished / "best" / "test.jsonl").read_text().splitlines()]
+    counts = np.zeros((10, 10), dtype=int)
+    for entry in answers:
+        counts[entry["expected"], entry["answer"]] += 1
+    drawn = re.findall(r">(\d+)</text>", report._confusion(report.Run.read(finished)))
+    labels = [str(label) for label in (*range(10), *range(10))]
+    assert sorted(drawn) == sorted([*labels, *(str(count) for count in counts.ravel() if count)])
+
+
+def test_no_births(tmp_path):
+    small_run(tmp_path / "run", births=0)
+    page = Page(tmp_path / "run" / "report.html")
+    assert "no child has beaten it yet" in page.text
+    assert "ended after 0 births" in page.text
+    assert "Coverage and entropy" not in page.headings
+
+
+def test_one_parent_and_no_answers(tmp_path):
+    """Without crossover there are no ratios to tell; without `explain` there are no answers to show."""
+    strategy = NaturalNiches(size=8, mutation=0.05, crossover=None)
+    small_run(tmp_path / "run", births=60, strategy=strategy, fitness=Mute(DIGITS))
+    page = Page(tmp_path / "run" / "report.html")
+    assert "Family tree" in page.headings
+    assert "number on a line" not in page.text
+    assert not {"What the best gets wrong", "Confusion", "Wrong answers"} & set(page.headings)
+
+
+def test_several_chromosomes(tmp_path):
+    population = Classifiers(DIGITS, hidden=(16,), sd=0.1, chromosomes={"first": r"^0\."})
+    strategy = NaturalNiches(size=8, crossover=Crossover(splits=2, ratio=(-0.3, 1.3), angle="whole"), mutation=0.05)
+    small_run(tmp_path / "run", births=60, population=population, strategy=strategy)
+    page, best = Page(tmp_path / "run" / "report.html"), report.Run.read(tmp_path / "run").bests[-1]
+    low, high = sorted(f"{ratio:.2f}" for ratio in best["ratios"])
+    assert f"{low}\N{EN DASH}{high}" in page.texts
+    assert "up to the first split point" in page.text
+
+
+def test_failed_births(tmp_path):
+    small_run(tmp_path / "run", births=30, fitness=Faulty(DIGITS, "raises", good=40, every=60), foresee=False)
+    failures = [entry for entry in read_births(tmp_path / "run") if "failure" in entry]
+    assert len(failures) > 3
+    page = Page(tmp_path / "run" / "report.html")
+    assert page.text.count("the file of answers has no such key") == len({entry["failure"] for entry in failures})
+    assert f"{len(failures)} in all" in page.text
+
+
+def test_not_ended(finished, tmp_path):
+    """A run that was killed: no summary, no best, a line that is half written, births that no snapshot has."""
+    run = copy_of(finished, tmp_path)
+    (run / "summary.json").unlink()
+    shutil.rmtree(run / "best")
+    with open(run / "births.jsonl", "a") as log:
+        entry = read_births(run)[-1]
+        log.write(json.dumps(entry | {"birth": 301, "admitted": False}) + "\n" + json.dumps(entry)[:40])
+    page = Page(report.write(run))
+    assert "not ended: 301 of 300 births so far" in page.text
+    assert "the more a member after birth 300 solves" in page.text
+    assert "Confusion" not in page.headings
+
+
+def test_killed_before_the_first_snapshot(finished, tmp_path):
+    run = copy_of(finished, tmp_path)
+    for folder in ("state", "best"):
+        shutil.rmtree(run / folder)
+    (run / "summary.json").unlink()
+    (run / "births.jsonl").write_text("")
+    page = Page(report.write(run))
+    assert "The members alive" not in page.headings
+    assert page.headings == ["How it was run"]
+
+
+def test_text_of_others_stays_text(tmp_path):
+    """What a fitness, a failure, a config or a name says is shown, not run."""
+    run = tmp_path / "<b>me&you"
+    small_run(run, births=30, fitness=Talkative(DIGITS))
+    (run / "config.yaml").write_text((run / "config.yaml").read_text() + f"# {HOSTILE}\n")
+    with open(run / "births.jsonl", "a") as log:
+        log.write(json.dumps(read_births(run)[-1] | {"birth": 31, "admitted": False, "failure": HOSTILE}) + "\n")
+    page = Page(report.write(run))
+    assert not {"script", "img"} & set(page.tags)
+    assert page.text.count(HOSTILE) == report.FEWER + 2  # prompts, the failure, the config
+    assert "<b>me&you" in page.texts
+    assert {"<b>expected", "prompt"} <= set(page.texts)
+    assert "Confusion" not in page.headings
+
+
+def test_labels_of_others_stay_text(tmp_path):
+    small_run(tmp_path / "run", births=30, fitness=Chatty(DIGITS))
+    page = Page(tmp_path / "run" / "report.html")
+    assert "script" not in page.tags
+    assert "<script>alert…" in page.texts
+    assert "Confusion" in page.headings
+
+
+def test_long_run_is_a_small_page(finished, tmp_path):
+    """50,000 births, large pictures and as many reasons to fail as births do not make a large page."""
+    run, rng = copy_of(finished, tmp_path), random.Random(0)
+    last = next(entry for entry in reversed(read_births(run)) if not entry["admitted"])
+    with open(run / "births.jsonl", "a") as log:
+        for birth in range(301, 50_001):
+            noise = {"birth": birth, "seconds": rng.random(), "scored": rng.random(), "coverage": rng.random()}
+            log.write(json.dumps(last | noise | ({"failure": f"reason {birth}"} if birth % 2 else {})) + "\n")
+    picture = np.random.default_rng(0).integers(0, 256, (300, 300)).tolist()
+    answers = [{"datapoint": j, "score": 0.0, "text": "long " * 10_000, "picture": picture} for j in range(report.SHOWN)]
+    (run / "best" / "test.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in answers))
+    page = Page(report.write(run))
+    assert page.tags.count("img") == report.SHOWN
+    assert len(page.source.encode()) < 2_000_000
+    assert "50,000" in page.text
+
+
+def test_family_has_everybody_once():
+    """Who is an ancestor twice stands once, older than each child."""
+    parents = {5: (4, 3), 4: (3, 2), 3: (2, 0), 2: (0, -1), 0: (), -1: (), 9: (8, 7)}
+    family = {id: Relative(of, f"m{id}", 0.5, ("0.25", "0.75")[: len(of)], not of) for id, of in parents.items() if id != 9}
+    back = figures.generations_back(family, 5)
+    assert back == {5: 0, 4: 1, 3: 2, 2: 3, 0: 4, -1: 4}
+    texts = re.findall(r">([^<]+)</text>", figures.family(family, 5))
+    assert sorted(text for text in texts if text.startswith("m")) == sorted(f"m{id}" for id in family)
+    assert texts.count("0.25") == texts.count("0.75") == 4
+
+
+@pytest.mark.parametrize("rows", ["text", [[1, 2], [3]], [], [[]], {"a": 1}, 7, [[[1, 2]]]])
+def test_what_is_no_picture(rows):
+    assert figures.picture(rows) is None
+
+
+@pytest.mark.parametrize("rows", [[[0, 255], [300, -4]], np.zeros((500, 20, 3)).tolist(), [[float("nan")]]])
+def test_what_is_a_picture(rows):
+    assert figures.picture(rows).startswith("data:image/png;base64,")
+
+
+def test_drawing_is_imported_late():
+    code = "import sys, evomerge.report; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_run(tmp_path):
+    with pytest.raises((UserError, FileNotFoundError)):
+        report.write(tmp_path)
