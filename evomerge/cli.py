@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from evomerge.workers import Local
 
 OUTSIDE = ("run_dir", "resume", "progress")
 """Arguments of `evolve` that are the command's to give, besides run_dir, which a config may name too."""
+
+RANGES = partial(Settings, births=0)
+"""Checks the numbers of a config together with everything else, whether or not it names births."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,7 +89,7 @@ def _run(options: argparse.Namespace) -> None:
     if named is not None and not isinstance(named, str):
         raise UserError(f"run_dir: expected a path, got {named!r}")
     run_dir = Path(named) if named is not None else free_name(Path("runs") / path.stem)
-    call = config.build(given, evolve, outside=OUTSIDE)
+    call = config.build(given, evolve, outside=OUTSIDE, check=RANGES)
     logging.info("running %s in %s", path, run_dir)
     evolve(**call, run_dir=run_dir)
     _tell(run_dir)
@@ -93,7 +97,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _resume(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
-    call = config.build(config.load(options.run_dir / "config.yaml", options.overrides), evolve, outside=OUTSIDE)
+    call = config.build(config.load(options.run_dir / "config.yaml", options.overrides), evolve, outside=OUTSIDE, check=RANGES)
     evolve(**call, run_dir=options.run_dir, resume=True)
     _tell(options.run_dir)
 
@@ -101,7 +105,8 @@ def _resume(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     given = config.load(_find(options.config), options.overrides)
     given.pop("run_dir", None)
-    call = config.build(given, evolve, outside=OUTSIDE)
+    call = config.build(given, evolve, outside=OUTSIDE, check=RANGES)
+    call["births"] = max(call["births"], 1)  # one is tried
     parts: dict[str, Any] = {"strategy": NaturalNiches(), "workers": Local()}
     parts |= {name: call.pop(name) for name in ("population", "fitness", "strategy", "workers") if call.get(name) is not None}
     settings = _settings({key: value for key, value in call.items() if key not in parts})

@@ -51,17 +51,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         least = {"births": 0, "seed": 0, "lookahead": 1, "stack": 1, "tile": 1, "retile": 1, "patience": 1, "failures": 1}
+        problems = []
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:
-                raise ValueError(f"{name}: expected a number of at least {low}, got {value}")
-        if self.stack > self.lookahead:
-            raise ValueError(f"stack: expected at most the lookahead, {self.lookahead}, since no more births are in flight; "
-                             f"got {self.stack}")  # fmt: skip
+                problems.append(f"{name}: expected a number of at least {low}, got {value}")
+        if self.stack > self.lookahead >= 1:
+            problems.append(f"stack: expected at most the lookahead, {self.lookahead}, since no more births are in flight; "
+                            f"got {self.stack}")  # fmt: skip
         for name in ("hours", "save_every"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise ValueError(f"{name}: expected a number above 0, got {value}")
+                problems.append(f"{name}: expected a number above 0, got {value}")
+        if problems:
+            raise ValueError("\n".join(problems))
 
 
 def evolve(
@@ -121,7 +124,9 @@ def evolve(
         KeyboardInterrupt: on Ctrl-C or SIGTERM, with the run saved.
     """
     try:
-        settings = Settings(births, seed, lookahead, stack, tile, retile, foresee, validate, hours, patience, failures, save_every)
+        settings = Settings(
+            births, seed, lookahead, stack, tile, retile, foresee, validate, hours, patience, failures, save_every
+        )
     except ValueError as error:
         raise UserError(str(error)) from None
     strategy = NaturalNiches() if strategy is None else strategy
@@ -130,8 +135,11 @@ def evolve(
     call = config.describe(population=population, fitness=fitness, strategy=strategy, workers=workers, **vars(settings))
     if resume and path is None:
         raise UserError("resume: expected the run_dir of the run to go on with, got none")
-    if path is not None:
-        config.check_same(path, call) if resume else check_free(path)
+    same = True
+    if path is not None and resume:
+        same = config.check_same(path, call)
+    elif path is not None:
+        check_free(path)
     evolution = Evolution(population, fitness, strategy, workers, settings)
     with StopRequest() as stop_request:
         workers.start(population, fitness, stack)
@@ -140,6 +148,10 @@ def evolve(
                 assert path is not None
                 evolution.run_dir, data, tensors = RunDir.reopen(path)
                 evolution.state = snapshot.unpack(data, tensors, evolution.empty_archive())
+                evolution.check_resumed()
+                if not same:  # so that the next resume goes on from this call, not from the one before
+                    with saving(path):
+                        write_file(path / "config.yaml", config.to_yaml(call))
             else:
                 evolution.found()
                 if path is not None:
@@ -172,7 +184,7 @@ class Evolution:
         self.population, self.fitness, self.strategy, self.workers = population, fitness, strategy, workers
         self.settings = settings
         self.run_dir: RunDir | None = None
-        self.sizes = {split: _users("fitness", lambda: fitness.size(split)) for split in ("train", "validation", "test")}  # noqa: B023
+        self.sizes = {split: _users("fitness", lambda: _size(fitness, split)) for split in ("train", "validation", "test")}  # noqa: B023
         if self.sizes["train"] < 1:
             raise UserError("fitness: the training split has no datapoints")
         if settings.validate and not self.sizes["validation"]:
@@ -191,13 +203,19 @@ class Evolution:
         Raises:
             UserError: if the weights are not one positive number for each datapoint.
         """
-        weights = None
-        if hasattr(self.fitness, "weights"):
-            given = _users("fitness.weights", lambda: self.fitness.weights("train"))  # type: ignore[attr-defined]
-            weights = np.asarray(given, dtype=np.float64)
-            if weights.shape != (self.sizes["train"],) or not (np.isfinite(weights).all() and (weights > 0).all()):
-                raise UserError(f"fitness.weights: expected {self.sizes['train']} numbers above 0, got shape {weights.shape}")
-        return self.strategy.archive(weights)
+        return self.strategy.archive(self._weights("train"))
+
+    def check_resumed(self) -> None:
+        """Checks that the fitness scores what it scored when the run began.
+
+        Raises:
+            UserError: if it has another number of datapoints.
+        """
+        before, now = len(self.state.archive.members[0].scores), self.sizes["train"]
+        if before != now:
+            raise UserError(
+                f"fitness: the run has scores for {before} training datapoints, there are {now} now; have the data changed?"
+            )
 
     def found(self) -> None:
         """Scores the founders and fills the archive with them.
@@ -362,8 +380,22 @@ class Evolution:
         """The weighted mean score on a split."""
         tiles = Tiling.cut(0, np.arange(self.sizes[split]), self.settings.tile).tiles
         scores = _users(f"fitness on the {split} split", lambda: self.workers.score(genome, tiles, split)).astype(np.float64)
-        weights = self.fitness.weights(split) if hasattr(self.fitness, "weights") else None
-        return float(np.average(scores, weights=weights))
+        return float(np.average(scores, weights=self._weights(split)))
+
+    def _weights(self, split: str) -> np.ndarray | None:
+        """The fitness's weights of a split's datapoints, None if it has none."""
+        if not hasattr(self.fitness, "weights"):
+            return None
+        size, call = self.sizes[split], self.fitness.weights
+        weights: np.ndarray = _users(f"fitness.weights({split!r})", lambda: np.asarray(call(split), dtype=np.float64))
+        if weights.shape != (size,):
+            raise UserError(f"fitness.weights({split!r}): expected {size} numbers above 0, got shape {weights.shape}")
+        wrong = weights[~(np.isfinite(weights) & (weights > 0))]
+        if wrong.size:
+            raise UserError(
+                f"fitness.weights({split!r}): expected {size} numbers above 0, {wrong.size} are not, such as {wrong[0]}"
+            )
+        return weights
 
     def _over(self, state: State, seconds: float) -> str | None:
         """Why the run is over, None while it is not."""
@@ -408,6 +440,18 @@ def _best_entry(best: Best) -> dict[str, Any]:
     """What the log says of a new best."""
     scores = {"validation": best.validation, "test": best.test}
     return {"best": True} | {name: score for name, score in scores.items() if score is not None}
+
+
+def _size(fitness: Fitness, split: str) -> int:
+    """The size of a split.
+
+    Raises:
+        ValueError: if it is not a whole number of at least 0.
+    """
+    size = fitness.size(split)
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+        raise ValueError(f"size({split!r}): expected a whole number of at least 0, got {size!r}")
+    return int(size)
 
 
 def _users(where: str, call: Callable[[], Any]) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError
-from evomerge.rundir import check_run, read_births, read_snapshot, write_folder
+from evomerge.rundir import check_place, check_run, read_births, read_snapshot, saving, write_folder
 from evomerge.snapshot import State, unpack
 
 PICTURES = 40
@@ -66,6 +66,7 @@ def export(path: Path, out: Path, population: Population, archive: Archive, memb
     check_run(path)
     if out.exists():
         raise UserError(f"{out}: expected a folder that is not there yet")
+    check_place(out)
     _, data, tensors = read_snapshot(path)
     state = unpack(data["state"], tensors, archive)
     alive: dict[int, Genome] = {member.id: member.genome for member in state.archive.members}
@@ -73,7 +74,8 @@ def export(path: Path, out: Path, population: Population, archive: Archive, memb
     chosen = state.best.id if member is None else member
     if chosen not in alive:
         raise UserError(f"--member: {chosen} is not alive in {path}; there are {', '.join(map(str, sorted(alive)))}")
-    write_folder(out, lambda folder: write_member(folder, population, chosen, alive[chosen], read_births(path)))
+    with saving(out):
+        write_folder(out, lambda folder: write_member(folder, population, chosen, alive[chosen], read_births(path)))
     return chosen
 
 

@@ -12,6 +12,9 @@ import numpy as np
 from evomerge.axis import Axis
 from evomerge.crossover import Crossing, regions, slerp_coefficients
 
+NEARLY_ON_A_LINE = 0.9
+"""Squared cosine above which float32 is too coarse for the angle between two vectors."""
+
 
 @dataclass(frozen=True, eq=False)
 class Weights:
@@ -27,11 +30,9 @@ class Weights:
         """The child that takes `crossing`'s shares of this parent, the first, and of the other, the second."""
         a, b, child = self.vector, other.vector, np.empty_like(self.vector)
         for region in regions(crossing, axis):
-            x, y = a[region.start : region.stop], b[region.start : region.stop]
-            x, y = x.astype(np.float64), y.astype(np.float64)
-            aa, ab, bb = (float(np.einsum("i,i->", u, v)) for u, v in ((x, x), (x, y), (y, y)))
+            products = _inner_products(a[region.start : region.stop], b[region.start : region.stop])
             for start, stop, w in region.parts:
-                first, second = slerp_coefficients(w, aa, ab, bb, crossing.angle)
+                first, second = slerp_coefficients(w, *products, crossing.angle)
                 part = child[start:stop]
                 np.multiply(a[start:stop], np.float32(first), out=part)
                 part += b[start:stop] * np.float32(second)
@@ -60,3 +61,12 @@ class Weights:
     def from_tensors(cls, tensors: Mapping[str, Any]) -> Weights:
         """A genome from what `tensors` gave."""
         return cls(tensors["vector"].numpy())
+
+
+def _inner_products(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+    """<A, A>, <A, B> and <B, B>; in float64 where the angle between them would be lost in float32."""
+    aa, ab, bb = float(a @ a), float(a @ b), float(b @ b)
+    if ab * ab > NEARLY_ON_A_LINE * aa * bb:
+        a, b = a.astype(np.float64), b.astype(np.float64)
+        aa, ab, bb = (float(np.einsum("i,i->", x, y)) for x, y in ((a, a), (a, b), (b, b)))
+    return aa, ab, bb

@@ -73,6 +73,8 @@ class RunDir:
             UserError: if there is no run, no snapshot is whole, or another process uses it.
         """
         check_run(path)
+        if not (path / "births.jsonl").is_file():
+            raise UserError(f"{path}: its births.jsonl is missing, without it the run cannot go on")
         run_dir = cls(path)
         try:
             name, data, tensors = read_snapshot(path)
@@ -206,8 +208,20 @@ def check_free(path: Path, made: tuple[str, ...] = ()) -> None:
         raise UserError(f"{path}: there is a run in it already; go on with `evomerge resume {path}`, or name another run_dir")
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: expected a run directory, this is a file")
+    check_place(path)
     if path.is_dir() and any(entry.name not in made for entry in path.iterdir()):
         raise UserError(f"{path}: a new run needs an empty directory, this one has other files in it")
+
+
+def check_place(path: Path) -> None:
+    """Checks that a folder could be made here.
+
+    Raises:
+        UserError: if the path leads through a file.
+    """
+    above = next((parent for parent in path.absolute().parents if parent.exists()), Path("/"))
+    if not above.is_dir():
+        raise UserError(f"{path}: expected a path through folders, {above.name} is a file")
 
 
 def free_name(path: Path) -> Path:

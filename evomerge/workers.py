@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.scoring import Job, Nursery, Outcome
@@ -40,7 +41,7 @@ class Local:
         """Settings only.
 
         Args:
-            threads: torch's threads. The last bits of a score can depend on it, so a run's claim to be repeatable is for one
+            threads: threads of torch, and of numpy's linear algebra. The last bits of a score can depend on it, so a run's claim to be repeatable is for one
                 number of threads.
 
         Raises:
@@ -56,6 +57,7 @@ class Local:
 
         self._threads_before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
+        self._limits = threadpool_limits(self.threads)
         self._nursery = Nursery(population, fitness, width)
         self._jobs: dict[int, Job] = {}
         self._outcomes: dict[int, Outcome] = {}
@@ -82,6 +84,7 @@ class Local:
         """As `Workers.stop`."""
         import torch
 
+        self._limits.restore_original_limits()
         torch.set_num_threads(self._threads_before)
 
     def _raise(self, number: int) -> None:

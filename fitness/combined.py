@@ -83,7 +83,9 @@ class Combined:
         for _, part, mine, own in self._shares(datapoints, split):
             scores = np.asarray(score(part, own))
             if scores.shape[-1:] != own.shape:
-                raise ValueError(f"{type(part).__name__} must return a score for each of {len(own)} datapoints, got {scores.shape}")
+                raise ValueError(
+                    f"{type(part).__name__} must return a score for each of {len(own)} datapoints, got {scores.shape}"
+                )
             if gathered is None:
                 gathered = np.empty((*scores.shape[:-1], len(datapoints)), dtype=np.float32)
             gathered[..., mine] = scores

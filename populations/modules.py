@@ -91,14 +91,12 @@ class Modules:
         """The one resident module."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # its initial weights are overwritten, but may not disturb the caller's random state
-            module = self.build().float().eval().requires_grad_(False).to(self.device)
-        if not isinstance(self.seeds, str):
-            from safetensors import safe_open
-            with safe_open(self.seeds[0], framework="pt") as file:
-                for name, tensor in module.state_dict().items():
-                    if not tensor.is_floating_point() and name in file.keys():
-                        tensor.copy_(file.get_tensor(name))
-        return module
+            module = self.build().float().eval().requires_grad_(False)
+        integers = {name: tensor for name, tensor in module.state_dict().items() if not tensor.is_floating_point()}
+        if integers and not isinstance(self.seeds, str):  # the first seed's are everybody's
+            for name, tensor in read_state(Path(self.seeds[0]), integers).items():
+                integers[name].copy_(tensor)
+        return module.to(self.device)
 
     @cached_property
     def _stacks(self) -> dict[int, Stack]:
@@ -203,7 +201,9 @@ class Stack:
         self._tensors = {name: torch.empty((width, *slot.shape), device=self.device) for name, slot in slots.items()}
         self._rows = [tensor.view(width, -1) for tensor in self._tensors.values()]
         self._chain = linear_chain(module)
-        if self._chain is not None and any(f"{n}.{p}" not in slots for n, layer in self._chain for p, _ in layer.named_parameters()):
+        if self._chain is not None and any(
+            f"{n}.{p}" not in slots for n, layer in self._chain for p, _ in layer.named_parameters()
+        ):
             self._chain = None  # tied
         if self._chain is not None:
             # A chain of linear layers runs faster than vmap, or the module itself, has it: the first layer as one wide
@@ -268,8 +268,8 @@ def hidden_layers(module: nn.Module) -> list[tuple[list[str], list[str]]]:
     return hidden
 
 
-def read_state(path: Path, slots: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state dict from a safetensors file, checked against the tensors that it has to fill.
+def read_state(path: Path, wanted: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The wanted tensors from a safetensors file, checked against those that they have to fill.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -282,11 +282,11 @@ def read_state(path: Path, slots: Mapping[str, torch.Tensor]) -> dict[str, torch
     try:
         with safe_open(path, framework="pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            for name, slot in slots.items():
+            for name, slot in wanted.items():
                 if shapes.get(name) != tuple(slot.shape):
                     raise ValueError(f"seeds: {path}: expected {name!r} of shape {tuple(slot.shape)}, "
                                      + (f"got {shapes[name]}" if name in shapes else f"it has {_few(list(shapes))}"))  # fmt: skip
-            state = {name: file.get_tensor(name) for name in slots}
+            state = {name: file.get_tensor(name) for name in wanted}
     except SafetensorError as error:
         raise ValueError(f"seeds: {path}: not a whole safetensors file ({error})") from None
     for name, tensor in state.items():
