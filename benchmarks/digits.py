@@ -1,6 +1,6 @@
 """Births per second on digits, beside the bare forward pass over the training set, in one run.
 
-    python benchmarks/digits.py [--births 10000] [--rounds 3] [--threads 1]
+    python benchmarks/digits.py [--births 10000] [--rounds 1] [--threads 1]
 
 Each round times the bare forward pass of the 64-256-10 network over the 1,437 training images (nothing else: no new weights, no
 scores), and then runs, each into a fresh run directory: from scratch at lookahead 1, the same with every datapoint scored, the
@@ -48,37 +48,35 @@ def bare_forward(threads: int, passes: int = 300) -> float:
     return (time.perf_counter() - started) / passes
 
 
-def timed_run(name: str, births: int, threads: int, settings: dict) -> tuple[float, float]:
-    """Seconds of a run, and the share of datapoints that it scored."""
+def timed_run(name: str, births: int | None, threads: int, settings: dict) -> tuple[float, float]:
+    """Seconds of a birth, from the first plan to the last snapshot, and the share of datapoints that was scored."""
     call = config.build(config.load(CONFIGS / name), evolve, outside=("run_dir", "resume", "progress"))
-    call |= {"births": births, "workers": Local(threads), "progress": False} | settings
+    call |= {"births": births or call["births"], "workers": Local(threads), "progress": False} | settings
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
         evolve(**call, run_dir=Path(folder) / "run")
-        seconds = time.perf_counter() - started
-        return seconds, json.loads((Path(folder) / "run" / "summary.json").read_text())["share_scored"] or 1.0
+        summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
+    return summary["seconds"] / summary["births"], summary["share_scored"]
 
 
 def main() -> None:
     """Times all runs and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--births", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--births", type=int, help="of each run; as many as its config says if not given")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    print(f"torch {torch.__version__}, {options.threads} thread(s), {options.rounds} rounds of {options.births} births: medians")
+    print(f"torch {torch.__version__}, {options.threads} thread(s), {options.rounds} round(s): medians")
     print(f"{'':48}{'ms':>8}{'a second':>10}{'bare passes':>13}{'scored':>9}")
     every = []
     for name, (file, settings) in RUNS.items():
         seconds, ratios = [], []
         for _ in range(options.rounds):
             before = bare_forward(options.threads)
-            nothing, _ = timed_run(file, 0, options.threads, settings)
-            run, share = timed_run(file, options.births, options.threads, settings)
+            birth, share = timed_run(file, options.births, options.threads, settings)
             bare = (before + bare_forward(options.threads)) / 2
             every.append(bare)
-            seconds.append((run - nothing) / options.births)
-            ratios.append(seconds[-1] / bare)
+            seconds.append(birth)
+            ratios.append(birth / bare)
         birth, ratio = statistics.median(seconds), statistics.median(ratios)
         print(f"{name:48}{1e3 * birth:8.3f}{1 / birth:10.0f}{ratio:13.2f}{share:9.2f}", flush=True)
     bare = statistics.median(every)

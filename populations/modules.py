@@ -168,8 +168,8 @@ class Modules:
         if len(genomes) not in self._stacks:
             self._stacks[len(genomes)] = Stack(self._module, self._slots, len(genomes))
         stack = self._stacks[len(genomes)]
-        vectors = np.stack([genome.vector for genome in genomes])
-        stack.load(vectors if self._inverse is None else vectors.take(self._inverse, axis=1))
+        for place, genome in enumerate(genomes):
+            stack.load(place, self._stored(genome))
         return stack
 
     def save(self, genome: Weights, directory: Path) -> None:
@@ -199,7 +199,8 @@ class Stack:
         self.device = next(iter(slots.values())).device
         self.width, self._module = width, module
         self._tensors = {name: torch.empty((width, *slot.shape), device=self.device) for name, slot in slots.items()}
-        self._rows = [tensor.view(width, -1) for tensor in self._tensors.values()]
+        rows = [tensor.view(width, -1) for tensor in self._tensors.values()]
+        self._rows = [row.numpy() if row.device.type == "cpu" else row for row in rows]
         self._chain = linear_chain(module)
         if self._chain is not None and any(
             f"{n}.{p}" not in slots for n, layer in self._chain for p, _ in layer.named_parameters()
@@ -212,12 +213,16 @@ class Stack:
             self._first = [tensor.flatten(0, 1) for tensor in self._parameters(*first)]
             self._layers = [(layer, self._parameters(name, layer)) for name, layer in layers]
 
-    def load(self, vectors: np.ndarray) -> None:
-        """Takes W vectors (W, P), each in the order of the state dict."""
+    def load(self, place: int, vector: np.ndarray) -> None:
+        """Makes (P,) numbers, in the order of the state dict, the weights of one of the modules."""
         start = 0
-        for row in self._rows:
-            row.copy_(torch.from_numpy(vectors[:, start : start + row.shape[1]]))
-            start += row.shape[1]
+        for rows in self._rows:
+            numbers = vector[start : start + rows.shape[1]]
+            if isinstance(rows, np.ndarray):
+                rows[place] = numbers
+            else:
+                rows[place].copy_(torch.from_numpy(numbers))
+            start += rows.shape[1]
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs of every module for the same inputs."""
