@@ -162,7 +162,8 @@ class View:
         """Mean over datapoints of the binary entropy, in bits, of the members' mean score: how differently they score."""
         p = self.scores.mean(axis=0)
         p = p[(p > 0) & (p < 1)]
-        return float(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)).sum() / self.scores.shape[1])
+        bits = p * np.log2(p) + (1 - p) * np.log2(1 - p)
+        return abs(float(bits.sum())) / self.scores.shape[1]
 
 
 @dataclass

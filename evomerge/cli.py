@@ -15,7 +15,7 @@ from evomerge import config, report
 from evomerge import export as exporting
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import Evolution, Settings, evolve
-from evomerge.rundir import check_run, free_name
+from evomerge.rundir import check_run, free_name, saving
 from evomerge.stop import Stopped
 from evomerge.strategy import NaturalNiches
 from evomerge.workers import Local
@@ -142,7 +142,11 @@ def _export(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
-    print(report.write(options.run_dir))
+    try:
+        with saving(options.run_dir):
+            print(report.write(options.run_dir))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{options.run_dir}: a file of the run is damaged ({type(error).__name__}: {error})") from error
 
 
 def _settings(values: dict[str, Any]) -> Settings:
@@ -154,8 +158,9 @@ def _settings(values: dict[str, Any]) -> Settings:
 
 def _find(path: Path) -> Path:
     """A config as it is named, or the one of that name that came with evomerge."""
-    shipped = Path(sys.prefix) / "share" / "evomerge" / "configs" / path.name
-    return shipped if not path.exists() and shipped.is_file() else path
+    share = Path(sys.prefix) / "share" / "evomerge"
+    shipped = (share / path, share / "configs" / path)
+    return path if path.exists() else next((file for file in shipped if file.is_file()), path)
 
 
 def _tell(run_dir: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import difflib
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -30,7 +31,7 @@ from evomerge.errors import UserError
 
 TARGET = "_target_"
 BASE = "_base_"
-CHANGEABLE = ("births", "workers")
+CHANGEABLE = ("births", "workers", "hours", "patience", "save_every")
 """What a resume may change."""
 
 
@@ -143,7 +144,7 @@ def check_same(path: Path, call: Mapping[str, Any]) -> bool:
         raise UserError(f"{path}: there is no run to go on with, it has no config.yaml")
     before, after = from_yaml(path), yaml.safe_load(yaml.safe_dump(dict(call)))
     problems = [
-        f"{key}: the run in {path} has {old!r}, a resume cannot make it {new!r}; it may change {' and '.join(CHANGEABLE)} only"
+        f"{key}: the run in {path} has {old!r}, a resume cannot make it {new!r}; it may change only {', '.join(CHANGEABLE)}"
         for key, old, new in _differences(before, after)
         if key.split(".")[0] not in CHANGEABLE
     ]
@@ -367,14 +368,28 @@ def _describe(value: Any) -> Any:
         return {str(key): _describe(item) for key, item in value.items()}
     if isinstance(value, list | tuple | range):
         return [_describe(item) for item in value]
+    if isinstance(value, functools.partial):
+        return {
+            TARGET: "functools.partial",
+            "func": _describe(value.func),
+            "args": _describe(value.args),
+            **_describe(value.keywords),
+        }
     if inspect.isclass(value) or inspect.isroutine(value):
-        return f"{value.__module__}.{value.__qualname__}"
+        return _path_of(value)
     try:
         names = list(inspect.signature(type(value)).parameters)
     except ValueError:  # a class written in C
-        return repr(value)
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # an address would be another one in every process
     kept = {name: _describe(getattr(value, name)) for name in names if hasattr(value, name)}
-    return {TARGET: f"{type(value).__module__}.{type(value).__qualname__}", **kept}
+    return {TARGET: _path_of(type(value)), **kept}
+
+
+def _path_of(named: Any) -> str:
+    """The import path of a class or function; what a script defines is found in the module that its file is."""
+    module = named.__module__
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return f"{Path(script).stem if module == '__main__' and script else module}.{named.__qualname__}"
 
 
 def _differences(before: Any, after: Any, where: str = "") -> list[tuple[str, Any, Any]]:

@@ -54,15 +54,19 @@ class Settings:
         problems = []
         for name, low in least.items():
             value = getattr(self, name)
-            if value is not None and value < low:
+            if value is None and name == "patience":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                problems.append(f"{name}: expected a whole number, got {value!r}")
+            elif value < low:
                 problems.append(f"{name}: expected a number of at least {low}, got {value}")
-        if self.stack > self.lookahead >= 1:
+        if not problems and self.stack > self.lookahead:
             problems.append(f"stack: expected at most the lookahead, {self.lookahead}, since no more births are in flight; "
                             f"got {self.stack}")  # fmt: skip
         for name in ("hours", "save_every"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                problems.append(f"{name}: expected a number above 0, got {value}")
+            if value is not None and (isinstance(value, str) or not value > 0):
+                problems.append(f"{name}: expected a number above 0, got {value!r}")
         if problems:
             raise ValueError("\n".join(problems))
 
@@ -131,6 +135,11 @@ def evolve(
         raise UserError(str(error)) from None
     strategy = NaturalNiches() if strategy is None else strategy
     workers = Local() if workers is None else workers
+    for name, part, needed in (("strategy", strategy, "plan"), ("workers", workers, "submit")):
+        if not hasattr(part, needed):
+            raise UserError(f"{name}: expected an object with a method {needed}, got {part!r}")
+    if run_dir is not None and not isinstance(run_dir, str | Path):
+        raise UserError(f"run_dir: expected a path, got {run_dir!r}")
     path = None if run_dir is None else Path(run_dir)
     call = config.describe(population=population, fitness=fitness, strategy=strategy, workers=workers, **vars(settings))
     if resume and path is None:
@@ -155,8 +164,11 @@ def evolve(
             else:
                 evolution.found()
                 if path is not None:
-                    evolution.run_dir = RunDir.create(path, config.to_yaml(call))
+                    evolution.run_dir = RunDir.create(path)
                 evolution.record_founders()
+                if path is not None:  # from here on it is a run that can be resumed
+                    with saving(path):
+                        write_file(path / "config.yaml", config.to_yaml(call))
             gc.freeze()  # what is here now stays: the collector need not walk through torch again and again
             with Progress(settings.births, settings.hours, shown=progress) as bar:
                 evolution.run(stop_request, bar)
@@ -240,7 +252,8 @@ class Evolution:
         candidates = [Best(member.id, member.genome, archive.competition.mean(member.scores)) for member in members]
         if self.settings.validate:
             candidates = [replace(best, validation=self._mean(best.genome, "validation")) for best in candidates]
-        best = self._tested(max(candidates, key=lambda best: best.chosen_by))
+        candidates = [self._tested(best) for best in candidates]
+        best = max(candidates, key=lambda best: best.chosen_by)
         self.state = State(archive, best, Tiling.cut(1, archive.view.scarcity(), self.settings.tile))
         self.founders = candidates
 
@@ -248,8 +261,8 @@ class Evolution:
         """Writes the founders to the log, and the first snapshot, without which there is nothing to resume."""
         best = self.state.best
         for index, founder in enumerate(self.founders):
-            entry = {"birth": 0, "id": founder.id, "founder": index, "train": founder.train}
-            self._append(entry | (_best_entry(best) if founder.id == best.id else {}))
+            entry = {"birth": 0, "id": founder.id, "founder": index, "train": founder.train} | _other_scores(founder)
+            self._append(entry | ({"best": True} if founder.id == best.id else {}))
         self._save()
 
     def run(self, stop_request: StopRequest, bar: Progress) -> None:
@@ -308,7 +321,11 @@ class Evolution:
         elif outcome.tiles < len(tiles):
             entry |= {"admitted": False, "reason": "certain to be the least fit"}
         else:
-            best, verdict = self._compete(archive, outcome, birth)
+            try:
+                best, verdict = self._compete(archive, outcome, birth)
+            except UserError as error:  # on another split; founders were scored there, so it is this child's
+                archive, best, outcome = copy.copy(state.archive), state.best, replace(outcome, failure=str(error))
+                verdict = {"admitted": False, "failure": str(error)}
             entry |= verdict
         entry |= {"coverage": archive.view.coverage, "entropy": archive.view.entropy}
 
@@ -338,9 +355,10 @@ class Evolution:
             with saving(path):
                 export.write_best(path, self.population, self.fitness, self.state, self.sizes["test"])
 
-        _users("best", write_best)
         with saving(path):
             write_file(path / "summary.json", export.summary(self.state))
+        _users("best", write_best)
+        with saving(path):
             report.write(path)
 
     def _compete(self, archive: Archive, outcome: Outcome, birth: Birth) -> tuple[Best, dict[str, Any]]:
@@ -360,7 +378,7 @@ class Evolution:
             candidate = replace(candidate, validation=self._mean(member.genome, "validation"))
         if candidate.chosen_by > best.chosen_by and not (self.settings.validate and leaver is member):
             best = self._tested(candidate)
-            verdict |= _best_entry(best)
+            verdict |= {"best": True} | _other_scores(best)
         return best, verdict
 
     def _hopeless(self, job: Job, outcome: Outcome) -> bool:
@@ -436,10 +454,10 @@ class Evolution:
         return f"everything up to birth {self.state.decided} is saved; {resume}"
 
 
-def _best_entry(best: Best) -> dict[str, Any]:
-    """What the log says of a new best."""
+def _other_scores(best: Best) -> dict[str, Any]:
+    """Mean scores on the splits that the run has besides the training split."""
     scores = {"validation": best.validation, "test": best.test}
-    return {"best": True} | {name: score for name, score in scores.items() if score is not None}
+    return {name: score for name, score in scores.items() if score is not None}
 
 
 def _size(fitness: Fitness, split: str) -> int:

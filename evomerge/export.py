@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError
 from evomerge.rundir import check_place, check_run, read_births, read_snapshot, saving, write_folder
+from evomerge.scoring import reason
 from evomerge.snapshot import State, unpack
+
+log = logging.getLogger(__name__)
 
 PICTURES = 40
 """How many wrong answers are kept with what they were asked."""
@@ -41,8 +45,14 @@ def write_best(path: Path, population: Population, fitness: Fitness, state: Stat
     def fill(folder: Path) -> None:
         write_member(folder, population, state.best.id, state.best.genome, read_births(path))
         if test_size and hasattr(fitness, "explain"):
-            answers = _answers(population, fitness, state.best.genome, test_size)
-            (folder / "test.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+            try:
+                answers = _answers(population, fitness, state.best.genome, test_size)
+                (folder / "test.jsonl").write_text("".join(json.dumps(answer, default=_plain) + "\n" for answer in answers))
+            except OSError:
+                raise
+            except Exception as error:  # what explains the member may not cost the member
+                log.warning("the answers of the best member are not kept: %s", reason(error))
+                (folder / "test.jsonl").unlink(missing_ok=True)
 
     write_folder(path / "best", fill)
 
@@ -114,6 +124,11 @@ Bred with evomerge from {len(founders)} founders, {len(ancestors) - len(founders
 Population: `{type(population).__module__}.{type(population).__qualname__}`. Every ancestor, with its parents, mixing ratios
 and split points, is in `lineage.json`.
 """
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of numpy and torch as JSON has them; anything else as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _answers(population: Population, fitness: Fitness, genome: Genome, size: int) -> list[dict[str, Any]]:

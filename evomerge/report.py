@@ -49,6 +49,7 @@ class Run:
         counters: of the newest snapshot; none if there is no snapshot.
         alive: ids of the members alive then.
         scores: (N, D) their scores.
+        weights: (D,) of the datapoints, None if all are one.
         ended: how many births it had when it ended, None if it has not.
         answers: what the best member answered on the test split.
         answered_by: that member's id.
@@ -62,6 +63,7 @@ class Run:
     counters: dict[str, Any]
     alive: list[int]
     scores: np.ndarray
+    weights: np.ndarray | None
     ended: int | None
     answers: list[dict[str, Any]]
     answered_by: int | None
@@ -71,7 +73,7 @@ class Run:
         """Reads a run directory, of a run that has ended or not."""
         log = read_births(path)
         config = (path / "config.yaml").read_text()
-        counters, alive, scores = {}, [], np.zeros((0, 0))
+        counters, alive, scores, weights = {}, [], np.zeros((0, 0)), None
         try:
             _, data, tensors = read_snapshot(path)
         except UserError:  # killed before the first one
@@ -81,6 +83,7 @@ class Run:
             rows = {member["id"]: row for member, row in zip(state["members"], tensors["scores"].numpy(), strict=True)}
             counters, alive = state["counters"], state["archive"]
             scores = np.array([rows[id] for id in alive], dtype=np.float64)
+            weights = tensors["weights"].numpy() if "weights" in tensors else None
         summary, answers, line = (path / name for name in ("summary.json", "best/test.jsonl", "best/lineage.json"))
         lineage = json.loads(line.read_text()) if line.is_file() else []
         call = yaml.safe_load(config)
@@ -93,6 +96,7 @@ class Run:
             counters,
             alive,
             scores,
+            weights,
             json.loads(summary.read_text())["births"] if summary.is_file() else None,
             [json.loads(entry) for entry in answers.read_text().splitlines()] if answers.is_file() else [],
             _id(lineage[0]) if lineage else None,
@@ -217,7 +221,7 @@ def _members(run: Run) -> list[str]:
         return []
     strategy = _strategy(run)
     settings = {name: strategy[name] for name in ("alpha", "capacity", "relative") if name in strategy}
-    fitness = competitive_fitness(run.scores, **settings)
+    fitness = competitive_fitness(run.scores, weights=run.weights, **settings)
     order = np.argsort(-fitness, kind="stable")
     best = _id(run.bests[-1]) if run.bests else None
     ids = [run.alive[row] for row in order]

@@ -27,6 +27,9 @@ from evomerge.errors import Interrupted, UserError
 log = logging.getLogger(__name__)
 
 SNAPSHOTS = ("latest", "previous")
+BEGINNING = (".lock", "births.jsonl", "state", ".config.yaml.new")
+"""What a run directory has before it has config.yaml and is a run."""
+
 FORMAT = 1
 """Version of the snapshots' format."""
 
@@ -47,8 +50,8 @@ class RunDir:
         self._flushed = time.monotonic()
 
     @classmethod
-    def create(cls, path: Path, config: str) -> RunDir:
-        """A new run directory.
+    def create(cls, path: Path) -> RunDir:
+        """A new run directory. It is a run, which can be resumed, once it has a snapshot and then config.yaml.
 
         Raises:
             UserError: if there is a run in it already, or something that is not a run.
@@ -58,8 +61,9 @@ class RunDir:
             path.mkdir(parents=True, exist_ok=True)
             run_dir = cls(path)
             try:
-                check_free(path, made=(".lock", "births.jsonl"))
-                write_file(path / "config.yaml", config)
+                check_free(path)
+                os.ftruncate(run_dir._log, 0)
+                shutil.rmtree(path / "state", ignore_errors=True)
             except BaseException:
                 run_dir.close()
                 raise
@@ -75,7 +79,8 @@ class RunDir:
         check_run(path)
         if not (path / "births.jsonl").is_file():
             raise UserError(f"{path}: its births.jsonl is missing, without it the run cannot go on")
-        run_dir = cls(path)
+        with saving(path):
+            run_dir = cls(path)
         try:
             name, data, tensors = read_snapshot(path)
             if name != SNAPSHOTS[0]:
@@ -194,12 +199,8 @@ def check_run(path: Path) -> None:
         raise UserError(f"{path}: not a run directory, it has no config.yaml")
 
 
-def check_free(path: Path, made: tuple[str, ...] = ()) -> None:
-    """Checks that a run can begin here.
-
-    Args:
-        path: the directory to be.
-        made: names that may be there already.
+def check_free(path: Path) -> None:
+    """Checks that a run can begin here: there is nothing, or what is left of a beginning that failed.
 
     Raises:
         UserError: if there is a run, or anything else.
@@ -209,7 +210,7 @@ def check_free(path: Path, made: tuple[str, ...] = ()) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: expected a run directory, this is a file")
     check_place(path)
-    if path.is_dir() and any(entry.name not in made for entry in path.iterdir()):
+    if path.is_dir() and any(entry.name not in BEGINNING for entry in path.iterdir()):
         raise UserError(f"{path}: a new run needs an empty directory, this one has other files in it")
 
 

@@ -180,7 +180,7 @@ class Nursery:
         """Takes the lanes, all of one tiling, through the tiles that they still need; failures are entered in them."""
         if not lanes:
             return
-        start = [(lane.outcome, lane.outcome.scores.copy()) for lane in lanes]
+        start = [(replace(lane.outcome), lane.outcome.scores.copy()) for lane in lanes]
         tiles = lanes[0].job.tiling.tiles
         try:
             score_tile = self._express(lanes)

@@ -113,6 +113,8 @@ def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     tensors = {"scores": torch.from_numpy(np.stack([member.scores for member in members.values()]))}
     tensors |= {f"tiling.{tiling.number}": torch.from_numpy(np.concatenate(tiling.tiles)) for tiling in tilings}
+    if state.archive.competition.weights is not None:  # not to resume from, but so that a report can tell who is fit
+        tensors["weights"] = torch.from_numpy(state.archive.competition.weights)
     for id, genome in genomes.items():
         tensors |= {f"genome.{id}.{name}": tensor for name, tensor in genome.tensors().items()}
     return data, tensors

@@ -80,7 +80,7 @@ class NaturalNiches:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        if self.size < 2:
+        if not isinstance(self.size, int | np.integer) or self.size < 2:
             raise ValueError(f"size: expected an archive of at least 2, got {self.size}")
         for name in ("alpha", "mutation"):
             value = getattr(self, name)

@@ -227,6 +227,9 @@ class Stack:
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs of every module for the same inputs."""
         if self._chain is None or inputs.dim() != 2:
+            if self.width == 1:  # not every module can be vmapped
+                alone = {name: tensor[0] for name, tensor in self._tensors.items()}
+                return torch.func.functional_call(self._module, alone, (inputs,))[None]
             run = torch.func.vmap(lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,)))
             return run(dict(self._tensors))
         hidden = nn.functional.linear(inputs, *self._first).view(len(inputs), self.width, -1).permute(1, 2, 0)

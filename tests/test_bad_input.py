@@ -293,7 +293,7 @@ RUN_DIRECTORIES = [
     row("run_dir in use", "resume run births=9", "run: another process is using this run directory", given=lock),
     row("resume of nothing", "resume runn", "runn: there is no such run directory"),
     row("resume of no run", "resume sub", "sub: not a run directory, it has no config.yaml", given=lambda folder: (folder / "sub").mkdir()),
-    row("resume with another seed", "resume run seed=1", "seed: the run in run has 0, a resume cannot make it 1", "births and workers only"),
+    row("resume with another seed", "resume run seed=1", "seed: the run in run has 0, a resume cannot make it 1", "only births, workers"),
     row("resume with another alpha", "resume run strategy.alpha=0.5", "strategy.alpha: the run in run has 1.0, a resume cannot make it 0.5"),
     row("resume with another population", "resume run population.hidden=[4,4]", "population.hidden: the run in run has [4], a resume cannot make it [4, 4]"),
     row("resume with fewer births", "resume run births=5", "births: the run in run has 6", "can only raise it, got 5"),

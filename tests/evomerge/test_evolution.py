@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from runs import DIGITS, assert_same_archive, assert_same_run, log_of, small_run
 
 from evomerge import Crossover, NaturalNiches, UserError
 from evomerge.errors import Interrupted
-from fitness.classification import Classification, probability
+from fitness.classification import Classification, probability, right
 from populations.mnist import Classifiers
+from populations.modules import Modules
 
 SCHEDULES = [{"lookahead": 1}, {"lookahead": 4, "stack": 4}, {"lookahead": 16, "stack": 8}, {"lookahead": 8, "stack": 1}]
 
@@ -168,3 +170,83 @@ def test_wrong_arguments(settings, message):
         return
     with pytest.raises(UserError, match=message):
         small_run(**settings)
+
+
+class NanInTileTwo(Classification):
+    """One model of a stack, once, gives no number in the third tile."""
+
+    def score_many(self, models, datapoints, split):
+        scores = super().score_many(models, datapoints, split).astype(np.float32)
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls == 3:
+            scores[1, 0] = np.nan
+        return scores
+
+
+def test_a_failure_in_a_stack_leaves_its_company_whole(tmp_path):
+    archive = small_run(tmp_path / "run", births=24, lookahead=8, stack=4, tile=300, fitness=NanInTileTwo(DIGITS))
+    assert not np.isnan(archive.scores).any()
+    assert not any("failure" in entry for entry in log_of(tmp_path / "run"))  # asked alone, it did not fail again
+
+
+class BadOnTest(Classification):
+    """A child, not the founders, cannot be scored on the test split."""
+
+    def __call__(self, model, datapoints, split):
+        if split == "test":
+            self.calls = getattr(self, "calls", 0) + 1
+            if self.calls == 8:
+                return np.full(len(datapoints), np.nan)
+        return super().__call__(model, datapoints, split)
+
+
+def test_a_child_that_fails_on_the_test_split_is_a_failed_birth(tmp_path):
+    small_run(tmp_path / "run", births=120, fitness=BadOnTest(DIGITS))
+    failed = [entry for entry in log_of(tmp_path / "run") if "failure" in entry]
+    assert len(failed) == 1
+    assert "test split" in failed[0]["failure"]
+
+
+class Accumulates(torch.nn.Module):
+    """A module that vmap cannot run."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(64, 10)
+
+    def forward(self, images):
+        outputs = torch.zeros(len(images), 10)
+        outputs += self.layer(images)
+        return outputs
+
+
+def test_any_module_can_be_bred(tmp_path):
+    small_run(tmp_path / "run", births=10, population=Modules(Accumulates, sd=0.1))
+    assert not any("failure" in entry for entry in log_of(tmp_path / "run"))
+
+
+class OddAnswers(Classification):
+    """Explains with what JSON does not know, or not at all."""
+
+    def explain(self, model, datapoints, split):
+        if self.score is probability:
+            raise RuntimeError("no words")
+        return [{"expected": np.int64(1), "answer": {1, 2}} for _ in datapoints]
+
+
+@pytest.mark.parametrize("score", [right, probability])
+def test_what_explains_the_best_cannot_cost_it(tmp_path, score):
+    small_run(tmp_path / "run", births=3, fitness=OddAnswers(DIGITS, score))
+    assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert (tmp_path / "run" / "best" / "test.jsonl").is_file() == (score is right)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"births": "10"}, {"lookahead": 2.0}, {"seed": None}, {"workers": 2}, {"strategy": Crossover()}, {"run_dir": 3}],
+    ids=str,
+)
+def test_wrong_types_from_python(wrong):
+    with pytest.raises(UserError, match=f"{next(iter(wrong))}: expected"):
+        small_run(**wrong)
