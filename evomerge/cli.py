@@ -56,7 +56,12 @@ def _parser() -> argparse.ArgumentParser:
 
     resume = commands.add_parser("resume", help="go on with a run", description="Goes on with a run that was stopped or killed.")
     resume.add_argument("run_dir", type=Path)
-    resume.add_argument("overrides", nargs="*", metavar="key=value", help="births (more of them) and workers may change")
+    resume.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="births (more of them), workers, hours, patience and save_every may change",
+    )
     resume.set_defaults(command=_resume)
 
     check = commands.add_parser(

@@ -116,7 +116,8 @@ def evolve(
         save_every: seconds between snapshots, which is how much work a kill may cost.
         workers: who raises births; `Local()`, this process, if None.
         run_dir: where to keep the run; nothing is written if None.
-        resume: go on with the run in `run_dir`; every argument but workers and a higher `births` has to be as it was.
+        resume: go on with the run in `run_dir`. Workers, a higher `births`, `hours`, `patience` and `save_every` may be new;
+            every other argument has to be as it was.
         progress: show a progress bar, or a line now and then where there is no terminal.
 
     Returns:
