@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from runs import ROOT
 from safetensors.torch import load_file, save_file
+from whole_runs import ROOT
 
 from evomerge.cli import main
 from evomerge.rundir import read_births

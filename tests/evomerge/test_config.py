@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from runs import DIGITS, ROOT, small_run, write_config
+from whole_runs import DIGITS, ROOT, small_run, write_config
 
 from evomerge import Crossover, NaturalNiches, UserError, config, evolve
 from evomerge.evolution import Settings

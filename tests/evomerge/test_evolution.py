@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from runs import DIGITS, assert_same_archive, assert_same_run, log_of, small_run
+from whole_runs import DIGITS, assert_same_archive, assert_same_run, log_of, small_run
 
 from evomerge import Crossover, NaturalNiches, UserError
 from evomerge.errors import Interrupted

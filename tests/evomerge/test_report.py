@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from faulty import Faulty
-from runs import DIGITS, small_run
+from whole_runs import DIGITS, small_run
 
 from evomerge import Crossover, NaturalNiches, UserError, figures, report
 from evomerge.figures import Relative

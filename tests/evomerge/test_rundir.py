@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from runs import assert_same_run, log_of, small_run, start, write_config
+from whole_runs import assert_same_run, log_of, small_run, start, write_config
 
 from evomerge import UserError
 from evomerge.rundir import RunDir, free_name, read_snapshot

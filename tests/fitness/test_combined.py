@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from runs import DIGITS, small_run
+from whole_runs import DIGITS, small_run
 
 from fitness.classification import Classification, probability
 from fitness.combined import Combined
