@@ -114,7 +114,7 @@ def _check(options: argparse.Namespace) -> None:
     call["births"] = max(call["births"], 1)  # one is tried
     parts: dict[str, Any] = {"strategy": NaturalNiches(), "workers": Local()}
     parts |= {name: call.pop(name) for name in ("population", "fitness", "strategy", "workers") if call.get(name) is not None}
-    settings = _settings({key: value for key, value in call.items() if key not in parts})
+    settings = Settings(**{key: value for key, value in call.items() if key not in parts})
     evolution = Evolution(settings=settings, **parts)
     evolution.workers.start(parts["population"], parts["fitness"], settings.stack)
     try:
@@ -154,13 +154,6 @@ def _report(options: argparse.Namespace) -> None:
         raise UserError(f"{options.run_dir}: a file of the run is damaged ({type(error).__name__}: {error})") from error
 
 
-def _settings(values: dict[str, Any]) -> Settings:
-    try:
-        return Settings(**values)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
 def _find(path: Path) -> Path:
     """A config as it is named, or the one of that name that came with evomerge."""
     share = Path(sys.prefix) / "share" / "evomerge"
@@ -170,7 +163,7 @@ def _find(path: Path) -> Path:
 
 def _tell(run_dir: Path) -> None:
     """Says what a run has left."""
-    print((run_dir / "summary.json").read_text() if (run_dir / "summary.json").is_file() else "", end="")
+    print((run_dir / "summary.json").read_text(), end="")
     print(f"report: {run_dir / 'report.html'}, best member: {run_dir / 'best'}")
 
 

@@ -63,7 +63,6 @@ class RunDir:
             try:
                 check_free(path)
                 os.ftruncate(run_dir._log, 0)
-                shutil.rmtree(path / "state", ignore_errors=True)
             except BaseException:
                 run_dir.close()
                 raise
@@ -112,11 +111,10 @@ class RunDir:
     def flush(self) -> None:
         """Writes the lines that wait."""
         with saving(self.path):
-            while self._waiting:
-                waiting = b"".join(self._waiting)
-                self._waiting = [waiting]  # what a full disk does not take stays here
-                self._waiting = [waiting[os.write(self._log, waiting) :]]
-                self._waiting = [rest for rest in self._waiting if rest]
+            self._waiting = [b"".join(self._waiting)]
+            while self._waiting[0]:  # what a full disk does not take stays there
+                self._waiting[0] = self._waiting[0][os.write(self._log, self._waiting[0]) :]
+            self._waiting.clear()
         self._flushed = time.monotonic()
 
     def save(self, state: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
@@ -210,7 +208,8 @@ def check_free(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: expected a run directory, this is a file")
     check_place(path)
-    if path.is_dir() and any(entry.name not in BEGINNING for entry in path.iterdir()):
+    saved = any((path / "state" / name).exists() for name in SNAPSHOTS)  # a run that lost its config.yaml is not nothing
+    if path.is_dir() and (saved or any(entry.name not in BEGINNING for entry in path.iterdir())):
         raise UserError(f"{path}: a new run needs an empty directory, this one has other files in it")
 
 

@@ -105,6 +105,12 @@ class _Lane:
     lost: float = 0.0
     stopped: bool = False
 
+    def restart(self) -> None:
+        """Forgets all scores."""
+        self.outcome.scores.fill(np.nan)
+        self.outcome.tiles = 0
+        self.lead, self.lost, self.stopped = 0.0, 0.0, False
+
     def take(self, values: np.ndarray) -> None:
         """Enters the scores of the next tile and decides whether to go on."""
         outcome, tiling, view = self.outcome, self.job.tiling, self.job.view
@@ -180,11 +186,10 @@ class Nursery:
         """Takes the lanes, all of one tiling, through the tiles that they still need; failures are entered in them."""
         if not lanes:
             return
-        start = [(replace(lane.outcome), lane.outcome.scores.copy()) for lane in lanes]
-        tiles = lanes[0].job.tiling.tiles
+        begun, tiles = min(lane.outcome.tiles for lane in lanes), lanes[0].job.tiling.tiles
         try:
             score_tile = self._express(lanes)
-            for k in range(min(lane.outcome.tiles for lane in lanes), len(tiles)):
+            for k in range(begun, len(tiles)):
                 active = [lane for lane in lanes if not lane.stopped and lane.outcome.tiles == k]
                 if not active:
                     break
@@ -195,11 +200,10 @@ class Nursery:
             raise
         except Exception as error:
             if len(lanes) == 1:
-                lanes[0].outcome = replace(start[0][0], failure=reason(error))
+                lanes[0].outcome.tiles, lanes[0].outcome.failure = begun, reason(error)
                 return
-            for lane, (outcome, scores) in zip(lanes, start, strict=True):  # whose fault was it? ask each alone
-                lane.outcome = replace(outcome, scores=scores)
-                lane.lead, lane.lost, lane.stopped = 0.0, 0.0, False
+            for lane in lanes:  # whose fault was it? ask each alone
+                lane.restart()
                 self._score([lane])
 
     def _express(self, lanes: Sequence[_Lane]) -> Callable[[np.ndarray], np.ndarray]:

@@ -138,3 +138,17 @@ def test_a_new_run_does_not_overwrite(tmp_path):
     with pytest.raises(UserError, match="there is a run in it already"):
         small_run(tmp_path / "run", births=5)
     assert free_name(tmp_path / "run") == tmp_path / "run-2"
+
+
+def test_a_beginning_that_failed_can_begin_again_but_a_run_without_config_is_kept(tmp_path):
+    (tmp_path / "run" / "state").mkdir(parents=True)
+    (tmp_path / "run" / "births.jsonl").write_text("half a line")
+    small_run(tmp_path / "run", births=5)
+    (tmp_path / "run" / "config.yaml").unlink()
+    for leftover in ("best", "summary.json", "report.html"):
+        path = tmp_path / "run" / leftover
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = (tmp_path / "run" / "births.jsonl").read_bytes()
+    with pytest.raises(UserError, match="needs an empty directory"):
+        small_run(tmp_path / "run", births=5)
+    assert (tmp_path / "run" / "births.jsonl").read_bytes() == before
