@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fitness.attraction import ahead
+from fitness.attraction import pull
 from fitness.competition import Capacity, RejectionBound, price, rows, worth
 
 
@@ -137,7 +137,7 @@ class View:
 
     def attraction(self, first: int) -> np.ndarray:
         """(N,) attraction of each member for row `first`."""
-        return worth(ahead(self.rows, first), self.price)
+        return pull(self.rows, first, self.price)
 
     def compete(self, newcomer: np.ndarray) -> np.ndarray:
         """(N + 1,) fitness of the members and, last, of a newcomer with these (D,) scores, were it one of them."""

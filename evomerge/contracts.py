@@ -36,7 +36,8 @@ class Population(Protocol):
     """A species: its seeds, how a genome becomes a model, how a member is saved.
 
     Constructors keep their arguments, each under its own name, and nothing else; what is heavy is loaded on first use.
-    A population of small models may also have `express_many(genomes) -> Model`, a stack of models that runs as one.
+    Optional methods: `express_many(genomes) -> Model`, a stack of small models that runs as one; `immigrant(rng) -> Genome`, a
+    new founder for a run that is under way, where founders are random.
     """
 
     @property

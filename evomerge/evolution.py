@@ -207,7 +207,7 @@ class Evolution:
                 if not hasattr(part, name):
                     raise UserError(f"stack: {settings.stack} needs {type(part).__name__}.{name}, which it has not; use stack: 1")
         self.axis = _users("population", lambda: population.axis)
-        _users("strategy", lambda: strategy.fit(self.axis))
+        _users("strategy", lambda: strategy.fit(population))
         self._saved = self._save_cost = 0.0
 
     def empty_archive(self) -> Archive:
@@ -294,7 +294,7 @@ class Evolution:
         state, settings = self.state, self.settings
         for number in range(state.decided + len(state.jobs) + 1, state.decided + settings.lookahead + 1):
             view = state.archive.view
-            birth = self.strategy.plan(number, view, self.axis, settings.seed)
+            birth = self.strategy.plan(number, view, self.population, settings.seed)
             foreseen = settings.foresee and view.competition.bounded
             best = math.inf if settings.validate else state.best.train
             state.jobs[number] = Job(birth, state.tiling, view if foreseen else None, best)

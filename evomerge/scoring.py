@@ -174,7 +174,7 @@ class Nursery:
     def _conceive(self, job: Job, outcome: Outcome) -> Outcome:
         try:
             with np.errstate(over="ignore", invalid="ignore"):
-                genome = job.birth.child(self.population.axis)
+                genome = job.birth.child(self.population)
                 finite = genome.finite()
         except Exception as error:
             return replace(outcome, failure=reason(error))
@@ -193,7 +193,7 @@ class Nursery:
                 active = [lane for lane in lanes if not lane.stopped and lane.outcome.tiles == k]
                 if not active:
                     break
-                values = score_tile(tiles[k])
+                values = score_tile(tiles[k], [lane.slot for lane in active])
                 for lane in active:
                     lane.take(values[lane.slot])
         except Interrupted:
@@ -206,16 +206,22 @@ class Nursery:
                 lane.restart()
                 self._score([lane])
 
-    def _express(self, lanes: Sequence[_Lane]) -> Callable[[np.ndarray], np.ndarray]:
-        """Expresses the lanes' genomes; gives what scores a tile: (B,) indices to (width, B) scores."""
+    def _express(self, lanes: Sequence[_Lane]) -> Callable[[np.ndarray, Sequence[int]], np.ndarray]:
+        """Expresses the lanes' genomes; gives what scores a tile: (B,) indices, and the slots in need, to (width, B) scores."""
         if not self.stacks:
             model = self.population.express(lanes[0].outcome.genome)
-            return lambda tile: check_scores(_patiently(self.fitness, model, tile, "train"), (len(tile),))[None]
+            return lambda tile, _: check_scores(_patiently(self.fitness, model, tile, "train"), (len(tile),))[None]
         genomes = {lane.slot: lane.outcome.genome for lane in lanes}
         padded = [genomes.get(slot, lanes[0].outcome.genome) for slot in range(self.width)]
         models = self.population.express_many(padded)  # type: ignore[attr-defined]
         score = self.fitness.score_many  # type: ignore[attr-defined]
-        return lambda tile: check_scores(_patiently(score, models, tile, "train"), (self.width, len(tile)))
+
+        def score_tile(tile: np.ndarray, slots: Sequence[int]) -> np.ndarray:
+            if hasattr(models, "needed"):
+                models.needed = slots
+            return check_scores(_patiently(score, models, tile, "train"), (self.width, len(tile)))
+
+        return score_tile
 
 
 def _patiently(call: Callable[..., object], *arguments: object) -> object:

@@ -8,8 +8,7 @@ from typing import get_args
 import numpy as np
 
 from evomerge.archive import Archive, Competition, View
-from evomerge.axis import Axis
-from evomerge.contracts import Genome
+from evomerge.contracts import Genome, Population
 from evomerge.crossover import Crossing, Crossover
 from fitness.competition import Capacity
 
@@ -20,11 +19,11 @@ class Birth:
 
     Attributes:
         number: from 1; also the child's id.
-        parents: ids of the parents, the first one first; one parent where nothing is crossed.
+        parents: ids of the parents, the first one first; one parent where nothing is crossed, none for an immigrant.
         genomes: the parents' genomes.
         crossing: mixing ratios and split points, None where nothing is crossed.
         mutation: standard deviation of the Gaussian noise, 0 for none.
-        mutation_seed: what draws that noise.
+        mutation_seed: what draws that noise, or the immigrant.
     """
 
     number: int
@@ -34,11 +33,13 @@ class Birth:
     mutation: float
     mutation_seed: int
 
-    def child(self, axis: Axis) -> Genome:
+    def child(self, population: Population) -> Genome:
         """The genome of the child."""
+        if not self.genomes:
+            return population.immigrant(np.random.default_rng(self.mutation_seed))  # type: ignore[attr-defined, no-any-return]
         genome = self.genomes[0]
         if self.crossing is not None:
-            genome = genome.cross(self.genomes[1], self.crossing, axis)
+            genome = genome.cross(self.genomes[1], self.crossing, population.axis)
         return genome.mutate(self.mutation, self.mutation_seed) if self.mutation else genome
 
 
@@ -68,6 +69,8 @@ class NaturalNiches:
         crossover: how parents are merged, None for children of one parent.
         mutation: standard deviation of the Gaussian noise added to a child's parameters, 0 for none.
         warmup: births of random pairs at the start.
+        immigrants: share of the births that are new random founders instead of children, in [0, 1): random immigrants
+            (Grefenstette 1992), which bring back skills that all founders lacked or that were lost.
     """
 
     size: int = 20
@@ -78,6 +81,7 @@ class NaturalNiches:
     crossover: Crossover | None = field(default_factory=Crossover)
     mutation: float = 0.0
     warmup: int = 0
+    immigrants: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.size, int | np.integer) or self.size < 2:
@@ -90,32 +94,41 @@ class NaturalNiches:
             raise ValueError(f"capacity: expected one of {get_args(Capacity)}, got {self.capacity!r}")
         if self.warmup < 0:
             raise ValueError(f"warmup: expected a number of births of at least 0, got {self.warmup}")
+        if not 0 <= self.immigrants < 1:
+            raise ValueError(f"immigrants: expected a share of the births in [0, 1), got {self.immigrants}")
         if self.crossover is None and not self.mutation:
             raise ValueError("crossover: without crossover and without mutation every child is a copy; set one of them")
 
-    def fit(self, axis: Axis) -> None:
-        """Checks that the population's axis allows this strategy.
+    def fit(self, population: Population) -> None:
+        """Checks that the population allows this strategy.
 
         Raises:
-            ValueError: as `Crossover.fit`.
+            ValueError: as `Crossover.fit`, or if there are to be immigrants and the population has none.
         """
         if self.crossover is not None:
             try:
-                self.crossover.fit(axis)
+                self.crossover.fit(population.axis)
             except ValueError as error:
                 raise ValueError(f"crossover.{error}") from None
+        if self.immigrants:
+            if not hasattr(population, "immigrant"):
+                raise ValueError(f"immigrants: expected a population with a method immigrant, got {type(population).__name__}")
+            try:
+                population.immigrant(np.random.default_rng(0))
+            except ValueError as error:
+                raise ValueError(f"immigrants: {error}") from None
 
     def archive(self, weights: np.ndarray | None) -> Archive:
         """An empty archive in which members compete as this strategy says."""
         return Archive(self.size, Competition(self.alpha, self.capacity, self.relative, weights))
 
-    def plan(self, number: int, view: View, axis: Axis, seed: int) -> Birth:
+    def plan(self, number: int, view: View, population: Population, seed: int) -> Birth:
         """Plans a birth from the archive as it is.
 
         Args:
             number: the birth's number, from 1.
             view: the archive when the births up to `number` - lookahead are decided.
-            axis: the population's axis.
+            population: the species.
             seed: the run's seed.
 
         Raises:
@@ -124,8 +137,10 @@ class NaturalNiches:
         if len(view.members) < 2:
             raise ValueError(f"a birth needs two members to choose parents from, the archive has {len(view.members)}")
         rng = birth_rng(seed, number)
+        if self.immigrants and rng.random() < self.immigrants:
+            return Birth(number, (), (), None, 0.0, _draw_seed(rng))
         rows = self._parents(view, rng, random_pair=number <= self.warmup)
-        crossing = self.crossover.draw(axis, rng) if self.crossover is not None else None
+        crossing = self.crossover.draw(population.axis, rng) if self.crossover is not None else None
         parents = [view.members[row] for row in (rows if crossing is not None else rows[:1])]
         return Birth(
             number,
@@ -133,7 +148,7 @@ class NaturalNiches:
             tuple(parent.genome for parent in parents),
             crossing,
             self.mutation,
-            int(rng.bit_generator.random_raw()) >> 1,
+            _draw_seed(rng),
         )
 
     def _parents(self, view: View, rng: np.random.Generator, random_pair: bool) -> tuple[int, int]:
@@ -154,3 +169,8 @@ def _choose(rng: np.random.Generator, *chances: np.ndarray) -> int:
             break
     row = int(edges.searchsorted(rng.random() * edges[-1], side="right"))
     return row if row < len(edges) else int(np.flatnonzero(weights)[-1])
+
+
+def _draw_seed(rng: np.random.Generator) -> int:
+    """A seed that torch takes too: a whole number below 2**63."""
+    return int(rng.bit_generator.random_raw()) >> 1

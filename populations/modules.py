@@ -148,6 +148,16 @@ class Modules:
             return [self.genome(read_state(Path(path), self._slots)) for path in self.seeds]
         return [self._random(child) for child in rng.spawn(self.count)]
 
+    def immigrant(self, rng: np.random.Generator) -> Weights:
+        """A new random founder, for a run that is under way.
+
+        Raises:
+            ValueError: if founders are not random.
+        """
+        if self.seeds != "random":
+            raise ValueError(f"expected a population of random founders, its seeds are {self.seeds}")
+        return self._random(rng)
+
     def genome(self, state: Mapping[str, torch.Tensor]) -> Weights:
         """A state dict of the module as a genome."""
         flat = torch.cat([state[name].detach().to("cpu", torch.float32).reshape(-1) for name in self._slots]).numpy()
@@ -168,6 +178,7 @@ class Modules:
         if len(genomes) not in self._stacks:
             self._stacks[len(genomes)] = Stack(self._module, self._slots, len(genomes))
         stack = self._stacks[len(genomes)]
+        stack.needed = range(len(genomes))
         for place, genome in enumerate(genomes):
             stack.load(place, self._stored(genome))
         return stack
@@ -192,12 +203,18 @@ class Modules:
 
 
 class Stack:
-    """W modules of one kind with different weights, resident and run together: inputs (B, ...) to outputs (W, B, ...)."""
+    """W modules of one kind with different weights, resident and run together: inputs (B, ...) to outputs (W, B, ...).
+
+    Attributes:
+        width: W.
+        device: where they are.
+        needed: which of the modules are still of use; the outputs of the others may be anything.
+    """
 
     def __init__(self, module: nn.Module, slots: Mapping[str, torch.Tensor], width: int) -> None:
         """Makes room for the weights of `width` modules such as `module`, whose tensors `slots` names."""
         self.device = next(iter(slots.values())).device
-        self.width, self._module = width, module
+        self.width, self.needed, self._module = width, range(width), module
         self._tensors = {name: torch.empty((width, *slot.shape), device=self.device) for name, slot in slots.items()}
         rows = [tensor.view(width, -1) for tensor in self._tensors.values()]
         self._rows = [row.numpy() if row.device.type == "cpu" else row for row in rows]
@@ -206,12 +223,6 @@ class Stack:
             f"{n}.{p}" not in slots for n, layer in self._chain for p, _ in layer.named_parameters()
         ):
             self._chain = None  # tied
-        if self._chain is not None:
-            # A chain of linear layers runs faster than vmap, or the module itself, has it: the first layer as one wide
-            # product, the others with the batch as the last dimension, (W, features, B).
-            first, *layers = self._chain
-            self._first = [tensor.flatten(0, 1) for tensor in self._parameters(*first)]
-            self._layers = [(layer, self._parameters(name, layer)) for name, layer in layers]
 
     def load(self, place: int, vector: np.ndarray) -> None:
         """Makes (P,) numbers, in the order of the state dict, the weights of one of the modules."""
@@ -232,11 +243,35 @@ class Stack:
                 return torch.func.functional_call(self._module, alone, (inputs,))[None]
             run = torch.func.vmap(lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,)))
             return run(dict(self._tensors))
-        hidden = nn.functional.linear(inputs, *self._first).view(len(inputs), self.width, -1).permute(1, 2, 0)
+        return self._one_by_one(inputs) if self.device.type == "cpu" else self._at_once(inputs)
+
+    def _one_by_one(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs of a chain of linear layers, module after module: what one of them computes stays in the processor's cache.
+
+        The batch is the last dimension, (features, B), which a narrow last layer is fastest with.
+        """
+        outputs: torch.Tensor | None = None
+        for place in self.needed:
+            hidden = inputs.T
+            for layer, parameters in self._layers:
+                if isinstance(layer, nn.ReLU):
+                    hidden = hidden.relu_()
+                elif not parameters:
+                    hidden = layer.forward(hidden)
+                elif len(parameters) == 1:
+                    hidden = torch.mm(parameters[0][place], hidden)
+                else:
+                    hidden = torch.addmm(parameters[1][place][:, None], parameters[0][place], hidden)
+            if outputs is None:
+                outputs = hidden.new_zeros((self.width, hidden.shape[1], hidden.shape[0]))
+            outputs[place] = hidden.T
+        return outputs
+
+    def _at_once(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs of a chain of linear layers, all modules in one product for each layer."""
+        hidden = inputs.T.expand(self.width, -1, -1)
         for layer, parameters in self._layers:
-            if isinstance(layer, nn.ReLU):
-                hidden = hidden.relu_()
-            elif not parameters:
+            if not parameters:
                 hidden = layer.forward(hidden)
             elif len(parameters) == 1:
                 hidden = torch.bmm(parameters[0], hidden)
@@ -244,9 +279,13 @@ class Stack:
                 hidden = torch.baddbmm(parameters[1][:, :, None], parameters[0], hidden)
         return hidden.transpose(1, 2).contiguous()
 
-    def _parameters(self, name: str, layer: nn.Module) -> list[torch.Tensor]:
-        """The stacked weight and, if there is one, bias of a layer of the chain; none for an elementwise layer."""
-        return [self._tensors[f"{name}.{part}"] for part, _ in layer.named_parameters()]
+    @cached_property
+    def _layers(self) -> list[tuple[nn.Module, list[torch.Tensor]]]:
+        """The chain's layers, each with its stacked weight and, if there is one, bias; with none if it is elementwise."""
+        assert self._chain is not None
+        return [
+            (layer, [self._tensors[f"{name}.{part}"] for part, _ in layer.named_parameters()]) for name, layer in self._chain
+        ]
 
 
 def linear_chain(module: nn.Module) -> Chain | None:

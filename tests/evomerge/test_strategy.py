@@ -4,14 +4,21 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from torch import nn
 
 from evomerge.archive import Archive, Competition, Member
-from evomerge.axis import Axis
 from evomerge.crossover import Crossover
 from evomerge.genome import Weights
 from evomerge.strategy import NaturalNiches, birth_rng, founders_rng
+from populations.modules import Modules
 
-AXIS = Axis.flat({"w": (4,), "b": (2,)})
+
+def layer():
+    """Six parameters."""
+    return nn.Linear(2, 2)
+
+
+SPECIES = Modules(layer, sd=0.5)
 
 
 def look(scores, **how):
@@ -26,7 +33,7 @@ def facts(birth):
 
 
 def pairs(strategy, view, births=4000):
-    return Counter(strategy.plan(number, view, AXIS, seed=1).parents for number in range(1, births + 1))
+    return Counter(strategy.plan(number, view, SPECIES, seed=1).parents for number in range(1, births + 1))
 
 
 def test_the_random_state_of_a_birth_is_its_number():
@@ -49,18 +56,18 @@ def test_founder_i_draws_from_the_spawn_key_0_i():
 
 def test_a_plan_depends_on_nothing_but_its_arguments():
     view, strategy = look(np.random.default_rng(0).random((5, 20))), NaturalNiches(mutation=0.01, crossover=Crossover(splits=2))
-    forth = {number: facts(strategy.plan(number, view, AXIS, seed=3)) for number in range(1, 30)}
-    back = {number: facts(strategy.plan(number, view, AXIS, seed=3)) for number in reversed(range(1, 30))}
+    forth = {number: facts(strategy.plan(number, view, SPECIES, seed=3)) for number in range(1, 30)}
+    back = {number: facts(strategy.plan(number, view, SPECIES, seed=3)) for number in reversed(range(1, 30))}
     assert forth == back
     assert len({plan[1:] for plan in forth.values()}) == 29
-    assert forth[1] != facts(strategy.plan(1, view, AXIS, seed=4))
+    assert forth[1] != facts(strategy.plan(1, view, SPECIES, seed=4))
 
 
 def test_draws_come_in_a_fixed_order():
     """First parent, second parent, then for each chromosome its ratio and its splits, then the mutation's seed."""
-    axis = Axis.flat({"w": (4,), "b": (2,)}, chromosomes={"bias": "b"})
+    species = Modules(layer, chromosomes={"bias": "bias"})
     view, strategy = look([[1, 1, 0], [0, 1, 1], [0, 1, 0]]), NaturalNiches(mutation=0.5, crossover=Crossover(2, (-1.0, 1.0)))
-    plan = strategy.plan(5, view, axis, seed=0)
+    plan = strategy.plan(5, view, species, seed=0)
     rng = birth_rng(0, 5)
     first = int(np.searchsorted(np.cumsum(view.fitness), rng.random() * view.fitness.sum(), side="right"))
     pull = view.attraction(first)
@@ -73,7 +80,7 @@ def test_draws_come_in_a_fixed_order():
 
 
 def test_a_plan_in_literal_numbers():
-    plan = NaturalNiches(mutation=0.01).plan(3, look([[1, 1, 0], [0, 1, 1], [0, 1, 0]]), AXIS, seed=2)
+    plan = NaturalNiches(mutation=0.01).plan(3, look([[1, 1, 0], [0, 1, 1], [0, 1, 0]]), SPECIES, seed=2)
     assert facts(plan)[:2] == (3, (10, 11))
     assert plan.crossing.ratios == (0.8655681603895086,)
     assert plan.crossing.splits == ((0,),)
@@ -148,42 +155,42 @@ def test_nobody_mates_with_itself():
         scores = (rng.random((int(rng.integers(2, 5)), 3)) < 0.3).astype(np.float32)
         strategy = NaturalNiches(attraction=bool(trial % 2), warmup=(trial % 3) * 10)
         for number in range(1, 20):
-            first, second = strategy.plan(number, look(scores), AXIS, seed=trial).parents
+            first, second = strategy.plan(number, look(scores), SPECIES, seed=trial).parents
             assert first != second
 
 
 @pytest.mark.parametrize("members", [0, 1])
 def test_two_parents_are_needed(members):
     with pytest.raises(ValueError, match=f"two members.*{members}"):
-        NaturalNiches().plan(1, look(np.ones((members, 3))), AXIS, seed=0)
+        NaturalNiches().plan(1, look(np.ones((members, 3))), SPECIES, seed=0)
 
 
 def test_warm_up_pairs_at_random():
     view = look(ALONE)
     as_expected(pairs(NaturalNiches(warmup=2000), view, 2000), uniform(3))
     firsts = [
-        {NaturalNiches(warmup=2).plan(number, view, AXIS, seed).parents[0] for seed in range(60)} for number in (1, 2, 3, 4)
+        {NaturalNiches(warmup=2).plan(number, view, SPECIES, seed).parents[0] for seed in range(60)} for number in (1, 2, 3, 4)
     ]
     assert firsts == [{10, 11, 12}, {10, 11, 12}, {10}, {10}]
 
 
 def test_without_crossover_a_child_has_one_parent():
     strategy = NaturalNiches(crossover=None, mutation=0.25)
-    plan = strategy.plan(1, look(NESTED), AXIS, seed=0)
+    plan = strategy.plan(1, look(NESTED), SPECIES, seed=0)
     assert len(plan.parents) == len(plan.genomes) == 1
     assert plan.crossing is None
-    child = plan.child(AXIS).vector
+    child = plan.child(SPECIES).vector
     assert child.tolist() == plan.genomes[0].mutate(0.25, plan.mutation_seed).vector.tolist()
     assert (child != plan.genomes[0].vector).all()
 
 
 def test_a_child_is_crossed_and_then_mutated():
     view = look(np.random.default_rng(3).random((3, 5)))
-    bare, mutated = (NaturalNiches(mutation=sd).plan(4, view, AXIS, seed=5) for sd in (0.0, 0.1))
-    crossed = bare.genomes[0].cross(bare.genomes[1], bare.crossing, AXIS)
+    bare, mutated = (NaturalNiches(mutation=sd).plan(4, view, SPECIES, seed=5) for sd in (0.0, 0.1))
+    crossed = bare.genomes[0].cross(bare.genomes[1], bare.crossing, SPECIES.axis)
     assert [genome.vector[0] for genome in bare.genomes] == list(bare.parents)
-    assert bare.child(AXIS).vector.tolist() == crossed.vector.tolist()
-    assert mutated.child(AXIS).vector.tolist() == crossed.mutate(0.1, mutated.mutation_seed).vector.tolist()
+    assert bare.child(SPECIES).vector.tolist() == crossed.vector.tolist()
+    assert mutated.child(SPECIES).vector.tolist() == crossed.mutate(0.1, mutated.mutation_seed).vector.tolist()
 
 
 def test_an_archive_competes_as_the_strategy_says():
@@ -202,6 +209,8 @@ def test_an_archive_competes_as_the_strategy_says():
         ({"mutation": -0.01}, "mutation: .*-0.01"),
         ({"mutation": float("nan")}, "mutation: .*nan"),
         ({"warmup": -1}, "warmup: .*-1"),
+        ({"immigrants": 1.0}, "immigrants: .*1.0"),
+        ({"immigrants": float("nan")}, "immigrants: .*nan"),
         ({"crossover": None}, "crossover: .*copy"),
         ({"capacity": "min"}, "capacity: .*'min'"),
     ],
@@ -212,8 +221,35 @@ def test_a_wrong_setting_is_named(arguments, message):
 
 
 def test_a_crossover_that_the_axis_does_not_allow_is_named():
+    by_unit = Modules(lambda: nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), order="unit")
     strategy = NaturalNiches(crossover=Crossover(angle="tensor"))
-    strategy.fit(AXIS)
+    strategy.fit(SPECIES)
     with pytest.raises(ValueError, match=r"crossover\.angle: "):
-        strategy.fit(Axis.unit({"w": (4, 3)}, [(["w"], [])]))
-    NaturalNiches(crossover=None, mutation=0.1).fit(Axis.unit({"w": (4, 3)}, [(["w"], [])]))
+        strategy.fit(by_unit)
+    NaturalNiches(crossover=None, mutation=0.1).fit(by_unit)
+
+
+def test_immigrants_are_random_founders_in_place_of_children():
+    view, strategy = look(ALONE), NaturalNiches(immigrants=0.25, mutation=0.1)
+    plans = [strategy.plan(number, view, SPECIES, seed=1) for number in range(1, 2001)]
+    alone = [plan for plan in plans if not plan.parents]
+    assert 440 < len(alone) < 560
+    assert {(plan.genomes, plan.crossing, plan.mutation) for plan in alone} == {((), None, 0.0)}
+    vectors = np.array([plan.child(SPECIES).vector for plan in alone])
+    assert len(np.unique(vectors[:, 0])) == len(alone)
+    assert vectors.std() == pytest.approx(0.5, rel=0.05)
+    assert plans[7].child(SPECIES).vector.tolist() == plans[7].child(SPECIES).vector.tolist()
+    assert {len(plan.parents) for plan in plans} == {0, 2}
+
+
+def test_immigrants_need_a_population_of_random_founders(tmp_path):
+    strategy = NaturalNiches(immigrants=0.1)
+    strategy.fit(SPECIES)
+    with pytest.raises(ValueError, match="immigrants: .*random founders"):
+        strategy.fit(Modules(layer, [tmp_path / "a", tmp_path / "b"]))
+
+    class Settled:
+        axis = SPECIES.axis
+
+    with pytest.raises(ValueError, match="immigrants: .*method immigrant.*Settled"):
+        strategy.fit(Settled())
