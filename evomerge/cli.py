@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evomerge import config, report
+from evomerge import calls, config, report
 from evomerge import export as exporting
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import Evolution, Settings, evolve
@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace) -> None:
     if named is not None and not isinstance(named, str):
         raise UserError(f"run_dir: expected a path, got {named!r}")
     run_dir = Path(named) if named is not None else free_name(Path("runs") / path.stem)
-    call = config.build(given, evolve, outside=OUTSIDE, check=RANGES)
+    call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     logging.info("running %s in %s", path, run_dir)
     evolve(**call, run_dir=run_dir)
     _tell(run_dir)
@@ -102,7 +102,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _resume(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
-    call = config.build(config.load(options.run_dir / "config.yaml", options.overrides), evolve, outside=OUTSIDE, check=RANGES)
+    call = calls.build(config.load(options.run_dir / "config.yaml", options.overrides), evolve, outside=OUTSIDE, check=RANGES)
     evolve(**call, run_dir=options.run_dir, resume=True)
     _tell(options.run_dir)
 
@@ -110,7 +110,7 @@ def _resume(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     given = config.load(_find(options.config), options.overrides)
     given.pop("run_dir", None)
-    call = config.build(given, evolve, outside=OUTSIDE, check=RANGES)
+    call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     call["births"] = max(call["births"], 1)  # one is tried
     parts: dict[str, Any] = {"strategy": NaturalNiches(), "workers": Local()}
     parts |= {name: call.pop(name) for name in ("population", "fitness", "strategy", "workers") if call.get(name) is not None}
@@ -139,7 +139,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
-    call = config.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
+    call = calls.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
     archive = call["strategy"].archive(None)
     member = exporting.export(options.run_dir, options.out, call["population"], archive, options.member)
     print(f"member {member} is in {options.out}")

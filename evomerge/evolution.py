@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import config, export, report, snapshot
+from evomerge import calls, config, export, report, snapshot
 from evomerge.archive import Archive, Member, Tiling
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import Interrupted, UserError
@@ -142,7 +142,7 @@ def evolve(
     if run_dir is not None and not isinstance(run_dir, str | Path):
         raise UserError(f"run_dir: expected a path, got {run_dir!r}")
     path = None if run_dir is None else Path(run_dir)
-    call = config.describe(population=population, fitness=fitness, strategy=strategy, workers=workers, **vars(settings))
+    call = calls.describe(population=population, fitness=fitness, strategy=strategy, workers=workers, **vars(settings))
     if resume and path is None:
         raise UserError("resume: expected the run_dir of the run to go on with, got none")
     same = True
