@@ -14,8 +14,10 @@ from typing import Any
 from evomerge import calls, config, report
 from evomerge import export as exporting
 from evomerge.errors import Interrupted, UserError
-from evomerge.evolution import Evolution, Settings, evolve
+from evomerge.evolution import evolve
 from evomerge.rundir import check_run, free_name, saving
+from evomerge.settings import Settings
+from evomerge.steps import Steps
 from evomerge.stop import Stopped
 from evomerge.strategy import NaturalNiches
 from evomerge.workers import Local
@@ -115,22 +117,22 @@ def _check(options: argparse.Namespace) -> None:
     parts: dict[str, Any] = {"strategy": NaturalNiches(), "workers": Local()}
     parts |= {name: call.pop(name) for name in ("population", "fitness", "strategy", "workers") if call.get(name) is not None}
     settings = Settings(**{key: value for key, value in call.items() if key not in parts})
-    evolution = Evolution(settings=settings, **parts)
-    evolution.workers.start(parts["population"], parts["fitness"], settings.stack)
+    steps = Steps(settings=settings, **parts)
+    steps.workers.start(parts["population"], parts["fitness"], settings.stack)
     try:
         started = time.perf_counter()
-        evolution.found()
+        steps.found()
         founding = time.perf_counter() - started
-        evolution.plan_ahead()
-        outcome = evolution.workers.result(1)
+        steps.plan_ahead()
+        outcome = steps.workers.result(1)
     finally:
-        evolution.workers.stop()
+        steps.workers.stop()
     if outcome.failure is not None:
         raise UserError(f"the first birth failed: {outcome.failure}")
-    founders = ", ".join(f"{founder.train:.4f}" for founder in evolution.founders)
-    print(f"datapoints: {', '.join(f'{size} {split}' for split, size in evolution.sizes.items() if size)}")
-    print(f"parameters: {evolution.axis.size} in {', '.join(chromosome.name for chromosome in evolution.axis.chromosomes)}")
-    print(f"founders: {len(evolution.founders)}, mean training scores {founders} ({founding:.2f} s)")
+    founders = ", ".join(f"{founder.train:.4f}" for founder in steps.founders)
+    print(f"datapoints: {', '.join(f'{size} {split}' for split, size in steps.sizes.items() if size)}")
+    print(f"parameters: {steps.axis.size} in {', '.join(chromosome.name for chromosome in steps.axis.chromosomes)}")
+    print(f"founders: {len(steps.founders)}, mean training scores {founders} ({founding:.2f} s)")
     print(
         f"one birth: {outcome.seconds:.4f} s, so {settings.births} births take about {_span(outcome.seconds * settings.births)}"
     )

@@ -13,7 +13,7 @@ from whole_runs import DIGITS
 
 from evomerge import UserError, calls, evolve
 from evomerge.cli import OUTSIDE
-from evomerge.evolution import Settings
+from evomerge.settings import Settings
 from fitness.classification import Classification, right
 
 
