@@ -15,7 +15,8 @@ from evomerge import calls, config, report
 from evomerge import export as exporting
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
-from evomerge.rundir import check_run, free_name, saving
+from evomerge.files import saving
+from evomerge.rundir import check_run, free_name
 from evomerge.settings import Settings
 from evomerge.steps import Steps
 from evomerge.stop import Stopped

@@ -12,8 +12,9 @@ from evomerge import calls, config, export, report, snapshot
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Interrupted, UserError, blame
+from evomerge.files import saving, write_file
 from evomerge.progress import Progress
-from evomerge.rundir import RunDir, check_free, saving, write_file
+from evomerge.rundir import RunDir, check_free
 from evomerge.settings import Settings
 from evomerge.steps import Steps
 from evomerge.stop import StopRequest

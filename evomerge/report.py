@@ -12,9 +12,9 @@ import numpy as np
 
 from evomerge import answers, family, figures, page
 from evomerge.figures import Curve
+from evomerge.files import write_file
 from evomerge.page import LEGEND, card, short
 from evomerge.record import Record, id_of
-from evomerge.rundir import write_file
 from evomerge.svg import BLUE, GREEN, MUTED, ORANGE
 from fitness.competition import competitive_fitness
 
