@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from evomerge import Local, config, evolve
+from evomerge import Local, calls, config, evolve
 from evomerge.cli import OUTSIDE
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers
@@ -51,7 +51,7 @@ def bare_forward(threads: int, passes: int = 300) -> float:
 
 def timed_run(name: str, births: int | None, threads: int, settings: dict) -> tuple[float, float]:
     """Seconds of a birth, from the first plan to the last snapshot, and the share of datapoints that was scored."""
-    call = config.build(config.load(CONFIGS / name), evolve, outside=OUTSIDE)
+    call = calls.build(config.load(CONFIGS / name), evolve, outside=OUTSIDE)
     call |= {"births": births or call["births"], "workers": Local(threads), "progress": False} | settings
     with tempfile.TemporaryDirectory() as folder:
         evolve(**call, run_dir=Path(folder) / "run")

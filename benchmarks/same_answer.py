@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from evomerge import config, evolve
+from evomerge import calls, config, evolve
 from evomerge.cli import OUTSIDE
 from evomerge.rundir import read_births, read_snapshot
 
@@ -27,7 +27,7 @@ FORESEEN = ("scored", "train", "fitness", "reason")
 
 def run(run_dir: Path, name: str = "digits.yaml", **settings: object) -> float:
     """A run into `run_dir`; gives the share of datapoints that it scored."""
-    call = config.build(config.load(CONFIGS / name), evolve, outside=OUTSIDE)
+    call = calls.build(config.load(CONFIGS / name), evolve, outside=OUTSIDE)
     evolve(**call | settings, run_dir=run_dir, progress=False)
     shares = [entry["scored"] for entry in read_births(run_dir) if "scored" in entry]
     return sum(shares) / len(shares)

@@ -13,7 +13,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from evomerge import config, evolve
+from evomerge import calls, config, evolve
 from evomerge.cli import OUTSIDE
 from evomerge.rundir import read_births
 
@@ -24,7 +24,7 @@ STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.
 def run(path: Path, overrides: list[str], seed: int, run_dir: Path) -> dict:
     """A run's summary, with its log."""
     given = config.load(path, [*overrides, f"seed={seed}"])
-    evolve(**config.build(given, evolve, outside=OUTSIDE), run_dir=run_dir, progress=False)
+    evolve(**calls.build(given, evolve, outside=OUTSIDE), run_dir=run_dir, progress=False)
     return json.loads((run_dir / "summary.json").read_text()) | {"log": read_births(run_dir)}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fitness.attraction import pull
-from fitness.competition import Capacity, RejectionBound, price, rows, worth
+from fitness.competition import Capacity, RejectionBound, check, price, rows, worth
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,9 @@ class Competition:
     capacity: Capacity = "max"
     relative: bool = False
     weights: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        check(self.alpha, self.capacity)
 
     def price(self, total: np.ndarray, peak: np.ndarray) -> np.ndarray:
         """What one unit of score earns at each datapoint, from the members' total and best scores there: (D,)."""

@@ -11,11 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evomerge import config, report
+from evomerge import calls, config, report
 from evomerge import export as exporting
 from evomerge.errors import Interrupted, UserError
-from evomerge.evolution import Evolution, Settings, evolve
-from evomerge.rundir import check_run, free_name, saving
+from evomerge.evolution import evolve
+from evomerge.files import saving
+from evomerge.rundir import check_run, free_name
+from evomerge.settings import Settings
+from evomerge.steps import Steps
 from evomerge.stop import Stopped
 from evomerge.strategy import NaturalNiches
 from evomerge.workers import Local
@@ -94,7 +97,7 @@ def _run(options: argparse.Namespace) -> None:
     if named is not None and not isinstance(named, str):
         raise UserError(f"run_dir: expected a path, got {named!r}")
     run_dir = Path(named) if named is not None else free_name(Path("runs") / path.stem)
-    call = config.build(given, evolve, outside=OUTSIDE, check=RANGES)
+    call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     logging.info("running %s in %s", path, run_dir)
     evolve(**call, run_dir=run_dir)
     _tell(run_dir)
@@ -102,7 +105,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _resume(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
-    call = config.build(config.load(options.run_dir / "config.yaml", options.overrides), evolve, outside=OUTSIDE, check=RANGES)
+    call = calls.build(config.load(options.run_dir / "config.yaml", options.overrides), evolve, outside=OUTSIDE, check=RANGES)
     evolve(**call, run_dir=options.run_dir, resume=True)
     _tell(options.run_dir)
 
@@ -110,27 +113,27 @@ def _resume(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     given = config.load(_find(options.config), options.overrides)
     given.pop("run_dir", None)
-    call = config.build(given, evolve, outside=OUTSIDE, check=RANGES)
+    call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     call["births"] = max(call["births"], 1)  # one is tried
     parts: dict[str, Any] = {"strategy": NaturalNiches(), "workers": Local()}
     parts |= {name: call.pop(name) for name in ("population", "fitness", "strategy", "workers") if call.get(name) is not None}
     settings = Settings(**{key: value for key, value in call.items() if key not in parts})
-    evolution = Evolution(settings=settings, **parts)
-    evolution.workers.start(parts["population"], parts["fitness"], settings.stack)
+    steps = Steps(settings=settings, **parts)
+    steps.workers.start(parts["population"], parts["fitness"], settings.stack)
     try:
         started = time.perf_counter()
-        evolution.found()
+        steps.found()
         founding = time.perf_counter() - started
-        evolution.plan_ahead()
-        outcome = evolution.workers.result(1)
+        steps.plan_ahead()
+        outcome = steps.workers.result(1)
     finally:
-        evolution.workers.stop()
+        steps.workers.stop()
     if outcome.failure is not None:
         raise UserError(f"the first birth failed: {outcome.failure}")
-    founders = ", ".join(f"{founder.train:.4f}" for founder in evolution.founders)
-    print(f"datapoints: {', '.join(f'{size} {split}' for split, size in evolution.sizes.items() if size)}")
-    print(f"parameters: {evolution.axis.size} in {', '.join(chromosome.name for chromosome in evolution.axis.chromosomes)}")
-    print(f"founders: {len(evolution.founders)}, mean training scores {founders} ({founding:.2f} s)")
+    founders = ", ".join(f"{founder.train:.4f}" for founder in steps.founders)
+    print(f"datapoints: {', '.join(f'{size} {split}' for split, size in steps.sizes.items() if size)}")
+    print(f"parameters: {steps.axis.size} in {', '.join(chromosome.name for chromosome in steps.axis.chromosomes)}")
+    print(f"founders: {len(steps.founders)}, mean training scores {founders} ({founding:.2f} s)")
     print(
         f"one birth: {outcome.seconds:.4f} s, so {settings.births} births take about {_span(outcome.seconds * settings.births)}"
     )
@@ -139,7 +142,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
-    call = config.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
+    call = calls.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
     archive = call["strategy"].archive(None)
     member = exporting.export(options.run_dir, options.out, call["population"], archive, options.member)
     print(f"member {member} is in {options.out}")

@@ -12,9 +12,9 @@ import numpy as np
 
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.errors import UserError
-from evomerge.rundir import check_place, check_run, read_births, read_snapshot, saving, write_folder
-from evomerge.scoring import reason
+from evomerge.errors import UserError, reason
+from evomerge.files import saving, write_folder
+from evomerge.rundir import check_place, check_run, read_births, read_snapshot
 from evomerge.snapshot import State, unpack
 
 log = logging.getLogger(__name__)

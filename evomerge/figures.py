@@ -1,38 +1,21 @@
-"""The pictures of a report as SVG text that can stand inside a page: its colours and its font are the page's.
-
-A figure is 400 units wide, so that its text can be read where it is shown on a telephone, or as half of a wide page.
-matplotlib is imported late, since a run needs it only at its end.
-"""
+"""The diagrams of a report: curves over births, bars, who solves what, a confusion matrix, pictures of datapoints."""
 
 from __future__ import annotations
 
 import base64
 import functools
 import io
-import re
-import warnings
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import fmean
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from evomerge.svg import INK, LINE, MUTED, ORANGE, as_svg, resize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-P = ParamSpec("P")
-
-WIDTH = 400
-"""Units of a figure; a font size of 11 is 11 of them."""
-
-COLOURS = ("ink", "muted", "line", "card", "blue", "orange", "green")
-"""The page's colours, which differ between light and dark; what matplotlib takes for them are numbers in this tuple."""
-
-INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN = (f"#10000{number}" for number in range(len(COLOURS)))
 
 RAW_BLUE, RAW_ORANGE = (47, 111, 222), (226, 118, 46)
 """What a pixel can be: visible on light and on dark."""
@@ -42,9 +25,6 @@ COLUMNS = 400
 
 LABELLED = 30
 """Most members, or classes, that are named one by one."""
-
-COLUMN_WIDTH = 81
-"""Units of a generation in a family tree; a tree of many is wider than other figures."""
 
 PICTURE_SIZE = 96
 """Most pixels across a datapoint's picture."""
@@ -58,7 +38,7 @@ class Curve:
         label: what it shows.
         births: (n,) where.
         values: (n,) how much.
-        colour: one of this module's.
+        colour: one of the page's.
         step: it stays as it is until it changes.
     """
 
@@ -69,84 +49,7 @@ class Curve:
     step: bool = False
 
 
-@dataclass(frozen=True)
-class Relative:
-    """One member of a family tree.
-
-    Attributes:
-        parents: ids of its parents.
-        label: its name.
-        score: its mean training score, if it is known.
-        shares: a text for each parent: how much the child has of it.
-        founder: whether it was there at the start.
-    """
-
-    parents: tuple[int, ...]
-    label: str
-    score: float | None
-    shares: tuple[str, ...]
-    founder: bool
-
-
-def _svg(draw: Callable[Concatenate[Figure, P], None]) -> Callable[P, str]:
-    """Makes a function that draws into a figure one that returns the figure as SVG."""
-
-    @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-
-        style: Any = {"svg.fonttype": "none", "svg.hashsalt": "evomerge", "text.parse_math": False, "font.size": 11}
-        file = io.StringIO()
-        with rc_context(style), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # letters that matplotlib's font lacks: the reader's has them
-            figure = Figure(figsize=(WIDTH / 72, WIDTH / 72), layout="constrained")
-            draw(figure, *args, **kwargs)
-            no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-            figure.savefig(file, format="svg", transparent=True, metadata=no_metadata)
-        return _inline(file.getvalue())
-
-    return drawn
-
-
-def _inline(svg: str) -> str:
-    """An SVG file as a part of a page: ids that no other figure has, the page's colours, font and width."""
-    prefix = f"f{zlib.crc32(svg.encode()):08x}-"
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(
-        r'<svg .*?viewBox="0 0 (\S+) (\S+)".*?>',
-        r'<svg width="\1" viewBox="0 0 \1 \2" aria-hidden="true">',
-        svg,
-        count=1,
-        flags=re.DOTALL,
-    )
-
-    def rewrite(tag: re.Match[str]) -> str:
-        text = tag[0].replace("xlink:href", "href")
-        text = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{prefix}", text)
-        text = re.sub(r"(px) '[^;\"]*", r"\1 sans-serif", text)
-        return re.sub(r"#10000(\d)", lambda colour: f"var(--{COLOURS[int(colour[1])]})", text)
-
-    return re.sub(r"<[^>]+>", rewrite, svg)
-
-
-def _axes(axes: Axes, *, grid: str | None = "y") -> None:
-    """A calm diagram: no frame, faint lines."""
-    axes.set_facecolor("none")
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(LINE)
-    axes.tick_params(which="both", length=0, labelcolor=MUTED, labelsize=10, pad=5)
-    axes.set_axisbelow(True)
-    if grid:
-        axes.grid(axis=grid, color=LINE, linewidth=0.8)  # type: ignore[arg-type]
-
-
-def _resize(figure: Figure, height: float, width: float = WIDTH) -> None:
-    figure.set_size_inches(width / 72, height / 72)
-
-
-@_svg
+@as_svg
 def curves(figure: Figure, lines: Sequence[Curve], *, form: str = "number", top: float | None = None, fill: bool = False) -> None:
     """Values over births.
 
@@ -159,7 +62,7 @@ def curves(figure: Figure, lines: Sequence[Curve], *, form: str = "number", top:
     """
     from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
-    _resize(figure, 240)
+    resize(figure, 240)
     axes = figure.subplots()
     _axes(axes)
     for order, line in enumerate(lines):
@@ -190,7 +93,7 @@ def curves(figure: Figure, lines: Sequence[Curve], *, form: str = "number", top:
         axes.legend(**place, frameon=False, labelcolor=INK, fontsize=10.5, handlelength=1.1, columnspacing=1.4, handletextpad=0.5)
 
 
-@_svg
+@as_svg
 def bars(figure: Figure, labels: Sequence[str], values: np.ndarray, colours: Sequence[str]) -> None:
     """A horizontal bar for each of N members, the first on top.
 
@@ -200,7 +103,7 @@ def bars(figure: Figure, labels: Sequence[str], values: np.ndarray, colours: Seq
         values: (N,) lengths.
         colours: N colours.
     """
-    _resize(figure, _rows_height(len(labels)) + 60)
+    resize(figure, _rows_height(len(labels)) + 60)
     axes = figure.subplots()
     _axes(axes, grid="x")
     axes.spines["bottom"].set_visible(False)
@@ -209,7 +112,7 @@ def bars(figure: Figure, labels: Sequence[str], values: np.ndarray, colours: Seq
     axes.set_xlim(0, float(values.max(initial=0)) * 1.02 or 1)
 
 
-@_svg
+@as_svg
 def niches(figure: Figure, labels: Sequence[str], scores: np.ndarray) -> None:
     """Who solves what: members by datapoints, over how many members solve each datapoint.
 
@@ -227,7 +130,7 @@ def niches(figure: Figure, labels: Sequence[str], scores: np.ndarray) -> None:
     image = np.stack([scores[:, chunk].mean(axis=1) for chunk in chunks], axis=1)
     by_chunk = np.array([count[chunk].mean() for chunk in chunks])
 
-    _resize(figure, _rows_height(len(labels)) + 60)
+    resize(figure, _rows_height(len(labels)) + 60)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(46, _rows_height(len(labels)) - 30))
     for axes in (above, below):
         _axes(axes, grid=None)
@@ -244,7 +147,7 @@ def niches(figure: Figure, labels: Sequence[str], scores: np.ndarray) -> None:
     above.tick_params(labelbottom=False)
 
 
-@_svg
+@as_svg
 def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None:
     """How often each label was answered for each expected one.
 
@@ -255,7 +158,7 @@ def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None
     """
     longest = max(map(len, labels))
     few = len(labels) <= 12
-    _resize(figure, 350 + 5 * min(longest, 14))
+    resize(figure, 350 + 5 * min(longest, 14))
     axes = figure.subplots()
     _axes(axes, grid=None)
     axes.spines["bottom"].set_visible(False)
@@ -269,6 +172,18 @@ def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None
     axes.set_ylabel("expected", color=MUTED, fontsize=10, labelpad=6)
     for row, column in np.argwhere(counts > 0) if few else ():
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=INK, fontsize=9)
+
+
+def _axes(axes: Axes, *, grid: str | None = "y") -> None:
+    """A calm diagram: no frame, faint lines."""
+    axes.set_facecolor("none")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(LINE)
+    axes.tick_params(which="both", length=0, labelcolor=MUTED, labelsize=10, pad=5)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(axis=grid, color=LINE, linewidth=0.8)  # type: ignore[arg-type]
 
 
 def _rows_height(members: int) -> float:
@@ -307,101 +222,3 @@ def picture(rows: Any) -> str | None:
     file = io.BytesIO()
     imsave(file, pixels, format="png", cmap="gray", vmin=0, vmax=255, metadata={"Software": ""})
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-@_svg
-def family(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None:
-    """The family tree of the best member: the old on the left, each child to the right of its parents, nobody twice.
-
-    Args:
-        figure: where to draw.
-        relatives: who is drawn, by id, which grows with birth; parents that are not among them are left out.
-        best: id of the last child.
-    """
-    from matplotlib.patches import FancyBboxPatch, PathPatch
-    from matplotlib.path import Path
-
-    column = generations_back(relatives, best)
-    last = max(column.values())
-    chains = {
-        (parent, child): [parent, *((parent, child, step) for step in range(column[parent] - 1, column[child], -1)), child]
-        for child, relative in relatives.items()
-        for parent in relative.parents
-        if parent in relatives
-    }
-    height = _heights(column, list(chains.values()))
-    low, high = min(height.values()), max(height.values())
-
-    half, row, margin = 24, 33, 22
-    size, width = (high - low) * row + 2 * margin, max(WIDTH, (last + 1) * COLUMN_WIDTH)
-    _resize(figure, size, width)
-    figure.set_layout_engine("none")
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set(xlim=(0, width), ylim=(size, 0))
-
-    def place(node: Any) -> tuple[float, float]:
-        back = column[node] if node in column else node[2]
-        return width - half - 2 - back * (width - 2 * half - 4) / max(last, 1), (height[node] - low) * row + margin
-
-    def write(x: float, y: float, text: str, **style: Any) -> None:
-        axes.text(x, y, text, ha="center", va="center", zorder=4, **style)
-
-    for (parent, child), chain in chains.items():
-        line, codes = [], []
-        for (x, y), (to_x, to_y) in pairwise(map(place, chain)):
-            x, to_x = x + half, to_x - half
-            middle = (x + to_x) / 2, (y + to_y) / 2
-            line += [(x, y), (middle[0], y), (middle[0], to_y), (to_x, to_y)]  # straight through the columns it passes
-            codes += [Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4]
-        codes[0] = Path.MOVETO
-        axes.add_patch(PathPatch(Path(line, codes), fill=False, edgecolor=MUTED, linewidth=1, alpha=0.65))
-        if relatives[child].shares:
-            share = relatives[child].shares[relatives[child].parents.index(parent)]
-            halo = {"boxstyle": "square,pad=0.12", "facecolor": CARD, "edgecolor": "none"}
-            write(*middle, share, fontsize=8, color=MUTED, bbox=halo)
-    for id, relative in relatives.items():
-        x, y = place(id)
-        colour = ORANGE if id == best else GREEN if relative.founder else LINE
-        frame: dict[str, Any] = {
-            "boxstyle": "round,pad=0,rounding_size=5",
-            "facecolor": CARD,
-            "edgecolor": colour,
-            "linewidth": 1.5,
-        }
-        axes.add_patch(FancyBboxPatch((x - half, y - 13), 2 * half, 26, zorder=3, **frame))
-        write(x, y - 5, relative.label, fontsize=9, color=INK)
-        write(x, y + 6, "" if relative.score is None else f"{relative.score:.3f}", fontsize=8.5, color=MUTED)
-
-
-def generations_back(relatives: Mapping[int, Relative], best: int) -> dict[int, int]:
-    """For each relative the longest way down to the best, in generations."""
-    back = {best: 0}
-    for id in sorted(relatives, reverse=True):
-        for parent in relatives[id].parents:
-            if parent in relatives:
-                back[parent] = max(back.get(parent, 0), back[id] + 1)
-    return back
-
-
-def _heights(column: Mapping[int, int], chains: Sequence[Sequence[Any]]) -> dict[Any, float]:
-    """Where each node stands in its column, so that lines are short and few cross: each near the mean of its neighbours."""
-    nodes: dict[int, list[Any]] = {}
-    near: dict[Any, list[Any]] = {node: [] for node in column}
-    for chain in chains:
-        for one, other in pairwise(chain):
-            near.setdefault(one, []).append(other)
-            near.setdefault(other, []).append(one)
-    for node in near:
-        nodes.setdefault(column[node] if node in column else node[2], []).append(node)
-    height = {node: float(rank) for members in nodes.values() for rank, node in enumerate(members)}
-    for sweep in range(16):
-        for index in sorted(nodes, reverse=bool(sweep % 2)):
-            wanted = {node: fmean([height[other] for other in near[node]] or [0.0]) for node in nodes[index]}
-            nodes[index].sort(key=lambda node: (wanted[node], height[node]))
-            placed: list[float] = []
-            for node in nodes[index]:
-                placed.append(max(wanted[node], placed[-1] + (1 if node in column else 0.75)) if placed else wanted[node])
-            shift = fmean(wanted[node] for node in nodes[index]) - fmean(placed)
-            height.update({node: y + shift for node, y in zip(nodes[index], placed, strict=True)})
-    return height

@@ -17,12 +17,13 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from evomerge.errors import Interrupted, UserError
+from evomerge.files import saving, sync_folder, write_synced
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +145,8 @@ class RunDir:
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir(parents=True)
             try:
-                _write(new / "tensors.safetensors", arrays)
-                _write(new / "state.json", json.dumps({"sha256": _digest(data), **data}).encode())
+                write_synced(new / "tensors.safetensors", arrays)
+                write_synced(new / "state.json", json.dumps({"sha256": _digest(data), **data}).encode())
             except BaseException:
                 shutil.rmtree(new, ignore_errors=True)
                 raise
@@ -153,7 +154,7 @@ class RunDir:
                 shutil.rmtree(previous, ignore_errors=True)
                 latest.rename(previous)
             new.rename(latest)
-            _sync_folder(folder)
+            sync_folder(folder)
 
     def close(self) -> None:
         """Lets another process have the directory."""
@@ -170,19 +171,6 @@ class RunDir:
             os.close(lock)
             raise UserError(f"{self.path}: another process is using this run directory") from None
         return lock
-
-
-@contextmanager
-def saving(path: Path) -> Iterator[None]:
-    """Turns a failure to write into a clean end.
-
-    Raises:
-        Interrupted: if the system refuses to write.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise Interrupted(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def check_run(path: Path) -> None:
@@ -270,48 +258,5 @@ def read_births(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file if line.endswith(b"\n")]
 
 
-def write_file(path: Path, text: str) -> None:
-    """Writes a file beside its place and renames it."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        _write(new, text.encode())
-        new.rename(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Fills a folder beside its place and renames it, so that the old one stays until the new one is whole."""
-    new, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        fill(new)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    if path.exists():
-        path.rename(old)
-    new.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _digest(data: Any) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,7 +15,7 @@ import numpy as np
 
 from evomerge.archive import Tiling, View
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.errors import Interrupted
+from evomerge.errors import Interrupted, reason
 from evomerge.strategy import Birth
 from fitness.competition import MARGIN
 
@@ -82,16 +82,6 @@ def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
             f"the fitness must return scores in [0, 1]; {wrong.size} of {scores.size} are not, such as {wrong.flat[0]}"
         )
     return scores
-
-
-def reason(error: BaseException) -> str:
-    """An exception in one line, with the line of code that raised it."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" ({trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})" if trace is not None else ""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}{where}"
 
 
 @dataclass(eq=False)

@@ -39,6 +39,12 @@ class Best:
         """The mean score that another child has to exceed."""
         return self.train if self.validation is None else self.validation
 
+    @property
+    def other_scores(self) -> dict[str, float]:
+        """Mean scores on the splits that the run has besides the training split."""
+        scores = {"validation": self.validation, "test": self.test}
+        return {name: score for name, score in scores.items() if score is not None}
+
 
 @dataclass
 class State:

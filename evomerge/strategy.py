@@ -36,7 +36,7 @@ class Birth:
     def child(self, population: Population) -> Genome:
         """The genome of the child."""
         if not self.genomes:
-            return population.immigrant(np.random.default_rng(self.mutation_seed))  # type: ignore[attr-defined, no-any-return]
+            return population.immigrant(np.random.default_rng(self.mutation_seed))  # type: ignore[attr-defined]
         genome = self.genomes[0]
         if self.crossing is not None:
             genome = genome.cross(self.genomes[1], self.crossing, population.axis)

@@ -98,14 +98,23 @@ def market(scores: np.ndarray, *, alpha: float, capacity: Capacity, weights: np.
     Raises:
         ValueError: as `competitive_fitness`.
     """
-    if not alpha >= 0:
-        raise ValueError(f"alpha: expected a number of at least 0, got {alpha}")
-    if capacity not in ("max", "one"):
-        raise ValueError(f"capacity: expected 'max' or 'one', got {capacity!r}")
+    check(alpha, capacity)
     if weights is not None and np.shape(weights) != scores.shape[1:]:
         raise ValueError(f"weights: expected shape {scores.shape[1:]}, one for each datapoint, got {np.shape(weights)}")
     peak = scores.max(axis=0, initial=0.0)
     return price(scores.sum(axis=0), peak, alpha=alpha, capacity=capacity, weights=weights)
+
+
+def check(alpha: float, capacity: Capacity) -> None:
+    """Checks the settings of a competition.
+
+    Raises:
+        ValueError: if `alpha` is negative or `capacity` is unknown.
+    """
+    if not alpha >= 0:
+        raise ValueError(f"alpha: expected a number of at least 0, got {alpha}")
+    if capacity not in ("max", "one"):
+        raise ValueError(f"capacity: expected 'max' or 'one', got {capacity!r}")
 
 
 class RejectionBound:

@@ -243,29 +243,31 @@ class Stack:
                 return torch.func.functional_call(self._module, alone, (inputs,))[None]
             run = torch.func.vmap(lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,)))
             return run(dict(self._tensors))
-        return self._one_by_one(inputs) if self.device.type == "cpu" else self._at_once(inputs)
-
-    def _one_by_one(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Outputs of a chain of linear layers, module after module: what one of them computes stays in the processor's cache.
-
-        The batch is the last dimension, (features, B), which a narrow last layer is fastest with.
-        """
-        outputs: torch.Tensor | None = None
-        for place in self.needed:
-            hidden = inputs.T
-            for layer, parameters in self._layers:
-                if isinstance(layer, nn.ReLU):
-                    hidden = hidden.relu_()
-                elif not parameters:
-                    hidden = layer.forward(hidden)
-                elif len(parameters) == 1:
-                    hidden = torch.mm(parameters[0][place], hidden)
-                else:
-                    hidden = torch.addmm(parameters[1][place][:, None], parameters[0][place], hidden)
-            if outputs is None:
-                outputs = hidden.new_zeros((self.width, hidden.shape[1], hidden.shape[0]))
-            outputs[place] = hidden.T
+        if self.device.type != "cpu":
+            return self._at_once(inputs)
+        needed = {place: self._alone(place, inputs) for place in self.needed}
+        first = next(iter(needed.values()))
+        outputs = first.new_zeros((self.width, *first.shape))
+        for place, output in needed.items():
+            outputs[place] = output
         return outputs
+
+    def _alone(self, place: int, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs of one chain of linear layers, so that all of its numbers stay in the processor's cache.
+
+        The batch is the last dimension, (features, B), with which a narrow last layer is fastest.
+        """
+        hidden = inputs.T
+        for layer, parameters in self._layers:
+            if isinstance(layer, nn.ReLU):
+                hidden = hidden.relu_()
+            elif not parameters:
+                hidden = layer.forward(hidden)
+            elif len(parameters) == 1:
+                hidden = torch.mm(parameters[0][place], hidden)
+            else:
+                hidden = torch.addmm(parameters[1][place][:, None], parameters[0][place], hidden)
+        return hidden.T
 
     def _at_once(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs of a chain of linear layers, all modules in one product for each layer."""
@@ -283,9 +285,7 @@ class Stack:
     def _layers(self) -> list[tuple[nn.Module, list[torch.Tensor]]]:
         """The chain's layers, each with its stacked weight and, if there is one, bias; with none if it is elementwise."""
         assert self._chain is not None
-        return [
-            (layer, [self._tensors[f"{name}.{part}"] for part, _ in layer.named_parameters()]) for name, layer in self._chain
-        ]
+        return [(layer, [self._tensors[f"{name}.{part}"] for part, _ in layer.named_parameters()]) for name, layer in self._chain]
 
 
 def linear_chain(module: nn.Module) -> Chain | None:

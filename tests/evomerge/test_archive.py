@@ -175,6 +175,16 @@ def test_where_a_rejection_can_be_foreseen(how, bounded):
     assert Competition(**how).bounded is bounded
 
 
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [({"alpha": -0.5}, "alpha: .*-0.5"), ({"alpha": float("nan")}, "alpha: .*nan"), ({"capacity": "min"}, "capacity: .*'min'")],
+    ids=str,
+)
+def test_a_competition_names_what_is_wrong(how, message):
+    with pytest.raises(ValueError, match=message):
+        Competition(**how)
+
+
 @pytest.mark.parametrize("size", [1, 0, -3])
 def test_an_archive_has_two_members_at_least(size):
     with pytest.raises(ValueError, match=f"size: .*{size}"):

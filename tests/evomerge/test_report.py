@@ -13,8 +13,9 @@ import pytest
 from faulty import Faulty
 from whole_runs import DIGITS, small_run
 
-from evomerge import Crossover, NaturalNiches, UserError, figures, report
-from evomerge.figures import Relative
+from evomerge import Crossover, NaturalNiches, UserError, report
+from evomerge.answers import FEWER, SHOWN
+from evomerge.record import Record
 from evomerge.rundir import read_births, read_snapshot
 from fitness.classification import Classification
 from populations.mnist import Classifiers
@@ -141,17 +142,7 @@ def test_mean_alive_ends_at_the_snapshot(finished):
     _, data, tensors = read_snapshot(finished)
     rows = {member["id"]: row for member, row in zip(data["state"]["members"], tensors["scores"].numpy(), strict=True)}
     mean = np.mean([rows[id].mean(dtype=np.float64) for id in data["state"]["archive"]])
-    assert report._mean_alive(report.Run.read(finished)).values[-1] == pytest.approx(mean)
-
-
-def test_confusion_counts_the_answers(finished):
-    answers = [json.loads(line) for line in (finished / "best" / "test.jsonl").read_text().splitlines()]
-    counts = np.zeros((10, 10), dtype=int)
-    for entry in answers:
-        counts[entry["expected"], entry["answer"]] += 1
-    drawn = re.findall(r">(\d+)</text>", report._confusion(report.Run.read(finished)))
-    labels = [str(label) for label in (*range(10), *range(10))]
-    assert sorted(drawn) == sorted([*labels, *(str(count) for count in counts.ravel() if count)])
+    assert report._mean_alive(Record.read(finished)).values[-1] == pytest.approx(mean)
 
 
 def test_no_births(tmp_path):
@@ -176,7 +167,7 @@ def test_several_chromosomes(tmp_path):
     population = Classifiers(DIGITS, hidden=(16,), sd=0.1, chromosomes={"first": r"^0\."})
     strategy = NaturalNiches(size=8, crossover=Crossover(splits=2, ratio=(-0.3, 1.3), angle="whole"), mutation=0.05)
     small_run(tmp_path / "run", births=60, population=population, strategy=strategy)
-    page, best = Page(tmp_path / "run" / "report.html"), report.Run.read(tmp_path / "run").bests[-1]
+    page, best = Page(tmp_path / "run" / "report.html"), Record.read(tmp_path / "run").bests[-1]
     low, high = sorted(f"{ratio:.2f}" for ratio in best["ratios"])
     assert f"{low}\N{EN DASH}{high}" in page.texts
     assert "up to the first split point" in page.text
@@ -225,7 +216,7 @@ def test_text_of_others_stays_text(tmp_path):
         log.write(json.dumps(read_births(run)[-1] | {"birth": 31, "admitted": False, "failure": HOSTILE}) + "\n")
     page = Page(report.write(run))
     assert not {"script", "img"} & set(page.tags)
-    assert page.text.count(HOSTILE) == report.FEWER + 2  # prompts, the failure, the config
+    assert page.text.count(HOSTILE) == FEWER + 2  # prompts, the failure, the config
     assert "<b>me&you" in page.texts
     assert {"<b>expected", "prompt"} <= set(page.texts)
     assert "Confusion" not in page.headings
@@ -248,33 +239,12 @@ def test_long_run_is_a_small_page(finished, tmp_path):
             noise = {"birth": birth, "seconds": rng.random(), "scored": rng.random(), "coverage": rng.random()}
             log.write(json.dumps(last | noise | ({"failure": f"reason {birth}"} if birth % 2 else {})) + "\n")
     picture = np.random.default_rng(0).integers(0, 256, (300, 300)).tolist()
-    answers = [{"datapoint": j, "score": 0.0, "text": "long " * 10_000, "picture": picture} for j in range(report.SHOWN)]
+    answers = [{"datapoint": j, "score": 0.0, "text": "long " * 10_000, "picture": picture} for j in range(SHOWN)]
     (run / "best" / "test.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in answers))
     page = Page(report.write(run))
-    assert page.tags.count("img") == report.SHOWN
+    assert page.tags.count("img") == SHOWN
     assert len(page.source.encode()) < 2_000_000
     assert "50,000" in page.text
-
-
-def test_family_has_everybody_once():
-    """Who is an ancestor twice stands once, older than each child."""
-    parents = {5: (4, 3), 4: (3, 2), 3: (2, 0), 2: (0, -1), 0: (), -1: (), 9: (8, 7)}
-    family = {id: Relative(of, f"m{id}", 0.5, ("0.25", "0.75")[: len(of)], not of) for id, of in parents.items() if id != 9}
-    back = figures.generations_back(family, 5)
-    assert back == {5: 0, 4: 1, 3: 2, 2: 3, 0: 4, -1: 4}
-    texts = re.findall(r">([^<]+)</text>", figures.family(family, 5))
-    assert sorted(text for text in texts if text.startswith("m")) == sorted(f"m{id}" for id in family)
-    assert texts.count("0.25") == texts.count("0.75") == 4
-
-
-@pytest.mark.parametrize("rows", ["text", [[1, 2], [3]], [], [[]], {"a": 1}, 7, [[[1, 2]]]])
-def test_what_is_no_picture(rows):
-    assert figures.picture(rows) is None
-
-
-@pytest.mark.parametrize("rows", [[[0, 255], [300, -4]], np.zeros((500, 20, 3)).tolist(), [[float("nan")]]])
-def test_what_is_a_picture(rows):
-    assert figures.picture(rows).startswith("data:image/png;base64,")
 
 
 def test_drawing_is_imported_late():

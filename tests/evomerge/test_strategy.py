@@ -245,11 +245,11 @@ def test_immigrants_are_random_founders_in_place_of_children():
 def test_immigrants_need_a_population_of_random_founders(tmp_path):
     strategy = NaturalNiches(immigrants=0.1)
     strategy.fit(SPECIES)
-    with pytest.raises(ValueError, match="immigrants: .*random founders"):
+    with pytest.raises(ValueError, match=r"immigrants: .*random founders"):
         strategy.fit(Modules(layer, [tmp_path / "a", tmp_path / "b"]))
 
     class Settled:
         axis = SPECIES.axis
 
-    with pytest.raises(ValueError, match="immigrants: .*method immigrant.*Settled"):
+    with pytest.raises(ValueError, match=r"immigrants: .*method immigrant.*Settled"):
         strategy.fit(Settled())

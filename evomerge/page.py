@@ -1,0 +1,100 @@
+"""The page that a report is: how it looks, and the cards that it is made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+LEGEND = '<b class="orange">Orange</b> is the best member, <b class="green">green</b> a founder.'
+"""What the colours of members mean."""
+
+LETTERS = 500
+"""Longest text of an answer."""
+
+
+def fill(title: str, head: str, sections: Mapping[str, Sequence[str]]) -> str:
+    """The page's text.
+
+    Args:
+        title: what it is called.
+        head: what stands above all sections.
+        sections: cards by heading; a section without any is left out.
+    """
+    body = "".join(
+        f'<section><h2>{heading}</h2><div class="cards">{"".join(cards)}</div></section>'
+        for heading, cards in sections.items()
+        if any(cards)
+    )
+    return PAGE.format(title=escape(title), style=STYLE, head=head, body=body)
+
+
+def card(title: str, content: str, how_to_read: str, *, wide: bool = False) -> str:
+    """A figure with its caption, under a heading if it has a title."""
+    heading = f"<h3>{title}</h3>" if title else ""
+    return f'<figure class="card{" wide" * wide}">{heading}{content}<figcaption>{how_to_read}</figcaption></figure>'
+
+
+def short(value: Any, most: int = LETTERS) -> str:
+    """A value from a fitness as short text."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+STYLE = """
+:root{color-scheme:light dark;--page:#f5f6f8;--card:#fff;--ink:#1c2430;--muted:#667085;--line:#e4e7ec;
+--blue:#2f6fde;--orange:#e2762e;--green:#1f9d72}
+@media(prefers-color-scheme:dark){:root{--page:#12151a;--card:#1b2027;--ink:#e8ebf0;--muted:#9aa4b2;--line:#303742;
+--blue:#5b93f5;--orange:#f0924f;--green:#3fbf92}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;
+-webkit-text-size-adjust:100%}
+main{max-width:984px;margin:0 auto;padding:28px 12px 48px}
+h1{font-size:26px;line-height:1.2;margin:0;overflow-wrap:anywhere}
+h2{font-size:18px;margin:34px 0 12px}
+h3{font-size:15px;margin:0 0 8px}
+.orange{color:var(--orange)}.green{color:var(--green)}
+.sub{color:var(--muted);margin:4px 0 20px;overflow-wrap:anywhere}
+dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(104px,1fr));margin:0;background:var(--card);
+border:1px solid var(--line);border-radius:14px;overflow:hidden}
+dl div{box-shadow:0 0 0 .5px var(--line);padding:12px 14px;display:flex;flex-direction:column}
+dd{margin:0;font-size:21px;font-weight:600;font-variant-numeric:tabular-nums}
+dt{color:var(--muted);font-size:12.5px;line-height:1.3}
+.cards{display:grid;grid-template-columns:minmax(0,1fr);gap:14px}
+.card{margin:0;min-width:0;background:var(--card);border:1px solid var(--line);border-radius:14px;padding:16px}
+.card svg{display:block;height:auto;margin:0 auto;stroke-linejoin:round;stroke-linecap:butt}
+.card svg text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif!important}
+figcaption{color:var(--muted);font-size:13.5px;margin-top:10px}
+details{margin-top:8px}details.card{margin:0}
+summary{cursor:pointer;font-size:13.5px;color:var(--muted)}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,Menlo,Consolas,monospace;margin:12px 0 0}
+.card>svg{width:100%;max-width:520px}
+.scroll{overflow-x:auto;direction:rtl}.scroll svg{direction:ltr}
+table{border-collapse:collapse;width:100%;font-size:13.5px;margin-top:4px}
+th{color:var(--muted);font-weight:500;text-align:left}
+th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
+.gallery{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(72px,1fr));gap:14px 12px}
+.gallery li{font-size:12px;line-height:1.35;color:var(--muted);overflow-wrap:anywhere;min-width:0}
+.gallery b{color:var(--ink)}
+.gallery img{display:block;width:100%;image-rendering:pixelated;border-radius:8px;margin-bottom:5px;background:#000}
+.answers td{white-space:pre-wrap}
+@media(min-width:760px){main{padding:44px 24px 64px}.cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:18px}
+.wide{grid-column:1/-1}.card{padding:20px}h1{font-size:32px}}
+@media(max-width:600px){.answers thead{display:none}.answers tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}
+.answers td{display:block;border:0;padding:1px 0}.answers td::before{content:attr(data-name) " ";color:var(--muted)}}
+"""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>{title}: evomerge</title>
+<style>{style}</style>
+</head>
+<body><main>{head}{body}</main></body>
+</html>
+"""

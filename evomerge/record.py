@@ -1,0 +1,103 @@
+"""What the files of a run directory say, as one value: what a report is drawn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from evomerge.errors import UserError
+from evomerge.rundir import read_births, read_snapshot
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the files of a run directory say.
+
+    Attributes:
+        name: of the directory.
+        founders: the log's lines of the founders.
+        births: the log's lines of the births.
+        config: text of config.yaml.
+        call: the same as data.
+        counters: of the newest snapshot; none if there is no snapshot.
+        alive: ids of the members alive then.
+        scores: (N, D) their scores.
+        weights: (D,) of the datapoints, None if all are one.
+        ended: how many births it had when it ended, None if it has not.
+        answers: what the best member answered on the test split.
+        answered_by: that member's id.
+    """
+
+    name: str
+    founders: list[dict[str, Any]]
+    births: list[dict[str, Any]]
+    config: str
+    call: dict[str, Any]
+    counters: dict[str, Any]
+    alive: list[int]
+    scores: np.ndarray
+    weights: np.ndarray | None
+    ended: int | None
+    answers: list[dict[str, Any]]
+    answered_by: int | None
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """Reads a run directory, of a run that has ended or not."""
+        log = read_births(path)
+        config = (path / "config.yaml").read_text()
+        counters, alive, scores, weights = {}, [], np.zeros((0, 0)), None
+        try:
+            _, data, tensors = read_snapshot(path)
+        except UserError:  # killed before the first one
+            pass
+        else:
+            state = data["state"]
+            rows = {member["id"]: row for member, row in zip(state["members"], tensors["scores"].numpy(), strict=True)}
+            counters, alive = state["counters"], state["archive"]
+            scores = np.array([rows[id] for id in alive], dtype=np.float64)
+            weights = tensors["weights"].numpy() if "weights" in tensors else None
+        summary, answers, line = (path / name for name in ("summary.json", "best/test.jsonl", "best/lineage.json"))
+        lineage = json.loads(line.read_text()) if line.is_file() else []
+        call = yaml.safe_load(config)
+        return cls(
+            path.resolve().name,
+            [entry for entry in log if "founder" in entry],
+            [entry for entry in log if "founder" not in entry],
+            config,
+            call if isinstance(call, dict) else {},
+            counters,
+            alive,
+            scores,
+            weights,
+            json.loads(summary.read_text())["births"] if summary.is_file() else None,
+            [json.loads(entry) for entry in answers.read_text().splitlines()] if answers.is_file() else [],
+            id_of(lineage[0]) if lineage else None,
+        )
+
+    @cached_property
+    def bests(self) -> list[dict[str, Any]]:
+        """The log's lines of those that were best when they were born."""
+        return [entry for entry in (*self.founders, *self.births) if entry.get("best")]
+
+    @property
+    def strategy(self) -> dict[str, Any]:
+        """The settings of its strategy, as far as config.yaml has them."""
+        strategy = self.call.get("strategy")
+        return strategy if isinstance(strategy, dict) else {}
+
+    def label(self, id: int) -> str:
+        """A member's name."""
+        return next((f"founder {entry['founder']}" for entry in self.founders if entry["id"] == id), str(id))
+
+
+def id_of(entry: Mapping[str, Any]) -> int:
+    """The id of the member that a line of the log is about."""
+    return int(entry.get("id", entry["birth"]))

@@ -1,0 +1,46 @@
+"""The numbers of a run, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of `evolve`, which documents them."""
+
+    births: int
+    seed: int = 0
+    lookahead: int = 1
+    stack: int = 1
+    tile: int = 128
+    retile: int = 100
+    foresee: bool = True
+    validate: bool = False
+    hours: float | None = None
+    patience: int | None = None
+    failures: int = 20
+    save_every: float = 10.0
+
+    def __post_init__(self) -> None:
+        least = {"births": 0, "seed": 0, "lookahead": 1, "stack": 1, "tile": 1, "retile": 1, "patience": 1, "failures": 1}
+        problems = []
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is None and name == "patience":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                problems.append(f"{name}: expected a whole number, got {value!r}")
+            elif value < low:
+                problems.append(f"{name}: expected a number of at least {low}, got {value}")
+        if not problems and self.stack > self.lookahead:
+            problems.append(f"stack: expected at most the lookahead, {self.lookahead}, since no more births are in flight; "
+                            f"got {self.stack}")  # fmt: skip
+        for name in ("hours", "save_every"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, str) or not value > 0):
+                problems.append(f"{name}: expected a number above 0, got {value!r}")
+        if problems:
+            raise ValueError("\n".join(problems))

@@ -1,0 +1,217 @@
+"""The steps of a run: founding, planning, deciding. Each leads from one state to the next; none writes a file or reads a clock."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from evomerge.archive import Archive, Member, Tiling
+from evomerge.contracts import Fitness, Genome, Population
+from evomerge.errors import UserError, blame
+from evomerge.scoring import Job, Outcome
+from evomerge.settings import Settings
+from evomerge.snapshot import Best, State
+from evomerge.strategy import Birth, NaturalNiches, founders_rng
+from evomerge.workers import Workers
+
+
+class Steps:
+    """One run: its state, and the steps that lead from one state to the next."""
+
+    state: State
+
+    def __init__(
+        self, population: Population, fitness: Fitness, strategy: NaturalNiches, workers: Workers, settings: Settings
+    ) -> None:
+        """Checks what can be checked before anything is loaded for long.
+
+        Raises:
+            UserError: if the parts do not fit each other.
+        """
+        self.population, self.fitness, self.strategy, self.workers = population, fitness, strategy, workers
+        self.settings = settings
+        self.sizes = {split: blame("fitness", lambda: _size(fitness, split)) for split in ("train", "validation", "test")}  # noqa: B023
+        if self.sizes["train"] < 1:
+            raise UserError("fitness: the training split has no datapoints")
+        if settings.validate and not self.sizes["validation"]:
+            raise UserError("validate: the fitness has no validation split; set one aside, or validate: false")
+        if settings.stack > 1:
+            for part, name in ((population, "express_many"), (fitness, "score_many")):
+                if not hasattr(part, name):
+                    raise UserError(f"stack: {settings.stack} needs {type(part).__name__}.{name}, which it has not; use stack: 1")
+        self.axis = blame("population", lambda: population.axis)
+        blame("strategy", lambda: strategy.fit(population))
+
+    def empty_archive(self) -> Archive:
+        """An archive as the strategy wants it, with the fitness's weights.
+
+        Raises:
+            UserError: if the weights are not one positive number for each datapoint.
+        """
+        return self.strategy.archive(self._weights("train"))
+
+    def check_resumed(self) -> None:
+        """Checks that the fitness scores what it scored when the run began.
+
+        Raises:
+            UserError: if it has another number of datapoints.
+        """
+        before, now = len(self.state.archive.members[0].scores), self.sizes["train"]
+        if before != now:
+            raise UserError(
+                f"fitness: the run has scores for {before} training datapoints, there are {now} now; have the data changed?"
+            )
+
+    def found(self) -> None:
+        """Scores the founders and fills the archive with them.
+
+        Raises:
+            UserError: if a founder cannot be made or scored, or there are fewer than two.
+        """
+        archive = self.empty_archive()
+        founders = blame("population", lambda: self.population.founders(founders_rng(self.settings.seed)))
+        if len(founders) < 2:
+            raise UserError(f"population: expected at least two founders, got {len(founders)}")
+        tiling = Tiling.cut(0, np.arange(self.sizes["train"]), self.settings.tile)
+        members = []
+        for index, genome in enumerate(founders):
+            where = f"founder {index}"
+            if not genome.finite():
+                raise UserError(f"population: {where} has numbers that are not finite")
+            scores = blame(f"fitness of {where}", lambda: self.workers.score(genome, tiling.tiles, "train"))  # noqa: B023
+            members.append(Member(1 - len(founders) + index, (), genome, scores))
+        for member in members:
+            archive.admit(member)
+        candidates = [Best(member.id, member.genome, archive.competition.mean(member.scores)) for member in members]
+        if self.settings.validate:
+            candidates = [replace(best, validation=self._mean(best.genome, "validation")) for best in candidates]
+        candidates = [self._tested(best) for best in candidates]
+        best = max(candidates, key=lambda best: best.chosen_by)
+        self.state = State(archive, best, Tiling.cut(1, archive.view.scarcity(), self.settings.tile))
+        self.founders = candidates
+
+    def plan_ahead(self) -> None:
+        """Plans births until as many are in flight as the lookahead allows."""
+        state, settings = self.state, self.settings
+        for number in range(state.decided + len(state.jobs) + 1, state.decided + settings.lookahead + 1):
+            view = state.archive.view
+            birth = self.strategy.plan(number, view, self.population, settings.seed)
+            foreseen = settings.foresee and view.competition.bounded
+            best = math.inf if settings.validate else state.best.train
+            state.jobs[number] = Job(birth, state.tiling, view if foreseen else None, best)
+            self.submit(state.jobs[number])
+
+    def submit(self, job: Job) -> None:
+        """Hands a planned birth to the workers, unless it lies beyond the last one."""
+        if job.birth.number <= self.settings.births:
+            self.workers.submit(job)
+
+    def decide(self, outcome: Outcome) -> dict[str, Any]:
+        """Admits, rejects or fails the next birth; gives the log's line of it."""
+        state = self.state
+        job = state.jobs[state.decided + 1]
+        tiles = job.tiling.tiles
+        if outcome.failure is None and outcome.tiles < len(tiles) and not self._hopeless(job, outcome):
+            outcome = self.workers.finish(job, outcome)
+        birth, share = job.birth, sum(map(len, tiles[: outcome.tiles])) / self.sizes["train"]
+        archive, best = copy.copy(state.archive), state.best
+        entry: dict[str, Any] = {"birth": birth.number, "parents": birth.parents}
+        if birth.crossing is not None:
+            entry |= {"ratios": birth.crossing.ratios, "splits": birth.crossing.splits}
+        entry |= {"seconds": round(outcome.seconds, 6), "worker": outcome.worker, "scored": share}
+        if outcome.failure is not None:
+            entry |= {"admitted": False, "failure": outcome.failure}
+        elif outcome.tiles < len(tiles):
+            entry |= {"admitted": False, "reason": "certain to be the least fit"}
+        else:
+            try:
+                best, verdict = self._compete(archive, outcome, birth)
+            except UserError as error:  # on another split; founders were scored there, so it is this child's
+                archive, best, outcome = copy.copy(state.archive), state.best, replace(outcome, failure=str(error))
+                verdict = {"admitted": False, "failure": str(error)}
+            entry |= verdict
+        entry |= {"coverage": archive.view.coverage, "entropy": archive.view.entropy}
+
+        # Nothing above changes the state, so whatever fails there leaves it whole; nothing below fails.
+        del state.jobs[birth.number]
+        state.decided = birth.number
+        state.since_best = 0 if best is not state.best else state.since_best + 1
+        state.archive, state.best = archive, best
+        state.scored += share
+        failed = outcome.failure is not None
+        state.failures += failed
+        state.failed_in_row = state.failed_in_row + 1 if failed else 0
+        if state.decided % self.settings.retile == 0:
+            order = archive.view.scarcity()
+            state.tiling = Tiling.cut(state.decided // self.settings.retile + 1, order, self.settings.tile)
+        return entry
+
+    def _compete(self, archive: Archive, outcome: Outcome, birth: Birth) -> tuple[Best, dict[str, Any]]:
+        """Lets a newcomer into the archive if it is fit; gives who is best now, and the verdict for the log."""
+        best, competition = self.state.best, archive.competition
+        assert outcome.genome is not None
+        member = Member(birth.number, birth.parents, outcome.genome, outcome.scores)
+        train = competition.mean(member.scores)
+        leaver, fitness = archive.admit(member)
+        verdict: dict[str, Any] = {"train": train, "fitness": fitness, "admitted": leaver is not member}
+        if leaver is member:
+            verdict["reason"] = "least fit"
+        elif leaver is not None:
+            verdict["replaced"] = leaver.id
+        candidate = Best(member.id, member.genome, train)
+        if self.settings.validate and leaver is not member:
+            candidate = replace(candidate, validation=self._mean(member.genome, "validation"))
+        if candidate.chosen_by > best.chosen_by and not (self.settings.validate and leaver is member):
+            best = self._tested(candidate)
+            verdict |= {"best": True} | best.other_scores
+        return best, verdict
+
+    def _hopeless(self, job: Job, outcome: Outcome) -> bool:
+        """Whether a stopped birth can still not matter, with the archive as it is now."""
+        view, tiles = self.state.archive.view, job.tiling.tiles[: outcome.tiles]
+        if view is job.view:
+            return True
+        scored = [outcome.scores[tile].astype(np.float64) for tile in tiles]
+        bound = view.bound(job.tiling)
+        return bound.certain(sum((bound.lead(k, values) for k, values in enumerate(scored)), np.zeros(1)), outcome.tiles)
+
+    def _tested(self, best: Best) -> Best:
+        """A new best with its score on the test split, by which nothing is chosen."""
+        return replace(best, test=self._mean(best.genome, "test")) if self.sizes["test"] else best
+
+    def _mean(self, genome: Genome, split: str) -> float:
+        """The weighted mean score on a split."""
+        tiles = Tiling.cut(0, np.arange(self.sizes[split]), self.settings.tile).tiles
+        scores = blame(f"fitness on the {split} split", lambda: self.workers.score(genome, tiles, split)).astype(np.float64)
+        return float(np.average(scores, weights=self._weights(split)))
+
+    def _weights(self, split: str) -> np.ndarray | None:
+        """The fitness's weights of a split's datapoints, None if it has none."""
+        if not hasattr(self.fitness, "weights"):
+            return None
+        size, call = self.sizes[split], self.fitness.weights
+        weights: np.ndarray = blame(f"fitness.weights({split!r})", lambda: np.asarray(call(split), dtype=np.float64))
+        if weights.shape != (size,):
+            raise UserError(f"fitness.weights({split!r}): expected {size} numbers above 0, got shape {weights.shape}")
+        wrong = weights[~(np.isfinite(weights) & (weights > 0))]
+        if wrong.size:
+            raise UserError(
+                f"fitness.weights({split!r}): expected {size} numbers above 0, {wrong.size} are not, such as {wrong[0]}"
+            )
+        return weights
+
+
+def _size(fitness: Fitness, split: str) -> int:
+    """The size of a split.
+
+    Raises:
+        ValueError: if it is not a whole number of at least 0.
+    """
+    size = fitness.size(split)
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+        raise ValueError(f"size({split!r}): expected a whole number of at least 0, got {size!r}")
+    return int(size)

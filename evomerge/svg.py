@@ -1,0 +1,75 @@
+"""matplotlib's drawings as SVG text that can stand inside a page: its colours and its font are the page's.
+
+A figure is 400 units wide, so that its text can be read where it is shown on a telephone, or as half of a wide page.
+matplotlib is imported late, since a run needs it only at its end.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+import warnings
+import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+WIDTH = 400
+"""Units of a figure; a font size of 11 is 11 of them."""
+
+COLOURS = ("ink", "muted", "line", "card", "blue", "orange", "green")
+"""The page's colours, which differ between light and dark; what matplotlib takes for them are numbers in this tuple."""
+
+INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN = (f"#10000{number}" for number in range(len(COLOURS)))
+
+
+def as_svg(draw: Callable[Concatenate[Figure, P], None]) -> Callable[P, str]:
+    """Makes a function that draws into a figure one that returns the figure as SVG."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
+        style: Any = {"svg.fonttype": "none", "svg.hashsalt": "evomerge", "text.parse_math": False, "font.size": 11}
+        file = io.StringIO()
+        with rc_context(style), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # letters that matplotlib's font lacks: the reader's has them
+            figure = Figure(figsize=(WIDTH / 72, WIDTH / 72), layout="constrained")
+            draw(figure, *args, **kwargs)
+            no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+            figure.savefig(file, format="svg", transparent=True, metadata=no_metadata)
+        return _inline(file.getvalue())
+
+    return drawn
+
+
+def _inline(svg: str) -> str:
+    """An SVG file as a part of a page: ids that no other figure has, the page's colours, font and width."""
+    prefix = f"f{zlib.crc32(svg.encode()):08x}-"
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(
+        r'<svg .*?viewBox="0 0 (\S+) (\S+)".*?>',
+        r'<svg width="\1" viewBox="0 0 \1 \2" aria-hidden="true">',
+        svg,
+        count=1,
+        flags=re.DOTALL,
+    )
+
+    def rewrite(tag: re.Match[str]) -> str:
+        text = tag[0].replace("xlink:href", "href")
+        text = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{prefix}", text)
+        text = re.sub(r"(px) '[^;\"]*", r"\1 sans-serif", text)
+        return re.sub(r"#10000(\d)", lambda colour: f"var(--{COLOURS[int(colour[1])]})", text)
+
+    return re.sub(r"<[^>]+>", rewrite, svg)
+
+
+def resize(figure: Figure, height: float, width: float = WIDTH) -> None:
+    """Makes a figure as high, and as wide, as so many units."""
+    figure.set_size_inches(width / 72, height / 72)

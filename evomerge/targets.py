@@ -1,0 +1,53 @@
+"""Import paths: what one names, and which one names a class or function. A config's `_target_` is one."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+TARGET = "_target_"
+
+
+def import_path(path: str) -> Any:
+    """What an import path such as `fitness.classification.right` names.
+
+    Raises:
+        ValueError: if there is no such module or name; the message has the nearest known one.
+    """
+    parts = path.split(".")
+    for cut in range(len(parts), 0, -1):
+        name = ".".join(parts[:cut])
+        try:
+            found = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+                continue
+            raise ValueError(f"{path!r} cannot be imported: {error}") from None
+        except (Exception, SystemExit) as error:  # whatever a user's module does while it is imported
+            raise ValueError(f"{path!r} cannot be imported: {type(error).__name__}: {error}") from None
+        for part in parts[cut:]:
+            if not hasattr(found, part):
+                known = [*dir(found), *(module.name for module in pkgutil.iter_modules(getattr(found, "__path__", ())))]
+                raise ValueError(f"{getattr(found, '__name__', name)} has no {part!r}{nearest(part, known)}")
+            found = getattr(found, part)
+        return found
+    known = [*sys.modules, *(module.name for module in pkgutil.iter_modules())]
+    raise ValueError(f"there is no module {parts[0]!r} on the import path{nearest(parts[0], known, 0.8)}")
+
+
+def path_of(named: Any) -> str:
+    """The import path of a class or function; what a script defines is found in the module that its file is."""
+    module = named.__module__
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return f"{Path(script).stem if module == '__main__' and script else module}.{named.__qualname__}"
+
+
+def nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str:
+    """The question whether the nearest known name was meant; nothing if none is near."""
+    near = difflib.get_close_matches(str(name), list(known), 1, alike)
+    return f"; did you mean {near[0]!r}?" if near else ""
