@@ -111,12 +111,15 @@ def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 
 
 def _card(id: int, population: Population, ancestors: Mapping[int, dict[str, Any]]) -> str:
-    me, founders = ancestors[id], [entry for entry in ancestors.values() if "founder" in entry]
+    me, alone = ancestors[id], [entry for entry in ancestors.values() if not entry.get("parents")]
+    founders = sum("founder" in entry for entry in alone)
+    immigrants = f" and {len(alone) - founders} immigrants" if len(alone) > founders else ""
+    between = sum(bool(entry.get("parents")) for other, entry in ancestors.items() if other != id)
     scores = "".join(f"| {name} | {me[name]:.4f} |\n" for name in ("train", "validation", "test") if me.get(name) is not None)
-    parents = ", ".join(map(str, me.get("parents", ()))) or "none, it is a founder"
+    parents = ", ".join(map(str, me.get("parents", ()))) or f"none, it is {'a founder' if 'founder' in me else 'an immigrant'}"
     return f"""# Member {id}
 
-Bred with evomerge from {len(founders)} founders, {len(ancestors) - len(founders) - 1} ancestors between. Parents: {parents}.
+Bred with evomerge from {founders} founders{immigrants}, {between} ancestors between. Parents: {parents}.
 
 | split | mean score |
 |---|---|

@@ -31,7 +31,7 @@ class Relative:
         label: its name.
         score: its mean training score, if it is known.
         shares: a text for each parent: how much the child has of it.
-        founder: whether it was there at the start.
+        founder: whether it has no parents: it was there at the start, or came as an immigrant.
     """
 
     parents: tuple[int, ...]
@@ -69,7 +69,7 @@ def _relative(run: Record, entry: Mapping[str, Any]) -> Relative:
     shares = [sorted({f"{share:.2f}" for share in of}, key=float) for of in ([1 - w for w in ratios], ratios)]
     texts = tuple("\N{EN DASH}".join(dict.fromkeys((of[0], of[-1]))) for of in shares) if ratios else ()
     label = run.label(id_of(entry))
-    return Relative(tuple(entry.get("parents", ())), label, entry.get("train"), texts, "founder" in entry)
+    return Relative(tuple(entry.get("parents", ())), label, entry.get("train"), texts, not entry.get("parents"))
 
 
 @as_svg

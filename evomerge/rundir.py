@@ -25,6 +25,8 @@ from typing import Any
 from evomerge.errors import Interrupted, UserError
 from evomerge.files import saving, sync_folder, write_synced
 
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
 log = logging.getLogger(__name__)
 
 SNAPSHOTS = ("latest", "previous")
@@ -102,7 +104,7 @@ class RunDir:
         Raises:
             Interrupted: if it cannot be written.
         """
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        line = _compact(record).encode() + b"\n"
         self._waiting.append(line)
         self._hash.update(line)
         self._length += len(line)

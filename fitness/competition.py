@@ -152,7 +152,7 @@ class RejectionBound:
             raise ValueError(f"alpha: the bound needs a number in [0, 1], got {alpha}")
         scores = rows(scores)
         self._alpha, self._capacity = alpha, capacity
-        self._scores = [np.ascontiguousarray(scores[:, tile]) for tile in tiles]
+        self._scores = [scores.take(tile, axis=1) for tile in tiles]
         self._totals = [tile.sum(axis=0) for tile in self._scores]
         self._peaks = [tile.max(axis=0) for tile in self._scores]
         self._weights = None if weights is None else [weights[tile] for tile in tiles]

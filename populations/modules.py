@@ -16,6 +16,9 @@ from evomerge.genome import Weights
 
 ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Identity, nn.Dropout)
 
+NARROW = 32
+"""Outputs below which a linear layer is faster with the batch as its last dimension."""
+
 Chain = list[tuple[str, nn.Module]]
 
 
@@ -257,17 +260,19 @@ class Stack:
 
         The batch is the last dimension, (features, B), with which a narrow last layer is fastest.
         """
-        hidden = inputs.T
+        hidden = inputs
         for layer, parameters in self._layers:
             if isinstance(layer, nn.ReLU):
                 hidden = hidden.relu_()
             elif not parameters:
                 hidden = layer.forward(hidden)
+            elif parameters[0].shape[1] >= NARROW:
+                hidden = nn.functional.linear(hidden, *(tensor[place] for tensor in parameters))
             elif len(parameters) == 1:
-                hidden = torch.mm(parameters[0][place], hidden)
+                hidden = torch.mm(parameters[0][place], hidden.T).T
             else:
-                hidden = torch.addmm(parameters[1][place][:, None], parameters[0][place], hidden)
-        return hidden.T
+                hidden = torch.addmm(parameters[1][place][:, None], parameters[0][place], hidden.T).T
+        return hidden
 
     def _at_once(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs of a chain of linear layers, all modules in one product for each layer."""

@@ -1,5 +1,7 @@
 """The loop: the same answer however it is run, and what ends a run."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -149,6 +151,20 @@ def test_resuming_with_more_births_is_the_longer_run(tmp_path):
     small_run(tmp_path / "short", births=70, **settings)
     small_run(tmp_path / "short", births=150, resume=True, **settings)
     assert_same_run(tmp_path / "long", tmp_path / "short")
+
+
+def test_immigrants_come_to_the_same_run_after_a_resume(tmp_path):
+    settings = {"lookahead": 8, "stack": 4, "strategy": NaturalNiches(size=8, mutation=0.01, immigrants=0.2)}
+    small_run(tmp_path / "long", births=90, **settings)
+    small_run(tmp_path / "short", births=44, **settings)
+    small_run(tmp_path / "short", births=90, resume=True, **settings)
+    assert_same_run(tmp_path / "long", tmp_path / "short")
+    log = log_of(tmp_path / "long")
+    alone = [entry for entry in log if "founder" not in entry and not entry["parents"]]
+    assert 8 < len(alone) < 30
+    assert any(entry["admitted"] for entry in alone)
+    card = (tmp_path / "long" / "best" / "README.md").read_text()
+    assert re.search(r"from \d founders( and \d+ immigrants)?, \d+ ancestors between", card)
 
 
 @pytest.mark.parametrize(

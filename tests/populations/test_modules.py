@@ -163,6 +163,21 @@ def test_company_in_a_stack_changes_nothing(population):
         assert torch.equal(answers[0], answers[2])
 
 
+def test_who_is_not_needed_changes_nothing_for_the_others(population):
+    stack = population.express_many(genomes(population, 4))
+    expected = stack(INPUTS).clone()
+    stack.needed = [2, 0]
+    found = stack(INPUTS)
+    assert found.shape == expected.shape
+    assert torch.equal(found[[0, 2]], expected[[0, 2]])
+    assert torch.equal(population.express_many(genomes(population, 4))(INPUTS), expected), "the next ones are all needed"
+
+
+def test_a_chain_answers_alike_module_after_module_and_at_once():
+    stack = Modules(mlp).express_many(genomes(Modules(mlp), 3))
+    torch.testing.assert_close(stack._at_once(INPUTS), stack(INPUTS), rtol=1e-5, atol=1e-5)
+
+
 def test_a_chain_of_linear_layers_takes_inputs_of_any_shape():
     population = Modules(mlp)
     members = genomes(population, 3)
