@@ -106,10 +106,10 @@ def test_a_log_that_was_cut_short_is_noticed(tmp_path):
 
 def test_a_full_disk_loses_nothing(tmp_path):
     """The limit on a file's size stands for the disk's end: the system refuses to write, in the middle of a line."""
-    config = write_config(tmp_path, births=3000, save_every=0.2)
+    config = write_config(tmp_path, births=4000, save_every=0.2)
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
     process = start("run", config, f"run_dir={tmp_path}/run", cwd=tmp_path, preexec_fn=limit)
     code, _, err = finish(process)
@@ -121,7 +121,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
     assert saved > 0
     code, _, err = finish(start("resume", tmp_path / "run", cwd=tmp_path))
     assert code == 0, err
-    assert [entry["birth"] for entry in log_of(tmp_path / "run")] == [0, 0, *range(1, 3001)]
+    assert [entry["birth"] for entry in log_of(tmp_path / "run")] == [0, 0, *range(1, 4001)]
 
 
 def test_one_process_at_a_time(tmp_path):
