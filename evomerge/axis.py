@@ -7,7 +7,7 @@ The order decides which children can be born. "flat" is the order of the state d
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -15,29 +15,54 @@ from typing import Literal, get_args
 
 import numpy as np
 
-Cut = Literal["element", "unit"]
+Cut = Literal["element", "row", "tensor", "layer", "unit"]
+FlatCut = Literal["element", "row", "tensor", "layer"]
 Layout = Literal["stored", "by_input"]
+
+LAYER = re.compile(r"(.*?\.\d+)\.")
+"""What a tensor's name begins with if it belongs to a layer: everything up to the first number."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Entries [start, stop) of one tensor along one of its dimensions."""
+class Part:
+    """What each unit of a block has of one tensor: `width` entries along dimension `dim`, unit after unit."""
 
     tensor: str
     dim: int
-    start: int
-    stop: int
+    width: int
 
 
-Unit = tuple[Piece, ...]
+@dataclass(frozen=True)
+class Block:
+    """So many units alike, one after another on the axis; a unit's parts lie one after another, `dim` outermost."""
+
+    count: int
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
 class Chromosome:
-    """A named group of units that is split by itself, with its own mixing ratio and its own angles."""
+    """A named stretch of the axis that is split by itself, with its own mixing ratio and its own angles."""
 
     name: str
-    units: tuple[Unit, ...]
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Lie:
+    """Where one tensor lies among stretches of the axis.
+
+    Attributes:
+        tensor: its name.
+        dim: the dimension along which it is cut; None if it is cut as one flat vector.
+        edges: (n + 1,) the entries along it where another stretch begins, from 0 to the dimension's size.
+        stretches: (n,) the stretch in which the entries from each edge to the next lie.
+    """
+
+    tensor: str
+    dim: int | None
+    edges: np.ndarray
+    stretches: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -47,7 +72,7 @@ class Axis:
     Attributes:
         shapes: the shape of every tensor, in the order of the state dict.
         chromosomes: what lies along the axis; together their units cover every entry of every tensor once.
-        cut: where a split may fall: before any "element", or only between "unit"s.
+        cut: before what a split may fall: any "element", a "row" of a matrix, a "tensor", a "layer" or a "unit".
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -61,7 +86,7 @@ class Axis:
         *,
         chromosomes: Mapping[str, str] | None = None,
         layout: Layout = "stored",
-        cut: Cut = "element",
+        cut: FlatCut = "element",
     ) -> Axis:
         """The order of the state dict; each tensor is a unit.
 
@@ -71,25 +96,26 @@ class Axis:
                 to a last chromosome, "rest", if none is.
             layout: how a tensor of two or more dimensions lies: as "stored", or "by_input", its second dimension outermost
                 (torch stores a linear layer output by output; the reference code of M2N2 lays it input by input).
-            cut: where splits may fall: at every "element", or only between tensors ("unit").
+            cut: before what splits may fall: any "element", a "row" of a matrix (a vector is one), a "tensor" or a "layer" (a
+                run of tensors whose names are alike up to their first number).
 
         Raises:
-            ValueError: if an expression is not a regular expression or matches no tensor.
+            ValueError: if a setting is none of these, or an expression is not a regular expression or matches no tensor.
         """
-        for key, value, choice in (("layout", layout, Layout), ("cut", cut, Cut)):
+        for key, value, choice in (("layout", layout, Layout), ("cut", cut, FlatCut)):
             if value not in get_args(choice):
                 raise ValueError(f"{key}: expected one of {get_args(choice)}, got {value!r}")
-        groups: dict[str, list[Unit]] = {name: [] for name in chromosomes or {}}
+        groups: dict[str, list[Block]] = {name: [] for name in chromosomes or {}}
         patterns = {name: _compiled(name, pattern) for name, pattern in (chromosomes or {}).items()}
         for tensor, shape in shapes.items():
             name = next((name for name, pattern in patterns.items() if pattern.search(tensor)), "rest")
             groups.setdefault(name, []).append(_whole(tensor, shape, layout))
-        for name, units in groups.items():
-            if not units:
+        for name, blocks in groups.items():
+            if not blocks:
                 raise ValueError(f"chromosomes.{name}: no tensor's name matches {patterns[name].pattern!r}; {_names(shapes)}")
         if not chromosomes:
             groups = {"all": groups["rest"]}
-        return cls(dict(shapes), tuple(Chromosome(name, tuple(units)) for name, units in groups.items()), cut)
+        return cls(dict(shapes), tuple(Chromosome(name, tuple(blocks)) for name, blocks in groups.items()), cut)
 
     @classmethod
     def unit(cls, shapes: Mapping[str, tuple[int, ...]], layers: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Axis:
@@ -107,7 +133,7 @@ class Axis:
         Raises:
             ValueError: if a tensor is unknown, is named twice, or does not have as many rows or columns as its layer has units.
         """
-        units: list[Unit] = []
+        blocks: list[Block] = []
         named: set[str] = set()
         for row_tensors, column_tensors in layers:
             members = [(name, 0) for name in row_tensors] + [(name, 1) for name in column_tensors]
@@ -123,10 +149,9 @@ class Axis:
                 counts[name] = shapes[name][dim]
             if len(set(counts.values())) != 1:
                 raise ValueError(f"layers: the tensors of one layer must agree on its number of units, got {counts}")
-            for index in range(next(iter(counts.values()))):
-                units.append(tuple(Piece(name, dim, index, index + 1) for name, dim in members))
+            blocks.append(Block(next(iter(counts.values())), tuple(Part(name, dim, 1) for name, dim in members)))
         rest = tuple(_whole(name, shape, "stored") for name, shape in shapes.items() if name not in named)
-        groups = [Chromosome("units", tuple(units))] + ([Chromosome("rest", rest)] if rest else [])
+        groups = [Chromosome("units", tuple(blocks))] + ([Chromosome("rest", rest)] if rest else [])
         return cls(dict(shapes), tuple(groups), "unit")
 
     @cached_property
@@ -137,22 +162,21 @@ class Axis:
     @cached_property
     def unit_bounds(self) -> tuple[np.ndarray, ...]:
         """For each chromosome the positions on the axis where its units begin, and where the last one ends."""
-        bounds, start = [], 0
-        for chromosome in self.chromosomes:
-            sizes = [sum(self._numel(piece) for piece in unit) for unit in chromosome.units]
-            bounds.append(start + np.concatenate([[0], np.cumsum(sizes)]))
-            start = int(bounds[-1][-1])
-        return tuple(bounds)
+        return tuple(
+            np.concatenate([self._starts(block, start)[:-1] for block, start in placed] + [self._starts(*placed[-1])[-1:]])
+            for placed in self._placed
+        )
+
+    @cached_property
+    def cuts(self) -> tuple[Sequence[int], ...]:
+        """For each chromosome the positions on the axis where a split may fall."""
+        return tuple(self._cuts(bounds, placed) for bounds, placed in zip(self.unit_bounds, self._placed, strict=True))
 
     @cached_property
     def whole_tensors(self) -> bool:
         """Whether every unit is one whole tensor, so that a tensor has one angle."""
-        return all(
-            sum(self._numel(piece) for piece in unit) == prod(self.shapes[unit[0].tensor])
-            and len({piece.tensor for piece in unit}) == 1
-            for chromosome in self.chromosomes
-            for unit in chromosome.units
-        )
+        blocks = [block for chromosome in self.chromosomes for block in chromosome.blocks]
+        return all(block.count == 1 and len(block.parts) == 1 for block in blocks)
 
     @cached_property
     def order(self) -> np.ndarray | None:
@@ -162,25 +186,85 @@ class Axis:
             name: np.arange(start, start + prod(shape)).reshape(shape or (1,))
             for (name, shape), start in zip(self.shapes.items(), offsets, strict=False)
         }
-        order = np.concatenate(
-            [
-                indices[piece.tensor].take(range(piece.start, piece.stop), axis=piece.dim).ravel()
-                for chromosome in self.chromosomes
-                for unit in chromosome.units
-                for piece in unit
-            ]
-        )
+        laid = []
+        for chromosome in self.chromosomes:
+            for block in chromosome.blocks:
+                parts = [np.moveaxis(indices[part.tensor], part.dim, 0).reshape(block.count, -1) for part in block.parts]
+                laid.append(np.concatenate(parts, axis=1).ravel())
+        order = np.concatenate(laid)
         return None if np.array_equal(order, np.arange(self.size)) else order
 
-    def _numel(self, piece: Piece) -> int:
-        shape = self.shapes[piece.tensor] or (1,)
-        return prod(shape) // shape[piece.dim] * (piece.stop - piece.start)
+    def lie(self, bounds: np.ndarray) -> Iterator[Lie]:
+        """Where each tensor lies among stretches of the axis, tensor after tensor along the axis.
+
+        Args:
+            bounds: (m + 1,) positions from 0 to P: stretch i is [bounds[i], bounds[i + 1]).
+
+        Raises:
+            ValueError: if a bound falls inside a unit of several parts, or inside one that does not lie as it is stored.
+        """
+        for placed in self._placed:
+            for block, start in placed:
+                size = self._unit_size(block)
+                first, last = np.searchsorted(bounds, (start, start + block.count * size), side="left")
+                inside = bounds[first:last] - start
+                inside = inside[inside > 0]
+                stretches = np.arange(len(inside) + 1) + np.searchsorted(bounds, start, side="right") - 1
+                if not (inside % size).any():
+                    edges = np.concatenate([[0], inside // size, [block.count]])
+                    for part in block.parts:
+                        yield Lie(part.tensor, part.dim, edges * part.width, stretches)
+                    continue
+                (part, *others), shape = block.parts, self.shapes[block.parts[0].tensor]
+                row = size // part.width
+                if not others and block.count == 1 and not (inside % row).any():
+                    yield Lie(part.tensor, part.dim, np.concatenate([[0], inside // row, [part.width]]), stretches)
+                elif not others and block.count == 1 and part.dim == 0:
+                    yield Lie(part.tensor, None, np.concatenate([[0], inside, [prod(shape)]]), stretches)
+                else:
+                    raise ValueError(f"bounds: one falls inside a unit of {', '.join(part.tensor for part in block.parts)}")
+
+    @cached_property
+    def _placed(self) -> tuple[tuple[tuple[Block, int], ...], ...]:
+        """For each chromosome its blocks, each with where it begins on the axis."""
+        placed, start = [], 0
+        for chromosome in self.chromosomes:
+            here = []
+            for block in chromosome.blocks:
+                here.append((block, start))
+                start += block.count * self._unit_size(block)
+            placed.append(tuple(here))
+        return tuple(placed)
+
+    def _unit_size(self, block: Block) -> int:
+        """How many parameters a unit of a block has."""
+        return sum(prod(self.shapes[part.tensor]) // block.count for part in block.parts)
+
+    def _starts(self, block: Block, start: int) -> np.ndarray:
+        """(count + 1,) where a block's units begin, and where the last one ends."""
+        return start + self._unit_size(block) * np.arange(block.count + 1)
+
+    def _cuts(self, bounds: np.ndarray, placed: Sequence[tuple[Block, int]]) -> Sequence[int]:
+        """Where a split may fall in one chromosome."""
+        if self.cut == "element":
+            return range(int(bounds[0]), int(bounds[-1]))
+        if self.cut == "layer":
+            layers = [LAYER.match(block.parts[0].tensor) for block, _ in placed]
+            names = [layer[1] if layer else block.parts[0].tensor for layer, (block, _) in zip(layers, placed, strict=True)]
+            return [start for i, (_, start) in enumerate(placed) if not i or names[i] != names[i - 1]]
+        if self.cut == "row":
+            rows = []
+            for block, start in placed:
+                part = block.parts[0]
+                count = part.width if len(self.shapes[part.tensor]) > 1 else 1
+                rows.append(start + self._unit_size(block) // count * np.arange(count))
+            return np.concatenate(rows).tolist()
+        return bounds[:-1].tolist()
 
 
-def _whole(tensor: str, shape: tuple[int, ...], layout: Layout) -> Unit:
-    if layout == "by_input" and len(shape) > 1:
-        return tuple(Piece(tensor, 1, index, index + 1) for index in range(shape[1]))
-    return (Piece(tensor, 0, 0, shape[0] if shape else 1),)
+def _whole(tensor: str, shape: tuple[int, ...], layout: Layout) -> Block:
+    dim = 1 if layout == "by_input" and len(shape) > 1 else 0
+    return Block(1, (Part(tensor, dim, shape[dim] if shape else 1),))
 
 
 def _compiled(name: str, pattern: str) -> re.Pattern[str]:

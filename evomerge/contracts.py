@@ -18,8 +18,8 @@ Model: TypeAlias = Any
 class Genome(Protocol):
     """What is needed to rebuild a member (`evomerge.genome`)."""
 
-    def cross(self, other: Any, crossing: Crossing, axis: Axis) -> Genome:
-        """The child of this parent, the first, and the other, the second."""
+    def cross(self, other: Any, crossing: Crossing, species: Any) -> Genome:
+        """The child of this parent, the first, and the other, the second; `species` is their population."""
 
     def mutate(self, scale: float, seed: int) -> Genome:
         """This genome with Gaussian noise of standard deviation `scale`, drawn from `seed`."""

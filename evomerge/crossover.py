@@ -17,7 +17,7 @@ import numpy as np
 
 from evomerge.axis import Axis
 
-Angle = Literal["tensor", "part", "whole"]
+Angle = Literal["tensor", "part", "whole", "none"]
 
 NEARLY_PARALLEL = 0.9995
 """mergekit merges two tensors linearly above this |cosine|."""
@@ -58,7 +58,7 @@ class Crossover:
         splits: split points in each chromosome; 0 merges it with one ratio.
         ratio: range from which w, the share of the second parent, is drawn uniformly; beyond [0, 1] it extrapolates.
         angle: what has one SLERP angle: each "tensor" (mergekit), each "part" between splits (the paper's equation), or the
-            "whole" chromosome (the paper's code).
+            "whole" chromosome (the paper's code); "none" mixes linearly.
     """
 
     splits: int = 1
@@ -86,11 +86,9 @@ class Crossover:
     def draw(self, axis: Axis, rng: np.random.Generator) -> Crossing:
         """Draws ratio and splits for each chromosome, in order."""
         (low, high), ratios, splits = self.ratio, [], []
-        for bounds in axis.unit_bounds:
+        for cuts in axis.cuts:
             ratios.append(low + (high - low) * rng.random())
-            start, places = bounds[0], bounds[-1] - bounds[0] if axis.cut == "element" else len(bounds) - 1
-            drawn = sorted(int(places * rng.random()) for _ in range(self.splits))
-            splits.append(tuple(int(start + place if axis.cut == "element" else bounds[place]) for place in drawn))
+            splits.append(tuple(sorted(cuts[int(len(cuts) * rng.random())] for _ in range(self.splits))))
         return Crossing(tuple(ratios), tuple(splits), self.angle)
 
 
@@ -103,7 +101,7 @@ def regions(crossing: Crossing, axis: Axis) -> Iterator[Region]:
             for turn, (start, stop) in enumerate(pairwise(edges))
             if start < stop
         ]
-        if crossing.angle == "whole":
+        if crossing.angle in ("whole", "none"):
             yield Region(edges[0], edges[-1], tuple(parts))
         elif crossing.angle == "part":
             yield from (Region(start, stop, ((start, stop, w),)) for start, stop, w in parts)
@@ -122,11 +120,13 @@ def slerp_coefficients(w: float, aa: float, ab: float, bb: float, angle: Angle) 
         ab: <A, B>.
         bb: <B, B>.
         angle: its scope, which decides when the merge is linear: "tensor" as mergekit does it, above a |cosine| of 0.9995;
-            "part" and "whole" as the reference code of M2N2, below a sine of 1e-6.
+            "part" and "whole" as the reference code of M2N2, below a sine of 1e-6; "none" always.
 
     Returns:
         (first, second).
     """
+    if angle == "none":
+        return 1.0 - w, w
     norms = (math.sqrt(aa) if aa > 1e-16 else 1.0) * (math.sqrt(bb) if bb > 1e-16 else 1.0)
     cosine = max(-1.0, min(1.0, ab / norms))
     theta = math.acos(cosine)

@@ -39,7 +39,7 @@ class Birth:
             return population.immigrant(np.random.default_rng(self.mutation_seed))  # type: ignore[attr-defined]
         genome = self.genomes[0]
         if self.crossing is not None:
-            genome = genome.cross(self.genomes[1], self.crossing, population.axis)
+            genome = genome.cross(self.genomes[1], self.crossing, population)
         return genome.mutate(self.mutation, self.mutation_seed) if self.mutation else genome
 
 

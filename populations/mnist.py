@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from evomerge.axis import Cut, Layout
+from evomerge.axis import FlatCut, Layout
 from evomerge.genome import Weights
 from fitness.images import Images
 from populations.modules import Modules
@@ -35,7 +35,7 @@ class Classifiers(Modules):
         sd: float = 0.01,
         order: Literal["flat", "unit"] = "flat",
         layout: Layout = "stored",
-        cut: Cut = "element",
+        cut: FlatCut = "element",
         chromosomes: Mapping[str, str] | None = None,
         device: str = "cpu",
     ) -> None:

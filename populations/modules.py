@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from evomerge.axis import Axis, Cut, Layout
+from evomerge.axis import Axis, FlatCut, Layout
 from evomerge.genome import Weights
 
 ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Identity, nn.Dropout)
@@ -34,7 +34,7 @@ class Modules:
         sd: float | None = None,
         order: Literal["flat", "unit"] = "flat",
         layout: Layout = "stored",
-        cut: Cut = "element",
+        cut: FlatCut = "element",
         chromosomes: Mapping[str, str] | None = None,
         layers: Sequence[tuple[Sequence[str], Sequence[str]]] | None = None,
         device: str = "cpu",
@@ -49,7 +49,7 @@ class Modules:
                 initialisation of `build`.
             order: the axis: "flat", the order of the state dict, or "unit", hidden unit by hidden unit.
             layout: on the flat axis, how matrices lie: as "stored" or "by_input".
-            cut: on the flat axis, whether splits fall before any "element" or between tensors ("unit").
+            cut: on the flat axis, before what splits may fall: any "element", a "row", a "tensor" or a "layer" (`Axis.flat`).
             chromosomes: on the flat axis, name to regular expression over tensor names.
             layers: on the unit axis, for each hidden layer the tensors whose rows and the tensors whose columns belong to its
                 units (`Axis.unit`). None reads them off an nn.Sequential of linear and elementwise layers.

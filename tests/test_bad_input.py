@@ -193,7 +193,7 @@ RANGES = [
     row("no training images", RUN + "fitness.data.train=0.0001", "fitness: the training split has no datapoints"),
     row("validate without a split", RUN + "validate=true", "validate: the fitness has no validation split"),
     row("tensor angles on the unit axis", RUN + "population.order=unit strategy.crossover.angle=tensor", "strategy", "crossover.angle: 'tensor' needs a flat axis"),
-    row("settings of the other axis", RUN + "population.order=unit population.cut=unit", "population.order: layout, cut and chromosomes", "flat axis"),
+    row("settings of the other axis", RUN + "population.order=unit population.cut=tensor", "population.order: layout, cut and chromosomes", "flat axis"),
     row("unit axis without hidden layers", RUN, "population: layers: the unit axis", "two or more linear layers", given=changed(population=NETWORK)),
     row("layers that are not there", RUN, "population", "no tensor is called '0.weights'", "0.weight, 0.bias", given=changed(population=NETWORK | {"layers": [[["0.weights"], []]]})),
     row("chromosome of nothing", RUN + "population.chromosomes.eyes=^conv", "population", "chromosomes.eyes: no tensor's name matches '^conv'", "0.weight"),

@@ -90,7 +90,7 @@ def test_the_axis_holds_every_parameter_once(axis):
 
 def test_a_tensor_belongs_to_the_first_chromosome_that_finds_its_name():
     axis = Axis.flat(DEEP, chromosomes={"second": r"^2\.", "biases": "bias$"})
-    named = {chromosome.name: [unit[0].tensor for unit in chromosome.units] for chromosome in axis.chromosomes}
+    named = {chromosome.name: [block.parts[0].tensor for block in chromosome.blocks] for chromosome in axis.chromosomes}
     assert named == {
         "second": ["2.weight", "2.bias"],
         "biases": ["0.bias", "4.bias"],
@@ -135,8 +135,72 @@ def test_a_wrong_layer_is_named(layers, message):
         Axis.unit(MLP, layers)
 
 
-@pytest.mark.parametrize("setting", [{"layout": "by_output"}, {"cut": "tensor"}])
+@pytest.mark.parametrize("setting", [{"layout": "by_output"}, {"cut": "unit"}])
 def test_a_wrong_setting_is_named(setting):
     ((name, value),) = setting.items()
     with pytest.raises(ValueError, match=f"{name}: .*'{value}'"):
         Axis.flat(MLP, **setting)
+
+
+LLAMA = {
+    "embed.weight": (5, 4),
+    "layers.0.q": (4, 4),
+    "layers.0.norm": (4,),
+    "layers.1.q": (4, 4),
+    "layers.1.norm": (4,),
+    "norm": (4,),
+}
+
+
+@pytest.mark.parametrize(
+    ("cut", "expected"),
+    [
+        ("row", [*range(0, 20, 4), 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60]),
+        ("tensor", [0, 20, 36, 40, 56, 60]),
+        ("layer", [0, 20, 40, 60]),
+        ("element", list(range(64))),
+    ],
+)
+def test_where_a_split_may_fall(cut, expected):
+    axis = Axis.flat(LLAMA, cut=cut)
+    assert [list(cuts) for cuts in axis.cuts] == [expected]
+    assert axis.whole_tensors
+    assert bounds(axis) == [[0, 20, 36, 40, 56, 60, 64]]
+
+
+LYING = {
+    "element": Axis.flat(DEEP),
+    "by_input": Axis.flat(DEEP, layout="by_input", cut="row"),
+    "row": Axis.flat(DEEP, cut="row", chromosomes={"second": r"^2\."}),
+    "tensor": Axis.flat({**DEEP, "scale": ()}, cut="tensor"),
+    "unit": Axis.unit(*LAYERS["deep"]),
+}
+
+
+@pytest.mark.parametrize("name", LYING)
+def test_where_tensors_lie_among_stretches(name):
+    """Numbers of stretches, laid on the axis and in the state dict, are the same numbers."""
+    axis, rng = LYING[name], np.random.default_rng(3)
+    for _ in range(30):
+        places = np.concatenate([list(cuts) for cuts in axis.cuts])
+        ends = np.unique([0, axis.size, *rng.choice(places, 4)])
+        along = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        stored = np.empty(axis.size, int)
+        stored[np.arange(axis.size) if axis.order is None else axis.order] = along
+        expected = dict(
+            zip(axis.shapes, np.split(stored, np.cumsum([np.prod(s, dtype=int) for s in axis.shapes.values()])[:-1]), strict=True)
+        )
+        seen = []
+        for lie in axis.lie(ends):
+            shape = axis.shapes[lie.tensor] or (1,)
+            found = np.repeat(lie.stretches, np.diff(lie.edges))
+            if lie.dim is not None:
+                found = np.broadcast_to(found.reshape([-1 if d == lie.dim else 1 for d in range(len(shape))]), shape)
+            assert found.ravel().tolist() == expected[lie.tensor].tolist(), lie
+            seen.append(lie.tensor)
+        assert sorted(seen) == sorted(axis.shapes)
+
+
+def test_a_bound_inside_a_unit_of_several_tensors_is_an_error():
+    with pytest.raises(ValueError, match=r"inside a unit of 0\.weight, 0\.bias"):
+        list(Axis.unit(*LAYERS["deep"]).lie(np.array([0, 2, 45])))

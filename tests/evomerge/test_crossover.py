@@ -16,7 +16,7 @@ from evomerge.crossover import Crossing, Crossover, regions, slerp_coefficients
 SHAPES = {"0.weight": (3, 4), "0.bias": (3,), "2.weight": (2, 3), "2.bias": (2,), "scale": ()}
 AXES = {
     "flat": Axis.flat(SHAPES),
-    "whole tensors": Axis.flat(SHAPES, cut="unit"),
+    "whole tensors": Axis.flat(SHAPES, cut="tensor"),
     "by_input": Axis.flat(SHAPES, layout="by_input"),
     "chromosomes": Axis.flat(SHAPES, chromosomes={"biases": "bias", "second": "2"}),
     "unit": Axis.unit(SHAPES, [(["0.weight", "0.bias"], ["2.weight"])]),
@@ -64,7 +64,7 @@ def test_draws_stay_within_their_chromosome_and_reach_all_of_it(name):
         assert 0.49 < max(ratios) <= 0.5
         assert all(crossing.splits[index] == tuple(sorted(crossing.splits[index])) for crossing in crossings)
         places = {place for crossing in crossings for place in crossing.splits[index]}
-        expected = bounds[:-1].tolist() if axis.cut == "unit" else range(bounds[0], bounds[-1])
+        expected = range(bounds[0], bounds[-1]) if axis.cut == "element" else bounds[:-1].tolist()
         assert places == set(expected)
 
 

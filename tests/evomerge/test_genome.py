@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def test_crossover_agrees_with_the_reference_code(shared):
         a, b = (Weights(np.array(case[name], dtype=np.float32)) for name in "ab")
         axis = Axis.flat({"w": a.vector.shape})
         for angle, name in (("whole", "child_whole_vector_angle"), ("part", "child_angle_per_part")):
-            child = a.cross(b, Crossing((case["ratio"],), ((case["split"],),), angle), axis)
+            child = a.cross(b, Crossing((case["ratio"],), ((case["split"],),), angle), SimpleNamespace(axis=axis))
             np.testing.assert_allclose(child.vector, case[name], rtol=1e-5, atol=1e-5)
 
 
@@ -64,7 +65,7 @@ def test_one_angle_for_each_tensor_is_what_mergekit_merges():
         if rng.random() < 0.1:
             a, b = b, a
         crossing = Crossover(int(rng.integers(4)), (-0.5, 1.5), "tensor").draw(axis, rng)
-        child = Weights(a).cross(Weights(b), crossing, axis).vector
+        child = Weights(a).cross(Weights(b), crossing, SimpleNamespace(axis=axis)).vector
         expected = mergekits_child(a, b, shapes, crossing.ratios[0], crossing.splits[0])
         assert child.dtype == np.float32
         assert np.abs(child - expected).max() <= 1e-6 * max(np.abs(expected).max(), np.abs(a).max(), np.abs(b).max())
@@ -80,7 +81,7 @@ def test_parents_on_one_line_are_merged_linearly(angle, factor):
     for _ in range(20):
         a = vector(rng, 1000)
         b = np.float32(factor) * a
-        child = Weights(a).cross(Weights(b), Crossing((0.4,), ((),), angle), axis).vector
+        child = Weights(a).cross(Weights(b), Crossing((0.4,), ((),), angle), SimpleNamespace(axis=axis)).vector
         np.testing.assert_allclose(child, 0.6 * a + 0.4 * b, atol=1e-5)
 
 
@@ -90,7 +91,7 @@ def test_the_angle_has_its_scope():
     axis = Axis.flat({"u": (2,), "v": (2,)})
 
     def child(angle, splits):
-        return Weights(a).cross(Weights(b), Crossing((0.5,), (splits,), angle), axis).vector
+        return Weights(a).cross(Weights(b), Crossing((0.5,), (splits,), angle), SimpleNamespace(axis=axis)).vector
 
     right, third = np.sqrt(0.5), np.sin(np.arccos(2 / 3) / 2) / np.sin(np.arccos(2 / 3))
     np.testing.assert_allclose(child("part", (2,)), [right, right, 1, 1], rtol=1e-6)
@@ -103,7 +104,7 @@ def test_a_child_takes_each_unit_from_one_parent():
     """Ratio 0 before the split and 1 behind it, chromosome by chromosome."""
     axis = Axis.flat({"a": (3,), "b": (4,), "c": (2,)}, chromosomes={"b": "b"})
     first, second = Weights(np.zeros(9, dtype=np.float32) + 1), Weights(np.arange(9, dtype=np.float32) + 2)
-    child = first.cross(second, Crossing((0.0, 1.0), ((1,), (6,)), "part"), axis)
+    child = first.cross(second, Crossing((0.0, 1.0), ((1,), (6,)), "part"), SimpleNamespace(axis=axis))
     assert child.vector.tolist() == [1, 3, 4, 5, 6, 7, 1, 1, 1]
 
 
@@ -111,7 +112,7 @@ def test_parents_stay_as_they_are():
     rng, axis = np.random.default_rng(2), Axis.flat({"w": (50,)})
     a, b = (Weights(vector(rng, 50)) for _ in range(2))
     before = a.vector.copy(), b.vector.copy()
-    child = a.cross(b, Crossing((0.3,), ((20,),), "part"), axis)
+    child = a.cross(b, Crossing((0.3,), ((20,),), "part"), SimpleNamespace(axis=axis))
     mutant = a.mutate(0.1, 5)
     child.vector[:] = mutant.vector[:] = 0
     assert (a.vector == before[0]).all()

@@ -187,7 +187,7 @@ def test_without_crossover_a_child_has_one_parent():
 def test_a_child_is_crossed_and_then_mutated():
     view = look(np.random.default_rng(3).random((3, 5)))
     bare, mutated = (NaturalNiches(mutation=sd).plan(4, view, SPECIES, seed=5) for sd in (0.0, 0.1))
-    crossed = bare.genomes[0].cross(bare.genomes[1], bare.crossing, SPECIES.axis)
+    crossed = bare.genomes[0].cross(bare.genomes[1], bare.crossing, SPECIES)
     assert [genome.vector[0] for genome in bare.genomes] == list(bare.parents)
     assert bare.child(SPECIES).vector.tolist() == crossed.vector.tolist()
     assert mutated.child(SPECIES).vector.tolist() == crossed.mutate(0.1, mutated.mutation_seed).vector.tolist()

@@ -235,7 +235,7 @@ def test_a_split_hands_over_whole_units():
     population = Modules(mlp, order="unit")
     a, b = genomes(population, 2)
     units, rest = population.axis.unit_bounds
-    child = a.cross(b, Crossing((0.0, 0.0), ((int(units[3]),), (int(rest[-1]),)), "part"), population.axis)
+    child = a.cross(b, Crossing((0.0, 0.0), ((int(units[3]),), (int(rest[-1]),)), "part"), population)
     states = [population.state(genome) for genome in (a, b, child)]
     for name in ("0.weight", "0.bias"):
         expected = torch.cat([states[0][name][:3], states[1][name][3:]])
@@ -288,7 +288,7 @@ def test_settings_travel_and_what_was_built_does_not():
         ({"sd": float("nan")}, "sd: .*nan"),
         ({"order": "units"}, "order: .*units"),
         ({"order": "unit", "layout": "by_input"}, "order: .*layout"),
-        ({"order": "unit", "cut": "unit"}, "order: .*cut"),
+        ({"order": "unit", "cut": "tensor"}, "order: .*cut"),
         ({"order": "unit", "chromosomes": {"a": "b"}}, "order: .*chromosomes"),
         ({"layers": []}, "layers: "),
     ],
