@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,14 +46,9 @@ class Grams:
         """
         starts = self._bounds
         units = np.searchsorted(starts, bounds, side="right") - 1  # the unit in which a bound lies, or which it begins
-        total = np.zeros((len(bounds) - 1, *self.units.shape[1:]))
-        for i, (first, last) in enumerate(zip(units[:-1], units[1:], strict=True)):
-            total[i] = self.units[first:last].sum(axis=0)
-        inside = [self._front(int(bound), int(unit)) if bound > starts[unit] else 0.0 for bound, unit in
-                  zip(bounds, units, strict=True)]  # fmt: skip
-        for i in range(len(total)):
-            total[i] += inside[i + 1] - inside[i]
-        return total
+        fronts = [self._front(bound, unit) for bound, unit in zip(bounds.tolist(), units.tolist(), strict=True)]
+        within = [self.units[first:last].sum(axis=0) for first, last in pairwise(units)]
+        return np.array([gram + after - before for gram, (before, after) in zip(within, pairwise(fronts), strict=True)])
 
     @cached_property
     def _bounds(self) -> np.ndarray:
@@ -69,8 +65,11 @@ class Grams:
             for _ in range(block.count)
         ]
 
-    def _front(self, bound: int, unit: int) -> np.ndarray:
+    def _front(self, bound: int, unit: int) -> np.ndarray | float:
         """Inner products from the beginning of a unit to a bound inside it."""
+        entries = bound - int(self._bounds[unit])
+        if not entries:
+            return 0.0
         if bound not in self._fronts:
-            self._fronts[bound] = self.front(self._tensors[unit], bound - int(self._bounds[unit]))
+            self._fronts[bound] = self.front(self._tensors[unit], entries)
         return self._fronts[bound]

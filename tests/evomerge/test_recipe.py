@@ -1,6 +1,7 @@
 """Recipes: nested merges of seeds, as coefficients; mergekit and dense merges as the judges."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -73,10 +74,7 @@ def species(name, count=4, dtype=np.float32):
 def dense(recipe, seeds):
     """The weights along the axis, in float64."""
     return np.concatenate(
-        [
-            recipe.coefficients[i] @ seeds[:, start:stop]
-            for i, (start, stop) in enumerate(zip(recipe.bounds, recipe.bounds[1:], strict=False))
-        ]
+        [recipe.coefficients[i] @ seeds[:, start:stop] for i, (start, stop) in enumerate(pairwise(recipe.bounds))]
     )
 
 
@@ -96,7 +94,7 @@ def directly(a, b, crossing, axis):
     child = np.empty_like(a)
     if crossing.angle == "tensor":
         bounds = np.unique(np.concatenate(axis.unit_bounds))
-        for start, stop in zip(bounds, bounds[1:], strict=False):
+        for start, stop in pairwise(bounds):
             v0, v1 = (torch.from_numpy(x[start:stop]).view(1, -1) for x in (a, b))
             for w in np.unique(ratio[start:stop]):
                 merged = slerp(torch.tensor([w]), v0, v1)[0].numpy()
@@ -160,7 +158,7 @@ def test_grams_of_any_stretches():
     kind, rng = species("element"), np.random.default_rng(2)
     for _ in range(50):
         bounds = np.unique(rng.integers(0, kind.axis.size + 1, 12))
-        expected = [kind.seeds[:, a:b] @ kind.seeds[:, a:b].T for a, b in zip(bounds, bounds[1:], strict=False)]
+        expected = [kind.seeds[:, a:b] @ kind.seeds[:, a:b].T for a, b in pairwise(bounds)]
         np.testing.assert_allclose(kind.grams.over(bounds), expected, rtol=1e-10, atol=1e-9)
 
 
