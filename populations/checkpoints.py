@@ -1,0 +1,150 @@
+"""Checkpoints as folders of safetensors: all that their headers tell, before a weight is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor as a header describes it.
+
+    Attributes:
+        file: where it is.
+        dtype: its type.
+        shape: its shape.
+    """
+
+    file: Path
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+class Checkpoint:
+    """The tensors of one model in a folder: one safetensors file, or several that an index names."""
+
+    def __init__(self, folder: Path, entries: Mapping[str, Entry]) -> None:
+        """Takes what `open` found."""
+        self.folder, self.entries = folder, dict(entries)
+
+    @classmethod
+    def open(cls, folder: Path) -> Checkpoint:
+        """Reads the headers of a folder's files, and no weight.
+
+        Raises:
+            FileNotFoundError: if there is no such folder, no checkpoint in it, or a shard that its index names is missing.
+            ValueError: if the weights are pickled, a file is not whole, or index and files do not agree.
+        """
+        if not folder.is_dir():
+            raise FileNotFoundError(f"expected a folder with {SINGLE} or {INDEX}, there is no folder {folder}")
+        if (folder / SINGLE).is_file():
+            return cls(folder, read_header(folder / SINGLE))
+        if not (folder / INDEX).is_file():
+            pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+            if pickles:
+                raise ValueError(
+                    f"{folder}: expected safetensors, got pickled weights ({pickles[0]}), which can run any code when they are "
+                    "loaded; save the model again with save_pretrained(..., safe_serialization=True)"
+                )
+            raise FileNotFoundError(f"{folder}: expected {SINGLE} or {INDEX}, found neither")
+        return cls(folder, _sharded(folder))
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A tensor, memory-mapped: what is not used is not read.
+
+        Raises:
+            KeyError: if there is no such tensor.
+        """
+        tensor: torch.Tensor = self._file(self.entries[name].file).get_tensor(name)
+        return tensor
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Headers travel, open files do not."""
+        return {"folder": self.folder, "entries": self.entries}
+
+    @cached_property
+    def _files(self) -> dict[Path, Any]:
+        return {}
+
+    def _file(self, path: Path) -> Any:
+        from safetensors import safe_open
+
+        if path not in self._files:
+            self._files[path] = safe_open(path, framework="pt")
+        return self._files[path]
+
+
+def read_header(path: Path) -> dict[str, Entry]:
+    """The tensors of one safetensors file by name.
+
+    Raises:
+        ValueError: if it is not a whole safetensors file; the message says what is wrong with it.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise ValueError(
+                f"{path}: not a whole safetensors file, its header says {length} bytes and it has {max(size - 8, 0)}"
+            )
+        try:
+            header = json.loads(file.read(length))
+            tensors = {name: value for name, value in header.items() if name != "__metadata__"}
+            entries = {
+                name: Entry(path, DTYPES[value["dtype"]], tuple(int(n) for n in value["shape"]))
+                for name, value in tensors.items()
+            }
+            end = max((int(value["data_offsets"][1]) for value in tensors.values()), default=0)
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+            raise ValueError(f"{path}: not a safetensors file, its header cannot be read ({error!r})") from None
+    if 8 + length + end != size:
+        raise ValueError(f"{path}: not a whole safetensors file, expected {8 + length + end} bytes, got {size}")
+    return entries
+
+
+def _sharded(folder: Path) -> dict[str, Entry]:
+    """The tensors of all files that a folder's index names.
+
+    Raises:
+        FileNotFoundError: if a shard is missing.
+        ValueError: if the index cannot be read, or a shard lacks a tensor that the index says it has.
+    """
+    try:
+        weight_map = json.loads((folder / INDEX).read_text())["weight_map"]
+        shards = sorted(set(weight_map.values()))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{folder / INDEX}: expected JSON with a weight_map, it cannot be read ({error!r})") from None
+    missing = [shard for shard in shards if not (folder / shard).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{folder}: {INDEX} names {len(shards)} files, {len(missing)} are missing: {', '.join(missing)}")
+    headers = {shard: read_header(folder / shard) for shard in shards}
+    for name, shard in weight_map.items():
+        if name not in headers[shard]:
+            raise ValueError(f"{folder / shard}: expected a tensor {name!r}, since {INDEX} says so; it has none")
+    return {name: headers[shard][name] for name, shard in weight_map.items()}
