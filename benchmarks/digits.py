@@ -28,12 +28,13 @@ from fitness.images import SklearnDigits
 from populations.mnist import Classifiers
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+STACKS = {"lookahead": 16, "stack": 16, "tile": 240}
 RUNS = {
     "from scratch, lookahead 1": ("digits.yaml", {}),
     "from scratch, lookahead 1, every datapoint": ("digits.yaml", {"foresee": False, "tile": 1437}),
-    "from scratch, lookahead 16, stacks of 8": ("digits.yaml", {"lookahead": 16, "stack": 8}),
+    "from scratch, lookahead 16, stacks of 16": ("digits.yaml", STACKS),
     "from specialists, lookahead 1": ("digits_specialists.yaml", {}),
-    "from specialists, lookahead 16, stacks of 8": ("digits_specialists.yaml", {"lookahead": 16, "stack": 8}),
+    "from specialists, lookahead 16, stacks of 16": ("digits_specialists.yaml", STACKS),
 }
 
 

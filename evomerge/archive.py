@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fitness.attraction import pull
+from fitness.attraction import ahead
 from fitness.competition import Capacity, RejectionBound, check, price, rows, worth
 
 
@@ -19,7 +19,7 @@ class Member:
 
     Attributes:
         id: its birth number; founders, born before birth 1, have 1 - K to 0.
-        parents: ids of its parents; none for a founder.
+        parents: ids of its parents; none for a founder or an immigrant.
         genome: what rebuilds it; None where only its scores are still needed.
         scores: (D,) float32 in [0, 1], one for each datapoint of the training split.
     """
@@ -140,7 +140,7 @@ class View:
 
     def attraction(self, first: int) -> np.ndarray:
         """(N,) attraction of each member for row `first`."""
-        return pull(self.rows, first, self.price)
+        return worth(ahead(self.rows, first), self.price)
 
     def compete(self, newcomer: np.ndarray) -> np.ndarray:
         """(N + 1,) fitness of the members and, last, of a newcomer with these (D,) scores, were it one of them."""

@@ -19,8 +19,8 @@ Cut = Literal["element", "row", "tensor", "layer", "unit"]
 FlatCut = Literal["element", "row", "tensor", "layer"]
 Layout = Literal["stored", "by_input"]
 
-LAYER = re.compile(r"(.*?\.\d+)\.")
-"""What a tensor's name begins with if it belongs to a layer: everything up to the first number."""
+LAYER = re.compile(r"((?:.*?\.)?\d+)\.")
+"""What a tensor's name begins with if it belongs to a layer: everything up to the first of its parts that is a number."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Axis:
                 to a last chromosome, "rest", if none is.
             layout: how a tensor of two or more dimensions lies: as "stored", or "by_input", its second dimension outermost
                 (torch stores a linear layer output by output; the reference code of M2N2 lays it input by input).
-            cut: before what splits may fall: any "element", a "row" of a matrix (a vector is one), a "tensor" or a "layer" (a
-                run of tensors whose names are alike up to their first number).
+            cut: before what splits may fall: any "element", a "row" of a matrix (by_input: a column; a vector is one), a "tensor" or a "layer" (a
+                run of tensors whose names are alike up to the first part that is a number).
 
         Raises:
             ValueError: if a setting is none of these, or an expression is not a regular expression or matches no tensor.
@@ -257,7 +257,7 @@ class Axis:
             for block, start in placed:
                 part = block.parts[0]
                 count = part.width if len(self.shapes[part.tensor]) > 1 else 1
-                rows.append(start + self._unit_size(block) // count * np.arange(count))
+                rows.append(start + self._unit_size(block) // max(count, 1) * np.arange(count))
             return np.concatenate(rows).tolist()
         return bounds[:-1].tolist()
 

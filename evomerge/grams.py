@@ -17,7 +17,7 @@ import numpy as np
 from evomerge.axis import Axis
 
 Front = Callable[[str, int], np.ndarray]
-"""A tensor's name and n to the (K, K) inner products, in float64, of the first n of its entries in every seed."""
+"""A tensor's name and n to the (K, K) inner products, in float64, of the first n of its entries, in the order of the axis, in every seed."""
 
 
 @dataclass(eq=False)

@@ -95,7 +95,17 @@ class Record:
 
     def label(self, id: int) -> str:
         """A member's name."""
-        return next((f"founder {entry['founder']}" for entry in self.founders if entry["id"] == id), str(id))
+        return self._labels.get(id, str(id))
+
+    @cached_property
+    def alone(self) -> set[int]:
+        """The ids of those without parents: founders and immigrants."""
+        return {id_of(entry) for entry in (*self.founders, *self.births) if not entry.get("parents")}
+
+    @cached_property
+    def _labels(self) -> dict[int, str]:
+        immigrants = {id: f"immigrant {id}" for id in self.alone}
+        return immigrants | {entry["id"]: f"founder {entry['founder']}" for entry in self.founders}
 
 
 def id_of(entry: Mapping[str, Any]) -> int:

@@ -132,7 +132,7 @@ def _members(run: Record) -> list[str]:
     best = id_of(run.bests[-1]) if run.bests else None
     ids = [run.alive[row] for row in order]
     labels = [run.label(id) for id in ids]
-    colours = [ORANGE if id == best else GREEN if id < 1 else BLUE for id in ids]
+    colours = [ORANGE if id == best else GREEN if id in run.alone else BLUE for id in ids]
     when = f" after birth {run.counters['decided']:,}" if run.counters["decided"] != len(run.births) else ""
     return [
         card(

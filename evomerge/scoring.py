@@ -63,8 +63,13 @@ class Outcome:
     worker: int = 0
 
 
-def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
+def check_scores(values: object, shape: tuple[int, ...], rows: Sequence[int] | None = None) -> np.ndarray:
     """What a fitness returned, as float32.
+
+    Args:
+        values: what it returned.
+        shape: the shape that it must have.
+        rows: which of its rows are of use, all if None; what the others hold is nobody's concern.
 
     Raises:
         ValueError: if it is not of this shape, not finite or not in [0, 1]; the message says what came.
@@ -76,10 +81,11 @@ def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
     if scores.shape != shape:
         raise ValueError(f"the fitness must return a score for each datapoint, shape {shape}; it returned {scores.shape}")
     yes_or_no = isinstance(values, np.ndarray) and values.dtype.kind == "b"
-    if not yes_or_no and not (scores.min() >= 0 and scores.max() <= 1):
-        wrong = scores[~((scores >= 0) & (scores <= 1))]
+    used = scores if rows is None or len(rows) == len(scores) else scores[rows]
+    if not yes_or_no and not (used.min() >= 0 and used.max() <= 1):
+        wrong = used[~((used >= 0) & (used <= 1))]
         raise ValueError(
-            f"the fitness must return scores in [0, 1]; {wrong.size} of {scores.size} are not, such as {wrong.flat[0]}"
+            f"the fitness must return scores in [0, 1]; {wrong.size} of {used.size} are not, such as {wrong.flat[0]}"
         )
     return scores
 
@@ -209,7 +215,7 @@ class Nursery:
         def score_tile(tile: np.ndarray, slots: Sequence[int]) -> np.ndarray:
             if hasattr(models, "needed"):
                 models.needed = slots
-            return check_scores(_patiently(score, models, tile, "train"), (self.width, len(tile)))
+            return check_scores(_patiently(score, models, tile, "train"), (self.width, len(tile)), slots)
 
         return score_tile
 

@@ -67,7 +67,7 @@ class NaturalNiches:
         relative: subtract each datapoint's worst score before competing (for scores such as image similarity).
         attraction: choose the second parent by attraction; otherwise by fitness.
         crossover: how parents are merged, None for children of one parent.
-        mutation: standard deviation of the Gaussian noise added to a child's parameters, 0 for none.
+        mutation: standard deviation of the Gaussian noise added to a child's parameters (or a recipe's coefficients), 0 for none.
         warmup: births of random pairs at the start.
         immigrants: share of the births that are new random founders instead of children, in [0, 1): random immigrants
             (Grefenstette 1992), which bring back skills that all founders lacked or that were lost.

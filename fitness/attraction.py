@@ -36,10 +36,10 @@ def attraction(
         IndexError: if there is no row `first`.
     """
     scores = rows(scores, relative)
-    return pull(scores, first, market(scores, alpha=alpha, capacity=capacity, weights=weights))
+    return worth(ahead(scores, first), market(scores, alpha=alpha, capacity=capacity, weights=weights))
 
 
-def pull(scores: np.ndarray, first: int, prices: np.ndarray) -> np.ndarray:
-    """What row `first` and each member are worth together, above row `first` alone, at (D,) prices: (N,), 0 where nothing."""
-    together = worth(np.maximum(scores, scores[first]), prices)
-    return together - together[first]
+def ahead(scores: np.ndarray, first: int) -> np.ndarray:
+    """By how much each member is better than row `first` at each datapoint, 0 where it is not: (N, D)."""
+    difference = scores - scores[first]
+    return np.maximum(difference, 0.0, out=difference)

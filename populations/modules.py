@@ -250,9 +250,9 @@ class Stack:
             return self._at_once(inputs)
         needed = {place: self._alone(place, inputs) for place in self.needed}
         first = next(iter(needed.values()))
-        outputs = first.new_zeros((self.width, *first.shape))
-        for place, output in needed.items():
-            outputs[place] = output
+        outputs = first.new_empty((self.width, *first.shape))
+        for place, output in enumerate(outputs):
+            output.copy_(needed.get(place, first))  # numbers like any others, not zeros that a score may divide by
         return outputs
 
     def _alone(self, place: int, inputs: torch.Tensor) -> torch.Tensor:

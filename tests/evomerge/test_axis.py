@@ -164,6 +164,7 @@ LLAMA = {
 def test_where_a_split_may_fall(cut, expected):
     axis = Axis.flat(LLAMA, cut=cut)
     assert [list(cuts) for cuts in axis.cuts] == [expected]
+    assert [list(cuts) for cuts in Axis.flat(MLP, cut="layer").cuts] == [[0, 15]]
     assert axis.whole_tensors
     assert bounds(axis) == [[0, 20, 36, 40, 56, 60, 64]]
 

@@ -63,6 +63,28 @@ def test_a_stack_raises_the_same_children_as_one_by_one():
     assert [m.id for m in archives[0].members] == [m.id for m in archives[1].members]
 
 
+def cosine(outputs, targets):
+    """How much of the outputs' length the target has; there is none where all outputs are zero."""
+    return (outputs / outputs.norm(dim=-1, keepdim=True)).gather(-1, targets[:, None])[:, 0].clamp(0, 1)
+
+
+def test_a_stack_with_empty_places_is_like_any_other(tmp_path):
+    """Places are empty where a tiling ends, where births end, and where a child is already rejected."""
+    settings = {"lookahead": 8, "stack": 4, "retile": 10, "tile": 100, "fitness": Classification(DIGITS, cosine)}
+    settings["population"] = Classifiers(DIGITS, hidden=(16,), sd=1.0)
+    settings["strategy"] = NaturalNiches(size=4, mutation=0.3)
+    small_run(tmp_path / "on", births=250, **settings)
+    small_run(tmp_path / "off", births=250, **settings, foresee=False)
+    small_run(tmp_path / "resumed", births=41, **settings)
+    small_run(tmp_path / "resumed", births=250, resume=True, **settings)
+    log = log_of(tmp_path / "on")
+    assert not [entry for entry in log if "failure" in entry]
+    assert [entry for entry in log if entry.get("scored", 1) < 1]
+    assert_same_run(tmp_path / "on", tmp_path / "resumed")
+    foreseen = ("scored", "reason", "train", "fitness")
+    assert log_of(tmp_path / "on", *foreseen) == log_of(tmp_path / "off", *foreseen)
+
+
 def test_births_are_planned_from_what_was_decided(tmp_path):
     small_run(tmp_path / "run", births=40, lookahead=8)
     for entry in log_of(tmp_path / "run"):
