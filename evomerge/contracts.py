@@ -36,8 +36,8 @@ class Population(Protocol):
     """A species: its seeds, how a genome becomes a model, how a member is saved.
 
     Constructors keep their arguments, each under its own name, and nothing else; what is heavy is loaded on first use.
-    Optional methods: `express_many(genomes) -> Model`, a stack of small models that runs as one (one with an attribute
-    `needed` is told before each call whose outputs still matter); `immigrant(rng) -> Genome`, a new founder for a run that is
+    Optional methods: `express_many(genomes) -> Model`, a stack of small models that runs as one (one with a method
+    `only(places)` is narrowed to the models that still matter); `immigrant(rng) -> Genome`, a new founder for a run that is
     under way, where founders are random.
     """
 

@@ -63,13 +63,8 @@ class Outcome:
     worker: int = 0
 
 
-def check_scores(values: object, shape: tuple[int, ...], rows: Sequence[int] | None = None) -> np.ndarray:
+def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
     """What a fitness returned, as float32.
-
-    Args:
-        values: what it returned.
-        shape: the shape that it must have.
-        rows: which of its rows are of use, all if None; what the others hold is nobody's concern.
 
     Raises:
         ValueError: if it is not of this shape, not finite or not in [0, 1]; the message says what came.
@@ -81,11 +76,10 @@ def check_scores(values: object, shape: tuple[int, ...], rows: Sequence[int] | N
     if scores.shape != shape:
         raise ValueError(f"the fitness must return a score for each datapoint, shape {shape}; it returned {scores.shape}")
     yes_or_no = isinstance(values, np.ndarray) and values.dtype.kind == "b"
-    used = scores if rows is None or len(rows) == len(scores) else scores[rows]
-    if not yes_or_no and not (used.min() >= 0 and used.max() <= 1):
-        wrong = used[~((used >= 0) & (used <= 1))]
+    if not yes_or_no and not (scores.min() >= 0 and scores.max() <= 1):
+        wrong = scores[~((scores >= 0) & (scores <= 1))]
         raise ValueError(
-            f"the fitness must return scores in [0, 1]; {wrong.size} of {used.size} are not, such as {wrong.flat[0]}"
+            f"the fitness must return scores in [0, 1]; {wrong.size} of {scores.size} are not, such as {wrong.flat[0]}"
         )
     return scores
 
@@ -190,8 +184,8 @@ class Nursery:
                 if not active:
                     break
                 values = score_tile(tiles[k], [lane.slot for lane in active])
-                for lane in active:
-                    lane.take(values[lane.slot])
+                for lane, row in zip(active, values, strict=True):
+                    lane.take(row)
         except Interrupted:
             raise
         except Exception as error:
@@ -203,7 +197,7 @@ class Nursery:
                 self._score([lane])
 
     def _express(self, lanes: Sequence[_Lane]) -> Callable[[np.ndarray, Sequence[int]], np.ndarray]:
-        """Expresses the lanes' genomes; gives what scores a tile: (B,) indices, and the slots in need, to (width, B) scores."""
+        """Expresses the lanes' genomes; gives what scores a tile: (B,) indices, and n slots in need, to (n, B) scores."""
         if not self.stacks:
             model = self.population.express(lanes[0].outcome.genome)
             return lambda tile, _: check_scores(_patiently(self.fitness, model, tile, "train"), (len(tile),))[None]
@@ -213,9 +207,10 @@ class Nursery:
         score = self.fitness.score_many  # type: ignore[attr-defined]
 
         def score_tile(tile: np.ndarray, slots: Sequence[int]) -> np.ndarray:
-            if hasattr(models, "needed"):
-                models.needed = slots
-            return check_scores(_patiently(score, models, tile, "train"), (self.width, len(tile)), slots)
+            if not hasattr(models, "only"):
+                return check_scores(_patiently(score, models, tile, "train"), (self.width, len(tile)))[slots]
+            models.only(slots)
+            return check_scores(_patiently(score, models, tile, "train"), (len(slots), len(tile)))
 
         return score_tile
 

@@ -16,7 +16,6 @@ from fitness.images import Images, Split
 class Stack(Protocol):
     """W models that run as one: inputs (B, ...) to outputs (W, B, classes)."""
 
-    width: int
     device: torch.device
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -63,8 +62,9 @@ class Classification:
 
     def score_many(self, models: Stack, datapoints: np.ndarray, split: str) -> np.ndarray:
         """Scores (W, B) of a stack of W models, which gives outputs (W, B, classes)."""
-        inputs, targets = self._batch(datapoints, split, models.device, models.width)
-        return _numbers(self.score(models(inputs).flatten(0, 1), targets)).reshape(models.width, -1)
+        inputs, targets = self._batch(datapoints, split, models.device)
+        outputs = models(inputs)
+        return _numbers(self.score(outputs.flatten(0, 1), targets.repeat(len(outputs)))).reshape(outputs.shape[:2])
 
     def explain(self, model: torch.nn.Module, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
         """For each datapoint the expected label, the model's answer, and the picture as rows of grey values, 0 to 255."""
@@ -78,19 +78,19 @@ class Classification:
             for expected, answer, picture in zip(targets.tolist(), answers.tolist(), pictures.tolist(), strict=True)
         ]
 
-    def _batch(self, datapoints: np.ndarray, split: str, device: torch.device, width: int = 1) -> Split:
-        """Images of these datapoints, and their labels `width` times.
+    def _batch(self, datapoints: np.ndarray, split: str, device: torch.device) -> Split:
+        """Images of these datapoints, and their labels.
 
         They are kept for as long as the same array of datapoints may come again, as tiles do birth after birth.
         """
         kept = vars(self).setdefault("_batches", OrderedDict())
-        key = (id(datapoints), split, device, width)
+        key = (id(datapoints), split, device)
         if key not in kept:
             images = self.data.split(split)
             if images is None:
                 raise ValueError(f"{self.data} has no split {split!r}")
             index = torch.from_numpy(np.array(datapoints, dtype=np.int64))
-            batch = images[0].index_select(0, index).to(device), images[1].index_select(0, index).repeat(width).to(device)
+            batch = images[0].index_select(0, index).to(device), images[1].index_select(0, index).to(device)
             kept[key] = datapoints, batch  # holding the array keeps its id its own
             if len(kept) > BATCHES:
                 kept.popitem(last=False)

@@ -181,7 +181,7 @@ class Modules:
         if len(genomes) not in self._stacks:
             self._stacks[len(genomes)] = Stack(self._module, self._slots, len(genomes))
         stack = self._stacks[len(genomes)]
-        stack.needed = range(len(genomes))
+        stack.only(range(len(genomes)))
         for place, genome in enumerate(genomes):
             stack.load(place, self._stored(genome))
         return stack
@@ -209,15 +209,14 @@ class Stack:
     """W modules of one kind with different weights, resident and run together: inputs (B, ...) to outputs (W, B, ...).
 
     Attributes:
-        width: W.
+        width: W, the number of modules whose outputs it gives.
         device: where they are.
-        needed: which of the modules are still of use; the outputs of the others may be anything.
     """
 
     def __init__(self, module: nn.Module, slots: Mapping[str, torch.Tensor], width: int) -> None:
         """Makes room for the weights of `width` modules such as `module`, whose tensors `slots` names."""
         self.device = next(iter(slots.values())).device
-        self.width, self.needed, self._module = width, range(width), module
+        self.width, self._full, self._places, self._module = width, width, list(range(width)), module
         self._tensors = {name: torch.empty((width, *slot.shape), device=self.device) for name, slot in slots.items()}
         rows = [tensor.view(width, -1) for tensor in self._tensors.values()]
         self._rows = [row.numpy() if row.device.type == "cpu" else row for row in rows]
@@ -238,22 +237,34 @@ class Stack:
                 rows[place].copy_(torch.from_numpy(numbers))
             start += rows.shape[1]
 
+    def only(self, places: Sequence[int]) -> None:
+        """Narrows the stack to the modules at these of its places, or widens it again; what each computes stays the same."""
+        self._places, self.width = list(places), len(places)
+
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs of every module for the same inputs."""
+        if self._chain is not None and inputs.dim() == 2 and self.device.type == "cpu":
+            return torch.stack([self._alone(place, inputs) for place in self._places])
+        outputs = self._at_once(inputs)  # always at full width, since in floating point company can change a number
+        return outputs if self.width == len(outputs) else outputs[self._places]
+
+    def _at_once(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs of all modules, in one product for each layer where they are a chain of linear layers."""
         if self._chain is None or inputs.dim() != 2:
-            if self.width == 1:  # not every module can be vmapped
+            if self._full == 1:  # not every module can be vmapped
                 alone = {name: tensor[0] for name, tensor in self._tensors.items()}
                 return torch.func.functional_call(self._module, alone, (inputs,))[None]
             run = torch.func.vmap(lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,)))
             return run(dict(self._tensors))
-        if self.device.type != "cpu":
-            return self._at_once(inputs)
-        needed = {place: self._alone(place, inputs) for place in self.needed}
-        first = next(iter(needed.values()))
-        outputs = first.new_empty((self.width, *first.shape))
-        for place, output in enumerate(outputs):
-            output.copy_(needed.get(place, first))  # numbers like any others, not zeros that a score may divide by
-        return outputs
+        hidden = inputs.T.expand(self._full, -1, -1)
+        for layer, parameters in self._layers:
+            if not parameters:
+                hidden = layer.forward(hidden)
+            elif len(parameters) == 1:
+                hidden = torch.bmm(parameters[0], hidden)
+            else:
+                hidden = torch.baddbmm(parameters[1][:, :, None], parameters[0], hidden)
+        return hidden.transpose(1, 2).contiguous()
 
     def _alone(self, place: int, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs of one chain of linear layers, so that all of its numbers stay in the processor's cache.
@@ -273,18 +284,6 @@ class Stack:
             else:
                 hidden = torch.addmm(parameters[1][place][:, None], parameters[0][place], hidden.T).T
         return hidden
-
-    def _at_once(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Outputs of a chain of linear layers, all modules in one product for each layer."""
-        hidden = inputs.T.expand(self.width, -1, -1)
-        for layer, parameters in self._layers:
-            if not parameters:
-                hidden = layer.forward(hidden)
-            elif len(parameters) == 1:
-                hidden = torch.bmm(parameters[0], hidden)
-            else:
-                hidden = torch.baddbmm(parameters[1][:, :, None], parameters[0], hidden)
-        return hidden.transpose(1, 2).contiguous()
 
     @cached_property
     def _layers(self) -> list[tuple[nn.Module, list[torch.Tensor]]]:
