@@ -69,7 +69,7 @@ class Paced(Local):
 
 
 def timed_run(name: str, births: int | None, threads: int, settings: dict) -> tuple[float, float, float]:
-    """Seconds of a birth, from the first plan to the last snapshot; seconds of a bare forward pass; the share of datapoints scored."""
+    """Seconds of a birth, all in all; seconds of a bare forward pass; the share of datapoints that was scored."""
     workers = Paced(threads)
     call = calls.build(config.load(CONFIGS / name), evolve, outside=OUTSIDE)
     call |= {"births": births or call["births"], "workers": workers, "progress": False} | settings

@@ -15,8 +15,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-Cut = Literal["element", "row", "tensor", "layer", "unit"]
 FlatCut = Literal["element", "row", "tensor", "layer"]
+Cut = Literal[FlatCut, "unit"]
 Layout = Literal["stored", "by_input"]
 
 LAYER = re.compile(r"((?:.*?\.)?\d+)\.")
@@ -96,8 +96,8 @@ class Axis:
                 to a last chromosome, "rest", if none is.
             layout: how a tensor of two or more dimensions lies: as "stored", or "by_input", its second dimension outermost
                 (torch stores a linear layer output by output; the reference code of M2N2 lays it input by input).
-            cut: before what splits may fall: any "element", a "row" of a matrix (by_input: a column; a vector is one), a "tensor" or a "layer" (a
-                run of tensors whose names are alike up to the first part that is a number).
+            cut: before what splits may fall: any "element", a "row" of a matrix (by_input: a column; a vector is one row), a
+                "tensor" or a "layer" (a run of tensors whose names are alike up to the first part that is a number).
 
         Raises:
             ValueError: if a setting is none of these, or an expression is not a regular expression or matches no tensor.
@@ -163,7 +163,9 @@ class Axis:
     def unit_bounds(self) -> tuple[np.ndarray, ...]:
         """For each chromosome the positions on the axis where its units begin, and where the last one ends."""
         return tuple(
-            np.concatenate([self._starts(block, start)[:-1] for block, start in placed] + [self._starts(*placed[-1])[-1:]])
+            np.concatenate(
+                [[placed[0][1]], *(start + self._unit_size(block) * np.arange(1, block.count + 1) for block, start in placed)]
+            )
             for placed in self._placed
         )
 
@@ -239,10 +241,6 @@ class Axis:
     def _unit_size(self, block: Block) -> int:
         """How many parameters a unit of a block has."""
         return sum(prod(self.shapes[part.tensor]) // block.count for part in block.parts)
-
-    def _starts(self, block: Block, start: int) -> np.ndarray:
-        """(count + 1,) where a block's units begin, and where the last one ends."""
-        return start + self._unit_size(block) * np.arange(block.count + 1)
 
     def _cuts(self, bounds: np.ndarray, placed: Sequence[tuple[Block, int]]) -> Sequence[int]:
         """Where a split may fall in one chromosome."""

@@ -14,6 +14,7 @@ from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, reason
 from evomerge.files import saving, write_folder
+from evomerge.record import id_of
 from evomerge.rundir import check_place, check_run, read_births, read_snapshot
 from evomerge.snapshot import State, unpack
 
@@ -99,7 +100,7 @@ def write_member(folder: Path, population: Population, id: int, genome: Genome, 
 
 def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     """The log's lines of a member and all its ancestors by id, the youngest first."""
-    by_id = {birth.get("id", birth["birth"]): birth for birth in births}
+    by_id = {id_of(birth): birth for birth in births}
     found: dict[int, dict[str, Any]] = {}
     waiting = {id}
     while waiting:
@@ -114,7 +115,7 @@ def _card(id: int, population: Population, ancestors: Mapping[int, dict[str, Any
     me, alone = ancestors[id], [entry for entry in ancestors.values() if not entry.get("parents")]
     founders = sum("founder" in entry for entry in alone)
     immigrants = f" and {len(alone) - founders} immigrants" if len(alone) > founders else ""
-    between = sum(bool(entry.get("parents")) for other, entry in ancestors.items() if other != id)
+    between = len(ancestors) - len(alone) - bool(me.get("parents"))
     scores = "".join(f"| {name} | {me[name]:.4f} |\n" for name in ("train", "validation", "test") if me.get(name) is not None)
     parents = ", ".join(map(str, me.get("parents", ()))) or f"none, it is {'a founder' if 'founder' in me else 'an immigrant'}"
     return f"""# Member {id}

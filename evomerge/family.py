@@ -47,7 +47,7 @@ def tree(run: Record) -> str:
         return ""
     best = id_of(run.bests[-1])
     by_id = {id_of(entry): entry for entry in (*run.founders, *run.births)}
-    if not by_id[best].get("parents"):
+    if best in run.alone:
         return card("Family tree", "", f"The best is {run.label(best)}: no child has beaten it yet.")
     for generations in range(GENERATIONS, 0, -1):
         found = youngest = {best}
@@ -69,7 +69,7 @@ def _relative(run: Record, entry: Mapping[str, Any]) -> Relative:
     shares = [sorted({f"{share:.2f}" for share in of}, key=float) for of in ([1 - w for w in ratios], ratios)]
     texts = tuple("\N{EN DASH}".join(dict.fromkeys((of[0], of[-1]))) for of in shares) if ratios else ()
     label = run.label(id_of(entry))
-    return Relative(tuple(entry.get("parents", ())), label, entry.get("train"), texts, not entry.get("parents"))
+    return Relative(tuple(entry.get("parents", ())), label, entry.get("train"), texts, id_of(entry) in run.alone)
 
 
 @as_svg

@@ -17,7 +17,7 @@ import numpy as np
 from evomerge.axis import Axis
 
 Front = Callable[[str, int], np.ndarray]
-"""A tensor's name and n to the (K, K) inner products, in float64, of the first n of its entries, in the order of the axis, in every seed."""
+"""A tensor's name and n to the (K, K) float64 inner products of its first n entries, in the order of the axis, in all seeds."""
 
 
 @dataclass(eq=False)
@@ -33,7 +33,7 @@ class Grams:
     axis: Axis
     units: np.ndarray
     front: Front
-    _fronts: dict[int, np.ndarray] = field(default_factory=dict)
+    _fronts: dict[int, np.ndarray] = field(default_factory=dict, init=False)
 
     def over(self, bounds: np.ndarray) -> np.ndarray:
         """The Gram matrices of adjacent stretches.
@@ -53,7 +53,7 @@ class Grams:
     @cached_property
     def _bounds(self) -> np.ndarray:
         """(U + 1,) where units begin, and where the last one ends."""
-        return np.concatenate([*(bounds[:-1] for bounds in self.axis.unit_bounds), self.axis.unit_bounds[-1][-1:]])
+        return np.concatenate([[0], *(bounds[1:] for bounds in self.axis.unit_bounds)])
 
     @cached_property
     def _tensors(self) -> list[str]:

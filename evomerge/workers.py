@@ -41,8 +41,8 @@ class Local:
         """Settings only.
 
         Args:
-            threads: threads of torch, and of numpy's linear algebra. The last bits of a score can depend on it, so a run's claim to be repeatable is for one
-                number of threads.
+            threads: threads of torch, and of numpy's linear algebra. The last bits of a score can depend on it, so a run's
+                claim to be repeatable is for one number of threads.
 
         Raises:
             ValueError: if `threads` is less than 1.

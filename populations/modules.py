@@ -13,6 +13,7 @@ from torch import nn
 
 from evomerge.axis import Axis, FlatCut, Layout
 from evomerge.genome import Weights
+from populations.checkpoints import Checkpoint, read_header
 
 ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Identity, nn.Dropout)
 
@@ -209,14 +210,13 @@ class Stack:
     """W modules of one kind with different weights, resident and run together: inputs (B, ...) to outputs (W, B, ...).
 
     Attributes:
-        width: W, the number of modules whose outputs it gives.
         device: where they are.
     """
 
     def __init__(self, module: nn.Module, slots: Mapping[str, torch.Tensor], width: int) -> None:
         """Makes room for the weights of `width` modules such as `module`, whose tensors `slots` names."""
         self.device = next(iter(slots.values())).device
-        self.width, self._full, self._places, self._module = width, width, list(range(width)), module
+        self._width, self._places, self._module = width, list(range(width)), module
         self._tensors = {name: torch.empty((width, *slot.shape), device=self.device) for name, slot in slots.items()}
         rows = [tensor.view(width, -1) for tensor in self._tensors.values()]
         self._rows = [row.numpy() if row.device.type == "cpu" else row for row in rows]
@@ -239,24 +239,28 @@ class Stack:
 
     def only(self, places: Sequence[int]) -> None:
         """Narrows the stack to the modules at these of its places, or widens it again; what each computes stays the same."""
-        self._places, self.width = list(places), len(places)
+        self._places = list(places)
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs of every module for the same inputs."""
-        if self._chain is not None and inputs.dim() == 2 and self.device.type == "cpu":
+        chain = self._chain is not None and inputs.dim() == 2
+        if chain and self.device.type == "cpu":
             return torch.stack([self._alone(place, inputs) for place in self._places])
-        outputs = self._at_once(inputs)  # always at full width, since in floating point company can change a number
-        return outputs if self.width == len(outputs) else outputs[self._places]
+        # always at full width, since in floating point company can change a number
+        outputs = self._at_once(inputs) if chain else self._mapped(inputs)
+        return outputs if len(self._places) == self._width else outputs[self._places]
+
+    def _mapped(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs of all modules, whatever they compute."""
+        if self._width == 1:  # not every module can be vmapped
+            alone = {name: tensor[0] for name, tensor in self._tensors.items()}
+            return torch.func.functional_call(self._module, alone, (inputs,))[None]
+        run = torch.func.vmap(lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,)))
+        return run(dict(self._tensors))
 
     def _at_once(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Outputs of all modules, in one product for each layer where they are a chain of linear layers."""
-        if self._chain is None or inputs.dim() != 2:
-            if self._full == 1:  # not every module can be vmapped
-                alone = {name: tensor[0] for name, tensor in self._tensors.items()}
-                return torch.func.functional_call(self._module, alone, (inputs,))[None]
-            run = torch.func.vmap(lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,)))
-            return run(dict(self._tensors))
-        hidden = inputs.T.expand(self._full, -1, -1)
+        """Outputs of all modules, each a chain of linear layers, in one product for each layer."""
+        hidden = inputs.T.expand(self._width, -1, -1)
         for layer, parameters in self._layers:
             if not parameters:
                 hidden = layer.forward(hidden)
@@ -326,20 +330,18 @@ def read_state(path: Path, wanted: Mapping[str, torch.Tensor]) -> dict[str, torc
         FileNotFoundError: if there is no such file.
         ValueError: if it is not a safetensors file, or its names, shapes or numbers do not fit.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise FileNotFoundError(f"seeds: expected a safetensors file, there is no file {path}")
     try:
-        with safe_open(path, framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            for name, slot in wanted.items():
-                if shapes.get(name) != tuple(slot.shape):
-                    raise ValueError(f"seeds: {path}: expected {name!r} of shape {tuple(slot.shape)}, "
-                                     + (f"got {shapes[name]}" if name in shapes else f"it has {_few(list(shapes))}"))  # fmt: skip
-            state = {name: file.get_tensor(name) for name in wanted}
-    except SafetensorError as error:
-        raise ValueError(f"seeds: {path}: not a whole safetensors file ({error})") from None
+        checkpoint = Checkpoint(path.parent, read_header(path))
+    except ValueError as error:
+        raise ValueError(f"seeds: {error}") from None
+    for name, slot in wanted.items():
+        entry = checkpoint.entries.get(name)
+        if entry is None or entry.shape != tuple(slot.shape):
+            got = f"it has {_few(list(checkpoint.entries))}" if entry is None else f"got {entry.shape}"
+            raise ValueError(f"seeds: {path}: expected {name!r} of shape {tuple(slot.shape)}, {got}")
+    state = {name: checkpoint.tensor(name) for name in wanted}
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"seeds: {path}: {name!r} has numbers that are not finite")
