@@ -138,9 +138,15 @@ class View:
         """(N,) competitive fitness."""
         return worth(self.rows, self.price)
 
+    @cached_property
+    def _attractions(self) -> dict[int, np.ndarray]:
+        return {}
+
     def attraction(self, first: int) -> np.ndarray:
-        """(N,) attraction of each member for row `first`."""
-        return worth(ahead(self.rows, first), self.price)
+        """(N,) attraction of each member for row `first`; taken once, since an archive outlives many births."""
+        if first not in self._attractions:
+            self._attractions[first] = worth(ahead(self.rows, first), self.price)
+        return self._attractions[first]
 
     def compete(self, newcomer: np.ndarray) -> np.ndarray:
         """(N + 1,) fitness of the members and, last, of a newcomer with these (D,) scores, were it one of them."""
