@@ -118,7 +118,12 @@ class Axis:
         return cls(dict(shapes), tuple(Chromosome(name, tuple(blocks)) for name, blocks in groups.items()), cut)
 
     @classmethod
-    def unit(cls, shapes: Mapping[str, tuple[int, ...]], layers: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Axis:
+    def unit(
+        cls,
+        shapes: Mapping[str, tuple[int, ...]],
+        layers: Sequence[tuple[Sequence[str], Sequence[str]]],
+        counts: Sequence[int | None] | None = None,
+    ) -> Axis:
         """Hidden unit by hidden unit; splits fall between units.
 
         Args:
@@ -126,18 +131,21 @@ class Axis:
             layers: for each hidden layer the tensors whose rows (dimension 0: incoming weights, biases) and the tensors whose
                 columns (dimension 1: outgoing weights) belong to its units. A matrix between two hidden layers belongs to the
                 receiving units: name it among the rows of the second.
+            counts: for each layer how many units it has, where each has several rows or columns (an attention head); None: a row
+                each.
 
         Returns:
             An axis of two chromosomes: "units", and "rest" for the tensors that no layer names (the output's bias, say).
 
         Raises:
-            ValueError: if a tensor is unknown, is named twice, or does not have as many rows or columns as its layer has units.
+            ValueError: if a tensor is unknown, is named twice, or does not have as many rows or columns as its layer has units,
+                or a multiple of it.
         """
         blocks: list[Block] = []
         named: set[str] = set()
-        for row_tensors, column_tensors in layers:
+        for (row_tensors, column_tensors), count in zip(layers, counts or [None] * len(layers), strict=True):
             members = [(name, 0) for name in row_tensors] + [(name, 1) for name in column_tensors]
-            counts = {}
+            sizes = {}
             for name, dim in members:
                 if name not in shapes:
                     raise ValueError(f"layers: no tensor is called {name!r}; {_names(shapes)}")
@@ -146,10 +154,12 @@ class Axis:
                 if len(shapes[name]) <= dim:
                     raise ValueError(f"layers: {name!r} has shape {shapes[name]}, which has no dimension {dim}")
                 named.add(name)
-                counts[name] = shapes[name][dim]
-            if len(set(counts.values())) != 1:
-                raise ValueError(f"layers: the tensors of one layer must agree on its number of units, got {counts}")
-            blocks.append(Block(next(iter(counts.values())), tuple(Part(name, dim, 1) for name, dim in members)))
+                sizes[name] = shapes[name][dim]
+            units = count or next(iter(sizes.values()))
+            if any(size % units if count else size != units for size in sizes.values()):
+                expected = f"; expected multiples of {count}" if count else ""
+                raise ValueError(f"layers: the tensors of one layer must agree on its number of units, got {sizes}{expected}")
+            blocks.append(Block(units, tuple(Part(name, dim, sizes[name] // units) for name, dim in members)))
         rest = tuple(_whole(name, shape, "stored") for name, shape in shapes.items() if name not in named)
         groups = [Chromosome("units", tuple(blocks))] + ([Chromosome("rest", rest)] if rest else [])
         return cls(dict(shapes), tuple(groups), "unit")

@@ -39,11 +39,13 @@ class Entry:
         file: where it is.
         dtype: its type.
         shape: its shape.
+        computed: whether it is not simply there, but has to be computed.
     """
 
     file: Path
     dtype: torch.dtype
     shape: tuple[int, ...]
+    computed: bool = False
 
 
 class Checkpoint:
@@ -74,6 +76,16 @@ class Checkpoint:
                 )
             raise FileNotFoundError(f"{folder}: expected {SINGLE} or {INDEX}, found neither")
         return cls(folder, _sharded(folder))
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return str(self.folder)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that its weights are in."""
+        return sorted({entry.file for entry in self.entries.values()})
 
     def tensor(self, name: str) -> torch.Tensor:
         """A tensor, memory-mapped: what is not used is not read.

@@ -1,0 +1,96 @@
+"""Express a recipe: one fused pass from the seeds into the one resident model, in place, at about the speed of a copy.
+
+A weight is sum_k c[k] * seed_k[i], added up in float32 and rounded once to the model's type. On the CPU numba compiles that sum
+into one loop for so many seeds of such a type; torch would go over the memory once for every operation. Elsewhere, and for types
+that numba does not know, torch does the same in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from math import prod
+from types import ModuleType
+
+import numpy as np
+import torch
+
+from evomerge.axis import Axis
+from evomerge.genome import Recipe
+
+PIECE = 1 << 22
+"""Entries that torch takes at a time, where it has to."""
+
+COMPILED = (torch.float32, torch.bfloat16)
+"""Types that the compiled loop reads and writes."""
+
+
+@torch.no_grad()
+def express(
+    slots: Mapping[str, torch.Tensor], seeds: Callable[[str], Sequence[torch.Tensor]], recipe: Recipe, axis: Axis
+) -> None:
+    """Fills a model's tensors with a recipe's weights, in place.
+
+    Args:
+        slots: what to fill, by name; a tied tensor once.
+        seeds: a tensor's name to that tensor of all K seeds, each of the slot's shape.
+        recipe: bounds and coefficients along the axis.
+        axis: where each tensor lies.
+    """
+    for lie in axis.lie(recipe.bounds):
+        combine(slots[lie.tensor], seeds(lie.tensor), recipe.coefficients[lie.stretches], lie.edges, lie.dim)
+
+
+def combine(
+    out: torch.Tensor, seeds: Sequence[torch.Tensor], coefficients: np.ndarray, edges: np.ndarray, dim: int | None = 0
+) -> None:
+    """Linear combinations of K tensors, other ones for each of n stretches along one dimension.
+
+    Args:
+        out: receives sum_k coefficients[i, k] * seeds[k] on stretch i, added up in float32.
+        seeds: K tensors of the shape of `out`.
+        coefficients: (n, K). A seed whose coefficients are all 0 is not read.
+        edges: (n + 1,) entries along `dim` at which stretches begin, from 0 to its size.
+        dim: the dimension; None for the tensors as flat vectors.
+    """
+    needed = np.flatnonzero(coefficients.any(axis=0))
+    if not len(needed):
+        out.zero_()
+        return
+    seeds, coefficients = [seeds[k] for k in needed], coefficients[:, needed].astype(np.float32)
+    rows = 1 if dim is None else prod(out.shape[:dim])
+    inner = 1 if dim is None else prod(out.shape[dim + 1 :])
+    edges = edges.astype(np.int64) * inner
+    tensors = [out, *seeds]
+    alike = all(t.device.type == "cpu" and t.dtype == out.dtype and t.is_contiguous() for t in tensors)
+    if alike and out.dtype in COMPILED and (loop := _fused()) is not None:
+        into, *arrays = (_numbers(tensor) for tensor in tensors)
+        loop.threads(torch.get_num_threads())
+        loop.combine(into, tuple(arrays), edges, tuple(coefficients.T.copy()), rows)
+        return
+    into, *views = (tensor.view(rows, -1) for tensor in tensors)
+    for start, stop, weights in zip(edges[:-1].tolist(), edges[1:].tolist(), coefficients.tolist(), strict=True):
+        step = max(1, PIECE // rows)
+        for first in range(start, stop, step):
+            piece = slice(first, min(stop, first + step))
+            total = views[0][:, piece].to(out.device, torch.float32) * weights[0]
+            for view, weight in zip(views[1:], weights[1:], strict=True):
+                total.add_(view[:, piece].to(out.device, torch.float32), alpha=weight)
+            into[:, piece] = total
+
+
+def _numbers(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor's memory as a flat array; bfloat16, which numpy does not know, as its bits."""
+    flat = tensor.detach().view(-1)
+    return (flat.view(torch.uint16) if tensor.dtype == torch.bfloat16 else flat).numpy()
+
+
+@cache
+def _fused() -> ModuleType | None:
+    """The compiled loop, None where numba is not installed."""
+    if find_spec("numba") is None:
+        return None
+    from populations import fused
+
+    return fused

@@ -1,0 +1,221 @@
+"""The seeds: K models of one architecture, tensor by tensor; checked by their headers before a weight is read."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from evomerge.axis import Axis, Block, Part
+from evomerge.grams import Grams
+from populations.checkpoints import Entry
+
+log = logging.getLogger(__name__)
+
+Place = Literal["auto", "device", "pinned", "disk"]
+
+PIECE = 1 << 22
+"""Entries that are taken in float64 at a time."""
+
+ROOM = 0.7
+"""Share of the free memory that seeds may take on a device; generation needs the rest."""
+
+
+class Source(Protocol):
+    """One seed's tensors: a checkpoint, or a checkpoint with an adapter."""
+
+    @property
+    def name(self) -> str:
+        """What messages, cards and recipes call it."""
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """Its tensors, as the headers describe them."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that its weights are in."""
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A tensor of it; memory-mapped, where nothing has to be computed."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A tensor that a recipe fills.
+
+    Attributes:
+        shape: its shape.
+        names: the names that it may have in a checkpoint, more than one where it is tied.
+    """
+
+    shape: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+class Seeds:
+    """K models of one architecture."""
+
+    def __init__(self, sources: Sequence[Source], slots: Mapping[str, Slot], trailing: Collection[str] = ()) -> None:
+        """Checks all headers.
+
+        Args:
+            sources: the seeds, K of them.
+            slots: what a recipe fills, by name.
+            trailing: slots of which a seed may lack the last rows; it gets the mean of the seeds that have them, so that between
+                such seeds the row is theirs.
+
+        Raises:
+            ValueError: if a seed lacks a tensor, or has one of another shape, or of numbers that are not floating-point.
+        """
+        self.sources, self.slots, self.trailing = sources, dict(slots), trailing
+        for source in sources:
+            for name, slot in slots.items():
+                self._check(source, name, slot)
+            known = {alias for slot in slots.values() for alias in slot.names}
+            if unknown := sorted(set(source.entries) - known):
+                log.info("%s: the model has no use for %d of its tensors, such as %s", source.name, len(unknown), unknown[0])
+
+    def tensors(self, name: str) -> list[torch.Tensor]:
+        """A slot's tensor of every seed, where they are kept."""
+        if name not in self._kept:
+            return [self._stored(source, name) for source in self.sources]
+        return self._kept[name]
+
+    def keep(self, slots: Mapping[str, torch.Tensor], place: Place) -> Literal["device", "pinned", "disk"]:
+        """Decides where the seeds are kept, and brings them there.
+
+        Args:
+            slots: the resident model's tensors, whose devices and types count.
+            place: "device", beside the model; "pinned", in the host's page-locked memory; "disk", memory-mapped; "auto", the first
+                of these that fits (for a model in the host's memory: disk, since the page cache is as fast).
+        """
+        chosen = self._fitting(slots) if place == "auto" else place
+        if chosen != "disk":
+            for name, slot in slots.items():
+                stored = [self._stored(source, name) for source in self.sources]
+                if chosen == "device":
+                    self._kept[name] = [tensor.to(slot.device, slot.dtype) for tensor in stored]
+                else:
+                    self._kept[name] = [tensor.to(slot.dtype).pin_memory() for tensor in stored]
+        else:  # what had to be computed is computed once
+            for name in slots:
+                stored = [self._stored(source, name) for source in self.sources]
+                if any(self._computed(source, name) for source in self.sources):
+                    self._kept[name] = stored
+        return chosen
+
+    def grams(self, axis: Axis) -> Grams:
+        """The seeds' Gram matrices along an axis, in float64.
+
+        Raises:
+            ValueError: if a seed has numbers that are not finite.
+        """
+        units = []
+        for chromosome in axis.chromosomes:
+            for block in chromosome.blocks:
+                gram = sum((self._products(block, part) for part in block.parts), np.zeros(()))
+                for source, squares in zip(self.sources, np.diagonal(gram, axis1=1, axis2=2).T, strict=True):
+                    if not np.isfinite(squares).all():
+                        names = ", ".join(repr(part.tensor) for part in block.parts)
+                        raise ValueError(f"seeds: {source.name}: {names} has numbers that are not finite")
+                units.append(gram)
+        return Grams(axis, np.concatenate(units), self._front)
+
+    @cached_property
+    def digests(self) -> list[str]:
+        """SHA-256 of each seed's files, one after another."""
+        found = []
+        for source in self.sources:
+            digest = hashlib.sha256()
+            for path in source.files:
+                with path.open("rb") as file:
+                    while piece := file.read(1 << 24):
+                        digest.update(piece)
+            found.append(digest.hexdigest())
+        return found
+
+    @cached_property
+    def _kept(self) -> dict[str, list[torch.Tensor]]:
+        return {}
+
+    def _check(self, source: Source, name: str, slot: Slot) -> None:
+        alias = next((alias for alias in slot.names if alias in source.entries), None)
+        if alias is None:
+            few = ", ".join(list(source.entries)[:4])
+            raise ValueError(f"seeds: {source.name}: expected a tensor {name!r} of shape {slot.shape}, it has none; it has {few} ...")
+        entry = source.entries[alias]
+        if not entry.dtype.is_floating_point or entry.dtype.itemsize < 2:
+            raise ValueError(f"seeds: {source.name}: expected floating-point weights, {alias!r} is {entry.dtype}: it is quantized")
+        rows_may_lack = name in self.trailing and entry.shape[1:] == slot.shape[1:] and entry.shape[0] <= slot.shape[0]
+        if entry.shape != slot.shape and not rows_may_lack:
+            raise ValueError(f"seeds: {source.name}: expected {alias!r} of shape {slot.shape}, got {entry.shape}")
+
+    def _entry(self, source: Source, name: str) -> Entry:
+        return next(source.entries[alias] for alias in self.slots[name].names if alias in source.entries)
+
+    def _computed(self, source: Source, name: str) -> bool:
+        """Whether a tensor is not simply there, in the file."""
+        return self._entry(source, name).computed or self._entry(source, name).shape != self.slots[name].shape
+
+    def _stored(self, source: Source, name: str) -> torch.Tensor:
+        """A slot's tensor of one seed, with the rows that it lacks."""
+        tensor = self._raw(source, name)
+        if tensor.shape == self.slots[name].shape:
+            return tensor
+        rows, padded = len(tensor), torch.zeros(self.slots[name].shape)
+        count = torch.zeros(len(padded), *[1] * (tensor.dim() - 1))
+        for other in self.sources:
+            rest = self._raw(other, name)[rows:]
+            padded[rows : rows + len(rest)] += rest
+            count[rows : rows + len(rest)] += 1
+        padded /= count.clamp(min=1)
+        padded[:rows] = tensor
+        return padded.to(tensor.dtype)
+
+    def _raw(self, source: Source, name: str) -> torch.Tensor:
+        return source.tensor(next(alias for alias in self.slots[name].names if alias in source.entries))
+
+    def _fitting(self, slots: Mapping[str, torch.Tensor]) -> Literal["device", "pinned", "disk"]:
+        needed: dict[torch.device, int] = {}
+        for slot in slots.values():
+            needed[slot.device] = needed.get(slot.device, 0) + len(self.sources) * slot.numel() * slot.element_size()
+        if all(device.type != "cuda" for device in needed):
+            return "disk"
+        if all(size < ROOM * torch.cuda.mem_get_info(device)[0] for device, size in needed.items() if device.type == "cuda"):
+            return "device"
+        import os
+
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return "pinned" if sum(needed.values()) < ROOM * free else "disk"
+
+    def _products(self, block: Block, part: Part) -> np.ndarray:
+        """(count, K, K) inner products of what each unit of a block has of one tensor."""
+        tensors, count = self.tensors(part.tensor), block.count
+        if count == 1:
+            return self._front(part.tensor, prod(self.slots[part.tensor].shape))[None]
+        gram = np.empty((count, len(tensors), len(tensors)))
+        step = max(1, PIECE * count // tensors[0].numel())
+        for first in range(0, count, step):
+            last = min(count, first + step)
+            cut = [t.narrow(part.dim, first * part.width, (last - first) * part.width) for t in tensors]
+            rows = torch.stack([c.double().movedim(part.dim, 0).reshape(last - first, -1) for c in cut], dim=1)
+            gram[first:last] = torch.bmm(rows, rows.mT).cpu().numpy()
+        return gram
+
+    def _front(self, name: str, entries: int) -> np.ndarray:
+        """(K, K) inner products of the first entries of a tensor, as it is stored."""
+        flat = [tensor.reshape(-1) for tensor in self.tensors(name)]
+        gram = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat[0].device)
+        for first in range(0, entries, PIECE):
+            rows = torch.stack([vector[first : min(entries, first + PIECE)].double() for vector in flat])
+            gram += rows @ rows.T
+        return gram.cpu().numpy()
