@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,6 @@ class Adapted:
         self.entries: dict[str, Entry] = dict(base.entries)
         for name, (a, b) in self._factors.items():
             self._check(name, a, b)
-            self.entries[name] = replace(base.entries[name], computed=True)
         for name, own in self._replaced.items():
             self.entries[name] = self._adapter.entries[own]
 
@@ -98,7 +96,7 @@ class Adapted:
             raise ValueError(f"{self.folder}: {a!r} and {b!r} make {(rows, columns)}; the base's {name!r} is {shape}")
 
     def _scale(self, name: str) -> float:
-        """alpha / r, or alpha / sqrt(r), of one matrix."""
+        """What B @ A of one matrix is multiplied by: alpha / r, or alpha / sqrt(r)."""
         module = name.removesuffix(".weight")
         rank = self._adapter.entries[self._factors[name][0]].shape[0]
         alpha = float(_matching(self.settings["alpha_pattern"], module, self.settings["lora_alpha"]))
@@ -124,7 +122,9 @@ def _settings(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder}: expected a LoRA adapter, got {kind}")
     for unlike in ("use_dora", "use_qalora"):
         if settings.get(unlike):
-            raise ValueError(f"{folder}: {unlike} is not a sum of base and B @ A; merge it into its base first (merge_and_unload)")
+            raise ValueError(
+                f"{folder}: {unlike} is not a sum of base and B @ A; merge it into its base first (merge_and_unload)"
+            )
     defaults = {"lora_alpha": 8, "alpha_pattern": {}, "use_rslora": False, "fan_in_fan_out": False}
     return defaults | {name: value for name, value in settings.items() if value is not None}
 

@@ -39,13 +39,11 @@ class Entry:
         file: where it is.
         dtype: its type.
         shape: its shape.
-        computed: whether it is not simply there, but has to be computed.
     """
 
     file: Path
     dtype: torch.dtype
     shape: tuple[int, ...]
-    computed: bool = False
 
 
 class Checkpoint:

@@ -54,30 +54,32 @@ def combine(
         edges: (n + 1,) entries along `dim` at which stretches begin, from 0 to its size.
         dim: the dimension; None for the tensors as flat vectors.
     """
-    needed = np.flatnonzero(coefficients.any(axis=0))
-    if not len(needed):
+    needed = np.flatnonzero(coefficients.any(axis=0)).tolist()
+    if not needed:
         out.zero_()
         return
-    seeds, coefficients = [seeds[k] for k in needed], coefficients[:, needed].astype(np.float32)
+    chosen, weights = [seeds[k] for k in needed], coefficients[:, needed].astype(np.float32)
     rows = 1 if dim is None else prod(out.shape[:dim])
     inner = 1 if dim is None else prod(out.shape[dim + 1 :])
     edges = edges.astype(np.int64) * inner
-    tensors = [out, *seeds]
-    alike = all(t.device.type == "cpu" and t.dtype == out.dtype and t.is_contiguous() for t in tensors)
+    alike = all(tensor.device.type == "cpu" and tensor.dtype == out.dtype for tensor in (out, *chosen))
     if alike and out.dtype in COMPILED and (loop := _fused()) is not None:
-        into, *arrays = (_numbers(tensor) for tensor in tensors)
-        loop.threads(torch.get_num_threads())
-        loop.combine(into, tuple(arrays), edges, tuple(coefficients.T.copy()), rows)
-        return
-    into, *views = (tensor.view(rows, -1) for tensor in tensors)
-    for start, stop, weights in zip(edges[:-1].tolist(), edges[1:].tolist(), coefficients.tolist(), strict=True):
-        step = max(1, PIECE // rows)
+        loop.threads(min(torch.get_num_threads(), -(-out.numel() // loop.BLOCK)))
+        loop.combine(_numbers(out), tuple(map(_numbers, chosen)), edges, tuple(weights.T.copy()), rows)
+    else:
+        _in_pieces(out.view(rows, -1), [tensor.view(rows, -1) for tensor in chosen], weights, edges)
+
+
+def _in_pieces(out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: np.ndarray, edges: np.ndarray) -> None:
+    """As `combine` for matrices that are cut by columns, of any type and on any device, by torch's own operations."""
+    step = max(1, PIECE // len(out))
+    for start, stop, by in zip(edges[:-1].tolist(), edges[1:].tolist(), weights.tolist(), strict=True):
         for first in range(start, stop, step):
             piece = slice(first, min(stop, first + step))
-            total = views[0][:, piece].to(out.device, torch.float32) * weights[0]
-            for view, weight in zip(views[1:], weights[1:], strict=True):
-                total.add_(view[:, piece].to(out.device, torch.float32), alpha=weight)
-            into[:, piece] = total
+            total = seeds[0][:, piece].to(out.device, torch.float32) * by[0]
+            for seed, weight in zip(seeds[1:], by[1:], strict=True):
+                total.add_(seed[:, piece].to(out.device, torch.float32), alpha=weight)
+            out[:, piece] = total
 
 
 def _numbers(tensor: torch.Tensor) -> np.ndarray:

@@ -62,7 +62,7 @@ def _weights_of(coefficients, stretch):
     return lambda coefficients, stretch: (coefficients[0][stretch],) + weights_of(coefficients[1:], stretch)  # noqa: RUF005
 
 
-@numba.njit(parallel=True, fastmath={"contract"}, boundscheck=False)
+@numba.njit(parallel=True, fastmath={"contract"}, boundscheck=False, cache=True)
 def combine(out, seeds, edges, coefficients, rows):
     """Fills (rows * S,) `out` with the seeds' combinations: in each row, entries edges[s] to edges[s + 1] by coefficients[k][s].
 

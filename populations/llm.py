@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -171,7 +171,7 @@ class LanguageModels:
         Raises:
             ValueError: if a seed has numbers that are not finite.
         """
-        return self._resident_seeds.grams(self.axis)
+        return self._kept.grams(self.axis)
 
     def founders(self, rng: np.random.Generator) -> list[Recipe]:  # noqa: ARG002
         """As `Population.founders`: each seed by itself.
@@ -184,26 +184,26 @@ class LanguageModels:
 
     def express(self, genome: Recipe) -> LanguageModel:
         """As `Population.express`: in place, in the one resident model."""
-        seeds, slots = self._resident_seeds, _slots(self._resident.model)
         if self.method is None:
-            express(slots, seeds.tensors, genome, self.axis)
+            express(self._slots, self._kept.tensors, genome, self.axis)
         else:
-            self._merge(slots, genome, self.method)
+            self._merge(genome, self.method)
         return self._resident
 
     def save(self, genome: Recipe, directory: Path) -> None:
         """As `Population.save`: what `AutoModelForCausalLM.from_pretrained` loads, the recipe, and mergekit's where there is one."""
         expressed = self.express(genome)
-        expressed.model.save_pretrained(directory)
+        with _quiet():
+            expressed.model.save_pretrained(directory)
         expressed.tokenizer.save_pretrained(directory)
         recipes.write(directory, genome, self.axis, self._sources, self.method, self.base)
 
-    def _merge(self, slots: Mapping[str, torch.Tensor], genome: Recipe, method: Method) -> None:
+    def _merge(self, genome: Recipe, method: Method) -> None:
         """Fills the resident model by one of mergekit's methods, tensor by tensor."""
         for lie in self.axis.lie(genome.bounds):
-            base = self._base.tensors(lie.tensor)[0] if method.needs_base else None
-            merged = method.merge(lie.tensor, self._resident_seeds.tensors(lie.tensor), genome.coefficients[lie.stretches[0]].tolist(), base)
-            slots[lie.tensor].copy_(merged)
+            seeds, slot = self._kept.tensors(lie.tensor), self._slots[lie.tensor]
+            base = self._base.tensors(lie.tensor)[0].to(seeds[0].device) if method.needs_base else None
+            slot.copy_(method.merge(lie.tensor, seeds, genome.coefficients[lie.stretches[0]], base))
 
     @cached_property
     def _config(self) -> Any:
@@ -226,7 +226,9 @@ class LanguageModels:
                 )
             a, b = first.to_dict(), config.to_dict()
             unlike = sorted(
-                key for key in a.keys() | b.keys() if a.get(key) != b.get(key) and key not in HARMLESS and not key.endswith("token_id")
+                key
+                for key in a.keys() | b.keys()
+                if a.get(key) != b.get(key) and key not in HARMLESS and not key.endswith("token_id")
             )
             if unlike:
                 log.warning("%s and %s differ in %s; the first one's are used", self.seeds[0], seed, ", ".join(unlike))
@@ -237,7 +239,9 @@ class LanguageModels:
         sizes = [config.get_text_config().vocab_size for config in configs]
         if len(set(sizes)) > 1 and self.vocabulary == "strict":
             counts = ", ".join(f"{seed} {size:,}" for seed, size in zip(self.seeds, sizes, strict=True))
-            raise ValueError(f"seeds: expected one size of vocabulary, got {counts} (vocabulary: trailing takes added rows from those that have them)")
+            raise ValueError(
+                f"seeds: expected one size of vocabulary, got {counts} (vocabulary: trailing takes added rows from those that have them)"
+            )
         return int(np.argmax(sizes))
 
     @cached_property
@@ -306,22 +310,32 @@ class LanguageModels:
         """The one resident model."""
         from transformers import AutoModelForCausalLM
 
-        slots = self._sources.slots
-        folder = next(self._folders[s] for s, c in zip(self.seeds, self._sources.sources, strict=True) if all(c.entries[n].shape == slots[n].shape for n in c.entries if n in slots))
-        dtype = self.dtype if self.dtype != "auto" else next(iter(self._sources.sources[0].entries.values())).dtype
-        on = {"device_map": self.device_map} if self.device_map is not None else {}
-        how = {"attn_implementation": self.attention} if self.attention is not None else {}
-        if isinstance(self._sources.sources[0], hub.Remote):
-            self._sources.sources[0].tensor(next(iter(self._sources.sources[0].entries)))
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=self.trust_remote_code, **on, **how)
+        sources, slots = self._sources.sources, self._sources.slots
+        largest = next(k for k, source in enumerate(sources) if all(  # where vocabularies differ
+            entry.shape == slots[name].shape for name, entry in source.entries.items() if name in slots))  # fmt: skip
+        first = next(iter(sources[largest].entries))
+        sources[largest].tensor(first)  # a repository of the hub is fetched by this
+        settings: dict[str, Any] = {"dtype": self.dtype if self.dtype != "auto" else sources[0].entries[first].dtype}
+        if self.device_map is not None:
+            settings["device_map"] = self.device_map
+        if self.attention is not None:
+            settings["attn_implementation"] = self.attention
+        folder = self._folders[self.seeds[largest]]
+        with _quiet():
+            model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=self.trust_remote_code, **settings)
         if self.device_map is None:
             model.to(self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         return LanguageModel(model.eval().requires_grad_(False), self._tokenizer)
 
     @cached_property
-    def _resident_seeds(self) -> Seeds:
-        """The seeds where they are kept."""
-        place = self._sources.keep(_slots(self._resident.model), self.seed_device)
+    def _slots(self) -> dict[str, torch.Tensor]:
+        """What a recipe fills."""
+        return _slots(self._resident.model)
+
+    @cached_property
+    def _kept(self) -> Seeds:
+        """The seeds, where they are kept from now on."""
+        place = self._sources.keep(self._slots, self.seed_device)
         log.info("%d seeds of %d parameters are kept on: %s", len(self.seeds), self.axis.size, place)
         return self._sources
 
@@ -361,6 +375,20 @@ def _by_layer(group: Units, shapes: Mapping[str, tuple[int, ...]]) -> list[tuple
         raise ValueError(f"units: no tensor of a layer matches {group.rows!r}; name the units of this architecture; "
                          f"its tensors are {', '.join(list(shapes)[:4])} ...")  # fmt: skip
     return list(layers.values())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars of transformers, which would tear ours."""
+    from transformers.utils import logging as bars
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def _line(error: Exception) -> str:

@@ -17,7 +17,9 @@ RECIPE = "recipe.json"
 MERGEKIT = "mergekit.yaml"
 
 
-def write(directory: Path, genome: Recipe, axis: Axis, seeds: Seeds, method: Method | None = None, base: str | None = None) -> None:
+def write(
+    directory: Path, genome: Recipe, axis: Axis, seeds: Seeds, method: Method | None = None, base: str | None = None
+) -> None:
     """Writes recipe.json, and mergekit.yaml where mergekit can do the same.
 
     recipe.json names the seeds with the SHA-256 of their files, and gives for each tensor the dimension along which it is cut, the
@@ -42,7 +44,9 @@ def write(directory: Path, genome: Recipe, axis: Axis, seeds: Seeds, method: Met
     recipe = {"seeds": named} | how | {"tensors": tensors}
     (directory / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n")
     whole = all(len(lie.stretches) == 1 for lie in lies)
-    alike = len({source.entries[name].shape for source in seeds.sources for name in seeds.trailing if name in source.entries}) <= 1
+    alike = (
+        len({source.entries[name].shape for source in seeds.sources for name in seeds.trailing if name in source.entries}) <= 1
+    )
     if method is None and whole and alike:
         (directory / MERGEKIT).write_text(yaml.safe_dump(linear(lies, genome, seeds), sort_keys=False, width=120))
 

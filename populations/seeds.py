@@ -85,10 +85,8 @@ class Seeds:
                 log.info("%s: the model has no use for %d of its tensors, such as %s", source.name, len(unknown), unknown[0])
 
     def tensors(self, name: str) -> list[torch.Tensor]:
-        """A slot's tensor of every seed, where they are kept."""
-        if name not in self._kept:
-            return [self._stored(source, name) for source in self.sources]
-        return self._kept[name]
+        """A slot's tensor of every seed, where they are kept; memory-mapped before that is decided."""
+        return self._kept.get(name) or [self._stored(source, name) for source in self.sources]
 
     def keep(self, slots: Mapping[str, torch.Tensor], place: Place) -> Literal["device", "pinned", "disk"]:
         """Decides where the seeds are kept, and brings them there.
@@ -99,18 +97,13 @@ class Seeds:
                 of these that fits (for a model in the host's memory: disk, since the page cache is as fast).
         """
         chosen = self._fitting(slots) if place == "auto" else place
-        if chosen != "disk":
-            for name, slot in slots.items():
-                stored = [self._stored(source, name) for source in self.sources]
-                if chosen == "device":
-                    self._kept[name] = [tensor.to(slot.device, slot.dtype) for tensor in stored]
-                else:
-                    self._kept[name] = [tensor.to(slot.dtype).pin_memory() for tensor in stored]
-        else:  # what had to be computed is computed once
-            for name in slots:
-                stored = [self._stored(source, name) for source in self.sources]
-                if any(self._computed(source, name) for source in self.sources):
-                    self._kept[name] = stored
+        for name, slot in slots.items():
+            stored = [self._stored(source, name) for source in self.sources]
+            if chosen == "device":
+                stored = [tensor.to(slot.device, slot.dtype) for tensor in stored]
+            elif chosen == "pinned":
+                stored = [tensor.to(slot.dtype).pin_memory() for tensor in stored]
+            self._kept[name] = stored
         return chosen
 
     def grams(self, axis: Axis) -> Grams:
@@ -151,20 +144,17 @@ class Seeds:
         alias = next((alias for alias in slot.names if alias in source.entries), None)
         if alias is None:
             few = ", ".join(list(source.entries)[:4])
-            raise ValueError(f"seeds: {source.name}: expected a tensor {name!r} of shape {slot.shape}, it has none; it has {few} ...")
+            raise ValueError(
+                f"seeds: {source.name}: expected a tensor {name!r} of shape {slot.shape}, it has none; it has {few} ..."
+            )
         entry = source.entries[alias]
         if not entry.dtype.is_floating_point or entry.dtype.itemsize < 2:
-            raise ValueError(f"seeds: {source.name}: expected floating-point weights, {alias!r} is {entry.dtype}: it is quantized")
+            raise ValueError(
+                f"seeds: {source.name}: expected floating-point weights, {alias!r} is {entry.dtype}: it is quantized"
+            )
         rows_may_lack = name in self.trailing and entry.shape[1:] == slot.shape[1:] and entry.shape[0] <= slot.shape[0]
         if entry.shape != slot.shape and not rows_may_lack:
             raise ValueError(f"seeds: {source.name}: expected {alias!r} of shape {slot.shape}, got {entry.shape}")
-
-    def _entry(self, source: Source, name: str) -> Entry:
-        return next(source.entries[alias] for alias in self.slots[name].names if alias in source.entries)
-
-    def _computed(self, source: Source, name: str) -> bool:
-        """Whether a tensor is not simply there, in the file."""
-        return self._entry(source, name).computed or self._entry(source, name).shape != self.slots[name].shape
 
     def _stored(self, source: Source, name: str) -> torch.Tensor:
         """A slot's tensor of one seed, with the rows that it lacks."""
