@@ -38,7 +38,8 @@ class Population(Protocol):
     Constructors keep their arguments, each under its own name, and nothing else; what is heavy is loaded on first use.
     Optional methods: `express_many(genomes) -> Model`, a stack of small models that runs as one (one with a method
     `only(places)` is narrowed to the models that still matter); `immigrant(rng) -> Genome`, a new founder for a run that is
-    under way, where founders are random.
+    under way, where founders are random; `linear -> bool`, whether genomes may be crossed linearly only; `grams -> Grams`, where
+    genomes are recipes.
     """
 
     @property

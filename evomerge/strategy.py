@@ -103,9 +103,14 @@ class NaturalNiches:
         """Checks that the population allows this strategy.
 
         Raises:
-            ValueError: as `Crossover.fit`, or if there are to be immigrants and the population has none.
+            ValueError: as `Crossover.fit`; if the population's genomes may only be crossed linearly, and are not; or if there are to
+                be immigrants and the population has none.
         """
         if self.crossover is not None:
+            if getattr(population, "linear", False) and self.crossover.angle != "none":
+                raise ValueError(
+                    f"crossover.angle: expected 'none', since coefficients are a method's weights here, got {self.crossover.angle!r}"
+                )
             try:
                 self.crossover.fit(population.axis)
             except ValueError as error:

@@ -143,6 +143,11 @@ class LanguageModels:
         loaded |= {name for name, value in vars(LanguageModels).items() if isinstance(value, cached_property)}
         return {name: value for name, value in vars(self).items() if name not in loaded}
 
+    @property
+    def linear(self) -> bool:
+        """Whether genomes may be crossed linearly only: where coefficients are the weights of a method."""
+        return self.method is not None
+
     @cached_property
     def axis(self) -> Axis:
         """As `Population.axis`. Everything that headers and configs can tell is checked here.

@@ -1,0 +1,121 @@
+"""Express: the compiled loop and torch's pieces against sums in float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from evomerge.axis import Axis
+from evomerge.genome import Recipe
+from populations import express as module
+from populations.express import combine, express
+
+CUTS = [((5000,), 0), ((70, 130), 0), ((70, 130), 1), ((6, 10, 20), 1), ((70, 130), None), ((), 0), ((200_000,), 0)]
+
+
+def seeds_of(shape, dtype, count=3):
+    draw = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=draw).to(dtype) for _ in range(count)]
+
+
+def stretches_of(shape, dim, count=3, n=4):
+    rng = np.random.default_rng(1)
+    size = 1 if not shape else int(np.prod(shape)) if dim is None else shape[dim]
+    inner = rng.choice(np.arange(1, size), min(n - 1, size - 1), replace=False) if size > 1 else []
+    edges = np.array([0, *sorted(inner), size])
+    return edges, rng.normal(size=(len(edges) - 1, count))
+
+
+def expected(seeds, coefficients, edges, dim):
+    """In float64."""
+    flat = [seed.double().reshape(-1) if dim is None or not seed.dim() else seed.double() for seed in seeds]
+    parts = [
+        sum(c * seed.narrow(dim or 0, start, stop - start) for c, seed in zip(row, flat, strict=True))
+        for row, start, stop in zip(coefficients.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    ]
+    return torch.cat(parts, dim or 0).reshape(seeds[0].shape)
+
+
+@pytest.mark.parametrize(("shape", "dim"), CUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_sums_are_those_of_float64(shape, dim, dtype, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr(module, "_fused", lambda: None)
+        monkeypatch.setattr(module, "PIECE", 1000)
+    seeds = seeds_of(shape, dtype)
+    edges, coefficients = stretches_of(shape, dim)
+    out = torch.full(shape, torch.nan, dtype=dtype)
+    combine(out, seeds, coefficients, edges, dim)
+    exact = expected(seeds, coefficients, edges, dim)
+    if dtype == torch.float32:
+        assert torch.allclose(out.double(), exact, rtol=1e-6, atol=1e-6)
+    else:  # within one unit in the last place
+        step = torch.finfo(dtype).eps * exact.abs().clamp(min=torch.finfo(dtype).tiny * 2)
+        assert ((out.double() - exact).abs() <= step).all()
+
+
+def test_both_ways_agree_to_the_bit_in_bfloat16(monkeypatch):
+    seeds = seeds_of((300, 500), torch.bfloat16, 2)
+    edges, coefficients = stretches_of((300, 500), 1, 2)
+    compiled, pieces = torch.empty(300, 500, dtype=torch.bfloat16), torch.empty(300, 500, dtype=torch.bfloat16)
+    combine(compiled, seeds, coefficients, edges, 1)
+    monkeypatch.setattr(module, "_fused", lambda: None)
+    combine(pieces, seeds, coefficients, edges, 1)
+    assert (compiled != pieces).float().mean() < 1e-3  # the compiled loop adds with one rounding less
+    assert torch.allclose(compiled.float(), pieces.float(), rtol=2**-7, atol=0)
+
+
+def test_rounds_to_nearest_even_and_keeps_what_is_no_number():
+    values = torch.tensor([1.0, 1.00390625, 1.01171875, 3.4e38, float("inf"), float("-inf"), float("nan"), -0.0, 1e-40])
+    out = torch.empty(9, dtype=torch.bfloat16)
+    combine(out, [values.bfloat16(), values.bfloat16()], np.array([[1.0, 0.0]]), np.array([0, 9]))
+    assert torch.equal(out.nan_to_num(nan=7), values.bfloat16().nan_to_num(nan=7))
+    halves = [torch.tensor([1.0] * 4, dtype=torch.bfloat16), torch.tensor([1, 3, 5, 7], dtype=torch.bfloat16)]
+    combine(out[:4], halves, np.array([[1.0, 2.0**-8]]), np.array([0, 4]))
+    assert torch.equal(out[:4], (1 + torch.tensor([1.0, 3, 5, 7]) / 256).bfloat16())
+
+
+def test_a_seed_alone_is_copied_to_the_bit_and_the_others_are_not_read():
+    seeds = seeds_of((100, 30), torch.bfloat16)
+    seeds[0].fill_(torch.nan)
+    out = torch.zeros(100, 30, dtype=torch.bfloat16)
+    combine(out, seeds, np.array([[0.0, 1.0, 0.0]]), np.array([0, 100]))
+    assert torch.equal(out, seeds[1])
+    combine(out, seeds, np.zeros((1, 3)), np.array([0, 100]))
+    assert not out.any()
+
+
+def test_types_that_differ_are_added_up_in_float32():
+    half, full = torch.full((64,), 0.1, dtype=torch.float16), torch.full((64,), 0.1)
+    out = torch.empty(64)
+    combine(out, [half, full], np.array([[1.0, 1.0]]), np.array([0, 64]))
+    assert torch.equal(out, half.float() + full)
+
+
+def test_threads_do_not_matter():
+    seeds = seeds_of((400_000,), torch.float32)
+    edges, coefficients = stretches_of((400_000,), 0)
+    outs = []
+    for threads in (1, 2):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        outs.append(torch.empty(400_000))
+        combine(outs[-1], seeds, coefficients, edges)
+        torch.set_num_threads(before)
+    assert torch.equal(*outs)
+
+
+def test_a_whole_model_is_filled_in_place():
+    shapes = {"a": (6, 4), "b": (4, 6), "c": (5,)}
+    axis = Axis.unit(shapes, [(["a"], ["b"])])
+    seeds = {name: seeds_of(shape, torch.float32, 2) for name, shape in shapes.items()}
+    slots = {name: torch.full(shape, torch.nan) for name, shape in shapes.items()}
+    addresses = {name: slot.data_ptr() for name, slot in slots.items()}
+    genome = Recipe(np.array([0, 16, 48, 53]), np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 2.0]]))
+    express(slots, seeds.__getitem__, genome, axis)
+    assert {name: slot.data_ptr() for name, slot in slots.items()} == addresses
+    assert torch.equal(slots["a"][:2], seeds["a"][0][:2])
+    assert torch.allclose(slots["a"][2:], (seeds["a"][0][2:] + seeds["a"][1][2:]) / 2)
+    assert torch.equal(slots["b"][:, :2], seeds["b"][0][:, :2])
+    assert torch.allclose(slots["b"][:, 2:], (seeds["b"][0][:, 2:] + seeds["b"][1][:, 2:]) / 2)
+    assert torch.equal(slots["c"], 2 * seeds["c"][1])

@@ -1,0 +1,410 @@
+"""Language models: recipes on real checkpoints, expressed, saved, and what is wrong with seeds before a weight is read."""
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_llama
+import torch
+from mergekit.merge_methods.slerp import slerp
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from evomerge.crossover import Crossover, regions, slerp_coefficients
+from populations.llm import LanguageModel, LanguageModels, Units
+from populations.methods import Method
+
+WORDS = torch.tensor([[5, 17, 30, 8], [9, 9, 40, 6]])
+
+
+def tuned(folder, names, sd=0.02, **config):
+    """Fine-tunes of one base: its weights, each with noise of its own. Gives their folders."""
+    base = tiny_llama.save(folder / "base", **config)
+    for number, name in enumerate(names):
+        draw = torch.Generator().manual_seed(number)
+        tiny = tiny_llama.tiny_llama(**config)
+        with torch.no_grad():
+            for parameter in tiny.model.parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=draw).to(parameter) * sd)
+        tiny.model.save_pretrained(folder / name)
+        base.tokenizer.save_pretrained(folder / name)
+    return [str(folder / name) for name in names]
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    return tuned(tmp_path_factory.mktemp("seeds"), ["one", "two", "three", "four"], sd=0.1)
+
+
+def logits(model):
+    with torch.inference_mode():
+        return model(WORDS).logits
+
+
+def bred(population, angle, splits=3, births=40, ratio=(-0.2, 1.2)):
+    """A genome of so many nested merges, and the same merges done on whole vectors of weights, in float64."""
+    seeds = [Path(seed) for seed in population.seeds]
+    axis, rng = population.axis, np.random.default_rng(3)
+    stored = [load_file(seed / "model.safetensors") for seed in seeds]
+    whole = [torch.cat([state[name].double().reshape(-1) for name in axis.shapes]).numpy() for state in stored]
+    dense = whole if axis.order is None else [vector[axis.order] for vector in whole]
+    genomes = population.founders(rng)
+    crossover = Crossover(splits=splits, angle=angle, ratio=ratio)
+    for _ in range(births):
+        first, second = rng.choice(len(genomes), 2, replace=False)
+        crossing = crossover.draw(axis, rng)
+        genomes.append(genomes[first].cross(genomes[second], crossing, population))
+        a, b, child = dense[first], dense[second], np.empty_like(dense[0])
+        for region in regions(crossing, axis):
+            of = slice(region.start, region.stop)
+            for start, stop, w in region.parts:
+                if angle == "tensor":
+                    merged = slerp(torch.tensor([w]), torch.from_numpy(a[of])[None], torch.from_numpy(b[of])[None])[0].numpy()
+                    child[start:stop] = merged[start - region.start : stop - region.start]
+                else:
+                    one, two = slerp_coefficients(w, a[of] @ a[of], a[of] @ b[of], b[of] @ b[of], angle)
+                    child[start:stop] = one * a[start:stop] + two * b[start:stop]
+        dense.append(child)
+        genomes, dense = genomes[-6:], dense[-6:]
+    vector = dense[-1] if axis.order is None else dense[-1][np.argsort(axis.order)]
+    parts = np.split(vector, np.cumsum([np.prod(shape, dtype=int) for shape in axis.shapes.values()])[:-1])
+    return genomes[-1], {n: torch.from_numpy(p.copy()).view(s) for (n, s), p in zip(axis.shapes.items(), parts, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("angle", "settings"),
+    [
+        ("tensor", {"chromosomes": {"attention": "self_attn"}}),
+        ("part", {"chromosomes": {"attention": "self_attn"}}),
+        ("whole", {"chromosomes": {"attention": "self_attn"}}),
+        ("tensor", {"cut": "row"}),
+        ("part", {"cut": "element"}),
+        ("whole", {"cut": "layer"}),
+        ("part", {"order": "unit"}),
+        ("whole", {"order": "unit"}),
+    ],
+)
+def test_forty_nested_merges_of_four_seeds_are_the_dense_ones(four, angle, settings):
+    population = LanguageModels(four, **settings)
+    genome, dense = bred(population, angle)
+    for dtype in (torch.float32, torch.bfloat16):
+        expressed = LanguageModels(four, dtype=str(dtype).removeprefix("torch."), **settings).express(genome).model.state_dict()
+        for name, exact in dense.items():
+            if dtype == torch.float32:
+                assert (expressed[name].double() - exact).abs().max() <= 1e-6, name
+            else:
+                unit = torch.finfo(dtype).eps * exact.abs().clamp(min=1e-30)
+                assert ((expressed[name].double() - exact).abs() <= unit).all(), name
+
+
+def test_a_founder_is_its_seed_to_the_bit(four):
+    population = LanguageModels(four)
+    for seed, genome in zip(four, population.founders(np.random.default_rng(0)), strict=True):
+        alone = AutoModelForCausalLM.from_pretrained(seed)
+        assert torch.equal(logits(population.express(genome).model), logits(alone))
+
+
+def test_the_model_stays_where_it_is(four):
+    population = LanguageModels(four)
+    first, second = population.founders(np.random.default_rng(0))[:2]
+    resident = population.express(first)
+    assert isinstance(resident, LanguageModel)
+    addresses = {name: tensor.data_ptr() for name, tensor in resident.model.state_dict().items()}
+    assert population.express(second).model is resident.model
+    assert {name: tensor.data_ptr() for name, tensor in resident.model.state_dict().items()} == addresses
+
+
+def test_units_are_heads_and_mlp_units(four):
+    population = LanguageModels(four, order="unit")
+    blocks = population.axis.chromosomes[0].blocks
+    assert [block.count for block in blocks] == [2, 2, 48, 48]  # two layers: groups of heads, then MLP units
+    heads = {part.tensor.split(".")[-2]: (part.dim, part.width) for part in blocks[0].parts}
+    assert heads == {"q_proj": (0, 16), "k_proj": (0, 8), "v_proj": (0, 8), "o_proj": (1, 16)}
+    assert [c.name for c in population.axis.chromosomes] == ["units", "rest"]
+    named = LanguageModels(four, order="unit", units=[Units(r"(gate|up)_proj\.weight", r"down_proj\.weight")])
+    assert [block.count for block in named.axis.chromosomes[0].blocks] == [48, 48]
+
+
+def test_tied_weights_are_one_tensor(tmp_path):
+    seeds = tuned(tmp_path, "ab", tie_word_embeddings=True)
+    population = LanguageModels(seeds)
+    names = [name for name in population.axis.shapes if "embed" in name or "head" in name]
+    assert names == ["model.embed_tokens.weight"]
+    genome, _ = bred(population, "part", births=3)
+    model = population.express(genome).model
+    assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_a_saved_member_answers_as_in_the_run_and_mergekit_builds_it(four, tmp_path, tie):
+    seeds = tuned(tmp_path, "ab", tie_word_embeddings=tie)
+    population = LanguageModels(seeds)
+    genome, _ = bred(population, "tensor", births=10)
+    (tmp_path / "out").mkdir()
+    population.save(genome, tmp_path / "out")
+    expressed = population.express(genome)
+    loaded, tokenizer = (kind.from_pretrained(tmp_path / "out") for kind in (AutoModelForCausalLM, AutoTokenizer))
+    prompts = [f"{i} + {j} = " for i in range(10) for j in range(5)]
+    for prompt in prompts:
+        ours = expressed.tokenizer(prompt, return_tensors="pt").input_ids
+        theirs = tokenizer(prompt, return_tensors="pt").input_ids
+        greedy = {"max_new_tokens": 8, "do_sample": False}
+        assert torch.equal(expressed.model.generate(ours, **greedy), loaded.generate(theirs, **greedy))
+    command = [Path(sys.executable).with_name("mergekit-yaml"), tmp_path / "out" / "mergekit.yaml", tmp_path / "mergekit"]
+    subprocess.run(command, check=True, capture_output=True)
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "mergekit").state_dict()
+    for name, tensor in expressed.model.state_dict().items():
+        assert (merged[name] - tensor).abs().max() <= 1e-6, name
+
+
+def test_a_recipe_names_its_seeds_and_says_where_mergekit_cannot_follow(four, tmp_path):
+    population = LanguageModels(four, order="unit")
+    genome, dense = bred(population, "part", births=4)
+    population.save(genome, tmp_path)
+    assert not (tmp_path / "mergekit.yaml").exists()
+    recipe = json.loads((tmp_path / "recipe.json").read_text())
+    assert [seed["name"] for seed in recipe["seeds"]] == four
+    assert all(len(seed["sha256"]) == 64 for seed in recipe["seeds"])
+    stored = [load_file(Path(seed) / "model.safetensors") for seed in four]
+    for name, exact in dense.items():
+        entry = recipe["tensors"][name]
+        tensors = [state[name].double() for state in stored]
+        flat = tensors if entry["dim"] is not None else [tensor.reshape(-1) for tensor in tensors]
+        parts = [
+            sum(c * t.narrow(entry["dim"] or 0, start, stop - start) for c, t in zip(row, flat, strict=True))
+            for row, start, stop in zip(entry["coefficients"], entry["edges"][:-1], entry["edges"][1:], strict=True)
+        ]
+        assert torch.allclose(torch.cat(parts, entry["dim"] or 0).view(exact.shape), exact, atol=1e-9), name
+
+
+def test_added_rows_come_from_the_seeds_that_have_them(tmp_path):
+    first, second = tuned(tmp_path, "ab")
+    longer = tiny_llama.tiny_llama(seed=0)
+    longer.tokenizer.add_tokens(["[more]"])
+    longer.model.resize_token_embeddings(len(longer.tokenizer))
+    longer.model.save_pretrained(second)
+    longer.tokenizer.save_pretrained(second)
+    with pytest.raises(ValueError, match="expected one size of vocabulary, got"):
+        LanguageModels([first, second]).axis  # noqa: B018
+    population = LanguageModels([first, second], vocabulary="trailing")
+    halves = Crossover(splits=0, ratio=(0.5, 0.5), angle="none")
+    a, b = population.founders(np.random.default_rng(0))
+    genome = a.cross(b, halves.draw(population.axis, np.random.default_rng(0)), population)
+    expressed = population.express(genome)
+    added = longer.model.lm_head.weight[-1]
+    assert torch.allclose(expressed.model.lm_head.weight[-1], added, atol=1e-7)
+    assert torch.allclose(expressed.model.lm_head.weight[0], (a_row(first) + longer.model.lm_head.weight[0]) / 2, atol=1e-7)
+    assert expressed.tokenizer.convert_tokens_to_ids("[more]") == len(longer.tokenizer) - 1
+    (tmp_path / "out").mkdir()
+    population.save(genome, tmp_path / "out")
+    assert not (tmp_path / "out" / "mergekit.yaml").exists()
+    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(expressed.model))
+
+
+def a_row(seed):
+    return load_file(Path(seed) / "model.safetensors")["lm_head.weight"][0]
+
+
+def test_a_method_of_mergekit_merges_tensor_by_tensor(four):
+    base = str(Path(four[0]).with_name("base"))
+    ties = Method("ties", {"density": 0.5})
+    population = LanguageModels(four, base=base, method=ties)
+    crossing = Crossover(angle="none").draw(population.axis, np.random.default_rng(2))
+    a, b = population.founders(np.random.default_rng(0))[:2]
+    genome = a.cross(b, crossing, population)
+    expressed = population.express(genome).model.state_dict()
+    stored, of_base = [load_file(Path(seed) / "model.safetensors") for seed in four], load_file(Path(base) / "model.safetensors")
+    for lie in population.axis.lie(genome.bounds):
+        row = genome.coefficients[lie.stretches[0]]
+        merged = ties.merge(lie.tensor, [state[lie.tensor] for state in stored], row, of_base[lie.tensor])
+        assert torch.equal(expressed[lie.tensor], merged)
+    assert population.linear
+    assert not LanguageModels(four).linear
+
+
+def test_seeds_in_shards_and_in_another_type(four, tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(four[1])
+    model.save_pretrained(tmp_path / "shards", max_shard_size="20KB")
+    tiny_llama.tokenizer().save_pretrained(tmp_path / "shards")
+    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 1
+    model.bfloat16().save_pretrained(tmp_path / "half")
+    tiny_llama.tokenizer().save_pretrained(tmp_path / "half")
+    whole, sharded = LanguageModels(four[:2]), LanguageModels([four[0], str(tmp_path / "shards")])
+    genome, _ = bred(whole, "part", births=5)
+    assert torch.equal(logits(whole.express(genome).model), logits(sharded.express(genome).model))
+    mixed = LanguageModels([four[0], str(tmp_path / "half")])
+    assert torch.allclose(logits(mixed.express(genome).model), logits(whole.express(genome).model), atol=0.1)
+    assert next(mixed.express(genome).model.parameters()).dtype == torch.float32
+
+
+def test_settings_travel_and_models_do_not(four):
+    population = LanguageModels(four, order="unit")
+    genome, _ = bred(population, "part", births=3)
+    expected = logits(population.express(genome).model)
+    sent = pickle.dumps(population)
+    assert len(sent) < 5000
+    assert torch.equal(logits(pickle.loads(sent).express(genome).model), expected)
+
+
+def test_a_chat_template_is_a_text_or_a_file(four, tmp_path):
+    (tmp_path / "chat.jinja").write_text(tiny_llama.CHAT)
+    for given in (tiny_llama.CHAT, str(tmp_path / "chat.jinja")):
+        population = LanguageModels(four, chat_template=given)
+        tokenizer = population.express(population.founders(np.random.default_rng(0))[0]).tokenizer
+        assert tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False) == "<|user|>hi\n"
+
+
+def rewritten(change):
+    """A change of the second seed's tensors."""
+
+    def apply(folder):
+        state = load_file(folder / "model.safetensors")
+        change(state)
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return apply
+
+
+def config(**changes):
+    def apply(folder):
+        settings = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(settings | changes))
+
+    return apply
+
+
+def nan(state):
+    state["model.norm.weight"][3] = torch.nan
+
+
+def drop(state):
+    del state["model.layers.1.mlp.up_proj.weight"]
+
+
+def short(state):
+    state["model.layers.1.mlp.up_proj.weight"] = state["model.layers.1.mlp.up_proj.weight"][:-1].clone()
+
+
+def whole_numbers(state):
+    state["model.norm.weight"] = state["model.norm.weight"].to(torch.int8)
+
+
+def truncated(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def pickled(folder):
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def other_tokens(folder):
+    tiny_llama.tokenizer(tiny_llama.CHARACTERS[::-1]).save_pretrained(folder)
+
+
+def no_tokenizer(folder):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+
+
+def one_shard_missing(folder):
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="20KB")
+    sorted(folder.glob("model-*.safetensors"))[1].unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "error", "message"),
+    [
+        (rewritten(nan), {}, ValueError, r"seeds: .*b: 'model.norm.weight' has numbers that are not finite"),
+        (
+            rewritten(drop),
+            {},
+            ValueError,
+            r"seeds: .*b: expected a tensor 'model.layers.1.mlp.up_proj.weight' of shape \(48, 32\)",
+        ),
+        (
+            rewritten(short),
+            {},
+            ValueError,
+            r"seeds: .*b: expected 'model.layers.1.mlp.up_proj.weight' of shape .*, got \(47, 32\)",
+        ),
+        (rewritten(whole_numbers), {}, ValueError, r"b: expected floating-point weights, 'model.norm.weight' is torch.int8"),
+        (truncated, {}, ValueError, r"seeds: .*model.safetensors: not a whole safetensors file, expected \d+ bytes, got \d+"),
+        (pickled, {}, ValueError, r"seeds: .*b: expected safetensors, got pickled weights \(pytorch_model.bin\)"),
+        (one_shard_missing, {}, FileNotFoundError, r"seeds: .*b: model.safetensors.index.json names \d files, 1 are missing"),
+        (other_tokens, {}, ValueError, r"seeds: expected one tokenizer; .*b has \d+ tokens"),
+        (no_tokenizer, {}, ValueError, r"seeds: .*b: its tokenizer cannot be read"),
+        (
+            config(model_type="mistral", architectures=["MistralForCausalLM"]),
+            {},
+            ValueError,
+            r"expected one architecture; .* llama",
+        ),
+        (config(model_type="no-such"), {}, ValueError, r"seeds: .*b: its config cannot be read"),
+        (config(vocab_size=101), {}, ValueError, r"expected one size of vocabulary, got .*a \d+, .*b 101 \(vocabulary: trailing"),
+        (None, {"seeds": ["nowhere/at/all", "b"]}, FileNotFoundError, r"seeds: expected a folder, or owner/name of the hub"),
+        (None, {"seeds": ["a"]}, ValueError, r"seeds: expected at least 2 models"),
+        (None, {"seeds": "a"}, ValueError, r"seeds: expected at least 2 models"),
+        (None, {"order": "units"}, ValueError, r"order: expected 'flat' or 'unit', got 'units'"),
+        (None, {"order": "unit", "cut": "row"}, ValueError, r"order: cut and chromosomes are settings of the flat axis"),
+        (
+            None,
+            {"chromosomes": {"attention": "attn("}},
+            ValueError,
+            r"chromosomes.attention: 'attn\(' is not a regular expression",
+        ),
+        (None, {"chromosomes": {"attention": "heads"}}, ValueError, r"chromosomes.attention: no tensor's name matches"),
+        (
+            None,
+            {"order": "unit", "units": [Units("q_proj", "o_proj", "heads")]},
+            ValueError,
+            r"units: the config of .* has no number",
+        ),
+        (
+            None,
+            {"order": "unit", "units": [Units("c_attn", "c_proj")]},
+            ValueError,
+            r"units: no tensor of a layer matches 'c_attn'",
+        ),
+        (
+            None,
+            {"order": "unit", "units": [Units("q_proj", "o_proj", 5)]},
+            ValueError,
+            r"layers: the tensors of one layer must agree",
+        ),
+        (None, {"device": "gpu"}, ValueError, r"device: expected one that torch knows"),
+        (None, {"device": "cpu", "device_map": "auto"}, ValueError, r"device: expected 'auto' beside a device_map"),
+        (None, {"method": Method("tie")}, ValueError, r"method: name: mergekit has no merge method 'tie'; did you mean 'ties'"),
+        (None, {"method": Method("ties", {"density": 0.5})}, ValueError, r"method: name: ties merges differences from a base"),
+        (None, {"method": Method("linear"), "cut": "row"}, ValueError, r"method: linear merges whole tensors"),
+    ],
+)
+def test_what_is_wrong_with_seeds_is_said(tmp_path, change, settings, error, message):
+    first, second = tuned(tmp_path, "ab")
+    if change is not None:
+        change(Path(second))
+    seeds = settings.get("seeds", [first, second])
+    with pytest.raises(error, match=message):
+        LanguageModels(**{"seeds": seeds} | settings).founders(np.random.default_rng(0))
+
+
+def test_all_but_the_numbers_is_known_before_a_weight_is_read(tmp_path, monkeypatch):
+    """Every other mistake is found by `axis`, which opens no tensor."""
+    from populations.checkpoints import Checkpoint
+
+    def refuse(*_):
+        raise AssertionError("a weight was read")
+
+    monkeypatch.setattr(Checkpoint, "tensor", refuse)
+    seeds = tuned(tmp_path, "ab")
+    assert LanguageModels(seeds).axis.size > 0
+    rewritten(short)(Path(seeds[1]))
+    with pytest.raises(ValueError, match="of shape"):
+        LanguageModels(seeds).axis  # noqa: B018
