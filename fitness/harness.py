@@ -35,8 +35,8 @@ class Harness:
     """One score for each document of one task of lm-eval, which knows its prompts, filters and metrics.
 
     The same model, task and documents give what lm-eval's `simple_evaluate` logs of each sample. The prompts of a split are made
-    together, once, so a document's few-shot examples do not depend on who is asked with it. Several tasks go side by side with
-    `fitness.combined.Combined`.
+    together, once, so a document's few-shot examples do not depend on who is asked with it. A prompt that is longer than the model
+    can take loses its beginning, as it does there. Several tasks go side by side with `fitness.combined.Combined`.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class Task:
         if gen_kwargs:
             if kind != "generate_until":
                 raise ValueError(f"gen_kwargs: {name!r} generates nothing, its requests are {kind}")
-            self.task.set_config("generation_kwargs", dict(gen_kwargs), update=True)
+            self.task.set_config("generation_kwargs", {**config.generation_kwargs, **gen_kwargs})
 
     def splits(self) -> dict[str, str]:
         """The parts that it has, each with the name of the data set's split behind it: two parts may share one."""
@@ -126,7 +126,7 @@ class Task:
         """The same requests with the model's answers, raw and filtered."""
         answered = [[_fresh(request) for request in requests] for requests in asked]
         flat = [request for requests in answered for request in requests]
-        with quiet(), torch.random.fork_rng(enabled=lm.device.type == "cuda", device_type="cuda"), seeded(seed, seed):
+        with quiet(), seeded(seed, seed):
             for kind in dict.fromkeys(request.request_type for request in flat):
                 queue = [request for request in flat if request.request_type == kind for _ in range(request.repeats or 1)]
                 for request, response in zip(queue, getattr(lm, kind)(queue, disable_tqdm=True), strict=True):
@@ -180,7 +180,7 @@ class Task:
             hint = f"; the nearest are {', '.join(map(repr, near))}" if near else ""
             raise ValueError(f"task: lm-eval has no task {self.name!r}{hint}")
         try:
-            return manager.load([self.name])["tasks"][self.name]
+            return next(iter(manager.load([self.name])["tasks"].values()))
         except Exception as error:  # a task is a program of its author's
             raise ValueError(f"task: lm-eval cannot load {self.name!r}: {type(error).__name__}: {error}") from error
 
@@ -240,10 +240,13 @@ def quiet() -> Iterator[None]:
 def seeded(python: int, others: int) -> Iterator[None]:
     """With random, numpy and torch at these seeds; all three go on afterwards as if nothing had been."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices):
         random.seed(python)
         np.random.seed(others)  # noqa: NPY002
-        torch.manual_seed(others)
+        torch.default_generator.manual_seed(others)
+        if devices:
+            torch.cuda.manual_seed_all(others)
         try:
             yield
         finally:

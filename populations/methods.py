@@ -177,7 +177,7 @@ def _mergekit() -> Any:
     try:
         from mergekit import merge_methods
     except ImportError as error:
-        raise ImportError("merge methods need the package mergekit: pip install 'evomerge[merge]'") from error
+        raise ImportError("merge methods need the package mergekit: pip install 'evomerge[llm]'") from error
     return merge_methods
 
 

@@ -58,7 +58,13 @@ def test_imports_run_one_way(package, barred, allowed):
 
 @pytest.mark.parametrize(
     ("module", "home"),
-    [("mergekit", "populations/methods.py"), ("ray", "evomerge/workers.py"), ("omegaconf", "evomerge/config.py")],
+    [
+        ("mergekit", "populations/methods.py"),
+        ("numba", "populations/fused.py"),
+        ("ray", "evomerge/workers.py"),
+        ("omegaconf", "evomerge/config.py"),
+        ("lm_eval", "fitness/tasks.py"),
+    ],
 )
 def test_a_dependency_has_one_home(module, home):
     users = {file for file, path in FILES.items() for name in imports(path) if within(name, module)}

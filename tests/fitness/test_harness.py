@@ -1,9 +1,11 @@
 """Tasks of lm-eval as a fitness: the scores are lm-eval's own, sample by sample."""
 
 import json
+import logging
 import pickle
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +19,6 @@ from fitness.harness import Harness
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = {"train": 9, "validation": 8, "test": 14}
 SPLITS = {f"{part}_split": name for part, name in (("training", "train"), ("validation", "validation"), ("test", "test"))}
-CHOICES = ["red", "dark green", "b"]
 TEXTS = {
     "output_type": "generate_until",
     "doc_to_text": "{{text}}\nA:",
@@ -34,12 +35,12 @@ TASKS = {
         "output_type": "multiple_choice",
         "num_fewshot": 2,
         "doc_to_text": "{{text}}\nA:",
-        "doc_to_choice": CHOICES,
+        "doc_to_choice": "choices",
         "doc_to_target": "label",
         "metric_list": [
             {"metric": "acc", "aggregation": "mean", "higher_is_better": True},
             {"metric": "acc_norm", "aggregation": "mean", "higher_is_better": True},
-            {"metric": "f1", "aggregation": "f1", "higher_is_better": True},
+            {"metric": "mcc", "aggregation": "matthews_corrcoef", "higher_is_better": True},
         ],
     },
     "letters": TEXTS,
@@ -81,7 +82,9 @@ def write(folder, answers=None):
         texts = [f"Q: {rng.integers(100)}+{rng.integers(10 ** (i % 4 + 1))}=?" for i in range(rows)]
         expected = ["z" if answers is None or i % 2 else answers[split][i] for i in range(rows)]
         labels = rng.integers(3, size=rows).tolist()
-        docs = [{"text": t, "answer": e, "label": n} for t, e, n in zip(texts, expected, labels, strict=True)]
+        choices = [["".join(rng.choice([*"abcdefgh"], length)) for length in (3, 3, 4)] for _ in range(rows)]
+        columns = {"text": texts, "answer": expected, "label": labels, "choices": choices}
+        docs = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         files[split] = str(folder / f"{split}.json")
         (folder / f"{split}.json").write_text("\n".join(map(json.dumps, docs)))
     data = {"dataset_path": "json", "dataset_kwargs": {"data_files": files, "cache_dir": str(folder / "cache")}}
@@ -100,14 +103,14 @@ def include_path(tmp_path_factory, language):
     return write(tmp_path_factory.mktemp("tasks"), answers)
 
 
-def samples(language, include_path, task, split_of=None, **settings):
+def samples(language, include_path, task, **settings):
     """What lm-eval itself logs of each sample: {(document, filter): its metrics}."""
     import lm_eval
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
     found = lm_eval.simple_evaluate(
-        HFLM(pretrained=language.model, tokenizer=language.tokenizer, batch_size=4),
+        HFLM(pretrained=language.model, tokenizer=deepcopy(language.tokenizer), batch_size=4),
         tasks=[task],
         task_manager=TaskManager(include_path=str(include_path), include_defaults=False),
         bootstrap_iters=0,
@@ -131,7 +134,9 @@ def test_scores_are_lm_evals_own(language, include_path, task, metric, named, sh
     ours = Harness(task, metric, include_path=include_path, num_fewshot=shots, batch=4)(language, np.arange(14), "test")
     assert ours.dtype == np.float32
     assert ours.tolist() == [theirs[doc, named[1]][named[0]] for doc in range(14)]
-    if named[1] != "whole" and not (task == "letters" and shots):  # else all may be wrong: the answers were taken without examples
+    if named[1] != "whole" and not (
+        task == "letters" and shots
+    ):  # else all may be wrong: the answers were taken without examples
         assert set(ours.tolist()) == {0, 1}
 
 
@@ -142,9 +147,10 @@ def test_prompts_are_lm_evals_own_whoever_is_asked(language, include_path):
     assert [entry["prompt"] for entry in shown] == [theirs[doc, "none"]["arguments"][0][0] for doc in asked]
     assert len({entry["prompt"].rpartition("Q:")[0] for entry in shown}) == 3, "each has examples of its own"
     for doc, entry in zip(asked.tolist(), shown, strict=True):
+        choices = theirs[doc, "none"]["doc"]["choices"]
         likelihoods = [answer[0] for answer in theirs[doc, "none"]["filtered_resps"]]
-        assert entry["answer"] == CHOICES[int(np.argmax(likelihoods))]
-        assert entry["expected"] == CHOICES[theirs[doc, "none"]["target"]]
+        assert entry["answer"] == choices[int(np.argmax(likelihoods))]
+        assert entry["expected"] == choices[theirs[doc, "none"]["target"]]
         assert entry["score"] == (entry["answer"] == entry["expected"]) == theirs[doc, "none"]["acc"]
 
 
@@ -208,7 +214,7 @@ def test_sampled_answers_come_from_the_seed(language, include_path):
 
 
 def test_shorter_answers_and_conversations_on_request(language, include_path):
-    tokenizer = pickle.loads(pickle.dumps(language.tokenizer))
+    tokenizer = deepcopy(language.tokenizer)
     tokenizer.chat_template = "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}\n{% endfor %}a:"
     chat = SimpleNamespace(model=language.model, tokenizer=tokenizer)
     fitness = Harness(
@@ -219,6 +225,27 @@ def test_shorter_answers_and_conversations_on_request(language, include_path):
     assert entry["prompt"].startswith("s:be brief\nu:Q: ")
     assert entry["prompt"].endswith("=?\nA:\na:")
     assert len(entry["answer"]) <= 2
+
+
+@pytest.mark.parametrize("task", ["colours", "letters"])
+@pytest.mark.parametrize("room", [2, 0])
+def test_the_batch_shrinks_where_memory_runs_out(language, include_path, task, room, caplog):
+    def limit(module, args, kwargs):
+        if len(args[0] if args else kwargs["input_ids"]) > room:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    expected = Harness(task, include_path=include_path)(language, np.arange(14), "test").tolist()
+    fitness = Harness(task, include_path=include_path, batch=8)
+    hook = language.model.register_forward_pre_hook(limit, with_kwargs=True)
+    try:
+        if room:
+            assert fitness(language, np.arange(14), "test").tolist() == expected
+            assert [record.args for record in caplog.records if record.levelno == logging.WARNING] == [(4, task), (2, task)]
+        else:
+            with pytest.raises(MemoryError, match=f"batch: there is no memory for one prompt of the task '{task}'"):
+                fitness(language, np.arange(14), "test")
+    finally:
+        hook.remove()
 
 
 def test_nothing_is_said_and_nobody_is_called(language, include_path, tmp_path, capfd, caplog, monkeypatch):
@@ -249,8 +276,8 @@ def test_settings_travel(language, include_path):
         ({"task": "lost"}, "cannot load 'lost': FileNotFoundError: .*nowhere.json"),
         ({"task": "rolling"}, "'rolling' measures the likelihood of whole texts"),
         ({"task": "coded"}, "'coded' runs code"),
-        ({"metric": "accuracy"}, r"metric: .*'accuracy'.* has acc, acc_norm, f1 \(taken over all.*filter none"),
-        ({"metric": "f1"}, r"metric: expected a score in \[0, 1\] of each sample, got 'f1'.* has acc, acc_norm"),
+        ({"metric": "accuracy"}, r"metric: .*'accuracy'.* has acc, acc_norm, mcc \(taken over all.*filter none"),
+        ({"metric": "mcc"}, r"metric: expected a score in \[0, 1\] of each sample, got 'mcc'.* has acc, acc_norm"),
         ({"task": "wordy"}, r"metric: none gives each sample a score.* bleu \(taken over all samples together\)"),
         ({"task": "letters", "metric": "exact_match,strict"}, "got 'exact_match,strict'; .*letter or whole"),
         ({"task": "untested"}, r"test: the task 'untested' has no test documents, only validation;.*validation\[:100\]"),
