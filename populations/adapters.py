@@ -56,9 +56,8 @@ class Adapted:
 
     def tensor(self, name: str) -> torch.Tensor:
         """A tensor of the sum; the base's own, memory-mapped, where the adapter changes nothing."""
-        if name in self._replaced:
-            return self._adapter.tensor(self._replaced[name])
-        tensor = self.base.tensor(name)
+        own = self._replaced.get(name)
+        tensor = self.base.tensor(name) if own is None else self._adapter.tensor(own)
         if name not in self._factors:
             return tensor
         a, b = (self._adapter.tensor(own).float() for own in self._factors[name])

@@ -24,6 +24,11 @@ class Remote(Checkpoint):
     repository: str
     revision: str
 
+    @property
+    def name(self) -> str:
+        """What messages, cards and recipes call it."""
+        return f"{self.repository}@{self.revision}"
+
     def tensor(self, name: str) -> torch.Tensor:
         """As `Checkpoint.tensor`."""
         if not self.entries[name].file.exists():

@@ -1,0 +1,92 @@
+"""Seeds of the hub: this test's own hub is a folder, since none can be reached; what is fetched, and when, is what counts."""
+
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import tiny_llama
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from populations import hub
+from populations.llm import LanguageModels
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """Two repositories, mine/a and mine/b; gives the list of files that were fetched."""
+    fetched = []
+    for seed, name in enumerate("ab"):
+        tiny_llama.save(tmp_path / "hub" / "mine" / name, seed=seed)
+
+    def snapshot_download(name, revision=None, allow_patterns=()):
+        there = tmp_path / "hub" / name
+        if not there.is_dir():
+            raise huggingface_hub.errors.LocalEntryNotFoundError("404 Client Error.\nmore")
+        folder = tmp_path / "cache" / name.replace("/", "--") / "snapshots" / "c0ffee"
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in there.iterdir():
+            if any(path.match(pattern) for pattern in allow_patterns) and not (folder / path.name).exists():
+                shutil.copy(path, folder)
+                fetched.append(f"{name}/{path.name}")
+        return str(folder)
+
+    def get_safetensors_metadata(name, revision=None):
+        path = tmp_path / "hub" / name / "model.safetensors"
+        if not path.exists():
+            raise huggingface_hub.errors.NotASafetensorsRepoError(name)
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            info = {
+                key: huggingface_hub.utils.TensorInfo(dtype=s.get_dtype(), shape=s.get_shape(), data_offsets=(0, 0))
+                for key, s in tensors.items()
+            }
+        of_file = huggingface_hub.utils.SafetensorsFileMetadata(metadata={}, tensors=info)
+        return huggingface_hub.utils.SafetensorsRepoMetadata(
+            metadata=None, sharded=False, weight_map={}, files_metadata={"model.safetensors": of_file}
+        )
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(huggingface_hub, "get_safetensors_metadata", get_safetensors_metadata)
+    return fetched
+
+
+def test_weights_are_fetched_after_all_is_known_to_fit(served):
+    population = LanguageModels(["mine/a", "mine/b@c0ffee"])
+    assert population.axis.size > 0
+    assert served
+    assert not [name for name in served if name.endswith(".safetensors")]
+    second = population.founders(np.random.default_rng(0))[1]
+    assert sorted(name for name in served if name.endswith(".safetensors")) == [
+        "mine/a/model.safetensors",
+        "mine/b/model.safetensors",
+    ]
+    words = torch.tensor([[5, 6]])
+    assert torch.equal(population.express(second).model(words).logits, tiny_llama.tiny_llama(seed=1).model(words).logits)
+
+
+def test_what_does_not_fit_is_known_before(served, tmp_path):
+    save_file({"model.norm.weight": torch.ones(3)}, tmp_path / "hub" / "mine" / "b" / "model.safetensors")
+    with pytest.raises(ValueError, match="seeds: mine/b@c0ffee: expected a tensor"):
+        LanguageModels(["mine/a", "mine/b"]).axis  # noqa: B018
+    assert not [name for name in served if name.endswith(".safetensors")]
+
+
+def test_pickled_repositories_and_unknown_ones(served, tmp_path):
+    (tmp_path / "hub" / "mine" / "b" / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="seeds: mine/b: expected safetensors, the repository has none"):
+        LanguageModels(["mine/a", "mine/b"]).axis  # noqa: B018
+    with pytest.raises(
+        FileNotFoundError, match=r"no folder mine/c, and the hub .* either \(LocalEntryNotFoundError: 404 Client Error.\)"
+    ):
+        LanguageModels(["mine/a", "mine/c"]).axis  # noqa: B018
+
+
+def test_a_folder_goes_before_the_hub(served, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny_llama.save(Path("mine/a"), seed=3)
+    assert hub.folder_of("mine/a") == Path("mine/a")
+    assert not served
