@@ -1,0 +1,223 @@
+"""Greedy answers of a language model, in batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+
+log = logging.getLogger(__name__)
+
+EXHAUSTED = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+"""What errors say that are raised for want of memory and have no class of their own."""
+
+
+class LanguageModel(Protocol):
+    """What a population of language models expresses."""
+
+    @property
+    def model(self) -> Any:
+        """A causal language model of transformers, in evaluation mode."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer, with its chat template if there is one."""
+
+
+class Generator:
+    """Answers prompts greedily, in batches of equal size cut from the prompts in order of their length.
+
+    The length breaks ties by place, so the same prompts always come in the same company. Where memory runs out, the batch is
+    halved, for good, and the answers go on.
+    """
+
+    def __init__(self, max_new_tokens: int = 64, stop: str | Sequence[str] | None = None, batch: int = 64) -> None:
+        """Settings only.
+
+        Args:
+            max_new_tokens: most tokens of an answer.
+            stop: texts that end an answer; they are not part of it. The model's own end tokens end it in any case.
+            batch: prompts that are answered side by side.
+
+        Raises:
+            ValueError: if a setting is out of its range.
+        """
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens: expected at least 1, got {max_new_tokens}")
+        if batch < 1:
+            raise ValueError(f"batch: expected at least 1, got {batch}")
+        self.max_new_tokens, self.batch = max_new_tokens, batch
+        self.stop = [stop] if isinstance(stop, str) else list(stop or ())
+        if not all(isinstance(text, str) and text for text in self.stop):
+            raise ValueError(f"stop: expected texts of at least one character, got {self.stop}")
+        self._endings: tuple[Any, torch.Tensor] | None = None
+
+    def encode(
+        self, language: LanguageModel, prompts: Sequence[str], where: Callable[[int], str], *, special: bool, fit: bool = True
+    ) -> list[list[int]]:
+        """The tokens of prompts, held against what the model can take.
+
+        Args:
+            language: the model and its tokenizer.
+            prompts: texts.
+            where: names a prompt by its place, for messages.
+            special: whether the tokenizer adds what it adds to a text of its own accord, such as a token at the start.
+            fit: whether a prompt must fit into the model with its answer.
+
+        Raises:
+            ValueError: if a prompt has no tokens, too many for the model's positions, or one that the model does not know.
+        """
+        if not prompts:
+            return []
+        model = language.model
+        tokens = language.tokenizer(list(prompts), add_special_tokens=special, verbose=False)["input_ids"]
+        positions = positions_of(model)
+        known = len(model.get_input_embeddings().weight)
+        for index, row in enumerate(tokens):
+            if not row:
+                raise ValueError(f"{where(index)}: its prompt {prompts[index]!r} has no tokens")
+            if fit and positions is not None and len(row) + self.max_new_tokens > positions:
+                raise ValueError(
+                    f"{where(index)}: its prompt has {len(row)} tokens and its answer up to {self.max_new_tokens} "
+                    f"(max_new_tokens), the model has {positions} positions"
+                )
+            if max(row) >= known:
+                raise ValueError(f"{where(index)}: the tokenizer gives token {max(row)}, the model knows {known}")
+        return tokens
+
+    def __call__(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[str]:
+        """The answer to each prompt of tokens (B), up to and without what ends it.
+
+        Raises:
+            MemoryError: if there is no memory for one prompt.
+        """
+        answers = [""] * len(prompts)
+        waiting = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+        while waiting:
+            batch = waiting[: self.batch]
+            texts = self._attempt(language, [prompts[place] for place in batch])
+            if texts is None:
+                self._halve(len(batch), len(prompts[batch[-1]]))
+                continue
+            for place, text in zip(batch, texts, strict=True):
+                answers[place] = text
+            waiting = waiting[len(batch) :]
+        return answers
+
+    def _attempt(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[str] | None:
+        """The answers of one batch; None if memory ran out."""
+        try:
+            return self._generate(language, prompts)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+        return None
+
+    def _halve(self, batch: int, tokens: int) -> None:
+        """Goes on with half the batch."""
+        if batch == 1:
+            raise MemoryError(
+                f"there is no memory to answer one prompt of {tokens} tokens with up to {self.max_new_tokens} new ones: lower "
+                "max_new_tokens, shorten the prompts, or leave less in the same memory"
+            )
+        self.batch = batch // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        log.warning(
+            "memory ran out while %d prompts were answered side by side; from here on %d are, and this run may differ from "
+            "others of the same config in a bit here and there", batch, self.batch
+        )  # fmt: skip
+
+    def _generate(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[str]:
+        """The answers of one batch, padded on the left."""
+        from transformers import GenerationConfig
+
+        model, tokenizer = language.model, language.tokenizer
+        ends = self._end_tokens(language)
+        pad = next((token for token in (tokenizer.pad_token_id, *ends) if token is not None), 0)
+        width = max(map(len, prompts))
+        tokens = torch.tensor([[pad] * (width - len(row)) + list(row) for row in prompts], device=model.device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=model.device)
+        config = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=self.max_new_tokens, do_sample=False, num_beams=1, pad_token_id=pad, eos_token_id=ends or None
+        )
+        criteria = [self._stopper(language, width)] if self.stop else []
+        theirs = model.generation_config
+        model.generation_config = config  # what a config leaves open, generate takes from the model's: sampling, penalties
+        try:
+            rows = model.generate(
+                input_ids=tokens, attention_mask=mask, generation_config=config, stopping_criteria=criteria
+            )[:, width:].tolist()  # fmt: skip
+        finally:
+            model.generation_config = theirs
+        kept = [row[: next((i for i, token in enumerate(row) if token in ends), None)] for row in rows]
+        return [self._cut(text) for text in _decode(tokenizer, kept)]
+
+    def _cut(self, text: str) -> str:
+        """A text before the first that ends it."""
+        return text[: min((at for end in self.stop if (at := text.find(end)) >= 0), default=None)]
+
+    def _end_tokens(self, language: LanguageModel) -> list[int]:
+        """The tokens that end an answer: the tokenizer's, the checkpoint's, and those that are named in `stop`."""
+        theirs = getattr(language.model.generation_config, "eos_token_id", None)
+        tokenizer = language.tokenizer
+        special = [tokenizer.convert_tokens_to_ids(text) for text in self.stop if text in tokenizer.all_special_tokens]
+        ends = [tokenizer.eos_token_id, *(theirs if isinstance(theirs, list) else [theirs]), *special]
+        return list(dict.fromkeys(token for token in ends if token is not None))
+
+    def _stopper(self, language: LanguageModel, width: int) -> Callable[..., torch.Tensor]:
+        """What tells `generate` which rows (B,) have come to a stop; the prompt is `width` tokens of each.
+
+        A row is read only when its last token may end one of the texts; a token that ends it unseen costs time, not rightness.
+        """
+        tokenizer, model = language.tokenizer, language.model
+        if self._endings is None or self._endings[0] is not tokenizer:
+            pieces = _decode(tokenizer, [[token] for token in range(len(tokenizer))])
+            may = torch.zeros(max(len(pieces), len(model.get_input_embeddings().weight)), dtype=torch.bool)
+            lasts = {text[-1] for text in self.stop} | {"\ufffd"}  # a part of a character may be its end
+            may[: len(pieces)] = torch.tensor([not lasts.isdisjoint(piece) for piece in pieces])
+            self._endings = tokenizer, may
+        may = self._endings[1]
+
+        def stopped(tokens: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
+            done = may[tokens[:, -1].cpu()]
+            places = done.nonzero()[:, 0].tolist()
+            if places:
+                texts = _decode(tokenizer, tokens[places, width:].tolist())
+                done[places] = torch.tensor([any(end in text for end in self.stop) for text in texts])
+            return done.to(tokens.device)
+
+        return stopped
+
+
+def chat_prompt(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
+    """A conversation as the tokenizer's chat template writes it, up to where the assistant answers.
+
+    Raises:
+        ValueError: if there is no template, or it refuses the conversation.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise ValueError("chat: the tokenizer has no chat template; give the population one, or set chat to false")
+    try:
+        return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # a template is a program of the checkpoint's
+        roles = ", ".join(message["role"] for message in messages)
+        raise ValueError(f"chat: the tokenizer's chat template refuses the roles {roles}: {error}") from error
+
+
+def positions_of(model: Any) -> int | None:
+    """How many tokens a model can tell apart by place; None if its config does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error was raised for want of memory."""
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in EXHAUSTED)
+
+
+def _decode(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:
+    return tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -1,0 +1,234 @@
+"""Greedy answers in batches: what generate of transformers says of each prompt alone, whatever the checkpoint's settings."""
+
+import logging
+
+import pytest
+import torch
+from tiny_llama import TinyLlama, tiny_llama
+from transformers import GenerationConfig
+
+from fitness.generation import Generator, chat_prompt, ran_out
+
+PROMPTS = ["1 + 2 =", "a", "find the red cup", "9 * 9 - 4 =", "zz", "what is 7 plus 5?", "go", "b" * 40]
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return tiny_llama()
+
+
+def answers(language, prompts=PROMPTS, **settings):
+    generator = Generator(**{"max_new_tokens": 12} | settings)
+    return generator(language, generator.encode(language, prompts, str, special=True))
+
+
+def alone(language, prompt, new=12):
+    """A loop of forward passes without a cache, one prompt at a time; every logit is computed anew."""
+    tokens = language.tokenizer(prompt, return_tensors="pt")["input_ids"]
+    width = tokens.shape[1]
+    for _ in range(new):
+        best = language.model(input_ids=tokens, use_cache=False).logits[:, -1].argmax(dim=-1, keepdim=True)
+        if best.item() == language.tokenizer.eos_token_id:
+            break
+        tokens = torch.cat([tokens, best], dim=1)
+    return language.tokenizer.decode(tokens[0, width:], skip_special_tokens=True)
+
+
+def cached(language, prompts, new=12):
+    """A loop of forward passes with a cache, all prompts in one batch, padded on the left."""
+    tokens = [language.tokenizer(prompt)["input_ids"] for prompt in prompts]
+    width = max(map(len, tokens))
+    step = torch.tensor([[3] * (width - len(row)) + row for row in tokens])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in tokens])
+    places, past, rows = (mask.cumsum(1) - 1).clamp(min=0), None, []
+    for _ in range(new):
+        out = language.model(input_ids=step, attention_mask=mask, position_ids=places, past_key_values=past, use_cache=True)
+        past, step = out.past_key_values, out.logits[:, -1].argmax(dim=-1, keepdim=True)
+        rows.append(step)
+        mask, places = torch.cat([mask, torch.ones_like(step)], dim=1), places[:, -1:] + 1
+    ends = language.tokenizer.eos_token_id
+    rows = [row[: row.index(ends)] if ends in row else row for row in torch.cat(rows, dim=1).tolist()]
+    return [language.tokenizer.decode(row, skip_special_tokens=True) for row in rows]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_answers_are_the_greedy_ones_of_plain_loops(seed, batch):
+    language = tiny_llama(seed)
+    found = answers(language, batch=batch)
+    assert found == [alone(language, prompt) for prompt in PROMPTS] == cached(language, PROMPTS)
+    assert len(set(found)) > 4, "the answers differ, or this test would show little"
+
+
+def test_a_checkpoints_own_generation_settings_change_nothing(llama):
+    wild = tiny_llama()
+    theirs = GenerationConfig(
+        do_sample=True, temperature=5.0, top_k=3, repetition_penalty=9.0, no_repeat_ngram_size=1, min_new_tokens=12, max_length=9
+    )
+    wild.model.generation_config = theirs
+    assert answers(wild) == answers(llama)
+    assert wild.model.generation_config is theirs, "and they are kept, for the export"
+
+
+def test_the_checkpoints_end_tokens_count_beside_the_tokenizers():
+    language = tiny_llama()
+    free = answers(language, ["go"])[0]
+    assert len(free) > 3
+    third = language.tokenizer.convert_tokens_to_ids(free[2])
+    language.model.generation_config.eos_token_id = [2, third]
+    assert answers(language, ["go"])[0] == free[: free.index(free[2])]
+
+
+def test_answers_end_before_the_first_stop(llama):
+    free = answers(llama)
+    pair = free[0][4:6]
+    stopped = answers(llama, stop=["never said", pair])
+    assert stopped == [text.partition(pair)[0] for text in free]
+    assert stopped[0] == free[0][: free[0].index(pair)]
+    assert answers(llama, stop=free[0][4]) == [text.partition(free[0][4])[0] for text in free]
+
+
+def test_a_special_token_may_be_a_stop():
+    language = tiny_llama()
+    language.model.lm_head.weight[4:] = 0  # of all tokens only <unk>, <s> and <pad> can be ahead
+    language.model.lm_head.weight[2] = 0
+    calls = count(language)
+    assert answers(language, stop=["<pad>", "<unk>", "<s>"]) == [""] * len(PROMPTS)
+    assert calls == [1]
+
+
+def count(language):
+    """Counts the forward passes of each call of generate."""
+    calls, forward, generate = [], language.model.forward, language.model.generate
+
+    def counted(*args, **kwargs):
+        calls[-1] += 1
+        return forward(*args, **kwargs)
+
+    def begun(*args, **kwargs):
+        calls.append(0)
+        return generate(*args, **kwargs)
+
+    language.model.forward, language.model.generate = counted, begun
+    return calls
+
+
+def test_generation_ends_when_all_rows_have_stopped():
+    language = tiny_llama()
+    free = answers(language, ["1 + 2 =", "go"], max_new_tokens=40)
+    calls = count(language)
+    everything = sorted({character for text in free for character in text})
+    answers(language, ["1 + 2 =", "go"], max_new_tokens=40, stop=everything)
+    assert calls == [1]
+    last = [text[3] for text in free]
+    answers(language, ["1 + 2 =", "go"], max_new_tokens=40, stop=last)
+    assert calls[1] == 1 + max(min(text.index(end) for end in last if end in text) for text in free)
+
+
+def test_batches_are_cut_by_length_and_padded_little(llama):
+    widths, generate = [], llama.model.generate
+
+    def recorded(input_ids, **kwargs):
+        widths.append(tuple(input_ids.shape))
+        return generate(input_ids=input_ids, **kwargs)
+
+    llama.model.generate = recorded
+    try:
+        answers(llama, batch=3)
+    finally:
+        del llama.model.generate
+    assert widths == [(3, 2), (3, 16), (2, 40)]
+
+
+def test_no_pad_token_is_needed(llama):
+    assert answers(tiny_llama(pad=False)) == answers(llama)
+
+
+def test_nothing_is_said_on_the_way(llama, caplog, capfd, recwarn):
+    import transformers
+
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_warning()
+    transformers.logging.enable_propagation()
+    try:
+        with caplog.at_level(logging.WARNING):
+            answers(tiny_llama(), stop="\n")
+            answers(tiny_llama(pad=False))
+    finally:
+        transformers.logging.disable_propagation()
+        transformers.logging.set_verbosity(verbosity)
+    assert not caplog.records
+    assert not recwarn.list
+    assert capfd.readouterr().err == ""
+
+
+class Small:
+    """A model whose memory holds so many prompts, and after that raises what `error` says."""
+
+    def __init__(self, model, most, error):
+        self._model, self._most, self._error = model, most, error
+        self.tried = []
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+    def generate(self, input_ids, **kwargs):
+        self.tried.append(len(input_ids))
+        if len(input_ids) > self._most:
+            raise self._error
+        return self._model.generate(input_ids=input_ids, **kwargs)
+
+
+OOM = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def cpu_error():
+    """What torch really raises on the CPU."""
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(10**15)
+    return raised.value
+
+
+@pytest.mark.parametrize("error", [OOM, cpu_error(), MemoryError()])
+def test_a_batch_is_halved_when_memory_runs_out(llama, caplog, error):
+    small = TinyLlama(Small(llama.model, 2, error), llama.tokenizer)
+    generator = Generator(12, batch=8)
+    tokens = generator.encode(small, PROMPTS, str, special=True)
+    assert generator(small, tokens) == answers(llama)
+    assert small.model.tried == [8, 4, 2, 2, 2, 2]
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert "8 prompts" in caplog.text
+    assert "from here on 2" in caplog.text
+    assert generator(small, tokens) == answers(llama)
+    assert small.model.tried[6:] == [2, 2, 2, 2], "it stays small, and says no more"
+    assert len(caplog.records) == 2
+
+
+def test_one_prompt_without_memory_is_an_error(llama):
+    with pytest.raises(MemoryError, match=r"one prompt of 7 tokens with up to 12 new ones: lower max_new_tokens"):
+        answers(TinyLlama(Small(llama.model, 0, OOM), llama.tokenizer), ["1 + 2 ="])
+
+
+def test_other_errors_are_not_taken_for_a_want_of_memory(llama):
+    assert not ran_out(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    broken = TinyLlama(Small(llama.model, 0, RuntimeError("mat1 and mat2 shapes cannot be multiplied")), llama.tokenizer)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        answers(broken)
+
+
+def test_prompts_may_fill_the_positions_to_the_last(llama):
+    assert answers(llama, ["a" * 244])
+    with pytest.raises(ValueError, match=r"^1: its prompt has 245 tokens and its answer up to 12 .*, the model has 256"):
+        answers(llama, ["a", "a" * 245])
+
+
+def test_no_prompts_have_no_answers(llama):
+    assert answers(llama, []) == []
+
+
+def test_a_conversation_is_written_by_the_template():
+    language = tiny_llama(
+        chat="{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"
+    )
+    said = chat_prompt(language.tokenizer, [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}])
+    assert said == "<system>Be brief.<user>Hi>"
