@@ -111,7 +111,7 @@ class Agents:
             {
                 "prompt": play.said[0],
                 "expected": "a reward of 1",
-                "answer": "\n".join(play.said[1:]),
+                "answer": transcript(play.said)[len(play.said[0]) :],
                 "score": play.reward,
             }
             for play in self._play(model, datapoints, split)
@@ -159,8 +159,7 @@ class Agents:
     def _text(self, tokenizer: Any, said: Sequence[str]) -> str:
         """All that was said, as the model reads it."""
         if not self.chat:
-            transcript = "".join(text + "\n" * (place % 2) for place, text in enumerate(said))
-            return "".join(text + ("" if name is None else transcript) for text, name in parts(self.template))
+            return "".join(text + ("" if name is None else transcript(said)) for text, name in parts(self.template))
         system = [] if self.system is None else [{"role": "system", "content": self.system}]
         spoken = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(said)]
         return chat_prompt(tokenizer, [*system, *spoken])
@@ -177,6 +176,11 @@ class Agents:
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, what was learned on the way does not."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
+def transcript(said: Sequence[str]) -> str:
+    """Observations and responses by turns, in one text; each response has its line's end."""
+    return "".join(text + "\n" * (place % 2) for place, text in enumerate(said))
 
 
 @dataclass

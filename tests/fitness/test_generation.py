@@ -1,6 +1,9 @@
 """Greedy answers in batches: what generate of transformers says of each prompt alone, whatever the checkpoint's settings."""
 
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -232,3 +235,10 @@ def test_a_conversation_is_written_by_the_template():
     )
     said = chat_prompt(language.tokenizer, [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}])
     assert said == "<system>Be brief.<user>Hi>"
+
+
+def test_transformers_is_imported_when_it_is_needed():
+    code = "import sys, fitness.agents, fitness.questions, fitness.http_environment; print('transformers' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"
