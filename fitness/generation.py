@@ -141,7 +141,12 @@ class Generator:
         tokens = torch.tensor([[pad] * (width - len(row)) + list(row) for row in prompts], device=model.device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=model.device)
         config = GenerationConfig(  # type: ignore[no-untyped-call]
-            max_new_tokens=self.max_new_tokens, do_sample=False, num_beams=1, pad_token_id=pad, eos_token_id=ends or None
+            max_new_tokens=self.max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            use_cache=True,
+            pad_token_id=pad,
+            eos_token_id=ends or None,
         )
         criteria = [self._stopper(language, width)] if self.stop else []
         theirs = model.generation_config

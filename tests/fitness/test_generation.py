@@ -150,6 +150,9 @@ def test_no_pad_token_is_needed(llama):
 def test_nothing_is_said_on_the_way(llama, caplog, capfd, recwarn):
     import transformers
 
+    wild = tiny_llama(use_cache=False)
+    wild.model.generation_config = GenerationConfig(temperature=0.5, top_p=0.5, max_length=3)
+    capfd.readouterr()
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_warning()
     transformers.logging.enable_propagation()
@@ -157,6 +160,10 @@ def test_nothing_is_said_on_the_way(llama, caplog, capfd, recwarn):
         with caplog.at_level(logging.WARNING):
             answers(tiny_llama(), stop="\n")
             answers(tiny_llama(pad=False))
+            shy = tiny_llama()
+            shy.tokenizer.model_max_length = 4
+            answers(shy)
+            answers(wild)
     finally:
         transformers.logging.disable_propagation()
         transformers.logging.set_verbosity(verbosity)
