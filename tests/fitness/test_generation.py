@@ -152,6 +152,7 @@ def test_nothing_is_said_on_the_way(llama, caplog, capfd, recwarn):
 
     wild = tiny_llama(use_cache=False)
     wild.model.generation_config = GenerationConfig(temperature=0.5, top_p=0.5, max_length=3)
+    caplog.clear()  # what was said of this config when it was made
     capfd.readouterr()
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_warning()
