@@ -140,7 +140,7 @@ class Generator:
         width = max(map(len, prompts))
         tokens = torch.tensor([[pad] * (width - len(row)) + list(row) for row in prompts], device=model.device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=model.device)
-        config = GenerationConfig(  # type: ignore[no-untyped-call]
+        config = GenerationConfig(
             max_new_tokens=self.max_new_tokens,
             do_sample=False,
             num_beams=1,

@@ -24,9 +24,12 @@ class TinyLlama:
     tokenizer: Any
 
 
-def tokenizer(characters: str = CHARACTERS, *, pad: bool = True, chat: str | None = None) -> Any:
-    """Each character is a token; `<unk>`, `<s>`, `</s>` and, unless told otherwise, `<pad>` come first."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+def tokenizer(characters: str = CHARACTERS, *, pad: bool = True, begin: bool = False, chat: str | None = None) -> Any:
+    """Each character is a token; `<unk>`, `<s>`, `</s>` and, unless told otherwise, `<pad>` come first.
+
+    With `begin` it puts `<s>` before a text of its own accord, as Llama's does.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     special = ["<unk>", "<s>", "</s>", "<pad>"]
@@ -34,15 +37,19 @@ def tokenizer(characters: str = CHARACTERS, *, pad: bool = True, chat: str | Non
     made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.Split(Regex("[\\s\\S]"), "isolated")
     made.decoder = decoders.Fuse()
+    if begin:
+        made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     named = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"} | ({"pad_token": "<pad>"} if pad else {})
     return PreTrainedTokenizerFast(tokenizer_object=made, chat_template=chat, **named)
 
 
-def tiny_llama(seed: int = 0, *, chat: str | None = None, pad: bool = True, sd: float = 0.2, **config: Any) -> TinyLlama:
+def tiny_llama(
+    seed: int = 0, *, chat: str | None = None, pad: bool = True, begin: bool = False, sd: float = 0.2, **config: Any
+) -> TinyLlama:
     """A random model: two layers, 32 wide, four heads that share two keys; `config` changes any of it."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokens = tokenizer(pad=pad, chat=chat)
+    tokens = tokenizer(pad=pad, begin=begin, chat=chat)
     settings = {
         "vocab_size": len(CHARACTERS) + 4,
         "hidden_size": 32,

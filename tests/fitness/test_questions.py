@@ -117,6 +117,20 @@ def test_a_chat_is_written_by_the_template_and_nothing_is_added(system):
     assert shown[0]["prompt"] == PROMPTS[1]
 
 
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_token_at_the_start_is_the_tokenizers_or_the_templates(chat):
+    language = tiny_llama(chat="<s>{{ messages[0].content }}", begin=True)
+    heard, generate = [], language.model.generate
+
+    def recorded(input_ids, **kwargs):
+        heard.extend(input_ids.tolist())
+        return generate(input_ids=input_ids, **kwargs)
+
+    language.model.generate = recorded
+    fitness(chat=chat)(language, np.array([1]), "train")
+    assert heard == [[1, *language.tokenizer(PROMPTS[1], add_special_tokens=False)["input_ids"]]]
+
+
 def test_prompts_are_tokenized_once_for_a_tokenizer(llama):
     asked = []
 
