@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 Place = Literal["auto", "device", "pinned", "disk"]
 
-PIECE = 1 << 22
+PIECE = 1 << 20
 """Entries that are taken in float64 at a time."""
 
 ROOM = 0.7
