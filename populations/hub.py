@@ -42,7 +42,7 @@ class Remote(Checkpoint):
         return super().__getstate__() | {"repository": self.repository, "revision": self.revision}
 
 
-def folder_of(seed: str) -> Path:
+def folder_of(seed: str | Path) -> Path:
     """The folder with a seed's settings and tokenizer; of a repository the small files are fetched.
 
     Args:
@@ -52,7 +52,7 @@ def folder_of(seed: str) -> Path:
         FileNotFoundError: if there is neither such a folder nor such a repository.
     """
     folder = Path(seed).expanduser()
-    match = REPOSITORY.fullmatch(seed)
+    match = REPOSITORY.fullmatch(str(seed))
     if folder.is_dir() or match is None:
         if not folder.is_dir():
             raise FileNotFoundError(f"expected a folder, or owner/name of the hub, there is no folder {folder}")
@@ -67,7 +67,7 @@ def folder_of(seed: str) -> Path:
         ) from None
 
 
-def source(seed: str, base: str | None = None) -> Checkpoint | Adapted:
+def source(seed: str | Path, base: str | Path | None = None) -> Checkpoint | Adapted:
     """A seed's tensors, by their headers.
 
     Args:
@@ -89,7 +89,7 @@ def source(seed: str, base: str | None = None) -> Checkpoint | Adapted:
         return Adapted(folder, stands_on)
     if folder == Path(seed).expanduser():
         return Checkpoint.open(folder)
-    return _remote(seed, folder)
+    return _remote(str(seed), folder)
 
 
 def _remote(seed: str, folder: Path) -> Checkpoint:

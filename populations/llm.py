@@ -71,9 +71,9 @@ class LanguageModels:
 
     def __init__(
         self,
-        seeds: Sequence[str],
+        seeds: Sequence[str | Path],
         *,
-        base: str | None = None,
+        base: str | Path | None = None,
         method: Method | None = None,
         order: Literal["flat", "unit"] = "flat",
         cut: FlatCut = "tensor",
@@ -250,9 +250,9 @@ class LanguageModels:
         return int(np.argmax(sizes))
 
     @cached_property
-    def _folders(self) -> dict[str, Path]:
+    def _folders(self) -> dict[str | Path, Path]:
         """Where each seed's config and tokenizer are: an adapter's own if it has them, else its base's."""
-        found = {}
+        found: dict[str | Path, Path] = {}
         for seed in self.seeds:
             try:
                 folder = hub.folder_of(seed)

@@ -18,7 +18,7 @@ MERGEKIT = "mergekit.yaml"
 
 
 def write(
-    directory: Path, genome: Recipe, axis: Axis, seeds: Seeds, method: Method | None = None, base: str | None = None
+    directory: Path, genome: Recipe, axis: Axis, seeds: Seeds, method: Method | None = None, base: str | Path | None = None
 ) -> None:
     """Writes recipe.json, and mergekit.yaml where mergekit can do the same.
 
@@ -40,7 +40,11 @@ def write(
         for lie in lies
     }
     named = [{"name": source.name, "sha256": digest} for source, digest in zip(seeds.sources, seeds.digests, strict=True)]
-    how = {} if method is None else {"method": method.name, "parameters": method.parameters, "base": base}
+    how = (
+        {}
+        if method is None
+        else {"method": method.name, "parameters": method.parameters, "base": None if base is None else str(base)}
+    )
     recipe = {"seeds": named} | how | {"tensors": tensors}
     (directory / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n")
     whole = all(len(lie.stretches) == 1 for lie in lies)

@@ -1,0 +1,98 @@
+"""What one mixing ratio can do: the seeds, and their merges on a grid of ratios, scored as a config says.
+
+    python benchmarks/sweep.py CONFIG [key=value ...] [--points 41]
+
+Two seeds are mixed at 41 ratios from 0 to 1, three at as many mixtures in a triangle, with the angle of the config's crossover and no
+split. All are scored on the training split; the best of them and the seeds on the test
+split too, each part of a combined fitness by itself. What a search has to beat is the best of the grid; what it can hope for is
+each seed's score on its own part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+
+import numpy as np
+
+from evomerge import Local, calls, config, evolve
+from evomerge.archive import Tiling
+from evomerge.cli import OUTSIDE
+from evomerge.crossover import Crossing
+from evomerge.genome import Recipe
+from fitness.combined import Combined
+
+
+def grid(seeds: int, points: int) -> list[tuple[float, ...]]:
+    """Shares of each seed: at least so many points, evenly over all mixtures."""
+    steps = next(n for n in itertools.count(1) if len(list(mixtures(seeds, n))) >= points)
+    return [tuple(share / steps for share in shares) for shares in mixtures(seeds, steps)]
+
+
+def mixtures(seeds: int, steps: int) -> itertools.filterfalse:
+    """All ways to hand `steps` pieces to the seeds."""
+    return itertools.filterfalse(lambda shares: sum(shares) != steps, itertools.product(range(steps + 1), repeat=seeds))
+
+
+class Scorer:
+    """Mean scores of genomes, and of the parts of a combined fitness."""
+
+    def __init__(self, call: dict) -> None:
+        """Takes what a config makes."""
+        self.population, self.fitness, self.tile = call["population"], call["fitness"], call.get("tile", 256)
+        self.parts = self.fitness.parts if isinstance(self.fitness, Combined) else [self.fitness]
+        self.workers = Local()
+        self.workers.start(self.population, self.fitness, 1)
+
+    def __call__(self, genome: object, split: str) -> list[float]:
+        """The weighted mean over all datapoints, then the mean of each part."""
+        tiles = Tiling.cut(0, np.arange(self.fitness.size(split)), self.tile).tiles
+        scores = self.workers.score(genome, tiles, split)
+        ends = np.cumsum([part.size(split) for part in self.parts])[:-1]
+        weights = self.fitness.weights(split) if hasattr(self.fitness, "weights") else None
+        return [float(np.average(scores, weights=weights)), *(float(part.mean()) for part in np.split(scores, ends))]
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("--points", type=int, default=41)
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    call = calls.build(config.load(options.config, options.overrides), evolve, outside=OUTSIDE)
+    score, population, angle = Scorer(call), call["population"], call["strategy"].crossover.angle
+    seeds: list[Recipe] = population.founders(np.random.default_rng(0))
+    chromosomes = len(population.axis.chromosomes)
+
+    def mixed(shares: tuple[float, ...]) -> Recipe:
+        child, total = None, 0.0
+        for seed, share in zip(seeds, shares, strict=True):
+            if share:
+                total += share
+                crossing = Crossing((share / total,) * chromosomes, ((),) * chromosomes, angle)
+                child = seed if child is None else child.cross(seed, crossing, population)
+        assert child is not None
+        return child
+
+    names = [getattr(part, "name", type(part).__name__) for part in score.parts] if len(score.parts) > 1 else []
+    print(f"{'':28}{'train':>8}{'test':>8}" + "".join(f"{name[:14]:>16}" for name in names))
+
+    def show(name: str, genome: Recipe, train: float) -> list[float]:
+        test = score(genome, "test")
+        print(f"{name:28}{train:8.4f}{test[0]:8.4f}" + "".join(f"{part:16.4f}" for part in test[1:] if names), flush=True)
+        return test
+
+    own = []
+    for number, seed in enumerate(seeds):
+        own.append(show(f"seed {number}", seed, score(seed, "train")[0])[1:])
+    found = [(score(mixed(shares), "train")[0], shares) for shares in grid(len(seeds), options.points)]
+    train, best = max(found)
+    show(f"best of {len(found)}: {', '.join(f'{share:.3f}' for share in best)}", mixed(best), train)
+    print(f"mean over the parts of the best seed's test score there: {np.mean(np.max(own, axis=0)):.4f}")
+
+
+if __name__ == "__main__":
+    main()

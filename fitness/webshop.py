@@ -1,0 +1,73 @@
+"""WebShop's goals with the queries that people searched with: does a model ask a shop as they did?"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class GoalQueries:
+    """Records with "goal", what somebody wants, and "queries", what people then typed; from goal_query_map.json.
+
+    Attributes:
+        path: the file, a JSON object of a goal to a list of queries.
+        train: (first, behind the last) goal of the training split, in file order.
+        test: of the test split, if there is one.
+        validation: of the validation split, if there is one.
+    """
+
+    path: Path
+    train: tuple[int, int]
+    test: tuple[int, int] | None = None
+    validation: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("train", "test", "validation"):
+            part = getattr(self, name)
+            if part is not None and not 0 <= part[0] < part[1]:
+                raise ValueError(f"{name}: expected a first goal and one behind the last, got {list(part)}")
+
+    def split(self, name: str) -> Sequence[Mapping[str, Any]] | None:
+        """As `fitness.questions.Records.split`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is not such an object, or has fewer goals than asked for.
+        """
+        part = getattr(self, name) if name in ("train", "test", "validation") else None
+        if part is None:
+            return None
+        pairs = _pairs(self.path)
+        if part[1] > len(pairs):
+            raise ValueError(f"{name}: {self.path} has {len(pairs):,} goals, asked for {part[0]:,} to {part[1]:,}")
+        return pairs[part[0] : part[1]]
+
+
+def overlap(_prompt: str, response: str, reference: Any) -> float:
+    """The F1 of the response's words against those of the query that it is closest to, in [0, 1]; order does not count."""
+    said = Counter(response.lower().split())
+    return max(_f1(said, Counter(query.lower().split())) for query in reference)
+
+
+def _f1(said: Counter[str], wanted: Counter[str]) -> float:
+    return 2 * (said & wanted).total() / max(said.total() + wanted.total(), 1)
+
+
+@lru_cache(maxsize=2)
+def _pairs(path: Path) -> list[dict[str, Any]]:
+    try:
+        goals = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON, {error}") from None
+    right = isinstance(goals, dict) and all(
+        isinstance(queries, list) and queries and all(isinstance(query, str) for query in queries) for queries in goals.values()
+    )
+    if not right or not goals:
+        raise ValueError(f"{path}: expected an object of goals, each with a list of one or more queries")
+    return [{"goal": goal, "queries": queries} for goal, queries in goals.items()]
