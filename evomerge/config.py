@@ -47,14 +47,17 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     try:
         config = _with_base(path)
         for override in overrides:
-            where, equals, _ = override.partition("=")
+            where, equals, value = override.partition("=")
             if not where or not equals:
                 raise UserError(f"{override!r}: expected key=value")
+            new = OmegaConf.from_dotlist([f"value={value}"])._get_node("value")
+            if OmegaConf.is_list(new) and OmegaConf.is_dict(OmegaConf.select(config, where, throw_on_missing=False)):
+                raise UserError(f"{override!r}: a list cannot take the place of keys and values")
             try:
-                config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
-            except TypeError:
+                OmegaConf.update(config, where, new, force_add=True)
+            except (IndexError, ValueError):
                 raise UserError(
-                    f"{override!r}: a list cannot take the place of keys and values, nor they that of a list"
+                    f"{override!r}: expected a number such as {where.partition('[')[0]}[0], the list has no such place"
                 ) from None
         where = str(path)
         return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))

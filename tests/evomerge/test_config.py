@@ -111,3 +111,11 @@ def test_what_a_resume_may_change(tmp_path, change, said):
     else:
         with pytest.raises(UserError, match=said):
             config.check_same(tmp_path, calls.describe(**call | change))
+
+
+def test_an_override_reaches_into_a_list(tmp_path):
+    text = "parts: [{x: 1}, {x: 2}]\nsame: ${parts[1].x}\n"
+    assert loaded(tmp_path, text, "parts[1].x=5", "parts.0.y=[1, 2]") == {"parts": [{"x": 1, "y": [1, 2]}, {"x": 5}], "same": 5}
+    for wrong in ("parts[2].x=1", "parts.x=1"):
+        with pytest.raises(UserError, match=r"the list has no such place"):
+            loaded(tmp_path, text, wrong)
