@@ -1,0 +1,97 @@
+"""Questions and answers that are made up, for tiny models: sums in digits, letters to sort.
+
+Each skill has some ten thousand questions. Which split a question belongs to is written in the question itself (a checksum), so
+no question is in two splits, whatever the seed; the seed sets their order. The split "lessons", half of all questions, is for
+training models: nothing is scored on it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+SPLITS = (*["lessons"] * 10, *["train"] * 4, "validation", *["test"] * 5)
+"""Twenty shares."""
+
+LETTERS = "abcdefghijklmnopqrst"
+LENGTH = 5
+
+Record = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Skill(ABC):
+    """What the skills have in common.
+
+    Attributes:
+        train: questions of the training split.
+        test: questions of the test split.
+        validation: questions of the validation split.
+        seed: from which their order is drawn.
+    """
+
+    train: int = 500
+    test: int = 2000
+    validation: int = 0
+    seed: int = 0
+
+    def split(self, name: str) -> Sequence[Record] | None:
+        """Records with "question" and "answer"; None if there is no such split, or nothing in it.
+
+        Record i of a split is the same whatever the sizes are.
+
+        Raises:
+            ValueError: if more questions are asked for than there are.
+        """
+        parts = _records(type(self), self.seed)
+        sizes = {"lessons": len(parts["lessons"]), "train": self.train, "test": self.test, "validation": self.validation}
+        size = sizes.get(name, 0)
+        if not 0 <= size <= len(parts.get(name, ())):
+            raise ValueError(f"{name}: expected a number of questions from 0 to {len(parts[name])}, got {size}")
+        return parts[name][:size] if size else None
+
+    @classmethod
+    @abstractmethod
+    def questions(cls) -> Iterator[tuple[str, str]]:
+        """All questions of the skill with their answers, in a fixed order."""
+
+
+class Arithmetic(Skill):
+    """Sums and differences of two numbers below 100, none of them negative: 47 + 38, 85."""
+
+    @classmethod
+    def questions(cls) -> Iterator[tuple[str, str]]:
+        """As `Skill.questions`."""
+        for a in range(100):
+            for b in range(100):
+                yield f"{a} + {b}", str(a + b)
+                if a >= b:
+                    yield f"{a} - {b}", str(a - b)
+
+
+class Sorting(Skill):
+    """Letters to put in order: sort d b t a m, a b d m t."""
+
+    @classmethod
+    def questions(cls) -> Iterator[tuple[str, str]]:
+        """As `Skill.questions`."""
+        rng = np.random.default_rng(0)
+        for _ in range(15_000):
+            letters = [LETTERS[place] for place in rng.permutation(len(LETTERS))[:LENGTH]]
+            yield "sort " + " ".join(letters), " ".join(sorted(letters))
+
+
+@lru_cache(maxsize=8)
+def _records(skill: type[Skill], seed: int) -> Mapping[str, Sequence[Record]]:
+    """All records of a skill by split."""
+    records = [{"question": question, "answer": answer} for question, answer in dict(skill.questions()).items()]
+    parts: dict[str, list[Record]] = {name: [] for name in SPLITS}
+    for place in np.random.default_rng(seed).permutation(len(records)):
+        question = records[place]["question"]
+        parts[SPLITS[zlib.crc32(question.encode()) % len(SPLITS)]].append(records[place])
+    return parts
