@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, reason
 from evomerge.files import saving, write_folder
+from evomerge.genome import Recipe
 from evomerge.record import id_of
 from evomerge.rundir import check_place, check_run, read_births, read_snapshot
 from evomerge.snapshot import State, unpack
@@ -95,7 +97,7 @@ def write_member(folder: Path, population: Population, id: int, genome: Genome, 
     population.save(genome, folder)
     ancestors = lineage(id, births)
     (folder / "lineage.json").write_text(json.dumps(list(ancestors.values())) + "\n")
-    (folder / "README.md").write_text(_card(id, population, ancestors))
+    (folder / "README.md").write_text(_card(id, population, genome, ancestors))
 
 
 def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
@@ -111,23 +113,34 @@ def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     return found
 
 
-def _card(id: int, population: Population, ancestors: Mapping[int, dict[str, Any]]) -> str:
+def _card(id: int, population: Population, genome: Genome, ancestors: Mapping[int, dict[str, Any]]) -> str:
     me, alone = ancestors[id], [entry for entry in ancestors.values() if not entry.get("parents")]
     founders = sum("founder" in entry for entry in alone)
     immigrants = f" and {len(alone) - founders} immigrants" if len(alone) > founders else ""
     between = len(ancestors) - len(alone) - bool(me.get("parents"))
     scores = "".join(f"| {name} | {me[name]:.4f} |\n" for name in ("train", "validation", "test") if me.get(name) is not None)
     parents = ", ".join(map(str, me.get("parents", ()))) or f"none, it is {'a founder' if 'founder' in me else 'an immigrant'}"
-    return f"""# Member {id}
+    facts = population.card() if hasattr(population, "card") else {}
+    head = f"---\n{yaml.safe_dump(dict(facts), sort_keys=False)}---\n" if facts else ""
+    return f"""{head}# Member {id}
 
 Bred with evomerge from {founders} founders{immigrants}, {between} ancestors between. Parents: {parents}.
 
 | split | mean score |
 |---|---|
 {scores}
-Population: `{type(population).__module__}.{type(population).__qualname__}`. Every ancestor, with its parents, mixing ratios
+{_shares(genome, facts.get("base_model", ()))}Population: `{type(population).__module__}.{type(population).__qualname__}`. Every ancestor, with its parents, mixing ratios
 and split points, is in `lineage.json`.
 """
+
+
+def _shares(genome: Genome, seeds: Sequence[str]) -> str:
+    """A table of the seeds, with the mean of each one's coefficients over all parameters, for a recipe over named seeds."""
+    if not isinstance(genome, Recipe) or len(seeds) != genome.coefficients.shape[1]:
+        return ""
+    means = np.average(genome.coefficients, axis=0, weights=np.diff(genome.bounds))
+    rows = "".join(f"| {seed} | {mean:.4f} |\n" for seed, mean in zip(seeds, means, strict=True))
+    return f"| seed | mean coefficient |\n|---|---|\n{rows}\n"
 
 
 def _plain(value: Any) -> Any:

@@ -203,6 +203,12 @@ class LanguageModels:
         expressed.tokenizer.save_pretrained(directory)
         recipes.write(directory, genome, self.axis, self._sources, self.method, self.base)
 
+    def card(self) -> dict[str, Any]:
+        """What the head of a member's model card says, in the hub's words."""
+        names = [source.name for source in self._sources.sources]
+        facts = {"base_model": names, "library_name": "transformers", "pipeline_tag": "text-generation"}
+        return facts | {"tags": ["merge", "mergekit", "evomerge"]}
+
     def _merge(self, genome: Recipe, method: Method) -> None:
         """Fills the resident model by one of mergekit's methods, tensor by tensor."""
         for lie in self.axis.lie(genome.bounds):
