@@ -124,7 +124,7 @@ def _card(id: int, population: Population, genome: Genome, ancestors: Mapping[in
     head = f"---\n{yaml.safe_dump(dict(facts), sort_keys=False)}---\n" if facts else ""
     return f"""{head}# Member {id}
 
-Bred with evomerge from {founders} founders{immigrants}, {between} ancestors between. Parents: {parents}.
+Bred with evomerge from {founders} founder{"s" * (founders != 1)}{immigrants}, {between} ancestors between. Parents: {parents}.
 
 | split | mean score |
 |---|---|

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
 from math import prod
 from types import ModuleType
 
@@ -91,8 +90,8 @@ def _numbers(tensor: torch.Tensor) -> np.ndarray:
 @cache
 def _fused() -> ModuleType | None:
     """The compiled loop, None where numba is not installed."""
-    if find_spec("numba") is None:
+    try:
+        from populations import fused
+    except ImportError:
         return None
-    from populations import fused
-
     return fused

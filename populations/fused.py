@@ -62,7 +62,18 @@ def _weights_of(coefficients, stretch):
     return lambda coefficients, stretch: (coefficients[0][stretch],) + weights_of(coefficients[1:], stretch)  # noqa: RUF005
 
 
-@numba.njit(parallel=True, fastmath={"contract"}, boundscheck=False, cache=True)
+def compiled(function):
+    """The function, compiled; kept on disk for the next process, where there is a place to keep it."""
+    for cache in (True, False):
+        try:
+            return numba.njit(parallel=True, fastmath={"contract"}, boundscheck=False, cache=cache)(function)
+        except RuntimeError:  # neither the package's folder nor the user's can be written to
+            if not cache:
+                raise
+    raise AssertionError("unreachable")
+
+
+@compiled
 def combine(out, seeds, edges, coefficients, rows):
     """Fills (rows * S,) `out` with the seeds' combinations: in each row, entries edges[s] to edges[s + 1] by coefficients[k][s].
 

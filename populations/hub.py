@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Remote(Checkpoint):
 
     @property
     def name(self) -> str:
-        """What messages, cards and recipes call it."""
+        """What messages and recipes call it."""
         return f"{self.repository}@{self.revision}"
 
     def tensor(self, name: str) -> torch.Tensor:
@@ -42,71 +43,89 @@ class Remote(Checkpoint):
         return super().__getstate__() | {"repository": self.repository, "revision": self.revision}
 
 
-def folder_of(seed: str | Path) -> Path:
-    """The folder with a seed's settings and tokenizer; of a repository the small files are fetched.
+@dataclass(frozen=True)
+class Found:
+    """Where everything of one seed is.
+
+    Attributes:
+        name: a folder, or the repository without its revision: what a model card calls it.
+        folder: its own settings and tokenizer, as far as it has them.
+        source: its tensors, by their headers.
+    """
+
+    name: str
+    folder: Path
+    source: Checkpoint | Adapted
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the config of the whole model is: of an adapter, its base's."""
+        return self.source.base.folder if isinstance(self.source, Adapted) else self.folder
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where its tokenizer is: its own, or its base's."""
+        return self.folder if (self.folder / "tokenizer_config.json").is_file() else self.model_folder
+
+
+def find(seed: str | Path, base: str | Path | None = None) -> Found:
+    """Finds a seed and reads its headers; of a repository the small files are fetched.
 
     Args:
         seed: a folder, or owner/name of the hub, with @revision if it is not the newest.
-
-    Raises:
-        FileNotFoundError: if there is neither such a folder nor such a repository.
-    """
-    folder = Path(seed).expanduser()
-    match = REPOSITORY.fullmatch(str(seed))
-    if folder.is_dir() or match is None:
-        if not folder.is_dir():
-            raise FileNotFoundError(f"expected a folder, or owner/name of the hub, there is no folder {folder}")
-        return folder
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(match["name"], revision=match["revision"], allow_patterns=SMALL))
-    except Exception as error:  # the hub's client raises many kinds, and httpx's own
-        raise FileNotFoundError(
-            f"there is no folder {seed}, and the hub does not give it either ({type(error).__name__}: {str(error).splitlines()[0]})"
-        ) from None
-
-
-def source(seed: str | Path, base: str | Path | None = None) -> Checkpoint | Adapted:
-    """A seed's tensors, by their headers.
-
-    Args:
-        seed: as `folder_of`.
         base: what a LoRA adapter stands on, if not what it says itself.
 
     Raises:
-        FileNotFoundError: if something of it is missing.
+        FileNotFoundError: if there is neither such a folder nor such a repository, or something of it is missing.
         ValueError: if something of it is not as it should be.
     """
-    folder = folder_of(seed)
+    folder, match = Path(seed).expanduser(), REPOSITORY.fullmatch(str(seed))
+    if not folder.is_dir() and match is not None:
+        name, folder = match["name"], _fetched(match["name"], match["revision"])
+    elif folder.is_dir():
+        name, match = str(seed), None
+    else:
+        raise FileNotFoundError(f"expected a folder, or owner/name of the hub, there is no folder {folder}")
     if (folder / CONFIG).is_file():
-        below = base or base_of(folder)
-        if below is None:
-            raise ValueError(f"{folder}: an adapter that does not say what its base is; name it with base")
-        stands_on = source(below)
-        if isinstance(stands_on, Adapted):
-            raise ValueError(f"{folder}: expected a base that is a whole model, {below} is an adapter, too")
-        return Adapted(folder, stands_on)
-    if folder == Path(seed).expanduser():
-        return Checkpoint.open(folder)
-    return _remote(str(seed), folder)
+        return Found(name, folder, _adapted(folder, base))
+    return Found(name, folder, Checkpoint.open(folder) if match is None else _remote(match["name"], match["revision"], folder))
 
 
-def _remote(seed: str, folder: Path) -> Checkpoint:
+def _adapted(folder: Path, base: str | Path | None) -> Adapted:
+    """An adapter over its base."""
+    below = base or base_of(folder)
+    if below is None:
+        raise ValueError(f"{folder}: an adapter that does not say what its base is; name it with base")
+    stands_on = find(below).source
+    if isinstance(stands_on, Adapted):
+        raise ValueError(f"{folder}: expected a base that is a whole model, {below} is an adapter, too")
+    return Adapted(folder, stands_on)
+
+
+def _fetched(repository: str, revision: str | None) -> Path:
+    """The folder with a repository's small files."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=SMALL))
+    except Exception as error:  # the hub's client raises many kinds, and its network's own
+        why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise FileNotFoundError(f"there is no folder {repository}, and the hub does not give it either ({why})") from None
+
+
+def _remote(repository: str, revision: str | None, folder: Path) -> Checkpoint:
     """A repository's tensors by the headers that the hub gives."""
     from huggingface_hub import get_safetensors_metadata
     from huggingface_hub.errors import NotASafetensorsRepoError
 
-    match = REPOSITORY.fullmatch(seed)
-    assert match is not None
     try:
-        metadata = get_safetensors_metadata(match["name"], revision=match["revision"])
+        metadata = get_safetensors_metadata(repository, revision=revision)
     except NotASafetensorsRepoError:
-        raise ValueError(f"{seed}: expected safetensors, the repository has none; pickled weights are not loaded") from None
+        raise ValueError(f"{repository}: expected safetensors, the repository has none; pickled weights are not loaded") from None
     checkpoint = Remote(folder, {
         name: Entry(folder / file, DTYPES[tensor.dtype], tuple(tensor.shape))
         for file, content in metadata.files_metadata.items()
         for name, tensor in content.tensors.items()
     })  # fmt: skip
-    checkpoint.repository, checkpoint.revision = match["name"], folder.name  # a snapshot's folder is named by its commit
+    checkpoint.repository, checkpoint.revision = repository, folder.name  # a snapshot's folder is named by its commit
     return checkpoint

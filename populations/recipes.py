@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import yaml
 
 from evomerge.axis import Axis, Lie
 from evomerge.genome import Recipe
+from populations.adapters import Adapted
 from populations.methods import Method
 from populations.seeds import Seeds
 
@@ -18,7 +21,13 @@ MERGEKIT = "mergekit.yaml"
 
 
 def write(
-    directory: Path, genome: Recipe, axis: Axis, seeds: Seeds, method: Method | None = None, base: str | Path | None = None
+    directory: Path,
+    genome: Recipe,
+    axis: Axis,
+    seeds: Seeds,
+    dtype: torch.dtype,
+    method: Method | None = None,
+    base: str | Path | None = None,
 ) -> None:
     """Writes recipe.json, and mergekit.yaml where mergekit can do the same.
 
@@ -31,6 +40,7 @@ def write(
         genome: the member.
         axis: where each tensor lies.
         seeds: what it is made of.
+        dtype: the type in which the member is saved.
         method: how they are merged; None: the sum of the weighted seeds.
         base: what the method takes differences to.
     """
@@ -40,40 +50,49 @@ def write(
         for lie in lies
     }
     named = [{"name": source.name, "sha256": digest} for source, digest in zip(seeds.sources, seeds.digests, strict=True)]
-    how = (
-        {}
-        if method is None
-        else {"method": method.name, "parameters": method.parameters, "base": None if base is None else str(base)}
-    )
+    how: dict[str, Any] = {}
+    if method is not None:
+        how = {"method": method.name, "parameters": method.parameters, "base": None if base is None else str(base)}
     recipe = {"seeds": named} | how | {"tensors": tensors}
     (directory / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n")
     whole = all(len(lie.stretches) == 1 for lie in lies)
-    alike = (
-        len({source.entries[name].shape for source in seeds.sources for name in seeds.trailing if name in source.entries}) <= 1
-    )
-    if method is None and whole and alike:
-        (directory / MERGEKIT).write_text(yaml.safe_dump(linear(lies, genome, seeds), sort_keys=False, width=120))
+    if method is None and whole and not seeds.padded:
+        cache = " --lora-merge-cache CACHE" if any(isinstance(source, Adapted) for source in seeds.sources) else ""
+        head = f"# mergekit-yaml {MERGEKIT} OUT{cache}\n"
+        (directory / MERGEKIT).write_text(head + yaml.safe_dump(linear(lies, genome, seeds, dtype), sort_keys=False, width=120))
 
 
-def linear(lies: list[Lie], genome: Recipe, seeds: Seeds) -> dict[str, Any]:
+def linear(lies: list[Lie], genome: Recipe, seeds: Seeds, dtype: torch.dtype) -> dict[str, Any]:
     """A mergekit config that gives the same weights, added up in float32: `linear`, not normalised.
 
-    mergekit takes the first filter that a tensor's name contains; longer names come first, so that none hides another.
+    mergekit takes the first filter that a tensor's name contains; longer names come first, so that none hides another. A tensor that
+    the recipe does not know is the first seed's.
     """
-    weights = {lie.tensor: genome.coefficients[lie.stretches[0]] for lie in lies}
+    weights = {
+        alias: genome.coefficients[lie.stretches[0]] for lie in lies for alias in (lie.tensor, *seeds.slots[lie.tensor].names)
+    }
     longest_first = sorted(weights, key=len, reverse=True)
-    first = next(iter(seeds.sources[0].entries.values()))
+    shares: dict[str, np.ndarray] = {}
+    for k, source in enumerate(seeds.sources):  # one that is named twice is one input
+        rest = 1.0 if k == 0 else 0.0
+        own = np.array([*(weights[name][k] for name in longest_first), rest])
+        shares[source.name] = shares.get(source.name, 0.0) + own
     models = [
         {
-            "model": source.name,
-            "parameters": {"weight": [{"filter": name, "value": float(weights[name][k])} for name in longest_first]},
+            "model": name,
+            "parameters": {
+                "weight": [
+                    *({"filter": of, "value": float(value)} for of, value in zip(longest_first, own, strict=False)),
+                    {"value": float(own[-1])},
+                ]
+            },
         }
-        for k, source in enumerate(seeds.sources)
+        for name, own in shares.items()
     ]
     return {
         "merge_method": "linear",
         "models": models,
         "parameters": {"normalize": False},
         "dtype": "float32",
-        "out_dtype": str(first.dtype).removeprefix("torch."),
+        "out_dtype": str(dtype).removeprefix("torch."),
     }

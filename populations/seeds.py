@@ -84,6 +84,20 @@ class Seeds:
             if unknown := sorted(set(source.entries) - known):
                 log.info("%s: the model has no use for %d of its tensors, such as %s", source.name, len(unknown), unknown[0])
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that most of the first seed's numbers have."""
+        counts: dict[torch.dtype, int] = {}
+        for name, slot in self.slots.items():
+            entry = self._entry(self.sources[0], name)
+            counts[entry.dtype] = counts.get(entry.dtype, 0) + prod(slot.shape)
+        return max(counts, key=lambda dtype: counts[dtype])
+
+    @property
+    def padded(self) -> bool:
+        """Whether a seed lacks rows that others have."""
+        return any(self._entry(source, name).shape != slot.shape for source in self.sources for name, slot in self.slots.items())
+
     def tensors(self, name: str) -> list[torch.Tensor]:
         """A slot's tensor of every seed, where they are kept; memory-mapped before that is decided."""
         return self._kept.get(name) or [self._stored(source, name) for source in self.sources]
@@ -95,8 +109,13 @@ class Seeds:
             slots: the resident model's tensors, whose devices and types count.
             place: "device", beside the model; "pinned", in the host's page-locked memory; "disk", memory-mapped; "auto", the first
                 of these that fits (for a model in the host's memory: disk, since the page cache is as fast).
+
+        Raises:
+            ValueError: if there is no such place, or a seed says that two tensors are one and stores them as different ones.
         """
         chosen = self._fitting(slots) if place == "auto" else place
+        if chosen == "pinned" and not torch.cuda.is_available():
+            raise ValueError("seed_device: 'pinned' is the host's memory beside a GPU, and there is none; choose auto or disk")
         for name, slot in slots.items():
             stored = [self._stored(source, name) for source in self.sources]
             if chosen == "device":
@@ -156,6 +175,9 @@ class Seeds:
         if entry.shape != slot.shape and not rows_may_lack:
             raise ValueError(f"seeds: {source.name}: expected {alias!r} of shape {slot.shape}, got {entry.shape}")
 
+    def _entry(self, source: Source, name: str) -> Entry:
+        return next(source.entries[alias] for alias in self.slots[name].names if alias in source.entries)
+
     def _stored(self, source: Source, name: str) -> torch.Tensor:
         """A slot's tensor of one seed, with the rows that it lacks."""
         tensor = self._raw(source, name)
@@ -172,7 +194,11 @@ class Seeds:
         return padded.to(tensor.dtype)
 
     def _raw(self, source: Source, name: str) -> torch.Tensor:
-        return source.tensor(next(alias for alias in self.slots[name].names if alias in source.entries))
+        tensor, *others = [source.tensor(alias) for alias in self.slots[name].names if alias in source.entries]
+        if not all(torch.equal(tensor, other) for other in others):
+            names = " and ".join(map(repr, self.slots[name].names))
+            raise ValueError(f"seeds: {source.name}: its config ties {names}, its file stores them as different tensors")
+        return tensor
 
     def _fitting(self, slots: Mapping[str, torch.Tensor]) -> Literal["device", "pinned", "disk"]:
         needed: dict[torch.device, int] = {}

@@ -1,6 +1,8 @@
 """LoRA adapters as seeds: PEFT is the judge of what they add up to."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from populations.hub import source
+from populations.hub import find
 from populations.llm import LanguageModels
 
 WORDS = torch.tensor([[5, 17, 30, 8]])
@@ -29,6 +31,10 @@ def adapter(folder, base, seed=1, **settings):
                 parameter.data = torch.randn_like(parameter) * 0.2
     model.save_pretrained(folder)
     return str(folder), model.merge_and_unload()
+
+
+def source(seed, base=None):
+    return find(seed, base).source
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +75,20 @@ def test_models_and_adapters_breed(base, tmp_path):
     population.save(second, tmp_path / "out")
     recipe = json.loads((tmp_path / "out" / "recipe.json").read_text())
     assert [seed["name"] for seed in recipe["seeds"]] == [base, f"{base}+{folder}"]
+    assert population.card()["base_model"] == [base, folder]
+    command = [Path(sys.executable).with_name("mergekit-yaml"), tmp_path / "out" / "mergekit.yaml", tmp_path / "mergekit"]
+    subprocess.run([*command, "--lora-merge-cache", tmp_path / "cache"], check=True, capture_output=True)
+    built = AutoModelForCausalLM.from_pretrained(tmp_path / "mergekit")
+    assert torch.allclose(built(WORDS).logits, merged(WORDS).logits, atol=1e-4)
+
+
+def test_an_adapter_with_a_config_of_its_own_is_still_an_adapter(base, tmp_path):
+    folder, merged = adapter(tmp_path, base)
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((Path(base) / name).read_bytes())
+    population = LanguageModels([folder, base])
+    first = population.founders(np.random.default_rng(0))[0]
+    assert torch.allclose(population.express(first).model(WORDS).logits, merged(WORDS).logits, atol=1e-4)
 
 
 def test_the_base_is_the_one_that_is_named(base, tmp_path):

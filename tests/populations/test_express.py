@@ -1,5 +1,11 @@
 """Express: the compiled loop and torch's pieces against sums in float64."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -119,3 +125,14 @@ def test_a_whole_model_is_filled_in_place():
     assert torch.equal(slots["b"][:, :2], seeds["b"][0][:, :2])
     assert torch.allclose(slots["b"][:, 2:], (seeds["b"][0][:, 2:] + seeds["b"][1][:, 2:]) / 2)
     assert torch.equal(slots["c"], 2 * seeds["c"][1])
+
+
+def test_a_loop_that_cannot_be_kept_on_disk_is_compiled_all_the_same(tmp_path):
+    """As where the package belongs to somebody else, and the user has no home."""
+    shutil.copytree(Path(module.__file__).parent, tmp_path / "populations")
+    (tmp_path / "populations" / "__pycache__").rename(tmp_path / "gone")
+    code = "import numpy, numba; from populations import fused; print(fused.__file__, type(fused.combine).__name__)"
+    refused = "import numba.core.caching as c; c.CacheImpl._locator_classes = []; "
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", refused + code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.stdout.split() == [str(tmp_path / "populations" / "fused.py"), "CPUDispatcher"], done.stderr

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from populations import hub
+from populations.hub import find
 from populations.llm import LanguageModels
 
 
@@ -66,6 +66,7 @@ def test_weights_are_fetched_after_all_is_known_to_fit(served):
     ]
     words = torch.tensor([[5, 6]])
     assert torch.equal(population.express(second).model(words).logits, tiny_llama.tiny_llama(seed=1).model(words).logits)
+    assert population.card()["base_model"] == ["mine/a", "mine/b"]
 
 
 def test_what_does_not_fit_is_known_before(served, tmp_path):
@@ -88,5 +89,5 @@ def test_pickled_repositories_and_unknown_ones(served, tmp_path):
 def test_a_folder_goes_before_the_hub(served, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tiny_llama.save(Path("mine/a"), seed=3)
-    assert hub.folder_of("mine/a") == Path("mine/a")
+    assert find("mine/a").folder == Path("mine/a")
     assert not served

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evomerge.crossover import Crossover, regions, slerp_coefficients
-from populations.llm import LanguageModel, LanguageModels, Units
+from populations.llm import LanguageModel, LanguageModels
 from populations.methods import Method
+from populations.units import Units
 
 WORDS = torch.tensor([[5, 17, 30, 8], [9, 9, 40, 6]])
 
@@ -336,6 +337,12 @@ def one_shard_missing(folder):
             r"seeds: .*b: expected 'model.layers.1.mlp.up_proj.weight' of shape .*, got \(47, 32\)",
         ),
         (rewritten(whole_numbers), {}, ValueError, r"b: expected floating-point weights, 'model.norm.weight' is torch.int8"),
+        (
+            lambda folder: (folder.with_name("a") / "generation_config.json").write_text('{"num_return_sequences": 2}'),
+            {},
+            ValueError,
+            r"seeds: .*a: transformers cannot load it: Greedy methods",
+        ),
         (truncated, {}, ValueError, r"seeds: .*model.safetensors: not a whole safetensors file, expected \d+ bytes, got \d+"),
         (pickled, {}, ValueError, r"seeds: .*b: expected safetensors, got pickled weights \(pytorch_model.bin\)"),
         (one_shard_missing, {}, FileNotFoundError, r"seeds: .*b: model.safetensors.index.json names \d files, 1 are missing"),
@@ -365,7 +372,7 @@ def one_shard_missing(folder):
             None,
             {"order": "unit", "units": [Units("q_proj", "o_proj", "heads")]},
             ValueError,
-            r"units: the config of .* has no number",
+            r"units: the model's config has no number 'heads'",
         ),
         (
             None,
@@ -379,6 +386,28 @@ def one_shard_missing(folder):
             ValueError,
             r"layers: the tensors of one layer must agree",
         ),
+        (
+            None,
+            {"order": "unit", "units": [Units("no_such", "o_proj")]},
+            ValueError,
+            r"units: no tensor of model.layers.0 matches 'no_such'",
+        ),
+        (None, {"vocabulary": "trail"}, ValueError, r"vocabulary: expected 'strict' or 'trailing', got 'trail'"),
+        (None, {"seed_device": "gpu"}, ValueError, r"seed_device: expected 'auto' or 'device'"),
+        (None, {"seed_device": "pinned"}, ValueError, r"seed_device: 'pinned' is the host's memory beside a GPU"),
+        (None, {"dtype": "float8"}, ValueError, r"dtype: expected 'auto' or"),
+        (None, {"device": "cuda:0"}, ValueError, r"device: 'cuda:0' cannot be used"),
+        (None, {"attention": "nonsense"}, ValueError, r"attention: .*nonsense"),
+        (None, {"chat_template": "no/such.jinja"}, ValueError, r"chat_template: expected a template, or a file with one"),
+        (
+            None,
+            {"base": "gone", "method": Method("task_arithmetic")},
+            FileNotFoundError,
+            r"base: expected a folder, or owner/name",
+        ),
+        (config(num_attention_heads=8, num_key_value_heads=4, head_dim=4), {}, ValueError, r"head_dim is 8 in .* and 4 in"),
+        (config(hidden_act="gelu"), {}, ValueError, r"hidden_act is silu in .* and gelu in"),
+        (config(tie_word_embeddings=True), {}, ValueError, r"tie_word_embeddings is False in .* and True in"),
         (None, {"device": "gpu"}, ValueError, r"device: expected one that torch knows"),
         (None, {"device": "cpu", "device_map": "auto"}, ValueError, r"device: expected 'auto' beside a device_map"),
         (None, {"method": Method("tie")}, ValueError, r"method: name: mergekit has no merge method 'tie'; did you mean 'ties'"),
@@ -393,6 +422,69 @@ def test_what_is_wrong_with_seeds_is_said(tmp_path, change, settings, error, mes
     seeds = settings.get("seeds", [first, second])
     with pytest.raises(error, match=message):
         LanguageModels(**{"seeds": seeds} | settings).founders(np.random.default_rng(0))
+
+
+def test_tied_tensors_that_a_file_stores_as_different_ones_are_refused(tmp_path):
+    """Transformers would untie them, and the seed would not be what the config says."""
+    seeds = tuned(tmp_path, "ab", tie_word_embeddings=True)
+
+    def untie(state):
+        state["lm_head.weight"] = state["model.embed_tokens.weight"] + 1
+
+    rewritten(untie)(Path(seeds[1]))
+    with pytest.raises(ValueError, match=r"b: its config ties .*'lm_head.weight'.*stores them as different tensors"):
+        LanguageModels(seeds).founders(np.random.default_rng(0))
+    rewritten(untie)(Path(seeds[0]))
+    with pytest.raises(ValueError, match=r"tied"):
+        LanguageModels(seeds).founders(np.random.default_rng(0))
+
+
+def test_the_type_is_that_of_most_numbers(tmp_path):
+    seeds = tuned(tmp_path, "ab")
+    for seed in seeds:  # norms in float32, as many checkpoints keep them; the first tensor of the file is one
+        rewritten(lambda state: state.update({n: t.bfloat16() for n, t in state.items() if "norm" not in n}))(Path(seed))
+    population = LanguageModels(seeds)
+    assert population.express(population.founders(np.random.default_rng(0))[0]).model.dtype == torch.bfloat16
+
+
+def test_where_seeds_are_kept_changes_nothing_for_a_method(tmp_path):
+    seeds = tuned(tmp_path, "ab")
+    for seed in seeds:
+        rewritten(lambda state: state.update({n: t.bfloat16() for n, t in state.items()}))(Path(seed))
+    crossing = Crossover(angle="none", ratio=(0.3, 0.3), splits=0).draw(LanguageModels(seeds).axis, np.random.default_rng(0))
+    made = []
+    for place in ("disk", "device"):
+        population = LanguageModels(seeds, method=Method("linear"), dtype="float32", seed_device=place)
+        a, b = population.founders(np.random.default_rng(0))
+        made.append(logits(population.express(a.cross(b, crossing, population)).model))
+    plain = LanguageModels(seeds, dtype="float32")
+    assert torch.equal(*made)
+    assert torch.allclose(made[0], logits(plain.express(a.cross(b, crossing, plain)).model), atol=1e-5)
+
+
+def test_a_generation_config_that_cannot_be_saved_is_left_out(tmp_path, caplog):
+    seeds = tuned(tmp_path, "ab")
+    (Path(seeds[0]) / "generation_config.json").write_text('{"do_sample": false, "temperature": 0.5}')
+    population = LanguageModels(seeds)
+    genome = population.founders(np.random.default_rng(0))[0]
+    (tmp_path / "out").mkdir()
+    population.save(genome, tmp_path / "out")
+    assert "its generation config cannot be saved" in caplog.text
+    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(population.express(genome).model))
+
+
+def test_mergekit_builds_what_is_stored_twice_or_named_twice(tmp_path):
+    seeds = tuned(tmp_path, "ab", tie_word_embeddings=True)
+    for seed in seeds:
+        rewritten(lambda state: state.update({"lm_head.weight": state["model.embed_tokens.weight"].clone()}))(Path(seed))
+    population = LanguageModels([*seeds, seeds[0]])
+    genome, _ = bred(population, "tensor", births=6)
+    (tmp_path / "out").mkdir()
+    population.save(genome, tmp_path / "out")
+    command = [Path(sys.executable).with_name("mergekit-yaml"), tmp_path / "out" / "mergekit.yaml", tmp_path / "mergekit"]
+    subprocess.run(command, check=True, capture_output=True)
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "mergekit")
+    assert torch.allclose(logits(merged), logits(population.express(genome).model), atol=1e-4)
 
 
 def test_all_but_the_numbers_is_known_before_a_weight_is_read(tmp_path, monkeypatch):
