@@ -1,6 +1,6 @@
 """What a birth costs beside its model: an archive of 1,000 recipes of two 7B models, after 5,000 births.
 
-    python benchmarks/planning.py [--members 1000] [--births 5000] [--datapoints 1419]
+    python benchmarks/planning.py [--members 1000] [--births 5000] [--datapoints 1000]
 
 No weights: the axis has the shapes of Llama-2-7B, the Gram matrices are made up, and so are the scores. The births are planned,
 crossed and admitted as in a run. Printed for the flat axis (splits between tensors) and for the unit axis: milliseconds to plan a
@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=1000)
     parser.add_argument("--births", type=int, default=5000)
-    parser.add_argument("--datapoints", type=int, default=1419)
+    parser.add_argument("--datapoints", type=int, default=1000)
     options = parser.parse_args()
     print(f"{'axis':6}{'plan ms':>9}{'slowest':>9}{'cross ms':>9}{'admit ms':>9}{'snapshot MB':>13}{'stretches':>12}")
     for order in ("flat", "unit"):
