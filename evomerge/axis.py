@@ -155,8 +155,8 @@ class Axis:
                     raise ValueError(f"layers: {name!r} has shape {shapes[name]}, which has no dimension {dim}")
                 named.add(name)
                 sizes[name] = shapes[name][dim]
-            units = count or next(iter(sizes.values()))
-            if any(size % units if count else size != units for size in sizes.values()):
+            units = count or next(iter(sizes.values()), 0)
+            if not units or any(size % units if count else size != units for size in sizes.values()):
                 expected = f"; expected multiples of {count}" if count else ""
                 raise ValueError(f"layers: the tensors of one layer must agree on its number of units, got {sizes}{expected}")
             blocks.append(Block(units, tuple(Part(name, dim, sizes[name] // units) for name, dim in members)))
