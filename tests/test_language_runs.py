@@ -31,12 +31,12 @@ def seeds():
     return [skills.folder("arithmetic"), skills.folder("shopping")]
 
 
-def bred(run_dir=None, births=24, **settings):
-    sums = QuestionAnswering(Arithmetic(train=40, test=20), "{question} = ", max_new_tokens=4, stop="\n")
-    fitness = Combined([sums, Agents(Shop(train=40, test=20), max_new_tokens=4)])
+def bred(run_dir=None, births=16, **settings):
+    sums = QuestionAnswering(Arithmetic(train=40, test=8), "{question} = ", max_new_tokens=4, stop="\n")
+    fitness = Combined([sums, Agents(Shop(train=20, test=4), max_new_tokens=4)])
     population = LanguageModels(seeds(), chromosomes={"attention": "self_attn"}, dtype="float32")
     strategy = NaturalNiches(size=4, crossover=Crossover(ratio=(-0.3, 1.3)))
-    call = {"strategy": strategy, "births": births, "run_dir": run_dir, "tile": 20, "progress": False}
+    call = {"strategy": strategy, "births": births, "run_dir": run_dir, "tile": 10, "progress": False}
     return evolve(population, fitness, **call | settings)
 
 
@@ -133,7 +133,7 @@ def test_from_config_to_export(tmp_path, monkeypatch, capsys):
 
 
 def test_killed_and_resumed_it_is_the_same_run(tmp_path):
-    config(tmp_path, births=16, save_every=0.001)
+    config(tmp_path, births=10, save_every=0.001)
     assert start("run", "config.yaml", "run_dir=whole", cwd=tmp_path).wait(timeout=300) == 0
     for _ in range(3):
         begun = (tmp_path / "cut" / "config.yaml").exists()
@@ -143,7 +143,7 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path):
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             log = tmp_path / "cut" / "births.jsonl"
-            if (tmp_path / "cut" / "config.yaml").exists() and log.exists() and len(log.read_text().splitlines()) > seen + 4:
+            if (tmp_path / "cut" / "config.yaml").exists() and log.exists() and len(log.read_text().splitlines()) > seen + 2:
                 os.kill(process.pid, signal.SIGKILL)
                 break
             time.sleep(0.01)
