@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,9 @@ def grid(seeds: int, points: int) -> list[tuple[float, ...]]:
     return [tuple(share / steps for share in shares) for shares in mixtures(seeds, steps)]
 
 
-def mixtures(seeds: int, steps: int) -> itertools.filterfalse:
+def mixtures(seeds: int, steps: int) -> Iterator[tuple[int, ...]]:
     """All ways to hand `steps` pieces to the seeds."""
-    return itertools.filterfalse(lambda shares: sum(shares) != steps, itertools.product(range(steps + 1), repeat=seeds))
+    return (shares for shares in itertools.product(range(steps + 1), repeat=seeds) if sum(shares) == steps)
 
 
 class Scorer:

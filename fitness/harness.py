@@ -7,28 +7,17 @@ import re
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
+from fitness.generation import LanguageModel, ran_out
 from fitness.tasks import PARTS, Requests, Task, wrap
 
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "test", "validation")
-
-
-class LanguageModel(Protocol):
-    """What a population of language models expresses."""
-
-    @property
-    def model(self) -> Any:
-        """A causal language model of transformers, in evaluation mode."""
-
-    @property
-    def tokenizer(self) -> Any:
-        """Its tokenizer, with its chat template if there is one."""
 
 
 class Harness:
@@ -129,11 +118,14 @@ class Harness:
         while asked:
             try:
                 return task.answer(lm, asked, seed)
-            except torch.cuda.OutOfMemoryError:
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out(error):
+                    raise
                 if lm.batch_size == 1:
                     raise MemoryError(f"batch: there is no memory for one prompt of the task {self.task!r}") from None
             lm.batch_size_per_gpu = lm.batch_size // 2
-            torch.cuda.empty_cache()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
             log.warning(
                 "memory ran out; from here on %d prompts of %s are read side by side, and this run may differ from others of the "
                 "same config in a bit here and there", lm.batch_size, self.task

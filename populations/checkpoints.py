@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from populations.resident import OnFirstUse
+
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -46,7 +48,7 @@ class Entry:
     shape: tuple[int, ...]
 
 
-class Checkpoint:
+class Checkpoint(OnFirstUse):
     """The tensors of one model in a folder: one safetensors file, or several that an index names."""
 
     def __init__(self, folder: Path, entries: Mapping[str, Entry]) -> None:
@@ -93,10 +95,6 @@ class Checkpoint:
         """
         tensor: torch.Tensor = self._file(self.entries[name].file).get_tensor(name)
         return tensor
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Headers travel, open files do not."""
-        return {"folder": self.folder, "entries": self.entries}
 
     @cached_property
     def _files(self) -> dict[Path, Any]:

@@ -64,13 +64,11 @@ def _weights_of(coefficients, stretch):
 
 def compiled(function):
     """The function, compiled; kept on disk for the next process, where there is a place to keep it."""
-    for cache in (True, False):
-        try:
-            return numba.njit(parallel=True, fastmath={"contract"}, boundscheck=False, cache=cache)(function)
-        except RuntimeError:  # neither the package's folder nor the user's can be written to
-            if not cache:
-                raise
-    raise AssertionError("unreachable")
+    settings = {"parallel": True, "fastmath": {"contract"}, "boundscheck": False}
+    try:
+        return numba.njit(**settings, cache=True)(function)
+    except RuntimeError:  # neither the package's folder nor the user's can be written to
+        return numba.njit(**settings)(function)
 
 
 @compiled

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -37,10 +36,6 @@ class Remote(Checkpoint):
 
             snapshot_download(self.repository, revision=self.revision, allow_patterns=[path.name for path in self.files])
         return super().tensor(name)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """As `Checkpoint`, and where it is."""
-        return super().__getstate__() | {"repository": self.repository, "revision": self.revision}
 
 
 @dataclass(frozen=True)

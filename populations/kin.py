@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from populations.hub import Found
+from populations.resident import slots_of
 from populations.seeds import Slot
 
 log = logging.getLogger(__name__)
@@ -39,12 +40,7 @@ def config_of(seeds: Sequence[Found], vocabulary: Vocabulary, trust_remote_code:
         from transformers import AutoConfig
     except ImportError as error:
         raise ImportError("language models need the package transformers: pip install 'evomerge[llm]'") from error
-    configs = []
-    for seed in seeds:
-        try:
-            configs.append(AutoConfig.from_pretrained(seed.model_folder, trust_remote_code=trust_remote_code))
-        except (ValueError, OSError, KeyError) as error:
-            raise ValueError(f"seeds: {seed.model_folder}: its config cannot be read: {line(error)}") from None
+    configs = [_read("config", AutoConfig, seed.model_folder, trust_remote_code) for seed in seeds]
     sizes = [config.get_text_config().vocab_size for config in configs]
     chosen = sizes.index(max(sizes))
     for seed, config in zip(seeds, configs, strict=True):
@@ -65,12 +61,7 @@ def tokenizer_of(seeds: Sequence[Found], vocabulary: Vocabulary, trust_remote_co
     """
     from transformers import AutoTokenizer
 
-    found = []
-    for seed in seeds:
-        try:
-            found.append(AutoTokenizer.from_pretrained(seed.tokenizer_folder, trust_remote_code=trust_remote_code))
-        except (ValueError, OSError, KeyError) as error:
-            raise ValueError(f"seeds: {seed.tokenizer_folder}: its tokenizer cannot be read: {line(error)}") from None
+    found = [_read("tokenizer", AutoTokenizer, seed.tokenizer_folder, trust_remote_code) for seed in seeds]
     vocabularies = [tokenizer.get_vocab() for tokenizer in found]
     largest = max(vocabularies, key=len)
     for seed, own in zip(seeds, vocabularies, strict=True):
@@ -106,15 +97,6 @@ def described(config: Any, attention: str | None, trust_remote_code: bool) -> tu
     return slots, list(dict.fromkeys(names[id(weight)][0] for weight in tokens))
 
 
-def slots_of(model: Any) -> dict[str, torch.Tensor]:
-    """What a recipe fills: each floating-point tensor of a model once, where it is tied too."""
-    slots: dict[int, tuple[str, torch.Tensor]] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if tensor.is_floating_point():
-            slots.setdefault(id(tensor), (name, tensor))
-    return dict(slots.values())
-
-
 def template_of(given: str) -> str:
     """A chat template, or the text of the file that it is in.
 
@@ -131,6 +113,14 @@ def template_of(given: str) -> str:
 def line(error: BaseException) -> str:
     """The first line that an error says."""
     return next((text for text in str(error).splitlines() if text.strip()), type(error).__name__)
+
+
+def _read(what: str, kind: Any, folder: Path, trust_remote_code: bool) -> Any:
+    """Something of a seed that transformers reads from a folder."""
+    try:
+        return kind.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"seeds: {folder}: its {what} cannot be read: {line(error)}") from None
 
 
 def _compare(name: str, config: Any, other_name: str, other: Any) -> None:

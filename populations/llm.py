@@ -20,8 +20,9 @@ from populations import recipes
 from populations.adapters import Adapted
 from populations.express import express
 from populations.hub import Found, find
-from populations.kin import Vocabulary, config_of, described, line, slots_of, template_of, tokenizer_of
+from populations.kin import Vocabulary, config_of, described, line, template_of, tokenizer_of
 from populations.methods import Method
+from populations.resident import OnFirstUse, check_device, slots_of
 from populations.seeds import Place, Seeds
 from populations.units import LLAMA, Units, unit_axis
 
@@ -44,7 +45,7 @@ class LanguageModel:
     tokenizer: Any
 
 
-class LanguageModels:
+class LanguageModels(OnFirstUse):
     """Causal language models of transformers, of one architecture; genomes are recipes over the seeds."""
 
     def __init__(
@@ -91,10 +92,15 @@ class LanguageModels:
         """
         if isinstance(seeds, str) or len(seeds) < 2:
             raise ValueError(f"seeds: expected at least 2 models, got {seeds!r}")
-        choices = {"order": Order, "vocabulary": Vocabulary, "dtype": Dtype, "seed_device": Place}
-        for name, value in (("order", order), ("vocabulary", vocabulary), ("dtype", dtype), ("seed_device", seed_device)):
-            if value not in get_args(choices[name]):
-                raise ValueError(f"{name}: expected {' or '.join(map(repr, get_args(choices[name])))}, got {value!r}")
+        choices = (
+            ("order", order, Order),
+            ("vocabulary", vocabulary, Vocabulary),
+            ("dtype", dtype, Dtype),
+            ("seed_device", seed_device, Place),
+        )
+        for name, value, allowed in choices:
+            if value not in get_args(allowed):
+                raise ValueError(f"{name}: expected {' or '.join(map(repr, get_args(allowed)))}, got {value!r}")
         if order == "unit" and (cut != "tensor" or chromosomes):
             raise ValueError("order: cut and chromosomes are settings of the flat axis; the unit axis has its own")
         if method is not None:
@@ -107,10 +113,7 @@ class LanguageModels:
         if device_map is not None and device != "auto":
             raise ValueError(f"device: expected 'auto' beside a device_map, got {device!r}")
         if device != "auto":
-            try:
-                torch.device(device)
-            except RuntimeError:
-                raise ValueError(f"device: expected one that torch knows, such as cpu or cuda:0, got {device!r}") from None
+            check_device(device)
         if chat_template is not None:
             template_of(chat_template)
         self.seeds, self.base, self.method = seeds, base, method
@@ -118,12 +121,6 @@ class LanguageModels:
         self.vocabulary, self.dtype, self.device, self.device_map = vocabulary, dtype, device, device_map
         self.seed_device, self.attention, self.chat_template = seed_device, attention, chat_template
         self.trust_remote_code = trust_remote_code
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Settings travel, models do not."""
-        loaded = {name for name, value in vars(type(self)).items() if isinstance(value, cached_property)}
-        loaded |= {name for name, value in vars(LanguageModels).items() if isinstance(value, cached_property)}
-        return {name: value for name, value in vars(self).items() if name not in loaded}
 
     @property
     def linear(self) -> bool:
@@ -141,7 +138,7 @@ class LanguageModels:
         """
         shapes = {name: slot.shape for name, slot in self._seeds.slots.items()}
         if self.method is not None and self.method.needs_base:
-            assert self._base is not None  # whatever is wrong with it is told now
+            _ = self._base  # whatever is wrong with it is told now
         if self.order == "flat":
             return Axis.flat(shapes, chromosomes=self.chromosomes, cut=self.cut)
         return unit_axis(shapes, self.units, self._config[0])
@@ -161,7 +158,7 @@ class LanguageModels:
         Raises:
             ValueError: as `grams`.
         """
-        assert self.grams is not None  # reads every number of every seed
+        _ = self.grams  # reads every number of every seed
         return [Recipe.seed(index, len(self.seeds), self.axis.size) for index in range(len(self.seeds))]
 
     def express(self, genome: Recipe) -> LanguageModel:
@@ -222,7 +219,6 @@ class LanguageModels:
     @cached_property
     def _base(self) -> Seeds:
         """The base, and the seeds behind it, which lend it the rows that it lacks."""
-        assert self.base is not None
         found = _named("base", lambda: find(self.base or ""))
         return _named("base", lambda: Seeds([found.source, *self._seeds.sources], self._seeds.slots, self._seeds.trailing))
 

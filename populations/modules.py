@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import nn
 from evomerge.axis import Axis, FlatCut, Layout
 from evomerge.genome import Weights
 from populations.checkpoints import Checkpoint, read_header
+from populations.resident import OnFirstUse, check_device, slots_of
 
 ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Identity, nn.Dropout)
 
@@ -23,7 +24,7 @@ NARROW = 32
 Chain = list[tuple[str, nn.Module]]
 
 
-class Modules:
+class Modules(OnFirstUse):
     """A population of one torch module with different weights."""
 
     def __init__(
@@ -69,10 +70,7 @@ class Modules:
             raise ValueError(f"seeds: expected at least 2 files, got {len(seeds)}")
         if sd is not None and not (np.isfinite(sd) and sd >= 0):
             raise ValueError(f"sd: expected a finite number of at least 0, got {sd}")
-        try:
-            torch.device(device)
-        except RuntimeError:
-            raise ValueError(f"device: expected one that torch knows, such as cpu or cuda:0, got {device!r}") from None
+        check_device(device)
         if order == "unit" and (layout != "stored" or cut != "element" or chromosomes):
             raise ValueError("order: layout, cut and chromosomes are settings of the flat axis; the unit axis has its own")
         if order == "flat" and layers is not None:
@@ -81,14 +79,6 @@ class Modules:
         self.seeds: str | Sequence[Path] = seeds
         self.order, self.layout, self.cut, self.chromosomes, self.layers = order, layout, cut, chromosomes, layers
         self.device = device
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Settings travel, what was built from them does not."""
-        return {
-            name: value
-            for name, value in vars(self).items()
-            if name not in ("axis", "_module", "_stacks", "_slots", "_flat", "_inverse")
-        }
 
     @cached_property
     def _module(self) -> nn.Module:
@@ -109,12 +99,7 @@ class Modules:
 
     @cached_property
     def _slots(self) -> dict[str, torch.Tensor]:
-        """What a genome fills, in the order of the state dict: each floating-point tensor once, where it is tied too."""
-        slots: dict[str, torch.Tensor] = {}
-        for name, tensor in self._module.state_dict(keep_vars=True).items():
-            if tensor.is_floating_point() and not any(tensor is slot for slot in slots.values()):
-                slots[name] = tensor
-        return slots
+        return slots_of(self._module)
 
     @cached_property
     def _flat(self) -> torch.Tensor:

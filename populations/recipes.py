@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
@@ -68,27 +67,15 @@ def linear(lies: list[Lie], genome: Recipe, seeds: Seeds, dtype: torch.dtype) ->
     mergekit takes the first filter that a tensor's name contains; longer names come first, so that none hides another. A tensor that
     the recipe does not know is the first seed's.
     """
-    weights = {
-        alias: genome.coefficients[lie.stretches[0]] for lie in lies for alias in (lie.tensor, *seeds.slots[lie.tensor].names)
-    }
-    longest_first = sorted(weights, key=len, reverse=True)
-    shares: dict[str, np.ndarray] = {}
+    rows = {alias: genome.coefficients[lie.stretches[0]] for lie in lies for alias in seeds.slots[lie.tensor].names}
+    longest_first = sorted(rows, key=len, reverse=True)
+    inputs: dict[str, list[int]] = {}
     for k, source in enumerate(seeds.sources):  # one that is named twice is one input
-        rest = 1.0 if k == 0 else 0.0
-        own = np.array([*(weights[name][k] for name in longest_first), rest])
-        shares[source.name] = shares.get(source.name, 0.0) + own
-    models = [
-        {
-            "model": name,
-            "parameters": {
-                "weight": [
-                    *({"filter": of, "value": float(value)} for of, value in zip(longest_first, own, strict=False)),
-                    {"value": float(own[-1])},
-                ]
-            },
-        }
-        for name, own in shares.items()
-    ]
+        inputs.setdefault(source.name, []).append(k)
+    models = []
+    for model, ks in inputs.items():
+        weights: list[dict[str, Any]] = [{"filter": name, "value": float(rows[name][ks].sum())} for name in longest_first]
+        models.append({"model": model, "parameters": {"weight": [*weights, {"value": float(0 in ks)}]}})
     return {
         "merge_method": "linear",
         "models": models,

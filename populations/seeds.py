@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -160,12 +161,14 @@ class Seeds:
         return {}
 
     def _check(self, source: Source, name: str, slot: Slot) -> None:
-        alias = next((alias for alias in slot.names if alias in source.entries), None)
-        if alias is None:
+        stored = _stored_as(source, slot)
+        if not stored:
             few = ", ".join(list(source.entries)[:4])
             raise ValueError(
-                f"seeds: {source.name}: expected a tensor {name!r} of shape {slot.shape}, it has none; it has {few} ..."
+                f"seeds: {source.name}: expected a tensor {name!r} of shape {slot.shape}, it has none; it has {few} ... "
+                "(an architecture that transformers stores under other names than it runs under, such as Mixtral, cannot be bred yet)"
             )
+        alias = stored[0]
         entry = source.entries[alias]
         if not entry.dtype.is_floating_point or entry.dtype.itemsize < 2:
             raise ValueError(
@@ -176,7 +179,7 @@ class Seeds:
             raise ValueError(f"seeds: {source.name}: expected {alias!r} of shape {slot.shape}, got {entry.shape}")
 
     def _entry(self, source: Source, name: str) -> Entry:
-        return next(source.entries[alias] for alias in self.slots[name].names if alias in source.entries)
+        return source.entries[_stored_as(source, self.slots[name])[0]]
 
     def _stored(self, source: Source, name: str) -> torch.Tensor:
         """A slot's tensor of one seed, with the rows that it lacks."""
@@ -194,7 +197,7 @@ class Seeds:
         return padded.to(tensor.dtype)
 
     def _raw(self, source: Source, name: str) -> torch.Tensor:
-        tensor, *others = [source.tensor(alias) for alias in self.slots[name].names if alias in source.entries]
+        tensor, *others = map(source.tensor, _stored_as(source, self.slots[name]))
         if not all(torch.equal(tensor, other) for other in others):
             names = " and ".join(map(repr, self.slots[name].names))
             raise ValueError(f"seeds: {source.name}: its config ties {names}, its file stores them as different tensors")
@@ -208,8 +211,6 @@ class Seeds:
             return "disk"
         if all(size < ROOM * torch.cuda.mem_get_info(device)[0] for device, size in needed.items() if device.type == "cuda"):
             return "device"
-        import os
-
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return "pinned" if sum(needed.values()) < ROOM * free else "disk"
 
@@ -235,3 +236,8 @@ class Seeds:
             rows = torch.stack([vector[first : min(entries, first + PIECE)].double() for vector in flat])
             gram += rows @ rows.T
         return gram.cpu().numpy()
+
+
+def _stored_as(source: Source, slot: Slot) -> list[str]:
+    """The names of a slot under which a seed has it."""
+    return [alias for alias in slot.names if alias in source.entries]

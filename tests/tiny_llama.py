@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,30 @@ def save(folder: Path, seed: int = 0, **config: Any) -> TinyLlama:
     made.model.save_pretrained(folder, safe_serialization=True)
     made.tokenizer.save_pretrained(folder)
     return made
+
+
+def tuned(folder: Path, names: Sequence[str], sd: float = 0.02, **config: Any) -> list[str]:
+    """Fine-tunes of one base, written as checkpoints: its weights, each with noise of its own. Gives their folders."""
+    base = save(folder / "base", **config)
+    for number, name in enumerate(names):
+        draw = torch.Generator().manual_seed(number)
+        tiny = tiny_llama(**config)
+        with torch.no_grad():
+            for parameter in tiny.model.parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=draw).to(parameter) * sd)
+        tiny.model.save_pretrained(folder / name)
+        base.tokenizer.save_pretrained(folder / name)
+    return [str(folder / name) for name in names]
+
+
+def rewritten(change: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path], None]:
+    """What changes the tensors of a checkpoint in a folder."""
+
+    def apply(folder: Path) -> None:
+        from safetensors.torch import load_file, save_file
+
+        state = load_file(folder / "model.safetensors")
+        change(state)
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return apply

@@ -228,11 +228,12 @@ def test_shorter_answers_and_conversations_on_request(language, include_path):
 
 
 @pytest.mark.parametrize("task", ["colours", "letters"])
+@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError("CUDA out of memory"), RuntimeError("not enough memory: 8 GB")])
 @pytest.mark.parametrize("room", [2, 0])
-def test_the_batch_shrinks_where_memory_runs_out(language, include_path, task, room, caplog):
+def test_the_batch_shrinks_where_memory_runs_out(language, include_path, task, room, error, caplog):
     def limit(module, args, kwargs):
         if len(args[0] if args else kwargs["input_ids"]) > room:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            raise error
 
     expected = Harness(task, include_path=include_path)(language, np.arange(14), "test").tolist()
     fitness = Harness(task, include_path=include_path, batch=8)
