@@ -1,4 +1,4 @@
-"""The command line: evomerge run | resume | check | export | report."""
+"""The command line: evomerge run | resume | check | export | rebuild | report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, config, report
+from evomerge import calls, config, recipe, report
 from evomerge import export as exporting
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
@@ -82,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--member", type=int, metavar="ID", help="a member alive in the newest snapshot")
     export.set_defaults(command=_export)
 
+    rebuild = commands.add_parser(
+        "rebuild", help="make a member again from its recipe.json", description="Makes a member again from its recipe.json."
+    )
+    rebuild.add_argument("recipe", type=Path, help="the recipe.json beside an exported member")
+    rebuild.add_argument("out", type=Path, help="the folder to make")
+    rebuild.add_argument(
+        "settings", nargs="*", metavar="key=value", help="settings that are other ones here, such as seeds=[a,b] or device=cpu"
+    )
+    rebuild.add_argument("--trust", action="store_true", help="let the recipe run code that is not evomerge's own")
+    rebuild.set_defaults(command=_rebuild)
+
     draw = commands.add_parser(
         "report", help="draw report.html again", description="Draws report.html again from the run's files."
     )
@@ -146,6 +157,11 @@ def _export(options: argparse.Namespace) -> None:
     archive = call["strategy"].archive(None)
     member = exporting.export(options.run_dir, options.out, call["population"], archive, options.member)
     print(f"member {member} is in {options.out}")
+
+
+def _rebuild(options: argparse.Namespace) -> None:
+    recipe.rebuild(options.recipe, options.out, config.settings(options.settings), trust=options.trust)
+    print(f"the member of {options.recipe} is in {options.out}")
 
 
 def _report(options: argparse.Namespace) -> None:

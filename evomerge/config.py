@@ -67,6 +67,21 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(f"{where}: {' '.join(str(error).split())}") from None
 
 
+def settings(overrides: Sequence[str]) -> dict[str, Any]:
+    """Overrides `key=value` alone, as the values that they stand for.
+
+    Raises:
+        UserError: if one is not `key=value`.
+    """
+    for override in overrides:
+        if "=" not in override.lstrip("="):
+            raise UserError(f"{override!r}: expected key=value")
+    try:
+        return typing.cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True))
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{' '.join(overrides)}: {' '.join(str(error).split())}") from None
+
+
 def to_yaml(call: Mapping[str, Any]) -> str:
     """A described call as YAML; its head says with which command and which versions it was made."""
     names = ("evomerge", "mergekit", "numpy", "torch")

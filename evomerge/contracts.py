@@ -39,7 +39,9 @@ class Population(Protocol):
     Optional methods: `express_many(genomes) -> Model`, a stack of small models that runs as one (one with a method
     `only(places)` is narrowed to the models that still matter); `immigrant(rng) -> Genome`, a new founder for a run that is
     under way, where founders are random; `linear -> bool`, whether genomes may be crossed linearly only; `grams -> Grams`, where
-    genomes are recipes; `card() -> Mapping`, what the head of a model card says: base_model, library_name, tags, ...
+    genomes are recipes, kept by the run, and `restore_grams(units)`, by which a resume gives them back; `sources() -> list`, name and
+    sha256 of each seed, by which a recipe is made again; `card() -> Mapping`, what the head of a model card says: base_model,
+    library_name, tags, ...
     """
 
     @property

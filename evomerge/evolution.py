@@ -114,6 +114,7 @@ def evolve(
             if resume:
                 assert path is not None
                 loop.run_dir, data, tensors = RunDir.reopen(path)
+                loop.restore_grams()
                 steps.state = snapshot.unpack(data, tensors, steps.empty_archive())
                 steps.check_resumed()
                 if not same:  # so that the next resume goes on from this call, not from the one before
@@ -123,6 +124,7 @@ def evolve(
                 steps.found()
                 if path is not None:
                     loop.run_dir = RunDir.create(path)
+                    loop.keep_grams()
                 loop.record_founders()
                 if path is not None:  # from here on it is a run that can be resumed
                     with saving(path):
@@ -154,6 +156,20 @@ class Loop:
             entry = {"birth": 0, "id": founder.id, "founder": index, "train": founder.train} | founder.other_scores
             self._append(entry | ({"best": True} if founder.id == best.id else {}))
         self._save()
+
+    def keep_grams(self) -> None:
+        """Keeps the seeds' Gram matrices, where genomes are recipes."""
+        population: Any = self.steps.population
+        if self.run_dir is not None and hasattr(population, "restore_grams"):
+            self.run_dir.keep_grams(population.grams.units)
+
+    def restore_grams(self) -> None:
+        """Gives the population what `keep_grams` kept."""
+        population: Any = self.steps.population
+        if self.run_dir is not None and hasattr(population, "restore_grams"):
+            units = self.run_dir.grams()
+            if units is not None:
+                blame("population", lambda: population.restore_grams(units))
 
     def run(self, stop_request: StopRequest, bar: Progress) -> None:
         """Plans and decides births until the last one, or until something ends the run, and leaves everything in order."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from evomerge import recipe
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, reason
@@ -93,8 +94,10 @@ def export(path: Path, out: Path, population: Population, archive: Archive, memb
 
 
 def write_member(folder: Path, population: Population, id: int, genome: Genome, births: list[dict[str, Any]]) -> None:
-    """Writes one member into a folder: its weights, lineage.json, and README.md, its card."""
+    """Writes one member into a folder: its weights, its recipe if it is one, lineage.json, and README.md, its card."""
     population.save(genome, folder)
+    if isinstance(genome, Recipe) and hasattr(population, "sources"):
+        recipe.write(folder, population, genome)
     ancestors = lineage(id, births)
     (folder / "lineage.json").write_text(json.dumps(list(ancestors.values())) + "\n")
     (folder / "README.md").write_text(_card(id, population, genome, ancestors))

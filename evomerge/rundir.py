@@ -2,6 +2,7 @@
 
 config.yaml     the call of `evolve` that made the run
 births.jsonl    a line for each founder and each birth, in order
+grams.safetensors  inner products of the seeds, where genomes are recipes
 state/latest    a snapshot: state.json and tensors.safetensors, checksummed; state/previous is the one before
 best/           the best member in its native format
 summary.json    the run in numbers
@@ -22,6 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evomerge.errors import Interrupted, UserError
 from evomerge.files import saving, sync_folder, write_synced
 
@@ -30,7 +33,8 @@ _compact = json.JSONEncoder(separators=(",", ":")).encode
 log = logging.getLogger(__name__)
 
 SNAPSHOTS = ("latest", "previous")
-BEGINNING = (".lock", "births.jsonl", "state", ".config.yaml.new")
+GRAMS = "grams.safetensors"
+BEGINNING = (".lock", "births.jsonl", "state", GRAMS, f".{GRAMS}.new", ".config.yaml.new")
 """What a run directory has before it has config.yaml and is a run."""
 
 FORMAT = 1
@@ -157,6 +161,30 @@ class RunDir:
                 latest.rename(previous)
             new.rename(latest)
             sync_folder(folder)
+
+    def keep_grams(self, units: np.ndarray) -> None:
+        """Keeps the seeds' Gram matrices, (U, K, K) float64, of which a resume can be sure that they are the same.
+
+        Raises:
+            Interrupted: if they cannot be written.
+        """
+        from safetensors.numpy import save
+
+        new = self.path / f".{GRAMS}.new"
+        with saving(self.path):
+            write_synced(new, save({"units": units}))
+            new.rename(self.path / GRAMS)
+
+    def grams(self) -> np.ndarray | None:
+        """What `keep_grams` kept; None if nothing, or if the file is damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            return load((self.path / GRAMS).read_bytes())["units"]
+        except (OSError, SafetensorError, KeyError) as error:
+            log.warning("%s cannot be read (%s); the seeds are read again", self.path / GRAMS, error)
+            return None
 
     def close(self) -> None:
         """Lets another process have the directory."""

@@ -16,14 +16,15 @@ import torch
 from evomerge.axis import Axis, FlatCut
 from evomerge.genome import Recipe
 from evomerge.grams import Grams
-from populations import recipes
+from populations import mergekit_config
 from populations.adapters import Adapted
 from populations.express import express
 from populations.hub import Found, find
 from populations.kin import Vocabulary, config_of, described, line, template_of, tokenizer_of
+from populations.mergekit_config import config_text
 from populations.methods import Method
 from populations.resident import OnFirstUse, check_device, slots_of
-from populations.seeds import Place, Seeds
+from populations.seeds import Place, Seeds, digest
 from populations.units import LLAMA, Units, unit_axis
 
 log = logging.getLogger(__name__)
@@ -152,6 +153,14 @@ class LanguageModels(OnFirstUse):
         """
         return self._kept.grams(self.axis)
 
+    def restore_grams(self, units: np.ndarray) -> None:
+        """Takes Gram matrices (U, K, K), float64, as `grams.units` gave them, instead of reading every seed.
+
+        Raises:
+            ValueError: if they are not of this axis and so many seeds.
+        """
+        self.grams = self._seeds.grams(self.axis, units)
+
     def founders(self, rng: np.random.Generator) -> list[Recipe]:  # noqa: ARG002
         """As `Population.founders`: each seed by itself.
 
@@ -170,12 +179,24 @@ class LanguageModels(OnFirstUse):
         return self._resident
 
     def save(self, genome: Recipe, directory: Path) -> None:
-        """As `Population.save`: what `AutoModelForCausalLM.from_pretrained` loads, the recipe, and mergekit's where there is one."""
+        """As `Population.save`: what `AutoModelForCausalLM.from_pretrained` loads, and mergekit's config where there is one."""
         expressed = self.express(genome)
         with _quiet():
             expressed.model.save_pretrained(directory)
         expressed.tokenizer.save_pretrained(directory)
-        recipes.write(directory, genome, self.axis, self._seeds, expressed.model.dtype, self.method, self.base)
+        config = None if self.method else config_text(genome, self.axis, self._seeds, expressed.model.dtype)
+        if config is not None:
+            (directory / mergekit_config.NAME).write_text(config)
+
+    def sources(self) -> list[dict[str, Any]]:
+        """Name and SHA-256 of each seed, and of the base if a method has one."""
+        named = [
+            {"name": seed.source.name, "sha256": digest} for seed, digest in zip(self._found, self._seeds.digests, strict=True)
+        ]
+        if self.method is None or not self.method.needs_base:
+            return named
+        base = self._base.sources[0]
+        return [*named, {"name": base.name, "sha256": digest(base), "base": True}]
 
     def card(self) -> dict[str, Any]:
         """What the head of a member's model card says, in the hub's words."""

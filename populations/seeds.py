@@ -126,12 +126,21 @@ class Seeds:
             self._kept[name] = stored
         return chosen
 
-    def grams(self, axis: Axis) -> Grams:
+    def grams(self, axis: Axis, known: np.ndarray | None = None) -> Grams:
         """The seeds' Gram matrices along an axis, in float64.
 
+        Args:
+            axis: the axis.
+            known: (U, K, K), if they were taken before; nothing is read then.
+
         Raises:
-            ValueError: if a seed has numbers that are not finite.
+            ValueError: if a seed has numbers that are not finite, or those that are known are not of these seeds.
         """
+        if known is not None:
+            expected = (sum(len(bounds) - 1 for bounds in axis.unit_bounds), len(self.sources), len(self.sources))
+            if known.shape != expected:
+                raise ValueError(f"grams: expected shape {expected}, got {known.shape}")
+            return Grams(axis, known, self._front)
         units = []
         for chromosome in axis.chromosomes:
             for block in chromosome.blocks:
@@ -145,16 +154,8 @@ class Seeds:
 
     @cached_property
     def digests(self) -> list[str]:
-        """SHA-256 of each seed's files, one after another."""
-        found = []
-        for source in self.sources:
-            digest = hashlib.sha256()
-            for path in source.files:
-                with path.open("rb") as file:
-                    while piece := file.read(1 << 24):
-                        digest.update(piece)
-            found.append(digest.hexdigest())
-        return found
+        """The digest of each seed."""
+        return [digest(source) for source in self.sources]
 
     @cached_property
     def _kept(self) -> dict[str, list[torch.Tensor]]:
@@ -236,6 +237,16 @@ class Seeds:
             rows = torch.stack([vector[first : min(entries, first + PIECE)].double() for vector in flat])
             gram += rows @ rows.T
         return gram.cpu().numpy()
+
+
+def digest(source: Source) -> str:
+    """SHA-256 of a seed's files, one after another."""
+    found = hashlib.sha256()
+    for path in source.files:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 24):
+                found.update(piece)
+    return found.hexdigest()
 
 
 def _stored_as(source: Source, slot: Slot) -> list[str]:

@@ -24,6 +24,7 @@ from fitness.skills import Arithmetic
 from populations import skills
 from populations.llm import LanguageModels
 from populations.methods import Method
+from populations.seeds import Seeds
 
 
 def seeds():
@@ -58,10 +59,15 @@ def test_a_run_is_the_same_twice_and_improves_on_its_seeds(tmp_path):
     assert json.loads((tmp_path / "one" / "summary.json").read_text())["best"]["train"] > max(founders)
 
 
-def test_a_longer_run_is_a_resumed_one(tmp_path):
+def test_a_longer_run_is_a_resumed_one_which_takes_no_grams_again(tmp_path, monkeypatch, caplog):
     bred(tmp_path / "long", births=14)
     bred(tmp_path / "short", births=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(Seeds, "_products", lambda *_: pytest.fail("a Gram matrix was taken again"))
+        bred(tmp_path / "short", births=10, resume=True)
+    (tmp_path / "short" / "grams.safetensors").write_bytes(b"damaged")
     bred(tmp_path / "short", births=14, resume=True)
+    assert "cannot be read" in caplog.text
     assert_same_run(tmp_path / "long", tmp_path / "short")
 
 
@@ -73,7 +79,11 @@ def test_methods_of_mergekit_are_searched(tmp_path, method, parameters):
     archive = evolve(population, fitness, strategy=strategy, births=6, run_dir=tmp_path / "run", progress=False)
     assert len(archive.members) == 4
     recipe = json.loads((tmp_path / "run" / "best" / "recipe.json").read_text())
-    assert recipe["method"] == method
+    assert recipe["population"]["method"]["name"] == method
+    assert [Path(seed["name"]).name for seed in recipe["seeds"]] == ["arithmetic", "shopping", "base"][: 3 - (method == "linear")]
+    assert main(["rebuild", str(tmp_path / "run" / "best" / "recipe.json"), str(tmp_path / "again")]) == 0
+    files = [tmp_path / folder / "model.safetensors" for folder in ("run/best", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
     with pytest.raises(UserError, match=r"crossover.angle: expected 'none'"):
         evolve(population, fitness, strategy=NaturalNiches(size=4), births=1, progress=False)
 

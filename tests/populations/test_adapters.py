@@ -73,8 +73,7 @@ def test_models_and_adapters_breed(base, tmp_path):
     assert torch.equal(population.express(first).model(WORDS).logits, AutoModelForCausalLM.from_pretrained(base)(WORDS).logits)
     (tmp_path / "out").mkdir()
     population.save(second, tmp_path / "out")
-    recipe = json.loads((tmp_path / "out" / "recipe.json").read_text())
-    assert [seed["name"] for seed in recipe["seeds"]] == [base, f"{base}+{folder}"]
+    assert [seed["name"] for seed in population.sources()] == [base, f"{base}+{folder}"]
     assert population.card()["base_model"] == [base, folder]
     command = [Path(sys.executable).with_name("mergekit-yaml"), tmp_path / "out" / "mergekit.yaml", tmp_path / "mergekit"]
     subprocess.run([*command, "--lora-merge-cache", tmp_path / "cache"], check=True, capture_output=True)

@@ -14,6 +14,7 @@ from mergekit.merge_methods.slerp import slerp
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from evomerge import recipe
 from evomerge.crossover import Crossover, regions, slerp_coefficients
 from populations.llm import LanguageModel, LanguageModels
 from populations.methods import Method
@@ -153,12 +154,13 @@ def test_a_recipe_names_its_seeds_and_says_where_mergekit_cannot_follow(four, tm
     genome, dense = bred(population, "part", births=4)
     population.save(genome, tmp_path)
     assert not (tmp_path / "mergekit.yaml").exists()
-    recipe = json.loads((tmp_path / "recipe.json").read_text())
-    assert [seed["name"] for seed in recipe["seeds"]] == four
-    assert all(len(seed["sha256"]) == 64 for seed in recipe["seeds"])
+    recipe.write(tmp_path, population, genome)
+    written = json.loads((tmp_path / "recipe.json").read_text())
+    assert [seed["name"] for seed in written["seeds"]] == four
+    assert all(len(seed["sha256"]) == 64 for seed in written["seeds"])
     stored = [load_file(Path(seed) / "model.safetensors") for seed in four]
     for name, exact in dense.items():
-        entry = recipe["tensors"][name]
+        entry = written["tensors"][name]
         tensors = [state[name].double() for state in stored]
         flat = tensors if entry["dim"] is not None else [tensor.reshape(-1) for tensor in tensors]
         parts = [

@@ -1,0 +1,162 @@
+"""Recipes as files: what a member was made of, and the member made again from it.
+
+recipe.json has the population's settings, the seeds with the SHA-256 of their files, the genome (`evomerge.genome.Recipe`), and, for
+whoever reads it without evomerge, for each tensor the dimension along which it is cut (null: cut as one flat vector), the entries at
+which stretches begin and end, and for each stretch a coefficient for each seed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evomerge import calls
+from evomerge.axis import Axis
+from evomerge.contracts import Population
+from evomerge.errors import UserError, blame
+from evomerge.files import saving, write_folder
+from evomerge.genome import Recipe
+from evomerge.rundir import check_place
+from evomerge.targets import TARGET, import_path
+
+NAME = "recipe.json"
+TENSORS = "tensors"
+
+
+def write(folder: Path, population: Any, genome: Recipe) -> None:
+    """Writes recipe.json.
+
+    Args:
+        folder: where to.
+        population: the member's, one that has `sources`.
+        genome: the member.
+    """
+    recipe = {
+        "evomerge": version("evomerge"),
+        **calls.describe(population=population),
+        "seeds": population.sources(),
+        "bounds": genome.bounds.tolist(),
+        "coefficients": genome.coefficients.tolist(),
+    }
+    entries = [f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in _tensors(population.axis, genome).items()]
+    head = "".join(f" {json.dumps(key)}: {json.dumps(value)},\n" for key, value in recipe.items())
+    (folder / NAME).write_text(f'{{\n{head} "{TENSORS}": {{\n' + ",\n".join(entries) + "\n }\n}\n")
+
+
+def rebuild(path: Path, out: Path, settings: Mapping[str, Any], *, trust: bool = False) -> None:
+    """Makes the member of a recipe again, in the ecosystem's own format.
+
+    Args:
+        path: recipe.json.
+        out: the folder to make.
+        settings: settings of the population that are other ones here, such as where the seeds are, or the device.
+        trust: whether the recipe may name code that is not evomerge's own, and have code run that comes with a seed.
+
+    Raises:
+        UserError: if the recipe cannot be read or names such code, or the seeds are not those that it was made of.
+    """
+    if out.exists():
+        raise UserError(f"{out}: expected a folder that is not there yet")
+    check_place(out)
+    recipe = _read(path)
+    given = recipe["population"] | dict(settings)
+    if not trust:
+        _check_code(path, recipe["population"])
+    population: Any = calls.build({"population": given}, _one)["population"]
+    _check_seeds(path, recipe["seeds"], blame("population", lambda: population.sources()))
+    axis = blame("population", lambda: population.axis)
+    genome = blame(str(path), lambda: _genome(recipe, axis))
+    if blame(str(path), lambda: _tensors(axis, genome)) != recipe[TENSORS]:
+        raise UserError(f"{path}: its tensors are not what its bounds and coefficients give on the axis of these settings")
+    with saving(out):
+        write_folder(out, lambda folder: _fill(folder, population, genome))
+
+
+def _fill(folder: Path, population: Any, genome: Recipe) -> None:
+    population.save(genome, folder)
+    write(folder, population, genome)
+
+
+def _one(population: Population) -> None:
+    """What a recipe's settings are held against."""
+
+
+KINDS = {"population": dict, "seeds": list, "bounds": list, "coefficients": list, TENSORS: dict}
+"""What a recipe has to have."""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        recipe = json.loads(path.read_text())
+        wrong = [f"its {key} is no {kind.__name__}" for key, kind in KINDS.items() if not isinstance(recipe.get(key), kind)]
+        if not wrong and not all(isinstance(seed, dict) and {"name", "sha256"} <= seed.keys() for seed in recipe["seeds"]):
+            wrong = ["a seed has no sha256 or no name"]
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: expected a {NAME} of evomerge, it cannot be read ({error})") from None
+    if wrong:
+        raise UserError(f"{path}: expected a {NAME} of evomerge; {', '.join(wrong)}")
+    return dict(recipe)
+
+
+def _check_code(path: Path, value: Any) -> None:
+    """Refuses settings by which somebody else's file would run somebody else's code."""
+    if isinstance(value, dict):
+        if TARGET in value:
+            named = blame(str(path), lambda: import_path(str(value[TARGET]))) if _ours(str(value[TARGET])) else None
+            if not (inspect.isclass(named) and _ours(named.__module__)):
+                raise UserError(
+                    f"{path}: {TARGET}: {value[TARGET]} is no class of evomerge's own; if you trust the recipe, say --trust"
+                )
+        if value.get("trust_remote_code"):
+            raise UserError(
+                f"{path}: trust_remote_code: it wants to run code that comes with a seed; if you trust it, say --trust"
+            )
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_code(path, item)
+
+
+def _ours(path: str) -> bool:
+    return path.startswith("populations.")
+
+
+def _check_seeds(path: Path, expected: Sequence[Any], found: Sequence[Mapping[str, str]]) -> None:
+    if len(expected) != len(found):
+        raise UserError(f"{path}: it was made of {len(expected)} models, there are {len(found)} here")
+    for before, here in zip(expected, found, strict=True):
+        if before["sha256"] != here["sha256"]:
+            raise UserError(
+                f"{path}: it was made of {before['name']} with SHA-256 {before['sha256'][:12]}..., "
+                f"here {here['name']} has {here['sha256'][:12]}...: other weights"
+            )
+
+
+def _genome(recipe: Mapping[str, Any], axis: Axis) -> Recipe:
+    """The genome, checked.
+
+    Raises:
+        ValueError: if it is none on this axis.
+    """
+    bounds = np.array(recipe["bounds"], dtype=np.int64)
+    coefficients = np.array(recipe["coefficients"], dtype=np.float64)
+    if bounds.ndim != 1 or len(bounds) < 2 or bounds[0] != 0 or bounds[-1] != axis.size or (np.diff(bounds) <= 0).any():
+        raise ValueError(f"bounds: expected numbers that rise from 0 to {axis.size}")
+    seeds = sum(not seed.get("base") for seed in recipe["seeds"])
+    if coefficients.shape != (len(bounds) - 1, seeds) or not np.isfinite(coefficients).all():
+        raise ValueError(f"coefficients: expected {len(bounds) - 1} rows of {seeds} finite numbers")
+    return Recipe(bounds, coefficients)
+
+
+def _tensors(axis: Axis, genome: Recipe) -> dict[str, dict[str, Any]]:
+    """For each tensor how it is cut, and its coefficients."""
+    return {
+        lie.tensor: {"dim": lie.dim, "edges": lie.edges.tolist(), "coefficients": genome.coefficients[lie.stretches].tolist()}
+        for lie in axis.lie(genome.bounds)
+    }
