@@ -5,8 +5,9 @@
 A Llama with random weights of at least so many gigabytes and K = 2 and 4 fine-tunes of it, in float32 and bfloat16, are written into a
 temporary folder. A child is a recipe of twenty nested crossovers with splits between tensors. In each round the child is
 expressed into the resident model, and as many bytes are copied as that reads and writes: K models read, one written. mergekit
-builds the same child from its exported recipe, in this process, and transformers loads it. Memory is the peak of a process of its own that loads
-the seeds and expresses the child, beside the size of the seeds' files and the model.
+builds the same child from its exported recipe, in this process, and transformers loads it. Memory is the peak of a process of its own
+that loads the seeds and expresses the child, less its peak when it had done the same with a model of some megabytes (libraries, compiled
+code), beside the size of the seeds' files and the model.
 """
 
 from __future__ import annotations
@@ -27,19 +28,32 @@ import torch
 import yaml
 from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 from evomerge.crossover import Crossover
 from evomerge.genome import Recipe
 from populations.llm import LanguageModels
 
 
-def write_seeds(folder: Path, count: int, dtype: torch.dtype, gigabytes: float) -> list[str]:
-    """Fine-tunes of one random base: as many layers of Llama as it takes, 2,048 wide."""
+def shape_of(gigabytes: float, dtype: torch.dtype) -> LlamaConfig:
+    """As many layers of Llama as it takes, 2,048 wide."""
     config = LlamaConfig(
         hidden_size=2048, intermediate_size=5632, num_attention_heads=16, num_key_value_heads=8, vocab_size=32000
     )
     layer, rest = 2048 * (2 * 2048 + 2 * 1024) + 3 * 2048 * 5632, 2 * 32000 * 2048
     config.num_hidden_layers = int(max(1, -(-(gigabytes * 1e9 / dtype.itemsize - rest) // layer)))
+    return config
+
+
+SMALL = LlamaConfig(
+    hidden_size=64, intermediate_size=128, num_attention_heads=2, num_key_value_heads=2, num_hidden_layers=2, vocab_size=64
+)
+"""What a process gets its libraries ready with."""
+
+
+def write_seeds(folder: Path, count: int, dtype: torch.dtype, config: LlamaConfig) -> list[str]:
+    """Fine-tunes of one random base."""
+    folder.mkdir()
     torch.manual_seed(0)
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
@@ -105,16 +119,16 @@ def by_way_of_disk(folder: Path, device: str) -> float:
     return time.perf_counter() - started
 
 
-def peak(seeds: list[str], device: str) -> float:
-    """Gigabytes that a process of its own needs at most to load seeds and express a child."""
+def peak(small: list[str], seeds: list[str], device: str) -> float:
+    """Gigabytes that a process of its own needs at most to load seeds and express a child, beside what small ones need."""
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import express
-population = express.LanguageModels({seeds}, device={device!r})
-before = (population.axis, express.high_water())[1]
-population.express(express.bred(population))
-print(before, express.high_water())
+for paths in {(small, seeds)}:
+    population = express.LanguageModels(paths, device={device!r})
+    population.express(express.bred(population))
+    print(express.high_water())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, after = map(int, done.stdout.split()[-2:])
@@ -127,7 +141,7 @@ def high_water() -> int:
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
-def measured(seeds: list[str], folder: Path, options: argparse.Namespace, dtype: str) -> None:
+def measured(small: list[str], seeds: list[str], folder: Path, options: argparse.Namespace, dtype: str) -> None:
     """Prints one line of the table."""
     population = LanguageModels(seeds, device=options.device)
     child = bred(population)
@@ -148,7 +162,7 @@ def measured(seeds: list[str], folder: Path, options: argparse.Namespace, dtype:
     population.save(child, folder / "out")
     del population, pairs, express
     disk = by_way_of_disk(folder / "out", options.device)
-    memory, floor = peak(seeds, options.device), (len(seeds) + 1) * size
+    memory, floor = peak(small, seeds, options.device), (len(seeds) + 1) * size
     print(
         f"{dtype:9}{len(seeds):3}{size:7.2f}{1e3 * ours:11.1f}{1e3 * plain:9.1f}{ratio:7.2f}"
         f"{disk:13.1f}{disk / ours:8.0f}{memory:10.2f}{floor:8.2f}{memory / floor:7.2f}",
@@ -165,6 +179,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options = parser.parse_args()
     logging.disable(logging.WARNING)
+    disable_progress_bar()
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {options.device}, {options.threads} thread(s), {options.rounds} rounds: medians")
     print(f"{'':9}{'K':>3}{'GB':>7}{'express ms':>11}{'copy ms':>9}{'ratio':>7}{'mergekit s':>13}{'times':>8}"
@@ -172,8 +187,9 @@ def main() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         for count in (2, 4):
             with tempfile.TemporaryDirectory() as folder:
-                seeds = write_seeds(Path(folder), count, dtype, options.gigabytes)
-                measured(seeds, Path(folder), options, str(dtype).removeprefix("torch."))
+                small = write_seeds(Path(folder) / "small", count, dtype, SMALL)
+                seeds = write_seeds(Path(folder) / "large", count, dtype, shape_of(options.gigabytes, dtype))
+                measured(small, seeds, Path(folder), options, str(dtype).removeprefix("torch."))
 
 
 if __name__ == "__main__":

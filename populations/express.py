@@ -1,14 +1,15 @@
 """Express a recipe: one fused pass from the seeds into the one resident model, in place, at about the speed of a copy.
 
-A weight is sum_k c[k] * seed_k[i], added up in float32 and rounded once to the model's type. On the CPU numba compiles that sum
-into one loop for so many seeds of such a type; torch would go over the memory once for every operation. Elsewhere, and for types
-that numba does not know, torch does the same in pieces.
+A weight is sum_k c[k] * seed_k[i], added up in float32 and rounded once to the model's type. Torch would go over the memory once for
+every operation, so that sum is compiled for so many seeds of such a type: on the CPU by numba, on a GPU by torch.compile. Elsewhere,
+and for what these do not know, torch does the same in pieces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from math import prod
 from types import ModuleType
 
@@ -21,8 +22,11 @@ from evomerge.genome import Recipe
 PIECE = 1 << 22
 """Entries that torch takes at a time, where it has to."""
 
+RECOMPILED = 64
+"""Kernels that torch.compile may make: for each number of seeds one for whole tensors, for rows, for columns."""
+
 COMPILED = (torch.float32, torch.bfloat16)
-"""Types that the compiled loop reads and writes."""
+"""Types that numba's loop reads and writes."""
 
 
 @torch.no_grad()
@@ -65,8 +69,49 @@ def combine(
     if alike and out.dtype in COMPILED and (loop := _fused()) is not None:
         loop.threads(min(torch.get_num_threads(), -(-out.numel() // loop.BLOCK)))
         loop.combine(_numbers(out), tuple(map(_numbers, chosen)), edges, tuple(weights.T.copy()), rows)
+    elif out.device.type == "cuda" and (dim is not None or len(weights) == 1) and find_spec("triton") is not None:
+        at_once(out, chosen, weights, edges, rows, inner)
     else:
         _in_pieces(out.view(rows, -1), [tensor.view(rows, -1) for tensor in chosen], weights, edges)
+
+
+def at_once(
+    out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: np.ndarray, edges: np.ndarray, rows: int, inner: int
+) -> None:
+    """As `combine`, in one kernel that torch.compile makes for the device; seeds that lie elsewhere are brought there first.
+
+    Args:
+        out: of `rows` matrices, each of so many entries of `inner` numbers.
+        seeds: K tensors of the shape of `out`.
+        weights: (n, K) float32.
+        edges: (n + 1,) numbers within a matrix at which stretches begin.
+        rows: how many matrices.
+        inner: how many numbers an entry has.
+    """
+    from torch._dynamo import config
+
+    here = [seed.to(out.device, non_blocking=True) for seed in seeds]
+    each = torch.from_numpy(weights.T.copy()).to(out.device, non_blocking=True)  # (K, n)
+    if len(weights) == 1:
+        rows, inner = 1, 1
+    else:
+        each = each.repeat_interleave(torch.from_numpy(np.diff(edges) // inner).to(out.device), dim=1)
+    shape = (rows, -1, inner)
+    with config.patch(recompile_limit=RECOMPILED):
+        _compiled()(out.view(shape), [seed.view(shape) for seed in here], each[:, None, :, None].unbind())
+
+
+@cache
+def _compiled() -> Callable[..., None]:
+    """The sum for any number of seeds, as torch.compile makes it."""
+
+    def fill(out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> None:
+        total = weights[0] * seeds[0].float()
+        for seed, weight in zip(seeds[1:], weights[1:], strict=True):
+            total = total + weight * seed.float()
+        out.copy_(total)
+
+    return torch.compile(fill, dynamic=True)
 
 
 def _in_pieces(out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: np.ndarray, edges: np.ndarray) -> None:

@@ -13,7 +13,7 @@ import torch
 from evomerge.axis import Axis
 from evomerge.genome import Recipe
 from populations import express as module
-from populations.express import combine, express
+from populations.express import at_once, combine, express
 
 CUTS = [((5000,), 0), ((70, 130), 0), ((70, 130), 1), ((6, 10, 20), 1), ((70, 130), None), ((), 0), ((200_000,), 0)]
 
@@ -58,6 +58,34 @@ def test_sums_are_those_of_float64(shape, dim, dtype, compiled, monkeypatch):
     else:  # within one unit in the last place
         step = torch.finfo(dtype).eps * exact.abs().clamp(min=torch.finfo(dtype).tiny * 2)
         assert ((out.double() - exact).abs() <= step).all()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU")
+@pytest.mark.parametrize("dim", [0, 1])
+def test_what_is_compiled_for_a_gpu_is_the_same_sum(dim):
+    """Compiled for the processor here: the same code, another back end."""
+    out, seeds = torch.empty(70, 130, dtype=torch.bfloat16), seeds_of((70, 130), torch.bfloat16)
+    edges, coefficients = stretches_of((70, 130), dim)
+    rows, inner = (1, 130) if dim == 0 else (70, 1)
+    for rest in (coefficients, coefficients[:1]):
+        at = edges if len(rest) > 1 else edges[[0, -1]]
+        at_once(out, seeds, rest.astype(np.float32), at * inner, rows, inner)
+        exact = expected(seeds, rest, at, dim)
+        assert ((out.double() - exact).abs() <= torch.finfo(out.dtype).eps * exact.abs()).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize(("shape", "dim"), CUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("place", ["cpu", "cuda"])
+def test_sums_on_a_gpu_are_those_of_float64(shape, dim, dtype, place):
+    seeds = seeds_of(shape, dtype)
+    edges, coefficients = stretches_of(shape, dim)
+    out = torch.full(shape, torch.nan, dtype=dtype, device="cuda")
+    combine(out, [seed.to(place) for seed in seeds], coefficients, edges, dim)
+    exact = expected(seeds, coefficients, edges, dim)
+    step = max(torch.finfo(dtype).eps, 2e-6) * exact.abs().clamp(min=1e-2)
+    assert ((out.cpu().double() - exact).abs() <= step).all()
 
 
 def test_both_ways_agree_to_the_bit_in_bfloat16(monkeypatch):
