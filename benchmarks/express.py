@@ -128,15 +128,17 @@ import express
 for paths in {(small, seeds)}:
     population = express.LanguageModels(paths, device={device!r})
     population.express(express.bred(population))
-    print(express.high_water())
+    print(express.high_water({device!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, after = map(int, done.stdout.split()[-2:])
     return (after - before) / 1e6
 
 
-def high_water() -> int:
-    """Kilobytes that this process needed at most, files that it has mapped among them."""
+def high_water(device: str) -> int:
+    """Kilobytes that this process needed at most on the device; in the host's memory with the files that it has mapped."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() // 1024
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; gives its exit code: 0, 2 for bad input, 1 where the environment failed, 128 + n for a signal."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr, force=True)
-    sys.path.insert(0, str(Path.cwd()))
+    _own_code(getattr(options, "trust", True))
     try:
         options.command(options)
     except (UserError, Interrupted) as error:
@@ -46,6 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _own_code(allowed: bool) -> None:
+    """Whether code in the working directory can be imported: yes, unless it came with somebody else's recipe."""
+    here, home = Path.cwd().resolve(), Path(__file__).resolve().parents[1]
+    if allowed:
+        sys.path.insert(0, str(here))
+    elif here != home:
+        sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -164,11 +164,13 @@ class Loop:
             self.run_dir.keep_grams(population.grams.units)
 
     def restore_grams(self) -> None:
-        """Gives the population what `keep_grams` kept."""
+        """Gives the population what `keep_grams` kept; keeps it again if that is damaged."""
         population: Any = self.steps.population
         if self.run_dir is not None and hasattr(population, "restore_grams"):
             units = self.run_dir.grams()
-            if units is not None:
+            if units is None:
+                self.keep_grams()
+            else:
                 blame("population", lambda: population.restore_grams(units))
 
     def run(self, stop_request: StopRequest, bar: Progress) -> None:

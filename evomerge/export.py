@@ -14,7 +14,7 @@ import yaml
 from evomerge import recipe
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.errors import UserError, reason
+from evomerge.errors import UserError, blame, reason
 from evomerge.files import saving, write_folder
 from evomerge.genome import Recipe
 from evomerge.record import id_of
@@ -88,6 +88,7 @@ def export(path: Path, out: Path, population: Population, archive: Archive, memb
     chosen = state.best.id if member is None else member
     if chosen not in alive:
         raise UserError(f"--member: {chosen} is not alive in {path}; there are {', '.join(map(str, sorted(alive)))}")
+    blame("population", lambda: population.express(alive[chosen]))  # a device that is not here is no failure to write
     with saving(out):
         write_folder(out, lambda folder: write_member(folder, population, chosen, alive[chosen], read_births(path)))
     return chosen

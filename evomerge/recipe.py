@@ -7,7 +7,6 @@ which stretches begin and end, and for each stretch a coefficient for each seed.
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -23,7 +22,7 @@ from evomerge.errors import UserError, blame
 from evomerge.files import saving, write_folder
 from evomerge.genome import Recipe
 from evomerge.rundir import check_place
-from evomerge.targets import TARGET, import_path
+from evomerge.targets import TARGET
 
 NAME = "recipe.json"
 TENSORS = "tensors"
@@ -69,11 +68,15 @@ def rebuild(path: Path, out: Path, settings: Mapping[str, Any], *, trust: bool =
     if not trust:
         _check_code(path, recipe["population"])
     population: Any = calls.build({"population": given}, _one)["population"]
-    _check_seeds(path, recipe["seeds"], blame("population", lambda: population.sources()))
+    if not hasattr(population, "sources"):
+        raise UserError(f"{path}: {type(population).__name__} has no recipes")
+    seeds = blame("population", lambda: population.sources())
+    _check_seeds(path, recipe["seeds"], seeds)
     axis = blame("population", lambda: population.axis)
-    genome = blame(str(path), lambda: _genome(recipe, axis))
+    genome = blame(str(path), lambda: _genome(recipe, axis, sum(not seed.get("base") for seed in seeds)))
     if blame(str(path), lambda: _tensors(axis, genome)) != recipe[TENSORS]:
         raise UserError(f"{path}: its tensors are not what its bounds and coefficients give on the axis of these settings")
+    blame("population", lambda: population.express(genome))  # a device that is not here is no failure to write
     with saving(out):
         write_folder(out, lambda folder: _fill(folder, population, genome))
 
@@ -90,41 +93,43 @@ def _one(population: Population) -> None:
 KINDS = {"population": dict, "seeds": list, "bounds": list, "coefficients": list, TENSORS: dict}
 """What a recipe has to have."""
 
+OURS = ("populations.llm.LanguageModels", "populations.methods.Method", "populations.units.Units")
+"""What a recipe may name without being trusted; nothing that these take is imported."""
+
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         recipe = json.loads(path.read_text())
         wrong = [f"its {key} is no {kind.__name__}" for key, kind in KINDS.items() if not isinstance(recipe.get(key), kind)]
-        if not wrong and not all(isinstance(seed, dict) and {"name", "sha256"} <= seed.keys() for seed in recipe["seeds"]):
+        if not wrong and not all(isinstance(seed, dict) and _named(seed) for seed in recipe["seeds"]):
             wrong = ["a seed has no sha256 or no name"]
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: expected a {NAME} of evomerge, it cannot be read ({error})") from None
     if wrong:
         raise UserError(f"{path}: expected a {NAME} of evomerge; {', '.join(wrong)}")
     return dict(recipe)
 
 
+def _named(seed: dict[str, Any]) -> bool:
+    return all(isinstance(seed.get(key), str) for key in ("name", "sha256"))
+
+
 def _check_code(path: Path, value: Any) -> None:
-    """Refuses settings by which somebody else's file would run somebody else's code."""
+    """Refuses settings by which somebody else's file would run somebody else's code, or read a file of ours."""
     if isinstance(value, dict):
-        if TARGET in value:
-            named = blame(str(path), lambda: import_path(str(value[TARGET]))) if _ours(str(value[TARGET])) else None
-            if not (inspect.isclass(named) and _ours(named.__module__)):
-                raise UserError(
-                    f"{path}: {TARGET}: {value[TARGET]} is no class of evomerge's own; if you trust the recipe, say --trust"
-                )
-        if value.get("trust_remote_code"):
-            raise UserError(
-                f"{path}: trust_remote_code: it wants to run code that comes with a seed; if you trust it, say --trust"
-            )
+        wrong = None
+        if value.get(TARGET, OURS[0]) not in OURS:
+            wrong = f"{TARGET}: {value[TARGET]} is no class of evomerge's own"
+        elif value.get("trust_remote_code"):
+            wrong = "trust_remote_code: it wants to run code that comes with a seed"
+        elif "{" not in str(value.get("chat_template") or "{"):
+            wrong = f"chat_template: it wants the file {value['chat_template']}"
+        if wrong is not None:
+            raise UserError(f"{path}: {wrong}; if you trust the recipe, say --trust")
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _check_code(path, item)
-
-
-def _ours(path: str) -> bool:
-    return path.startswith("populations.")
 
 
 def _check_seeds(path: Path, expected: Sequence[Any], found: Sequence[Mapping[str, str]]) -> None:
@@ -138,8 +143,8 @@ def _check_seeds(path: Path, expected: Sequence[Any], found: Sequence[Mapping[st
             )
 
 
-def _genome(recipe: Mapping[str, Any], axis: Axis) -> Recipe:
-    """The genome, checked.
+def _genome(recipe: Mapping[str, Any], axis: Axis, seeds: int) -> Recipe:
+    """The genome, a coefficient for each of so many seeds, checked.
 
     Raises:
         ValueError: if it is none on this axis.
@@ -148,9 +153,10 @@ def _genome(recipe: Mapping[str, Any], axis: Axis) -> Recipe:
     coefficients = np.array(recipe["coefficients"], dtype=np.float64)
     if bounds.ndim != 1 or len(bounds) < 2 or bounds[0] != 0 or bounds[-1] != axis.size or (np.diff(bounds) <= 0).any():
         raise ValueError(f"bounds: expected numbers that rise from 0 to {axis.size}")
-    seeds = sum(not seed.get("base") for seed in recipe["seeds"])
-    if coefficients.shape != (len(bounds) - 1, seeds) or not np.isfinite(coefficients).all():
-        raise ValueError(f"coefficients: expected {len(bounds) - 1} rows of {seeds} finite numbers")
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(coefficients.astype(np.float32)).all()
+    if coefficients.shape != (len(bounds) - 1, seeds) or not finite:
+        raise ValueError(f"coefficients: expected {len(bounds) - 1} rows of {seeds} numbers that float32 can hold")
     return Recipe(bounds, coefficients)
 
 

@@ -163,7 +163,7 @@ class RunDir:
             sync_folder(folder)
 
     def keep_grams(self, units: np.ndarray) -> None:
-        """Keeps the seeds' Gram matrices, (U, K, K) float64, of which a resume can be sure that they are the same.
+        """Keeps the seeds' Gram matrices, (U, K, K) float64, for a resume.
 
         Raises:
             Interrupted: if they cannot be written.
@@ -172,17 +172,20 @@ class RunDir:
 
         new = self.path / f".{GRAMS}.new"
         with saving(self.path):
-            write_synced(new, save({"units": units}))
+            write_synced(new, save({"units": units}, metadata={"sha256": hashlib.sha256(units.tobytes()).hexdigest()}))
             new.rename(self.path / GRAMS)
 
     def grams(self) -> np.ndarray | None:
         """What `keep_grams` kept; None if nothing, or if the file is damaged."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
+        from safetensors import SafetensorError, safe_open
 
         try:
-            return load((self.path / GRAMS).read_bytes())["units"]
-        except (OSError, SafetensorError, KeyError) as error:
+            with safe_open(self.path / GRAMS, framework="numpy") as file:
+                units: np.ndarray = file.get_tensor("units")
+                if (file.metadata() or {}).get("sha256") != hashlib.sha256(units.tobytes()).hexdigest():
+                    raise ValueError("it does not match its checksum")
+            return units
+        except (OSError, SafetensorError, ValueError) as error:
             log.warning("%s cannot be read (%s); the seeds are read again", self.path / GRAMS, error)
             return None
 

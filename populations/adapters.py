@@ -51,8 +51,8 @@ class Adapted:
 
     @property
     def files(self) -> list[Path]:
-        """The files that its weights are in."""
-        return [*self.base.files, self.folder / WEIGHTS]
+        """The files that its weights come from."""
+        return [*self.base.files, self.folder / CONFIG, self.folder / WEIGHTS]
 
     def tensor(self, name: str) -> torch.Tensor:
         """A tensor of the sum; the base's own, memory-mapped, where the adapter changes nothing."""

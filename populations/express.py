@@ -7,9 +7,9 @@ and for what these do not know, torch does the same in pieces.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
 from math import prod
 from types import ModuleType
 
@@ -19,11 +19,13 @@ import torch
 from evomerge.axis import Axis
 from evomerge.genome import Recipe
 
+log = logging.getLogger(__name__)
+
 PIECE = 1 << 22
 """Entries that torch takes at a time, where it has to."""
 
-RECOMPILED = 64
-"""Kernels that torch.compile may make: for each number of seeds one for whole tensors, for rows, for columns."""
+KERNELS = 256
+"""Most kernels that torch.compile may make; it takes some ten for each number of seeds and type."""
 
 COMPILED = (torch.float32, torch.bfloat16)
 """Types that numba's loop reads and writes."""
@@ -69,7 +71,7 @@ def combine(
     if alike and out.dtype in COMPILED and (loop := _fused()) is not None:
         loop.threads(min(torch.get_num_threads(), -(-out.numel() // loop.BLOCK)))
         loop.combine(_numbers(out), tuple(map(_numbers, chosen)), edges, tuple(weights.T.copy()), rows)
-    elif out.device.type == "cuda" and (dim is not None or len(weights) == 1) and find_spec("triton") is not None:
+    elif out.device.type == "cuda" and (dim is not None or len(weights) == 1) and compiled("cuda") is not None:
         at_once(out, chosen, weights, edges, rows, inner)
     else:
         _in_pieces(out.view(rows, -1), [tensor.view(rows, -1) for tensor in chosen], weights, edges)
@@ -78,7 +80,7 @@ def combine(
 def at_once(
     out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: np.ndarray, edges: np.ndarray, rows: int, inner: int
 ) -> None:
-    """As `combine`, in one kernel that torch.compile makes for the device; seeds that lie elsewhere are brought there first.
+    """As `combine`, in one pass that is `compiled` for the device; seeds that lie elsewhere are brought there first.
 
     Args:
         out: of `rows` matrices, each of so many entries of `inner` numbers.
@@ -97,13 +99,15 @@ def at_once(
     else:
         each = each.repeat_interleave(torch.from_numpy(np.diff(edges) // inner).to(out.device), dim=1)
     shape = (rows, -1, inner)
-    with config.patch(recompile_limit=RECOMPILED):
-        _compiled()(out.view(shape), [seed.view(shape) for seed in here], each[:, None, :, None].unbind())
+    fill = compiled(out.device.type)
+    assert fill is not None
+    with config.patch(recompile_limit=KERNELS):
+        fill(out.view(shape), [seed.view(shape) for seed in here], each[:, None, :, None].unbind())
 
 
 @cache
-def _compiled() -> Callable[..., None]:
-    """The sum for any number of seeds, as torch.compile makes it."""
+def compiled(device: str) -> Callable[..., None] | None:
+    """The sum for any number of seeds, as torch.compile makes it for a kind of device; None, with a warning, where it cannot."""
 
     def fill(out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> None:
         total = weights[0] * seeds[0].float()
@@ -111,7 +115,13 @@ def _compiled() -> Callable[..., None]:
             total = total + weight * seed.float()
         out.copy_(total)
 
-    return torch.compile(fill, dynamic=True)
+    made, tiny = torch.compile(fill, dynamic=True), torch.ones(2, 3, 2, device=device)
+    try:
+        made(tiny, [tiny.clone(), tiny.clone()], [tiny[:1, :, :1].clone(), tiny[:1, :, :1].clone()])
+    except Exception as error:  # no compiler, no triton, or what else these need
+        log.warning("torch.compile does not work here (%s); expressing a child takes several passes", type(error).__name__)
+        return None
+    return made
 
 
 def _in_pieces(out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: np.ndarray, edges: np.ndarray) -> None:

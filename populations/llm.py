@@ -159,7 +159,10 @@ class LanguageModels(OnFirstUse):
         Raises:
             ValueError: if they are not of this axis and so many seeds.
         """
-        self.grams = self._seeds.grams(self.axis, units)
+        expected = (sum(len(bounds) - 1 for bounds in self.axis.unit_bounds), len(self.seeds), len(self.seeds))
+        if units.shape != expected:
+            raise ValueError(f"grams: expected shape {expected}, got {units.shape}")
+        self.grams = Grams(self.axis, units, lambda name, entries: self._kept.front(name, entries))
 
     def founders(self, rng: np.random.Generator) -> list[Recipe]:  # noqa: ARG002
         """As `Population.founders`: each seed by itself.

@@ -126,21 +126,12 @@ class Seeds:
             self._kept[name] = stored
         return chosen
 
-    def grams(self, axis: Axis, known: np.ndarray | None = None) -> Grams:
+    def grams(self, axis: Axis) -> Grams:
         """The seeds' Gram matrices along an axis, in float64.
 
-        Args:
-            axis: the axis.
-            known: (U, K, K), if they were taken before; nothing is read then.
-
         Raises:
-            ValueError: if a seed has numbers that are not finite, or those that are known are not of these seeds.
+            ValueError: if a seed has numbers that are not finite.
         """
-        if known is not None:
-            expected = (sum(len(bounds) - 1 for bounds in axis.unit_bounds), len(self.sources), len(self.sources))
-            if known.shape != expected:
-                raise ValueError(f"grams: expected shape {expected}, got {known.shape}")
-            return Grams(axis, known, self._front)
         units = []
         for chromosome in axis.chromosomes:
             for block in chromosome.blocks:
@@ -150,7 +141,16 @@ class Seeds:
                         names = ", ".join(repr(part.tensor) for part in block.parts)
                         raise ValueError(f"seeds: {source.name}: {names} has numbers that are not finite")
                 units.append(gram)
-        return Grams(axis, np.concatenate(units), self._front)
+        return Grams(axis, np.concatenate(units), self.front)
+
+    def front(self, name: str, entries: int) -> np.ndarray:
+        """(K, K) inner products of the first entries of a tensor, in float64, from where the seeds are kept."""
+        flat = [tensor.reshape(-1) for tensor in self.tensors(name)]
+        gram = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat[0].device)
+        for first in range(0, entries, PIECE):
+            rows = torch.stack([vector[first : min(entries, first + PIECE)].double() for vector in flat])
+            gram += rows @ rows.T
+        return gram.cpu().numpy()
 
     @cached_property
     def digests(self) -> list[str]:
@@ -219,7 +219,7 @@ class Seeds:
         """(count, K, K) inner products of what each unit of a block has of one tensor."""
         tensors, count = self.tensors(part.tensor), block.count
         if count == 1:
-            return self._front(part.tensor, prod(self.slots[part.tensor].shape))[None]
+            return self.front(part.tensor, prod(self.slots[part.tensor].shape))[None]
         gram = np.empty((count, len(tensors), len(tensors)))
         step = max(1, PIECE * count // tensors[0].numel())
         for first in range(0, count, step):
@@ -228,15 +228,6 @@ class Seeds:
             rows = torch.stack([c.double().movedim(part.dim, 0).reshape(last - first, -1) for c in cut], dim=1)
             gram[first:last] = torch.bmm(rows, rows.mT).cpu().numpy()
         return gram
-
-    def _front(self, name: str, entries: int) -> np.ndarray:
-        """(K, K) inner products of the first entries of a tensor, as it is stored."""
-        flat = [tensor.reshape(-1) for tensor in self.tensors(name)]
-        gram = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat[0].device)
-        for first in range(0, entries, PIECE):
-            rows = torch.stack([vector[first : min(entries, first + PIECE)].double() for vector in flat])
-            gram += rows @ rows.T
-        return gram.cpu().numpy()
 
 
 def digest(source: Source) -> str:

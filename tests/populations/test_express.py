@@ -13,7 +13,7 @@ import torch
 from evomerge.axis import Axis
 from evomerge.genome import Recipe
 from populations import express as module
-from populations.express import at_once, combine, express
+from populations.express import at_once, combine, compiled, express
 
 CUTS = [((5000,), 0), ((70, 130), 0), ((70, 130), 1), ((6, 10, 20), 1), ((70, 130), None), ((), 0), ((200_000,), 0)]
 
@@ -43,9 +43,9 @@ def expected(seeds, coefficients, edges, dim):
 
 @pytest.mark.parametrize(("shape", "dim"), CUTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("compiled", [True, False])
-def test_sums_are_those_of_float64(shape, dim, dtype, compiled, monkeypatch):
-    if not compiled:
+@pytest.mark.parametrize("fused", [True, False])
+def test_sums_are_those_of_float64(shape, dim, dtype, fused, monkeypatch):
+    if not fused:
         monkeypatch.setattr(module, "_fused", lambda: None)
         monkeypatch.setattr(module, "PIECE", 1000)
     seeds = seeds_of(shape, dtype)
@@ -72,6 +72,15 @@ def test_what_is_compiled_for_a_gpu_is_the_same_sum(dim):
         at_once(out, seeds, rest.astype(np.float32), at * inner, rows, inner)
         exact = expected(seeds, rest, at, dim)
         assert ((out.double() - exact).abs() <= torch.finfo(out.dtype).eps * exact.abs()).all()
+
+
+def test_where_nothing_can_be_compiled_that_is_said(monkeypatch, caplog):
+    def fail(*_):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
+    assert compiled.__wrapped__("cpu") is None
+    assert "torch.compile does not work here (RuntimeError)" in caplog.text
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -287,3 +287,15 @@ def test_mergekit_builds_what_is_stored_twice_or_named_twice(tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "mergekit")
     assert torch.allclose(logits(merged), logits(population.express(genome).model), atol=1e-4)
+
+
+def test_gram_matrices_that_were_kept_are_as_those_that_are_taken(tmp_path):
+    """Where a split falls inside a tensor a part of it is taken again, from where the seeds are kept."""
+    settings = {"cut": "element", "dtype": "bfloat16", "seed_device": "device"}
+    seeds = tiny_llama.tuned(tmp_path, "ab")
+    first, second = LanguageModels(seeds, **settings), LanguageModels(seeds, **settings)
+    second.restore_grams(first.grams.units)
+    bounds = np.array([0, 1001, 5555, first.axis.size])
+    assert np.array_equal(first.grams.over(bounds), second.grams.over(bounds))
+    with pytest.raises(ValueError, match=r"grams: expected shape \(\d+, 2, 2\), got \(3, 2, 2\)"):
+        second.restore_grams(np.zeros((3, 2, 2)))

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,10 @@ def rebuilt(exported, out, *arguments, change=None):
     return main(["rebuild", str(out / "recipe.json"), str(out / "made"), *arguments])
 
 
+def settings(**changes):
+    return lambda given: given["population"].update(changes)
+
+
 def test_a_member_is_made_again_to_the_bit(exported, tmp_path):
     assert rebuilt(exported, tmp_path) == 0
     for name in ("model.safetensors", "recipe.json", "tokenizer.json", "config.json"):
@@ -48,18 +54,25 @@ def test_a_member_is_made_again_to_the_bit(exported, tmp_path):
 
 
 def test_seeds_may_lie_elsewhere(exported, tmp_path):
-    seeds = [shutil.copytree(exported / name, tmp_path / f"moved-{name}") for name in "ab"]
-    assert rebuilt(exported, tmp_path, f"seeds=[{','.join(map(str, seeds))}]", "device=cpu") == 0
+    seeds = [str(shutil.copytree(exported / name, tmp_path / f"moved-{name}")) for name in "ab"]
+    gone = settings(seeds=["not/here", "nor/here"])
+    assert rebuilt(exported, tmp_path, f"seeds=[{','.join(seeds)}]", "device=cpu", change=gone) == 0
+    assert [seed["name"] for seed in json.loads((tmp_path / "made" / "recipe.json").read_text())["seeds"]] == seeds
     made, before = (load_file(folder / "model.safetensors") for folder in (tmp_path / "made", exported / "out"))
     assert all((made[name] == before[name]).all() for name in before)
 
 
-def settings(**changes):
-    return lambda given: given["population"].update(changes)
-
-
 def change_coefficient(given):
     given["coefficients"][0][0] += 0.5
+
+
+def too_large(given):
+    given["coefficients"][0][0] = 1e300
+
+
+def call_it_base(given):
+    given["seeds"][1]["base"] = True
+    given["coefficients"] = [row[:1] for row in given["coefficients"]]
 
 
 def put_bounds(given):
@@ -83,7 +96,10 @@ def lose(key):
             [],
             "is no class of evomerge's own; if you trust the recipe, say --trust",
         ),
-        (settings(_target_="populations.llm.subprocess"), [], "populations.llm has no 'subprocess'"),
+        (settings(_target_="populations.modules.Modules", build="stranger.ran"), [], "is no class of evomerge's own"),
+        (settings(chat_template="/etc/hostname"), [], "chat_template: it wants the file /etc/hostname"),
+        (settings(device="cuda:7"), [], "population: device: 'cuda:7' cannot be used"),
+        (settings(seed_device="pinned"), [], "population: seed_device: 'pinned' is the host's memory beside a GPU"),
         (settings(trust_remote_code=True), [], "trust_remote_code: it wants to run code that comes with a seed"),
         (settings(order="units"), [], "population.order: expected"),
         (None, ["seeds=[b,a]"], "was made of"),
@@ -95,6 +111,9 @@ def lose(key):
         (change_coefficient, [], "its tensors are not what its bounds and coefficients give"),
         (put_bounds, [], "bounds: expected numbers that rise from 0"),
         (drop_row, [], "coefficients: expected"),
+        (too_large, [], "numbers that float32 can hold"),
+        (call_it_base, [], "coefficients: expected"),
+        (lambda given: given["seeds"][0].update(sha256=5), [], "a seed has no sha256"),
         (lose("seeds"), [], "its seeds is no list"),
         (lambda given: given["seeds"][1].pop("sha256"), [], "a seed has no sha256"),
         (lose("tensors"), [], "its tensors is no dict"),
@@ -121,3 +140,26 @@ def test_what_is_there_stays_and_what_is_no_recipe_is_refused(exported, tmp_path
         assert "expected a recipe.json of evomerge" in capsys.readouterr().err
     assert main(["rebuild", str(tmp_path / "none.json"), str(tmp_path / "new")]) == 2
     assert "there is no such file" in capsys.readouterr().err
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    assert main(["rebuild", str(tmp_path / "deep.json"), str(tmp_path / "new")]) == 2
+    assert "it cannot be read" in capsys.readouterr().err
+
+
+def test_code_beside_a_recipe_runs_only_if_it_is_trusted(exported, tmp_path):
+    """A folder that somebody else has packed, with modules that bear the names of ours and of transformers."""
+    for module in ("transformers", "populations"):
+        (tmp_path / f"{module}.py").write_text("from pathlib import Path\nPath('ran').touch()\nraise ImportError('stranger')\n")
+    for name in ("recipe.json", "a", "b"):
+        (tmp_path / name).symlink_to(exported / "out" / name if name == "recipe.json" else exported / name)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "evomerge", "rebuild", "recipe.json"]
+    safe = subprocess.run([*command, "made"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (safe.returncode, (tmp_path / "ran").exists()) == (0, False), safe.stderr
+    risky = subprocess.run([*command, "other", "--trust"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (risky.returncode, (tmp_path / "ran").exists()) == (2, True), risky.stderr
+
+
+def test_what_is_trusted_may_be_anything(exported, tmp_path):
+    template = tmp_path / "chat.jinja"
+    template.write_text(tiny_llama.CHAT)
+    assert rebuilt(exported, tmp_path, "--trust", change=settings(chat_template=str(template))) == 0
