@@ -21,7 +21,7 @@ test: .venv/test
 
 .venv/test: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[hub,llm,lm-eval,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[hub,llm,lm-eval,ray,test]'
 	touch $@
 
 clean:

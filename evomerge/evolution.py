@@ -132,6 +132,7 @@ def evolve(
             gc.freeze()  # what is here now stays: the collector need not walk through torch again and again
             with Progress(settings.births, settings.hours, shown=progress) as bar:
                 loop.run(stop_request, bar)
+            loop.conclude()
         finally:
             gc.unfreeze()
             workers.stop()
@@ -184,10 +185,12 @@ class Loop:
                 steps.plan_ahead()
                 entry = steps.decide(steps.workers.result(state.decided + 1))
                 self._append(entry)
+                if entry.get("lost"):  # what the environment did is not sure to happen again, and the verdict has to stay
+                    self._save()
                 if state.failed_in_row >= settings.failures:
                     raise UserError(f"{state.failed_in_row} births in a row failed, the last with: {entry['failure']}")
                 state.seconds = before + time.monotonic() - started
-                bar.update(state)
+                bar.update(state, steps.workers)
                 if time.monotonic() - self._saved > max(settings.save_every, self._save_cost / SAVE_SHARE):
                     self._save()
             steps.plan_ahead()  # as a longer run would have, so that it can go on from here
@@ -198,20 +201,24 @@ class Loop:
             raise stop_request.error()
         log.info("ended after birth %d: %s", state.decided, why)
         self._save()
-        self.conclude()
 
     def conclude(self) -> None:
-        """Leaves best, summary and report in the run directory."""
+        """Leaves best, summary and report in the run directory; lets go of the workers before the best is expressed here."""
+        steps, answers = self.steps, None
+        status = steps.workers.status() if hasattr(steps.workers, "status") else None
+        if self.run_dir is not None and steps.sizes["test"] and hasattr(steps.fitness, "explain"):
+            answers = export.answers(steps.workers, steps.state.best.genome, steps.sizes["test"])
+        steps.workers.stop()
         if self.run_dir is None:
             return
-        path, steps = self.run_dir.path, self.steps
+        path = self.run_dir.path
 
         def write_best() -> None:
             with saving(path):
-                export.write_best(path, steps.population, steps.fitness, steps.state, steps.sizes["test"])
+                export.write_best(path, steps.population, steps.state, answers)
 
         with saving(path):
-            write_file(path / "summary.json", export.summary(steps.state))
+            write_file(path / "summary.json", export.summary(steps.state, status))
         blame("best", write_best)
         with saving(path):
             report.write(path)

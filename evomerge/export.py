@@ -13,13 +13,14 @@ import yaml
 
 from evomerge import recipe
 from evomerge.archive import Archive
-from evomerge.contracts import Fitness, Genome, Population
+from evomerge.contracts import Genome, Population
 from evomerge.errors import UserError, blame, reason
 from evomerge.files import saving, write_folder
 from evomerge.genome import Recipe
 from evomerge.record import id_of
 from evomerge.rundir import check_place, check_run, read_births, read_snapshot
 from evomerge.snapshot import State, unpack
+from evomerge.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,8 @@ PICTURES = 40
 """How many wrong answers are kept with what they were asked."""
 
 
-def summary(state: State) -> str:
-    """summary.json: the run in numbers."""
+def summary(state: State, workers: Mapping[str, Any] | None = None) -> str:
+    """summary.json: the run in numbers, with what its workers say of themselves."""
     view, best = state.archive.view, state.best
     numbers = {
         "births": state.decided,
@@ -39,26 +40,39 @@ def summary(state: State) -> str:
         "entropy": view.entropy,
         "share_scored": state.scored / state.decided if state.decided else None,
         "failures": state.failures,
-    }
+    } | ({} if workers is None else {"workers": dict(workers)})
     return json.dumps(numbers, indent=2) + "\n"
 
 
-def write_best(path: Path, population: Population, fitness: Fitness, state: State, test_size: int) -> None:
+def write_best(path: Path, population: Population, state: State, answers: str | None) -> None:
     """Writes best/ of a run directory: the member, its card and lineage, and what it answers on the test split."""
 
     def fill(folder: Path) -> None:
         write_member(folder, population, state.best.id, state.best.genome, read_births(path))
-        if test_size and hasattr(fitness, "explain"):
-            try:
-                answers = _answers(population, fitness, state.best.genome, test_size)
-                (folder / "test.jsonl").write_text("".join(json.dumps(answer, default=_plain) + "\n" for answer in answers))
-            except OSError:
-                raise
-            except Exception as error:  # what explains the member may not cost the member
-                log.warning("the answers of the best member are not kept: %s", reason(error))
-                (folder / "test.jsonl").unlink(missing_ok=True)
+        if answers is not None:
+            (folder / "test.jsonl").write_text(answers)
 
     write_folder(path / "best", fill)
+
+
+def answers(workers: Workers, genome: Genome, size: int) -> str | None:
+    """What a member answers on the test split, as JSON lines: its score at each of `size` datapoints, and what the fitness explains.
+
+    Returns:
+        None if that fails, with a warning; it may not cost the member.
+    """
+    datapoints = np.arange(size)
+    try:
+        scores, explained = workers.explain(genome, datapoints, "test")
+        lost = set(np.flatnonzero(scores < 1)[:PICTURES].tolist())  # pictures of the first few of these
+        lines = [
+            {"datapoint": j, "score": float(scores[j])} | {k: v for k, v in entry.items() if k != "picture" or j in lost}
+            for j, entry in enumerate(explained)
+        ]
+        return "".join(json.dumps(line, default=_plain) + "\n" for line in lines)
+    except Exception as error:
+        log.warning("the answers of the best member are not kept: %s", reason(error))
+        return None
 
 
 def export(path: Path, out: Path, population: Population, archive: Archive, member: int | None = None) -> int:
@@ -150,16 +164,3 @@ def _shares(genome: Genome, seeds: Sequence[str]) -> str:
 def _plain(value: Any) -> Any:
     """Numbers and arrays of numpy and torch as JSON has them; anything else as text."""
     return value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-def _answers(population: Population, fitness: Fitness, genome: Genome, size: int) -> list[dict[str, Any]]:
-    """For each datapoint of the test split its score and what the fitness explains; pictures of the first few lost ones."""
-    datapoints = np.arange(size)
-    model = population.express(genome)
-    scores = np.asarray(fitness(model, datapoints, "test"), dtype=np.float64)
-    explained = fitness.explain(model, datapoints, "test")  # type: ignore[attr-defined]
-    lost = set(np.flatnonzero(scores < 1)[:PICTURES].tolist())
-    return [
-        {"datapoint": j, "score": float(scores[j])} | {k: v for k, v in entry.items() if k != "picture" or j in lost}
-        for j, entry in enumerate(explained)
-    ]

@@ -41,8 +41,8 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def update(self, state: State) -> None:
-        """Shows where the run is, if it is time to."""
+    def update(self, state: State, workers: Any = None) -> None:
+        """Shows where the run is, and what workers that can say so are at, if it is time to."""
         now = time.monotonic()
         tenth = 10 * state.decided // max(self._births, 1)
         if self._first is None:
@@ -51,17 +51,18 @@ class Progress:
         due = now >= self._next or state.decided == self._births
         if self._terminal and due:
             self._next = now + BAR_SECONDS
-            self._show_bar(state)
+            self._show_bar(state, _scores(state) + _status(workers))
         elif self._lines and (due or tenth != self._tenth):
             self._next, self._tenth = now + LINE_SECONDS, tenth
             rate = (state.decided - self._first) / max(now - self._started, 1e-9)
             left = _clock((self._births - state.decided) / rate)
-            log.info("birth %d of %d, %.3g a second, %s left, %s", state.decided, self._births, rate, left, _scores(state))
+            told = _scores(state) + _status(workers)
+            log.info("birth %d of %d, %.3g a second, %s left, %s", state.decided, self._births, rate, left, told)
 
-    def _show_bar(self, state: State) -> None:
+    def _show_bar(self, state: State, text: str) -> None:
         if self._bar is None:
             self._bar = tqdm(total=self._births, initial=self._first or 0, unit=" births", dynamic_ncols=True, smoothing=0.05)
-        self._bar.set_postfix_str(_scores(state), refresh=False)
+        self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(state.decided - self._bar.n)
         self._bar.refresh()
 
@@ -69,6 +70,16 @@ class Progress:
 def _scores(state: State) -> str:
     test = "" if state.best.test is None else f", test {state.best.test:.4f}"
     return f"best train {state.best.train:.4f}{test}, coverage {state.archive.view.coverage:.3f}"
+
+
+def _status(workers: Any) -> str:
+    if not hasattr(workers, "status"):
+        return ""
+    now = workers.status()
+    busy = f", busy {now['busy']:.0%}" if now["busy"] is not None else ""
+    slow = f", a birth {now['median']:.3g} s (95 %: {now['p95']:.3g} s)" if now["median"] is not None else ""
+    lost = f", {now['restarts']} restarted" if now["restarts"] else ""
+    return f", {now['alive']} of {now['count']} workers, {now['in_flight']} births in flight{busy}{slow}{lost}"
 
 
 def _clock(seconds: float) -> str:

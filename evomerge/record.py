@@ -31,6 +31,7 @@ class Record:
         scores: (N, D) their scores.
         weights: (D,) of the datapoints, None if all are one.
         ended: how many births it had when it ended, None if it has not.
+        workers: what they said of themselves then, if they are of a kind that does.
         answers: what the best member answered on the test split.
         answered_by: that member's id.
     """
@@ -45,6 +46,7 @@ class Record:
     scores: np.ndarray
     weights: np.ndarray | None
     ended: int | None
+    workers: dict[str, Any]
     answers: list[dict[str, Any]]
     answered_by: int | None
 
@@ -65,6 +67,7 @@ class Record:
             scores = np.array([rows[id] for id in alive], dtype=np.float64)
             weights = tensors["weights"].numpy() if "weights" in tensors else None
         summary, answers, line = (path / name for name in ("summary.json", "best/test.jsonl", "best/lineage.json"))
+        numbers = json.loads(summary.read_text()) if summary.is_file() else {}
         lineage = json.loads(line.read_text()) if line.is_file() else []
         call = yaml.safe_load(config)
         return cls(
@@ -77,7 +80,8 @@ class Record:
             alive,
             scores,
             weights,
-            json.loads(summary.read_text())["births"] if summary.is_file() else None,
+            numbers.get("births"),
+            numbers.get("workers", {}),
             [json.loads(entry) for entry in answers.read_text().splitlines()] if answers.is_file() else [],
             id_of(lineage[0]) if lineage else None,
         )

@@ -22,7 +22,7 @@ POINTS = 400
 """Most points of a curve."""
 
 REASONS = 40
-"""Most reasons of failure that are shown."""
+"""Most reasons of failure, and most workers, that are shown."""
 
 
 def write(path: Path) -> Path:
@@ -33,7 +33,7 @@ def write(path: Path) -> Path:
         "The members alive": _members(run),
         "Where the best comes from": [family.tree(run)],
         "What the best gets wrong": answers.cards(run),
-        "What it cost": [_share_scored(run), _seconds(run)],
+        "What it cost": [_share_scored(run), _seconds(run), _workers(run)],
         "Failed births": [_failures(run)],
         "How it was run": [f'<details class="card wide"><summary>config.yaml</summary><pre>{escape(run.config)}</pre></details>'],
     }
@@ -172,6 +172,27 @@ def _seconds(run: Record) -> str:
     ]
     how = f"Half of the births took less than {_span(median)}, 19 of 20 less than {_span(slow)}; each step up a marked line is ten times slower."
     return card("Time of a birth", figures.curves(lines, form="seconds"), how)
+
+
+def _workers(run: Record) -> str:
+    """Who raised how many births and how fast, the slowest first, where there were several."""
+    seconds: dict[int, list[float]] = {}
+    for entry in run.births:
+        if "worker" in entry and entry.get("seconds", 0) > 0:
+            seconds.setdefault(entry["worker"], []).append(entry["seconds"])
+    if len(seconds) < 2:
+        return ""
+    slowest = sorted(seconds.items(), key=lambda item: -float(np.mean(item[1])))
+    rows = "".join(
+        f"<tr><td>{worker}</td><td>{len(times):,}</td><td>{_span(float(np.median(times)))}</td>"
+        f"<td>{_span(float(np.percentile(times, 95)))}</td></tr>"
+        for worker, times in slowest[:REASONS]
+    )
+    again = sum(entry.get("attempts", 1) - 1 for entry in run.births)
+    how = f"{len(seconds):,} workers, those with the slowest births first; a worker that takes the place of a lost one has a number of its own."
+    if run.workers.get("busy") is not None:
+        how += f" They were busy {run.workers['busy']:.0%} of their time; {run.workers['restarts']:,} were lost, {again:,} births raised again."
+    return card("Workers", f"<table><tr><th>worker</th><th>births</th><th>median</th><th>95 %</th></tr>{rows}</table>", how)
 
 
 def _failures(run: Record) -> str:

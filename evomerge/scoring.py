@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,8 @@ class Outcome:
         failure: why the birth failed, None if it did not.
         seconds: time that it took.
         worker: who raised it.
+        attempts: how often it was raised, since workers can be lost.
+        lost: whether it failed because it lost its worker every time; such a verdict is kept at once.
     """
 
     genome: Genome | None
@@ -61,6 +64,8 @@ class Outcome:
     failure: str | None = None
     seconds: float = 0.0
     worker: int = 0
+    attempts: int = 1
+    lost: bool = False
 
 
 def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
@@ -82,6 +87,14 @@ def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
             f"the fitness must return scores in [0, 1]; {wrong.size} of {scores.size} are not, such as {wrong.flat[0]}"
         )
     return scores
+
+
+def placed(tiles: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> np.ndarray:
+    """(D,) float32 scores in the order of the datapoints, from those of each tile."""
+    whole = np.full(sum(map(len, tiles)), np.nan, dtype=np.float32)
+    for tile, values in zip(tiles, scores, strict=True):
+        whole[tile] = values
+    return whole
 
 
 @dataclass(eq=False)
@@ -149,17 +162,20 @@ class Nursery:
         self._score([lane])
         return replace(lane.outcome, seconds=outcome.seconds + time.perf_counter() - started)
 
-    def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
-        """All scores of one genome, expressed by itself: (D,) float32 in the order of the datapoints.
+    def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> list[np.ndarray]:
+        """For each tile the scores of one genome, expressed by itself.
 
         Raises:
             ValueError: as `check_scores`.
         """
         model = self.population.express(genome)
-        scores = np.full(sum(map(len, tiles)), np.nan, dtype=np.float32)
-        for tile in tiles:
-            scores[tile] = check_scores(_patiently(self.fitness, model, tile, split), (len(tile),))
-        return scores
+        return [check_scores(_patiently(self.fitness, model, tile, split), (len(tile),)) for tile in tiles]
+
+    def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        """The scores of one genome, and for each datapoint what the fitness explains of it."""
+        model = self.population.express(genome)
+        scores = np.asarray(self.fitness(model, datapoints, split), dtype=np.float64)
+        return scores, self.fitness.explain(model, datapoints, split)  # type: ignore[attr-defined]
 
     def _conceive(self, job: Job, outcome: Outcome) -> Outcome:
         try:

@@ -15,7 +15,7 @@ from evomerge.errors import UserError, blame
 from evomerge.scoring import Job, Outcome
 from evomerge.settings import Settings
 from evomerge.snapshot import Best, State
-from evomerge.strategy import Birth, NaturalNiches, founders_rng
+from evomerge.strategy import Birth, NaturalNiches
 from evomerge.workers import Workers
 
 
@@ -73,7 +73,7 @@ class Steps:
             UserError: if a founder cannot be made or scored, or there are fewer than two.
         """
         archive = self.empty_archive()
-        founders = blame("population", lambda: self.population.founders(founders_rng(self.settings.seed)))
+        founders = blame("population", lambda: self.workers.founders(self.settings.seed))
         if len(founders) < 2:
             raise UserError(f"population: expected at least two founders, got {len(founders)}")
         tiling = Tiling.cut(0, np.arange(self.sizes["train"]), self.settings.tile)
@@ -123,8 +123,10 @@ class Steps:
         if birth.crossing is not None:
             entry |= {"ratios": birth.crossing.ratios, "splits": birth.crossing.splits}
         entry |= {"seconds": round(outcome.seconds, 6), "worker": outcome.worker, "scored": share}
+        if outcome.attempts > 1:
+            entry["attempts"] = outcome.attempts
         if outcome.failure is not None:
-            entry |= {"admitted": False, "failure": outcome.failure}
+            entry |= {"admitted": False, "failure": outcome.failure} | ({"lost": True} if outcome.lost else {})
         elif outcome.tiles < len(tiles):
             entry |= {"admitted": False, "reason": "certain to be the least fit"}
         else:

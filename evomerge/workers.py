@@ -1,22 +1,29 @@
-"""Where births are raised: in this process."""
+"""Where births are raised: in this process, or on Ray actors (`evomerge.pool`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.scoring import Job, Nursery, Outcome
+from evomerge.scoring import Job, Nursery, Outcome, placed
+from evomerge.strategy import founders_rng
 
 
 class Workers(Protocol):
-    """Whoever raises births. Results do not depend on who that is, nor on the order in which they come."""
+    """Whoever raises births. Results do not depend on who that is, nor on the order in which they come.
+
+    Optional method: `status() -> Mapping`, what a person who watches wants to know of the workers.
+    """
 
     def start(self, population: Population, fitness: Fitness, width: int) -> None:
         """Makes ready to raise births, `width` of them to a stack."""
+
+    def founders(self, seed: int) -> list[Genome]:
+        """The population's founders, for a run with this seed."""
 
     def submit(self, job: Job) -> None:
         """Hands over a birth to be raised."""
@@ -30,8 +37,11 @@ class Workers(Protocol):
     def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
         """All scores of one genome, in the order of the datapoints."""
 
+    def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        """The scores of one genome, and what the fitness, which can, explains of them."""
+
     def stop(self) -> None:
-        """Lets go of everything; `start` may follow."""
+        """Lets go of everything, if that has not happened yet; `start` may follow."""
 
 
 class Local:
@@ -62,6 +72,10 @@ class Local:
         self._jobs: dict[int, Job] = {}
         self._outcomes: dict[int, Outcome] = {}
 
+    def founders(self, seed: int) -> list[Genome]:
+        """As `Workers.founders`."""
+        return self._nursery.population.founders(founders_rng(seed))
+
     def submit(self, job: Job) -> None:
         """As `Workers.submit`."""
         self._jobs[job.birth.number] = job
@@ -78,12 +92,19 @@ class Local:
 
     def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
         """As `Workers.score`."""
-        return self._nursery.score(genome, tiles, split)
+        return placed(tiles, self._nursery.score(genome, tiles, split))
+
+    def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        """As `Workers.explain`."""
+        return self._nursery.explain(genome, datapoints, split)
 
     def stop(self) -> None:
         """As `Workers.stop`."""
+        if not hasattr(self, "_nursery"):
+            return
         import torch
 
+        del self._nursery
         self._limits.restore_original_limits()
         torch.set_num_threads(self._threads_before)
 

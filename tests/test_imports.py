@@ -61,7 +61,7 @@ def test_imports_run_one_way(package, barred, allowed):
     [
         ("mergekit", "populations/methods.py"),
         ("numba", "populations/fused.py"),
-        ("ray", "evomerge/workers.py"),
+        ("ray", "evomerge/pool.py"),
         ("omegaconf", "evomerge/config.py"),
         ("lm_eval", "fitness/tasks.py"),
     ],

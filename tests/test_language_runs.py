@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from whole_runs import assert_same_run, start
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.cli import main
 from evomerge.errors import UserError
+from evomerge.pool import Ray
 from evomerge.rundir import read_births
 from fitness.agents import Agents
 from fitness.combined import Combined
@@ -57,6 +59,13 @@ def test_a_run_is_the_same_twice_and_improves_on_its_seeds(tmp_path):
     assert_same_run(tmp_path / "one", tmp_path / "two")
     founders = [entry["train"] for entry in read_births(tmp_path / "one") if "founder" in entry]
     assert json.loads((tmp_path / "one" / "summary.json").read_text())["best"]["train"] > max(founders)
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'evomerge[ray]'")
+def test_on_ray_it_is_the_same_run(tmp_path):
+    bred(tmp_path / "here", births=8, lookahead=3)
+    bred(tmp_path / "there", births=8, lookahead=3, workers=Ray(2, cpus=0.5))
+    assert_same_run(tmp_path / "here", tmp_path / "there")
 
 
 def test_a_longer_run_is_a_resumed_one_which_takes_no_grams_again(tmp_path, monkeypatch, caplog):

@@ -19,7 +19,7 @@ from populations.mnist import Classifiers
 
 ROOT = Path(__file__).parents[1]
 DIGITS = SklearnDigits()
-CLOCKS = ("seconds", "worker")
+CLOCKS = ("seconds", "worker", "attempts")
 """What differs between two equal runs."""
 
 
@@ -59,10 +59,10 @@ def assert_same_archive(one: Any, other: Any) -> None:
         assert np.array_equal(mine.genome.vector, theirs.genome.vector)
 
 
-def start(*arguments: object, cwd: Path, **options: Any) -> subprocess.Popen[str]:
+def start(*arguments: object, cwd: Path, path: str = str(ROOT), **options: Any) -> subprocess.Popen[str]:
     """`python -m evomerge` in a process of its own."""
     command = [sys.executable, "-m", "evomerge", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.Popen(
         command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
     )

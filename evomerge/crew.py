@@ -1,0 +1,305 @@
+"""Ray actors at work: who is free gets the next call; who is lost is replaced, and the call made again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count as counting
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from evomerge.errors import Interrupted
+
+log = logging.getLogger(__name__)
+
+TICK = 0.5
+"""Seconds after which a wait looks up for time limits, and for workers that do not come."""
+
+SILENT = 10.0
+"""Seconds without a worker before it is said."""
+
+REMEMBERED = 1000
+"""Births of which the time is kept for the median."""
+
+NODE_DIED = "node has died"
+"""What Ray says where a worker's end was not its own doing."""
+
+
+@dataclass(eq=False)
+class Call:
+    """What one worker is asked for.
+
+    Attributes:
+        method: of `evomerge.actor.Actor`.
+        arguments: its arguments.
+        births: the births that it raises, if any.
+        losses: how often it failed on its surroundings.
+        answer: what it gave.
+        error: what it raised, if it is not made again.
+        done: whether there is one of these.
+    """
+
+    method: str
+    arguments: tuple[Any, ...]
+    births: tuple[int, ...] = ()
+    losses: int = 0
+    answer: Any = None
+    error: Exception | None = None
+    done: bool = False
+
+
+@dataclass(eq=False)
+class Worker:
+    """One actor, and what it has done.
+
+    Attributes:
+        id: a number that no other worker of the run had.
+        actor: its handle.
+        node: where it lives.
+        born: when it came to life; None before.
+        call: what it does now.
+        sent: since when.
+        prepared: whether it has all that a birth needs.
+        busy: seconds in which it had something to do.
+        raised: births.
+        seconds: what they took.
+    """
+
+    id: int
+    actor: Any
+    node: str = ""
+    born: float | None = None
+    call: Call | None = None
+    sent: float = 0.0
+    prepared: bool = False
+    busy: float = 0.0
+    raised: int = 0
+    seconds: float = 0.0
+
+
+class Births(Protocol):
+    """Where births come from, and where what becomes of them goes."""
+
+    def preparation(self) -> Call | None:
+        """What a worker needs before its first birth; None if no birth waits."""
+
+    def next(self) -> Call | None:
+        """The oldest births that wait, as many as go in one call; None if none waits."""
+
+    def answered(self, call: Call, worker: Worker) -> None:
+        """Births were raised."""
+
+    def failed(self, call: Call, error: Exception) -> None:
+        """They cannot be, and it is nobody's fault who could be left out."""
+
+    def lost(self, call: Call, why: str, *, blameless: bool) -> None:
+        """Their worker is gone."""
+
+
+@dataclass(eq=False)
+class Crew:
+    """So many actors of one kind.
+
+    Attributes:
+        ray: the module, connected.
+        hire: makes an actor.
+        births: what they have to do when nothing else is asked of them.
+        count: how many.
+        limit: seconds a birth, None for no limit.
+        retries: lost workers after which a call is given up.
+        wait: seconds without any worker after which everything is.
+        needs: what a worker needs, in words.
+    """
+
+    ray: Any
+    hire: Callable[[], Any]
+    births: Births
+    count: int
+    limit: float | None
+    retries: int
+    wait: float
+    needs: str
+    _workers: list[Worker] = field(default_factory=list)
+    _urgent: deque[Call] = field(default_factory=deque)
+    _times: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def __post_init__(self) -> None:
+        self._ids = counting()
+        self._events: SimpleQueue[tuple[Worker, Call, Any]] = SimpleQueue()
+        self._restarts = self._stillborn = 0
+        self._alive_before = self._busy_before = 0.0
+        self._alone_since, self._told = time.monotonic(), False
+        for _ in range(self.count):
+            self._hire()
+
+    def ask(self, method: str, *calls: tuple[Any, ...]) -> list[Any]:
+        """What workers answer to these calls of a method, which go before any birth that waits.
+
+        Raises:
+            Interrupted: if the surroundings fail too often.
+            Exception: whatever a call raised.
+        """
+        asked = [Call(method, arguments) for arguments in calls]
+        self._urgent.extend(asked)
+        self.turn()
+        while not all(call.done for call in asked):
+            self.turn(TICK)
+        for call in asked:
+            if call.error is not None:
+                raise call.error
+        return [call.answer for call in asked]
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Takes what has happened, after waiting so long for it, and gives everybody who is free something to do.
+
+        Raises:
+            Interrupted: if workers do not come to life, or there has been none for too long.
+        """
+        self._assign()
+        try:
+            happened = self._events.get(timeout=seconds) if seconds else self._events.get_nowait()
+            while True:
+                self._take(*happened)
+                happened = self._events.get_nowait()
+        except Empty:
+            pass
+        self._assign()
+        if seconds:
+            self._watch()
+
+    def status(self) -> dict[str, Any]:
+        """How the workers are.
+
+        Returns:
+            alive and count; busy, the share of the workers' time in which they had something to do; median and p95 of the newest
+            births' seconds; slowest, the worker whose births take longest on average, with that average; restarts.
+        """
+        now, alive = time.monotonic(), [worker for worker in self._workers if worker.born is not None]
+        lived = self._alive_before + sum(now - (worker.born or now) for worker in alive)
+        busy = self._busy_before + sum(worker.busy + (now - worker.sent if worker.call else 0.0) for worker in alive)
+        slowest = max(
+            (worker for worker in alive if worker.raised), key=lambda worker: worker.seconds / worker.raised, default=None
+        )
+        times = sorted(self._times)
+        return {
+            "alive": len(alive),
+            "count": self.count,
+            "busy": round(busy / lived, 4) if lived else None,
+            "median": times[len(times) // 2] if times else None,
+            "p95": times[int(0.95 * len(times))] if times else None,
+            "slowest": slowest and {"worker": slowest.id, "node": slowest.node, "seconds": slowest.seconds / slowest.raised},
+            "restarts": self._restarts,
+        }
+
+    def dismiss(self) -> None:
+        """Ends all of them."""
+        for worker in self._workers:
+            self.ray.kill(worker.actor)
+        self._workers.clear()
+
+    def note(self, worker: Worker, seconds: float) -> None:
+        """Remembers how long a birth took."""
+        self._times.append(seconds)
+        worker.raised += 1
+        worker.seconds += seconds
+
+    def _hire(self) -> None:
+        worker = Worker(next(self._ids), self.hire())
+        self._workers.append(worker)
+        self._send(worker, Call("ready", ()))
+
+    def _assign(self) -> None:
+        for worker in self._workers:
+            if worker.born is None or worker.call is not None:
+                continue
+            if self._urgent:
+                self._send(worker, self._urgent.popleft())
+                continue
+            call = self.births.next() if worker.prepared else self.births.preparation()
+            if call is None:
+                return
+            worker.prepared = True
+            self._send(worker, call)
+
+    def _send(self, worker: Worker, call: Call) -> None:
+        worker.call, worker.sent = call, time.monotonic()
+        future = getattr(worker.actor, call.method).remote(*call.arguments).future()
+        future.add_done_callback(lambda done: self._events.put((worker, call, done)))
+
+    def _take(self, worker: Worker, call: Call, done: Any) -> None:
+        """Enters what has become of a call."""
+        if worker.call is not call:
+            return  # it was given up
+        worker.call, error = None, done.exception()
+        if worker.born is not None:
+            worker.busy += time.monotonic() - worker.sent
+        if error is None:
+            call.answer, call.done = done.result(), True
+            if call.method == "ready":
+                worker.born, worker.node = time.monotonic(), call.answer
+                self._stillborn = 0
+            elif call.births:
+                self.births.answered(call, worker)
+        elif isinstance(error, self.ray.exceptions.RayTaskError):  # the worker lives
+            self._raised(call, error.cause if isinstance(error.cause, Exception) else error)
+        else:
+            self._lost(worker, call, str(error))
+
+    def _raised(self, call: Call, error: Exception) -> None:
+        """What the surroundings did is tried again, by whoever is free; anything else is the answer."""
+        call.losses += 1
+        if isinstance(error, Interrupted) and call.losses < self.retries:
+            self._urgent.appendleft(call)
+            return
+        call.error, call.done = error, True
+        if call.births:
+            self.births.failed(call, error)
+
+    def _lost(self, worker: Worker, call: Call, why: str) -> None:
+        """A worker is gone: its call is made again, unless it has cost too many, and another worker takes its place."""
+        self._workers.remove(worker)
+        if call.method == "ready":
+            self._stillborn += 1
+            if self._stillborn > self.retries:
+                raise Interrupted(f"workers do not come to life: {line(why)}")
+        else:
+            self._restarts += 1
+            self._alive_before += time.monotonic() - (worker.born or time.monotonic())
+            self._busy_before += worker.busy
+            log.warning("worker %d is lost (%s); another takes its place", worker.id, line(why))
+        if call.births:
+            self.births.lost(call, line(why), blameless=NODE_DIED in why)
+        elif call.method not in ("ready", "prepare"):
+            call.losses += 1
+            if call.losses < self.retries:
+                self._urgent.appendleft(call)
+            else:
+                call.error, call.done = Interrupted(f"{call.method} lost its worker {call.losses} times: {line(why)}"), True
+        self._hire()
+
+    def _watch(self) -> None:
+        """Stops what takes too long, and ends a wait for workers that do not come."""
+        now = time.monotonic()
+        for worker in list(self._workers):
+            call = worker.call
+            if self.limit is not None and call is not None and call.births and now - worker.sent > self.limit * len(call.births):
+                worker.call = None
+                self.ray.kill(worker.actor)
+                self._lost(worker, call, f"a birth took longer than {self.limit:g} s")
+        if any(worker.born for worker in self._workers):
+            self._alone_since, self._told = now, False
+        elif now - self._alone_since > self.wait:
+            has = {name: amount for name, amount in self.ray.cluster_resources().items() if ":" not in name}
+            raise Interrupted(f"there was no worker for {self.wait:g} s: one needs {self.needs}, the cluster has {has}")
+        elif not self._told and now - self._alone_since > SILENT:
+            self._told = True
+            log.warning("there is no worker; waiting up to %g s (one needs %s)", self.wait, self.needs)
+
+
+def line(text: str) -> str:
+    """What Ray says in many lines, in one: the first and the last, which says why."""
+    lines = [" ".join(part.split()) for part in text.splitlines() if part.strip()]
+    return " ... ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))[:300]

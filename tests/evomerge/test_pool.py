@@ -1,0 +1,288 @@
+"""Births on Ray actors: the same run as in one process, whatever happens to the workers."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from importlib.util import find_spec
+
+import psutil
+import pytest
+from on_ray import Slow, Unlucky, Vectors
+from whole_runs import ROOT, assert_same_run, log_of, small_run, start, state_of
+
+from evomerge import Crossover, NaturalNiches, evolve
+from evomerge.errors import Interrupted
+from evomerge.pool import Ray, connected
+from evomerge.rundir import read_births, read_snapshot
+
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'evomerge[ray]'")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """A Ray of this machine's own, with more processors than it has."""
+    ray, ours = connected(None, 16)
+    yield ray
+    if ours:
+        ray.shutdown()
+
+
+def bred(fitness, workers=None, births=60, run_dir=None, **settings):
+    strategy = NaturalNiches(size=8, crossover=Crossover())
+    call = {"strategy": strategy, "births": births, "lookahead": 6, "tile": 8, "run_dir": run_dir, "progress": False}
+    return evolve(Vectors(), fitness, workers=workers, **call | settings)
+
+
+@pytest.mark.parametrize(("count", "births", "stack"), [(1, 1, 1), (2, 5, 1), (2, 1, 4), (4, 1, 1)])
+def test_digits_are_the_same_run_as_in_one_process(tmp_path, count, births, stack):
+    for name, workers in (("here", None), ("there", Ray(count, cpus=0.5, births=births))):
+        small_run(tmp_path / name, births=100, lookahead=8, retile=40, stack=stack, workers=workers)
+    assert_same_run(tmp_path / "here", tmp_path / "there")
+    workers = {entry["worker"] for entry in read_births(tmp_path / "there") if entry["birth"]}
+    assert workers <= set(range(count))
+    page = (tmp_path / "there" / "report.html").read_text()
+    assert (f"{len(workers):,} workers, those with the slowest births first" in page) == (len(workers) > 1)
+    assert "0 were lost" in page or len(workers) == 1
+
+
+def test_killed_workers_change_nothing(tmp_path):
+    bred(Slow(0.02), run_dir=tmp_path / "undisturbed", births=80)
+    over, killed = threading.Event(), []
+
+    def kill():
+        dice = random.Random(0)
+        while not over.wait(0.7):
+            actors = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [""])[0].startswith("ray::Actor")]
+            if actors:
+                killed.append(dice.choice(actors))
+                killed[-1].kill()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        bred(Slow(0.02), Ray(3, retries=50), run_dir=tmp_path / "disturbed", births=80)
+    finally:
+        over.set()
+        thread.join()
+    assert len(killed) >= 2
+    assert log_of(tmp_path / "undisturbed") == log_of(tmp_path / "disturbed")
+    assert state_of(tmp_path / "undisturbed") == state_of(tmp_path / "disturbed")
+    workers = json.loads((tmp_path / "disturbed" / "summary.json").read_text())["workers"]
+    assert 1 <= workers["restarts"] <= len(killed)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("dies", "it lost its worker 2 times, at last: "),
+        ("hangs", "it lost its worker 2 times, at last: a birth took longer than 0.5 s"),
+    ],
+)
+def test_a_birth_that_costs_too_many_workers_is_a_failure_and_stays_one(tmp_path, what, reason):
+    (tmp_path / "switch").touch()
+    fitness = Unlucky(what, str(tmp_path / "switch"))
+    bred(fitness, Ray(2, limit=0.5, retries=2, births=3), births=30, run_dir=tmp_path / "run", save_every=1e9)
+    failed = [entry for entry in read_births(tmp_path / "run") if "failure" in entry]
+    assert 1 <= len(failed) < 15
+    for entry in failed:
+        assert entry["failure"].startswith(reason)
+        assert entry["lost"]
+    _, data, _ = read_snapshot(tmp_path / "run")
+    assert data["state"]["counters"]["failures"] == len(failed)
+
+
+def test_the_verdict_outlives_the_driver(tmp_path):
+    """It is saved when it is reached: a resume does not ask again, though this time the birth would live."""
+    (tmp_path / "switch").touch()
+    config = {
+        "population": {"_target_": "on_ray.Vectors"},
+        "fitness": {"_target_": "on_ray.Unlucky", "what": "dies", "while_there": str(tmp_path / "switch"), "seconds": 0.3},
+        "workers": {"_target_": "evomerge.pool.Ray", "count": 2, "retries": 1},
+        "strategy": {"size": 8},
+        "births": 25,
+        "lookahead": 4,
+        "save_every": 1e9,
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    driver = start("run", "config.yaml", "run_dir=run", cwd=tmp_path, path=path)
+    try:
+        deadline = time.monotonic() + 120
+        while not (lost := [entry for entry in births_of(tmp_path / "run") if entry.get("lost")]):
+            assert driver.poll() is None, driver.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        driver.kill()
+        driver.communicate()
+    (tmp_path / "switch").unlink()
+    assert start("resume", "run", cwd=tmp_path, path=path).wait(timeout=120) == 0
+    after = [entry for entry in read_births(tmp_path / "run") if entry.get("lost")]
+    assert [entry["birth"] for entry in after] == [entry["birth"] for entry in lost]
+
+
+def births_of(run_dir):
+    return read_births(run_dir) if (run_dir / "births.jsonl").is_file() else []
+
+
+def test_what_a_fitness_raises_is_a_failed_birth_and_no_dead_worker(tmp_path):
+    (tmp_path / "switch").touch()
+    workers = Ray(2)
+    bred(Unlucky("raises", str(tmp_path / "switch")), workers, births=40, run_dir=tmp_path / "run")
+    failed = [entry["failure"] for entry in read_births(tmp_path / "run") if "failure" in entry]
+    assert failed
+    assert all("no such thing" in failure for failure in failed)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["workers"]["restarts"] == 0
+
+
+def test_what_the_surroundings_do_ends_the_run_saved(tmp_path):
+    (tmp_path / "switch").touch()
+    fitness = Unlucky("surroundings", str(tmp_path / "switch"))
+    with pytest.raises(Interrupted, match=r"the disk is gone.* is saved; go on with `evomerge resume"):
+        bred(fitness, Ray(2, retries=2), births=60, run_dir=tmp_path / "run")
+    (tmp_path / "switch").unlink()
+    bred(fitness, Ray(2), births=60, run_dir=tmp_path / "run", resume=True)
+    bred(fitness, births=60, run_dir=tmp_path / "whole")
+    assert log_of(tmp_path / "run") == log_of(tmp_path / "whole")
+
+
+def test_a_run_goes_on_with_other_workers(tmp_path):
+    bred(Slow(), births=40, run_dir=tmp_path / "whole")
+    bred(Slow(), Ray(2), births=15, run_dir=tmp_path / "parts")
+    bred(Slow(), births=25, run_dir=tmp_path / "parts", resume=True)
+    bred(Slow(), Ray(1), births=40, run_dir=tmp_path / "parts", resume=True)
+    assert log_of(tmp_path / "whole") == log_of(tmp_path / "parts")
+    assert state_of(tmp_path / "whole") == state_of(tmp_path / "parts")
+
+
+def test_without_room_for_a_worker_it_waits_says_so_and_ends(caplog, monkeypatch):
+    monkeypatch.setattr("evomerge.crew.SILENT", 0.2)
+    with pytest.raises(Interrupted, match=r"there was no worker for 1.5 s: one needs 1 CPU, 1 unobtainium, the cluster has"):
+        bred(Slow(), Ray(2, resources={"unobtainium": 1}, wait=1.5))
+    assert "there is no worker; waiting up to 1.5 s" in caplog.text
+
+
+def test_a_worker_that_cannot_be_made_is_said():
+    with pytest.raises(Interrupted, match=r"workers do not come to life: .*cannot travel"):
+        bred(Stubborn(), Ray(1, retries=1))
+
+
+class Stubborn(Slow):
+    def __reduce__(self):
+        return _raise, ()
+
+
+def _raise():
+    raise ImportError("cannot travel")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"count": 0}, "count: expected a whole number of at least 1, got 0"),
+        ({"count": 1, "threads": 0}, "threads: expected"),
+        ({"count": 1, "births": 1.5}, "births: expected a whole number"),
+        ({"count": 1, "retries": 0}, "retries: expected"),
+        ({"count": 1, "gpus": -1}, "gpus: expected a number of at least 0"),
+        ({"count": 1, "resources": {"tpu": float("nan")}}, "tpu: expected a number of at least 0"),
+        ({"count": 1, "limit": 0}, "limit: expected a number of seconds above 0"),
+        ({"count": 1, "wait": -5}, "wait: expected a number of seconds above 0"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Ray(**settings)
+
+
+def python(code, **environment):
+    """Runs code in a process of its own; gives what it prints."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"} | environment
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_without_ray_everything_else_works():
+    code = """
+import sys
+sys.modules["ray"] = None
+from whole_runs import small_run
+from evomerge.errors import UserError
+from evomerge.pool import Ray
+print(len(small_run(births=5).members))
+try:
+    small_run(births=5, workers=Ray(1))
+except UserError as error:
+    print(error)
+"""
+    assert python(code).splitlines() == [
+        "7", "workers: Ray is not installed: pip install 'evomerge[ray]', or use evomerge.workers.Local"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "workers.address: there is no cluster at 127.0.0.1:1 ("),
+        ("nowhere", "workers.address: expected auto, or host:port of a cluster, got 'nowhere'"),
+        ("ray://127.0.0.1:10001", "workers.address: expected auto, or host:port of a cluster, got 'ray://127.0.0.1:10001'"),
+    ],
+)
+def test_no_cluster_at_an_address_is_said(address, message):
+    code = f"""
+from evomerge.errors import UserError
+from evomerge.pool import connected
+try:
+    connected({address!r}, 1)
+except UserError as error:
+    print(error)
+"""
+    assert python(code).startswith(message)
+
+
+def test_a_ray_of_our_own_listens_to_nobody_else_and_is_gone_afterwards():
+    code = """
+import psutil
+from on_ray import Slow, Vectors
+from evomerge import evolve
+from evomerge.pool import Ray
+
+class Spy(Ray):
+    def result(self, number):
+        if number == 1:
+            mine = {process.pid for process in psutil.Process().children(recursive=True)}
+            mine |= {p.pid for p in psutil.process_iter(["cmdline"]) if "ray" in " ".join(p.info["cmdline"] or ())}
+            listening = [c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.pid in mine]
+            print(len(listening), {c.laddr.ip.removeprefix("::ffff:") for c in listening} - {"127.0.0.1", "::1"})
+        return super().result(number)
+
+evolve(Vectors(), Slow(), births=2, workers=Spy(1), progress=False)
+print(len([p for p in psutil.Process().children(recursive=True) if p.status() != "zombie"]))
+"""
+    seen, left = python(code).splitlines()
+    count, others = seen.split(" ", 1)
+    assert int(count) > 5
+    assert others == "set()"
+    assert left == "0"
+
+
+def test_ctrl_c_is_ours(tmp_path):
+    code = f"""
+import os, signal, threading
+from on_ray import Slow, Vectors
+from evomerge import evolve
+from evomerge.pool import Ray
+from evomerge.stop import Stopped
+threading.Timer(12, os.kill, (os.getpid(), signal.SIGTERM)).start()
+try:
+    evolve(Vectors(), Slow(0.1), births=10_000, workers=Ray(1), run_dir={str(tmp_path / "run")!r}, progress=False)
+except Stopped as error:
+    print(error.exit_code)
+"""
+    assert python(code).strip() == str(128 + signal.SIGTERM)
+    assert len(read_births(tmp_path / "run")) > 3
