@@ -1,0 +1,106 @@
+"""The files of cluster/, as far as their own tools can check them here."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import yaml
+from whole_runs import ROOT
+
+CLUSTER = ROOT / "cluster"
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'evomerge[ray]'")
+
+
+def test_the_autoscaler_s_file_is_of_ray_s_schema():
+    from jsonschema import validate
+
+    schema = json.loads((Path(find_spec("ray").origin).parent / "autoscaler" / "ray-schema.json").read_text())
+    config = yaml.safe_load((CLUSTER / "aws.yaml").read_text())
+    validate(config, schema)
+    assert config["head_node_type"] in config["available_node_types"]
+    assert sum(kind["max_workers"] for kind in config["available_node_types"].values()) == config["max_workers"]
+
+
+def test_the_manifest_is_a_rayjob_of_this_version_of_ray():
+    job = yaml.safe_load((CLUSTER / "kuberay.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    assert cluster["rayVersion"] == pinned["ray"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    assert [len(group["template"]["spec"]["containers"]) for group in groups] == [1, 1]
+    mounts = {mount["name"] for mount in groups[0]["template"]["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts == {volume["name"] for volume in groups[0]["template"]["spec"]["volumes"]}
+    assert all(isinstance(value, str) for group in groups for value in group["rayStartParams"].values())
+
+
+@pytest.fixture
+def alone():
+    """An environment with a Ray that nobody else can reach, and that is gone afterwards."""
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, **token, "PATH": path, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "PYTHONPATH": str(ROOT)}
+    environment.pop("RAY_ADDRESS", None)
+    yield environment
+    subprocess.run(["ray", "stop", "--force"], env=environment, capture_output=True, check=False)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+DIGITS = ["births=200", "lookahead=4", "workers._target_=evomerge.Ray", "workers.count=2", "workers.cpus=0.5"]
+
+
+def test_a_job_that_is_submitted_leaves_its_run(alone, tmp_path):
+    port, dashboard = free_port(), free_port()
+    head = ["ray", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2"]
+    head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
+    subprocess.run(head, env=alone, check=True, capture_output=True, timeout=120)
+    checkout = tmp_path / "checkout"
+    for name in ("evomerge", "fitness", "populations", "configs"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    submit = ["ray", "job", "submit", "--address", f"http://127.0.0.1:{dashboard}", "--working-dir", "."]
+    command = ["python", "-m", "evomerge", "run", "configs/digits.yaml", f"run_dir={tmp_path / 'run'}", *DIGITS]
+    done = subprocess.run([*submit, "--", *command], cwd=checkout, env=alone, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "succeeded" in done.stdout
+    assert {"report.html", "summary.json", "best", "births.jsonl"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["workers"]["count"] == 2
+
+
+STAND_INS = {
+    "scontrol": 'echo "$(hostname)"',
+    "srun": 'while [[ "$1" == --* ]]; do shift; done\nexec "$@"',
+    "hostname": 'if [ "${1:-}" = --ip-address ]; then echo 127.0.0.1; else echo here; fi',
+}
+"""Slurm's commands, as they would be for a job of one node."""
+
+
+def test_the_slurm_script_runs_where_slurm_s_commands_are_stood_in_for(alone, tmp_path):
+    subprocess.run(["bash", "-n", CLUSTER / "slurm.sh"], check=True)
+    (tmp_path / "bin").mkdir()
+    for name, body in STAND_INS.items():
+        (tmp_path / "bin" / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").write_text("")
+    slurm = {"SLURM_JOB_ID": str(free_port()), "SLURM_JOB_NODELIST": "here", "SLURM_CPUS_PER_TASK": "2"}
+    environment = {**alone, **slurm, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{alone['PATH']}"}
+    run = [CLUSTER / "slurm.sh", str(ROOT / "configs" / "digits.yaml"), "run_dir=run", *DIGITS[:2], *DIGITS[3:]]
+    begun = time.monotonic()
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "run" / "report.html").is_file(), time.monotonic() - begun
+    again = [CLUSTER / "slurm.sh", "--resume", "run", "births=220"]
+    subprocess.run(again, cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=300)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["births"] == 220
