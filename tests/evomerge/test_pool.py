@@ -117,6 +117,9 @@ def test_the_verdict_outlives_the_driver(tmp_path):
             assert driver.poll() is None, driver.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        while read_snapshot(tmp_path / "run")[1]["state"]["counters"]["decided"] < lost[0]["birth"]:  # the log comes first
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
     finally:
         driver.kill()
         driver.communicate()
@@ -273,12 +276,20 @@ print(len([p for p in psutil.Process().children(recursive=True) if p.status() !=
 
 def test_ctrl_c_is_ours(tmp_path):
     code = f"""
-import os, signal, threading
+import os, signal, threading, time
+from pathlib import Path
 from on_ray import Slow, Vectors
 from evomerge import evolve
 from evomerge.pool import Ray
 from evomerge.stop import Stopped
-threading.Timer(12, os.kill, (os.getpid(), signal.SIGTERM)).start()
+log = Path({str(tmp_path / "run" / "births.jsonl")!r})
+
+def stop():
+    while not log.exists() or len(log.read_text().splitlines()) < 6:
+        time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=stop, daemon=True).start()
 try:
     evolve(Vectors(), Slow(0.1), births=10_000, workers=Ray(1), run_dir={str(tmp_path / "run")!r}, progress=False)
 except Stopped as error:
