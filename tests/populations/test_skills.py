@@ -99,7 +99,7 @@ def test_teaching_lowers_the_loss(words, caplog):
     material = lessons(words, visits=60)
     model = blank(0, words)
     with caplog.at_level(logging.INFO):
-        teach(model, Course(steps=60, rate=3e-3, end=0.5, lessons={"shopping": 8}), material, seed=0)
+        teach(model, Course(steps=120, rate=3e-3, end=0.5, lessons={"shopping": 8}), material, seed=0)
     first, last = (float(re.search(r"loss ([\d.]+)", message)[1]) for message in caplog.messages)
     assert last < first
     assert not model.training
