@@ -1,6 +1,7 @@
 """Is it the same run? Scored in full or only as far as it matters, again, and killed twenty times.
 
     python benchmarks/same_answer.py [--births 3000] [--kills 20]
+    python benchmarks/same_answer.py --ray [--births 2000]      # in this process and on Ray workers, digits and language models
 
 Prints a line for each comparison and exits with 1 if any two runs that ought to be the same are not.
 """
@@ -13,14 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from evomerge import calls, config, evolve
 from evomerge.cli import OUTSIDE
+from evomerge.pool import Ray
 from evomerge.rundir import read_births, read_snapshot
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-CLOCKS = ("seconds", "worker")
+CLOCKS = ("seconds", "worker", "attempts")
 FORESEEN = ("scored", "train", "fitness", "reason")
 """What a birth that was not scored to the end does not know."""
 
@@ -44,12 +47,28 @@ def archive_of(run_dir: Path) -> tuple:
     alive = data["state"]["archive"]
     rows = {member["id"]: row for row, member in enumerate(data["state"]["members"])}
     scores = [tensors["scores"][rows[id]].numpy().tobytes() for id in alive]
-    return alive, scores, [tensors[f"genome.{id}.vector"].numpy().tobytes() for id in alive]
+    genomes = {name: tensor.numpy().tobytes() for name, tensor in tensors.items() if name.startswith("genome.")}
+    return alive, scores, genomes
 
 
 def same(one: Path, other: Path, *without: str) -> bool:
     """Whether two run directories hold the same archive and the same log."""
     return archive_of(one) == archive_of(other) and log_of(one, *without) == log_of(other, *without)
+
+
+def on_ray(folder: Path, births: int, verdict: Callable[..., None]) -> None:
+    """Compares runs in this process with runs on Ray."""
+    language = {"births": max(1, births // 40), "lookahead": 4}
+    for name, settings, counts in (
+        ("digits.yaml", {"births": births, "lookahead": 8}, (1, 2, 4)),
+        ("skills.yaml", language, (1, 2)),
+    ):
+        run(folder / name / "here", name, **settings)
+        for count in counts:
+            workers = Ray(count, cpus=0.5, births=8 if name == "digits.yaml" else 1)
+            run(folder / name / str(count), name, **settings, workers=workers)
+            what = f"{name}, {settings['births']} births, lookahead {settings['lookahead']}: here and on Ray, {count} worker(s)"
+            verdict(what, same(folder / name / "here", folder / name / str(count)))
 
 
 def killed(folder: Path, births: int, kills: int) -> tuple[bool, int]:
@@ -79,7 +98,8 @@ def killed(folder: Path, births: int, kills: int) -> tuple[bool, int]:
 def main() -> None:
     """Makes all comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--births", type=int, default=3000)
+    parser.add_argument("--births", type=int)
+    parser.add_argument("--ray", action="store_true")
     parser.add_argument("--kills", type=int, default=20)
     options = parser.parse_args()
     verdicts = []
@@ -90,6 +110,10 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        if options.ray:
+            on_ray(folder, options.births or 2000, verdict)
+            sys.exit(not all(verdicts))
+        options.births = options.births or 3000
         for name in ("digits.yaml", "digits_specialists.yaml"):
             for lookahead in (1, 8):
                 for seed in (0, 1, 2):
