@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One run on the nodes of a Slurm job: a head on the first, Ray on all of them, the run on the head.
 #
-#   sbatch --nodes=4 --gpus-per-node=8 cluster/slurm.sh configs/skills.yaml run_dir=$PWD/runs/skills workers.count=32 workers.gpus=1
+#   sbatch --nodes=4 --gpus-per-node=8 cluster/slurm.sh configs/skills.yaml run_dir=$PWD/runs/skills lookahead=64 workers.count=32 workers.gpus=1
 #   sbatch --nodes=2 --gpus-per-node=8 cluster/slurm.sh --resume $PWD/runs/skills       # goes on, on other nodes if need be
 #
 # Submit it from the checkout, on a file system that all nodes share. When the time is nearly over Slurm sends SIGTERM (--signal): the run

@@ -7,11 +7,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from itertools import count as counting
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from evomerge.errors import Interrupted
+from evomerge.errors import Interrupted, Lost
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,9 @@ TICK = 0.5
 
 SILENT = 10.0
 """Seconds without a worker before it is said."""
+
+PAUSE = 60.0
+"""Most seconds before a worker that did not come to life is tried again."""
 
 REMEMBERED = 1000
 """Births of which the time is kept for the median."""
@@ -36,7 +40,8 @@ class Call:
         method: of `evomerge.actor.Actor`.
         arguments: its arguments.
         births: the births that it raises, if any.
-        losses: how often it failed on its surroundings.
+        seconds: how long it may take; None for as long as it takes.
+        losses: how many workers it has cost, or how often it failed on its surroundings.
         answer: what it gave.
         error: what it raised, if it is not made again.
         done: whether there is one of these.
@@ -45,6 +50,7 @@ class Call:
     method: str
     arguments: tuple[Any, ...]
     births: tuple[int, ...] = ()
+    seconds: float | None = None
     losses: int = 0
     answer: Any = None
     error: Exception | None = None
@@ -93,7 +99,7 @@ class Births(Protocol):
         """Births were raised."""
 
     def failed(self, call: Call, error: Exception) -> None:
-        """They cannot be, and it is nobody's fault who could be left out."""
+        """They were not, and the worker lives: an error of the surroundings, or a bug."""
 
     def lost(self, call: Call, why: str, *, blameless: bool) -> None:
         """Their worker is gone."""
@@ -108,7 +114,6 @@ class Crew:
         hire: makes an actor.
         births: what they have to do when nothing else is asked of them.
         count: how many.
-        limit: seconds a birth, None for no limit.
         retries: lost workers after which a call is given up.
         wait: seconds without any worker after which everything is.
         needs: what a worker needs, in words.
@@ -118,7 +123,6 @@ class Crew:
     hire: Callable[[], Any]
     births: Births
     count: int
-    limit: float | None
     retries: int
     wait: float
     needs: str
@@ -132,17 +136,17 @@ class Crew:
         self._restarts = self._stillborn = 0
         self._alive_before = self._busy_before = 0.0
         self._alone_since, self._told = time.monotonic(), False
-        for _ in range(self.count):
-            self._hire()
+        self._vacant = [0.0] * self.count
 
-    def ask(self, method: str, *calls: tuple[Any, ...]) -> list[Any]:
+    def ask(self, method: str, *calls: tuple[Any, ...], seconds: float | None = None) -> list[Any]:
         """What workers answer to these calls of a method, which go before any birth that waits.
 
         Raises:
+            Lost: if one costs too many workers, or takes longer than so many seconds as often.
             Interrupted: if the surroundings fail too often.
             Exception: whatever a call raised.
         """
-        asked = [Call(method, arguments) for arguments in calls]
+        asked = [Call(method, arguments, seconds=seconds) for arguments in calls]
         self._urgent.extend(asked)
         self.turn()
         while not all(call.done for call in asked):
@@ -158,6 +162,9 @@ class Crew:
         Raises:
             Interrupted: if workers do not come to life, or there has been none for too long.
         """
+        while self._vacant and self._vacant[0] <= time.monotonic():
+            heappop(self._vacant)
+            self._hire()
         self._assign()
         try:
             happened = self._events.get(timeout=seconds) if seconds else self._events.get_nowait()
@@ -221,7 +228,6 @@ class Crew:
             call = self.births.next() if worker.prepared else self.births.preparation()
             if call is None:
                 return
-            worker.prepared = True
             self._send(worker, call)
 
     def _send(self, worker: Worker, call: Call) -> None:
@@ -236,59 +242,73 @@ class Crew:
         worker.call, error = None, done.exception()
         if worker.born is not None:
             worker.busy += time.monotonic() - worker.sent
+        cause = getattr(error, "cause", None)
         if error is None:
             call.answer, call.done = done.result(), True
-            if call.method == "ready":
-                worker.born, worker.node = time.monotonic(), call.answer
-                self._stillborn = 0
-            elif call.births:
-                self.births.answered(call, worker)
-        elif isinstance(error, self.ray.exceptions.RayTaskError):  # the worker lives
-            self._raised(call, error.cause if isinstance(error.cause, Exception) else error)
-        else:
+            self._answered(worker, call)
+        elif not isinstance(cause, Exception) or isinstance(cause, self.ray.exceptions.RayError):
             self._lost(worker, call, str(error))
+        elif call.method == "prepare":  # it lives, and is of no use
+            self._lost(worker, call, f"{type(cause).__name__}: {cause}")
+        else:
+            self._raised(call, cause)
+
+    def _answered(self, worker: Worker, call: Call) -> None:
+        if call.method == "ready":
+            worker.born, worker.node = time.monotonic(), call.answer
+        elif call.method == "prepare":
+            worker.prepared, self._stillborn = True, 0
+        elif call.births:
+            self.births.answered(call, worker)
 
     def _raised(self, call: Call, error: Exception) -> None:
         """What the surroundings did is tried again, by whoever is free; anything else is the answer."""
+        if call.births:
+            self.births.failed(call, error)
+            return
         call.losses += 1
         if isinstance(error, Interrupted) and call.losses < self.retries:
             self._urgent.appendleft(call)
             return
         call.error, call.done = error, True
-        if call.births:
-            self.births.failed(call, error)
 
     def _lost(self, worker: Worker, call: Call, why: str) -> None:
         """A worker is gone: its call is made again, unless it has cost too many, and another worker takes its place."""
+        now, blameless = time.monotonic(), NODE_DIED in why
         self._workers.remove(worker)
-        if call.method == "ready":
-            self._stillborn += 1
-            if self._stillborn > self.retries:
-                raise Interrupted(f"workers do not come to life: {line(why)}")
-        else:
-            self._restarts += 1
-            self._alive_before += time.monotonic() - (worker.born or time.monotonic())
+        self.ray.kill(worker.actor)  # it may only be out of reach
+        if worker.born is not None:
+            self._alone_since = now
+            self._alive_before += now - worker.born
             self._busy_before += worker.busy
-            log.warning("worker %d is lost (%s); another takes its place", worker.id, line(why))
+        log.warning("worker %d is lost (%s); another takes its place", worker.id, line(why))
+        if call.method in ("ready", "prepare"):
+            self._stillborn += 1
+            useful = any(other.prepared if call.method == "prepare" else other.born is not None for other in self._workers)
+            if self._stillborn > self.retries and not useful:
+                raise Interrupted(f"workers do not come to life: {line(why)}")
+            heappush(self._vacant, now + min(0.5 * 2**self._stillborn, PAUSE))
+            return
+        self._restarts += 1
+        heappush(self._vacant, now)
         if call.births:
-            self.births.lost(call, line(why), blameless=NODE_DIED in why)
-        elif call.method not in ("ready", "prepare"):
-            call.losses += 1
-            if call.losses < self.retries:
-                self._urgent.appendleft(call)
-            else:
-                call.error, call.done = Interrupted(f"{call.method} lost its worker {call.losses} times: {line(why)}"), True
-        self._hire()
+            self.births.lost(call, line(why), blameless=blameless)
+            return
+        call.losses += not blameless
+        if call.losses < self.retries:
+            self._urgent.appendleft(call)
+        else:
+            call.error, call.done = Lost(f"{call.method} lost its worker {call.losses} times, at last: {line(why)}"), True
 
     def _watch(self) -> None:
         """Stops what takes too long, and ends a wait for workers that do not come."""
         now = time.monotonic()
         for worker in list(self._workers):
             call = worker.call
-            if self.limit is not None and call is not None and call.births and now - worker.sent > self.limit * len(call.births):
+            if call is not None and call.seconds is not None and now - worker.sent > call.seconds:
                 worker.call = None
-                self.ray.kill(worker.actor)
-                self._lost(worker, call, f"a birth took longer than {self.limit:g} s")
+                worker.busy += now - worker.sent
+                self._lost(worker, call, f"it took longer than {call.seconds:g} s")
         if any(worker.born for worker in self._workers):
             self._alone_since, self._told = now, False
         elif now - self._alone_since > self.wait:

@@ -18,6 +18,10 @@ class Interrupted(Exception):
     exit_code = 1
 
 
+class Lost(Interrupted):
+    """One thing cost so many workers that it is rather its own fault: a birth's, if it was one that was scored."""
+
+
 def blame(where: str, call: Callable[[], Any]) -> Any:
     """Calls what the user gave, and says where it was if it raises.
 

@@ -107,10 +107,14 @@ def evolve(
     elif path is not None:
         check_free(path)
     steps = Steps(population, fitness, strategy, workers, settings)
+    if (count := getattr(workers, "count", 1)) > lookahead:
+        log.warning(
+            "lookahead: %d births in flight keep at most as many of %d workers busy; twice the workers is usual", lookahead, count
+        )
     loop = Loop(steps)
     with StopRequest() as stop_request:
-        workers.start(population, fitness, stack)
         try:
+            workers.start(population, fitness, stack)
             if resume:
                 assert path is not None
                 loop.run_dir, data, tensors = RunDir.reopen(path)
@@ -178,9 +182,9 @@ class Loop:
         """Plans and decides births until the last one, or until something ends the run, and leaves everything in order."""
         steps, state, settings = self.steps, self.steps.state, self.steps.settings
         started, before = time.monotonic(), state.seconds
-        for job in state.jobs.values():
-            steps.submit(job)
         try:
+            for job in state.jobs.values():
+                steps.submit(job)
             while (why := self._over(time.monotonic() - started)) is None and not stop_request:
                 steps.plan_ahead()
                 entry = steps.decide(steps.workers.result(state.decided + 1))

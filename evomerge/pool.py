@@ -13,14 +13,16 @@ import os
 import signal
 import socket
 import sys
+import sysconfig
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from heapq import heappop, heappush
+from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import finalize
 
 import numpy as np
 
@@ -28,7 +30,7 @@ from evomerge.actor import Actor, Plan, owned
 from evomerge.archive import View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.crew import TICK, Call, Crew, Worker, line
-from evomerge.errors import UserError
+from evomerge.errors import Interrupted, UserError
 from evomerge.scoring import Job, Outcome, placed
 
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -62,7 +64,8 @@ class Ray:
             resources: likewise anything else that nodes have by name.
             threads: as for `Local`: with another number the last bits of a score may differ.
             births: births a call; more than one where births take milliseconds.
-            limit: seconds a birth; the worker of one that takes longer is stopped. None: no limit.
+            limit: seconds a birth, and on the other splits a tile; the worker of one that takes longer is stopped. None: no limit.
+                Loading the seeds and the model does not count.
             retries: lost workers, or births over the limit, after which a birth has failed.
             wait: seconds without any worker after which the run is saved and ends.
             address: of a cluster; "auto": the one that runs on this machine. None: what RAY_ADDRESS names, as `ray job submit` sets
@@ -75,12 +78,19 @@ class Ray:
         for name, whole in (("count", count), ("threads", threads), ("births", births), ("retries", retries)):
             if isinstance(whole, bool) or not isinstance(whole, int) or whole < 1:
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {whole!r}")
-        for name, number in (("cpus", cpus), ("gpus", gpus), *(dict(resources or {}).items())):
-            if not (math.isfinite(number) and number >= 0):
-                raise ValueError(f"{name}: expected a number of at least 0, got {number!r}")
+        for name, amount in (("cpus", cpus), ("gpus", gpus), *(dict(resources or {}).items())):
+            if isinstance(amount, str) or not (math.isfinite(amount) and amount >= 0) or round(amount, 4) != amount:
+                raise ValueError(f"{name}: expected a number of at least 0 with at most 4 decimals, got {amount!r}")
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"gpus: expected a share of one GPU or a whole number of them, got {gpus!r}")
+        if wrong := {"CPU", "GPU", "memory"} & set(resources or {}):
+            raise ValueError(f"resources: expected names that nodes have given; {wrong.pop()} has a setting of its own or none")
         for name, seconds in (("limit", limit), ("wait", wait)):
-            if seconds is not None and not seconds > 0:
+            if not (name == "limit" and seconds is None) and (isinstance(seconds, str) or seconds is None or not seconds > 0):
                 raise ValueError(f"{name}: expected a number of seconds above 0, got {seconds!r}")
+        variables = dict(runtime_env or {}).get("env_vars", {})
+        if not isinstance(variables, Mapping) or not all(isinstance(text, str) for text in (*variables, *variables.values())):
+            raise ValueError(f"runtime_env.env_vars: expected names and texts, got {variables!r}")
         self.count, self.cpus, self.gpus, self.resources = count, cpus, gpus, resources
         self.threads, self.births, self.limit, self.retries, self.wait = threads, births, limit, retries, wait
         self.address, self.runtime_env = address, runtime_env
@@ -97,19 +107,24 @@ class Ray:
         """
         ray, self._ours = connected(self.address, math.ceil(self.count * self.cpus))
         self._ray = ray
-        self._births = _Births(ray, population, width, self.births, self.retries)
-        actor = ray.remote(Actor).options(
-            num_cpus=self.cpus, num_gpus=self.gpus, resources=dict(self.resources or {}), runtime_env=self._environment()
-        )
+        self._births = _Births(ray, population, width, self.births, self.retries, self.limit)
+        try:
+            actor = ray.remote(Actor).options(
+                num_cpus=self.cpus, num_gpus=self.gpus, resources=dict(self.resources or {}), runtime_env=self._environment()
+            )
+        except (ValueError, TypeError) as error:  # what Ray knows better than we
+            raise UserError(f"workers: {line(str(error))}") from error
         hire = partial(actor.remote, ray.put((population, fitness)), width, self.threads)
         needs = {"CPU": self.cpus, "GPU": self.gpus} | dict(self.resources or {})
         told = ", ".join(f"{amount:g} {name}" for name, amount in needs.items() if amount)
-        self._crew = Crew(ray, hire, self._births, self.count, self.limit, self.retries, self.wait, told)
+        self._crew = Crew(ray, hire, self._births, self.count, self.retries, self.wait, told)
         self._births.note = self._crew.note
 
     def _environment(self) -> dict[str, Any]:
         """The runtime environment of workers: so many threads, and modules from where they are found here, if that is there."""
-        own = [entry for entry in map(os.path.abspath, sys.path) if not entry.startswith((sys.prefix, sys.base_prefix))]
+        everybodys = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+        entries = [os.path.abspath(entry) for entry in sys.path]
+        own = [entry for entry in entries if not any(Path(entry).is_relative_to(folder) for folder in everybodys)]
         variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(self.threads))
         variables["PYTHONPATH"] = os.pathsep.join(own)
         given = dict(self.runtime_env or {})
@@ -123,9 +138,8 @@ class Ray:
         return [copy.deepcopy(founder) for founder in founders]  # memory of its own
 
     def submit(self, job: Job) -> None:
-        """As `Workers.submit`."""
+        """As `Workers.submit`; handed out when a result is waited for, so that births of one call are together by then."""
         self._births.add(job)
-        self._crew.turn()
 
     def result(self, number: int) -> Outcome:
         """As `Workers.result`."""
@@ -139,7 +153,7 @@ class Ray:
 
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
         """As `Workers.finish`."""
-        [finished] = self._crew.ask("finish", (replace(job, view=None), outcome))
+        [finished] = self._crew.ask("finish", (replace(job, view=None), outcome), seconds=self.limit)
         return owned(finished)
 
     def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
@@ -147,7 +161,8 @@ class Ray:
         parts = min(self.count, len(tiles))
         shares = [(self._births.ref(genome), tiles[part::parts], split) for part in range(parts)]
         scores: list[Any] = [None] * len(tiles)
-        for part, share in enumerate(self._crew.ask("score", *shares)):
+        seconds = None if self.limit is None else self.limit * len(shares[0][1])
+        for part, share in enumerate(self._crew.ask("score", *shares, seconds=seconds)):
             scores[part::parts] = share
         return placed(tiles, scores)
 
@@ -162,27 +177,29 @@ class Ray:
 
     def stop(self) -> None:
         """As `Workers.stop`."""
-        if not hasattr(self, "_crew"):
-            return
-        self._crew.dismiss()
-        if self._ours:
-            self._ray.shutdown()
-        del self._crew, self._births, self._ray
+        if hasattr(self, "_crew"):
+            self._crew.dismiss()
+            del self._crew
+        if hasattr(self, "_ray"):
+            if self._ours:
+                self._ray.shutdown()
+            del self._ray
 
 
 class _Births:
     """The births in flight: those that wait, what becomes of each, and whether one has cost too many workers."""
 
-    def __init__(self, ray: Any, population: Any, width: int, together: int, retries: int) -> None:
-        self.ray, self.population, self.width, self.retries = ray, population, width, retries
+    def __init__(self, ray: Any, population: Any, width: int, together: int, retries: int, limit: float | None) -> None:
+        self.ray, self.population, self.width, self.retries, self.limit = ray, population, width, retries, limit
         self.most = together if width == 1 else width
         self.jobs: dict[int, Job] = {}
         self.outcomes: dict[int, Outcome | Exception] = {}
         self.note: Any = None
         self._waiting: list[int] = []
-        self._losses: Counter[int] = Counter()
+        self._raised: Counter[int] = Counter()
+        self._strikes: Counter[int] = Counter()
         self._suspects: set[int] = set()
-        self._refs: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._refs: dict[int, Any] = {}
 
     def add(self, job: Job) -> None:
         """One more."""
@@ -208,6 +225,7 @@ class _Births:
             if self.jobs[number].tiling is not first.tiling or (self.width > 1 and (number - 1) // self.width != stack):
                 break
             numbers.append(heappop(self._waiting))
+        self._raised.update(numbers)
         refs: dict[Any, int] = {self.ref(first.tiling): 0}
 
         def place(value: Any) -> int:
@@ -222,42 +240,51 @@ class _Births:
             )
             for job in map(self.jobs.__getitem__, numbers)
         ]
-        return Call("raise_births", (plans, *refs), tuple(numbers))
+        return Call("raise_births", (plans, *refs), tuple(numbers), None if self.limit is None else self.limit * len(numbers))
 
     def answered(self, call: Call, worker: Worker) -> None:
         """As `Births.answered`."""
         for number, outcome in zip(call.births, call.answer, strict=True):
-            attempts = 1 + self._losses[number]
-            self._settle(number, replace(owned(outcome), worker=worker.id, attempts=attempts))
+            self._settle(number, replace(owned(outcome), worker=worker.id, attempts=self._raised[number]))
             self.note(worker, outcome.seconds)
 
     def failed(self, call: Call, error: Exception) -> None:
-        """As `Births.failed`."""
+        """As `Births.failed`: what the surroundings did is tried again, as often as workers may be lost."""
         for number in call.births:
-            self._settle(number, error)
+            self._strikes[number] += 1
+            if isinstance(error, Interrupted) and self._strikes[number] < self.retries:
+                heappush(self._waiting, number)
+            else:
+                self._settle(number, error)
 
     def lost(self, call: Call, why: str, *, blameless: bool) -> None:
         """As `Births.lost`: each is raised again, alone, and is a failure after too many."""
         for number in call.births:
             self._suspects.add(number)
-            self._losses[number] += len(call.births) == 1 and not blameless
-            losses = self._losses[number]
-            if losses < self.retries:
+            self._strikes[number] += len(call.births) == 1 and not blameless
+            strikes = self._strikes[number]
+            if strikes < self.retries:
                 heappush(self._waiting, number)
                 continue
             scores = np.full(sum(map(len, self.jobs[number].tiling.tiles)), np.nan, dtype=np.float32)
-            failure = f"it lost its worker {losses} times, at last: {why}"
-            self._settle(number, Outcome(None, scores, 0, failure, attempts=losses, lost=True))
+            failure = f"it lost its worker {strikes} times, at last: {why}"
+            self._settle(number, Outcome(None, scores, 0, failure, attempts=self._raised[number], lost=True))
 
     def ref(self, value: Any) -> Any:
         """A value in Ray's store, put there once; an archive without its members."""
-        if value not in self._refs:
-            self._refs[value] = self.ray.put(replace(value, members=()) if isinstance(value, View) else value)
-        return self._refs[value]
+        key = id(value)
+        if key not in self._refs:
+            try:
+                self._refs[key] = self.ray.put(replace(value, members=()) if isinstance(value, View) else value)
+            except self.ray.exceptions.RayError as error:
+                raise Interrupted(f"Ray's store takes no more: {line(str(error))}") from error
+            finalize(value, self._refs.pop, key, None)
+        return self._refs[key]
 
     def _settle(self, number: int, outcome: Outcome | Exception) -> None:
         del self.jobs[number]
-        self._losses.pop(number, None)
+        self._raised.pop(number, None)
+        self._strikes.pop(number, None)
         self._suspects.discard(number)
         self.outcomes[number] = outcome
 
@@ -276,15 +303,19 @@ def connected(address: str | None, cpus: int) -> tuple[Any, bool]:
         UserError: if Ray is not installed, or there is no cluster at the address.
     """
     address = address or os.environ.get("RAY_ADDRESS") or None
-    if address is None and "ray" not in sys.modules:
+    if address in (None, "local"):
+        address = None
         os.environ.setdefault(LOOPBACK, "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
+        from ray._private import ray_constants
     except ImportError as error:
         raise UserError("workers: Ray is not installed: pip install 'evomerge[ray]', or use evomerge.workers.Local") from error
     if ray.is_initialized():
         return ray, False
+    if address is None and os.environ[LOOPBACK] == "0":
+        ray_constants.ENABLE_RAY_CLUSTER = False  # whoever imported Ray before us had it read the variable too early
     _check_address(address)
     handler = signal.getsignal(signal.SIGTERM)
     settings: dict[str, Any] = {"address": address}
@@ -305,7 +336,7 @@ def _check_address(address: str | None) -> None:
     Raises:
         UserError: if nobody does, or it is no address.
     """
-    if address in (None, "auto", "local"):
+    if address in (None, "auto"):
         return
     host, _, port = str(address).rpartition(":")
     if not host or "//" in host or not port.isdigit():

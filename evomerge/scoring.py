@@ -215,11 +215,11 @@ class Nursery:
     def _express(self, lanes: Sequence[_Lane]) -> Callable[[np.ndarray, Sequence[int]], np.ndarray]:
         """Expresses the lanes' genomes; gives what scores a tile: (B,) indices, and n slots in need, to (n, B) scores."""
         if not self.stacks:
-            model = self.population.express(lanes[0].outcome.genome)
+            model = _patiently(self.population.express, lanes[0].outcome.genome)
             return lambda tile, _: check_scores(_patiently(self.fitness, model, tile, "train"), (len(tile),))[None]
         genomes = {lane.slot: lane.outcome.genome for lane in lanes}
         padded = [genomes.get(slot, lanes[0].outcome.genome) for slot in range(self.width)]
-        models = self.population.express_many(padded)  # type: ignore[attr-defined]
+        models = _patiently(self.population.express_many, padded)  # type: ignore[attr-defined]
         score = self.fitness.score_many  # type: ignore[attr-defined]
 
         def score_tile(tile: np.ndarray, slots: Sequence[int]) -> np.ndarray:
@@ -231,8 +231,8 @@ class Nursery:
         return score_tile
 
 
-def _patiently(call: Callable[..., object], *arguments: object) -> object:
-    """Calls a fitness, again where its surroundings failed.
+def _patiently(call: Callable[..., Any], *arguments: object) -> Any:
+    """Calls a fitness or a population, again where its surroundings failed.
 
     Raises:
         Interrupted: if they fail every time.
@@ -242,7 +242,8 @@ def _patiently(call: Callable[..., object], *arguments: object) -> object:
             return call(*arguments)
         except (OSError, MemoryError) as error:
             if attempt == ATTEMPTS:
-                raise Interrupted(f"the fitness failed {ATTEMPTS} times on its surroundings: {reason(error)}") from error
-            log.warning("the fitness failed (%s); trying again", reason(error))
+                what = "expressing a child" if getattr(call, "__name__", "").startswith("express") else "the fitness"
+                raise Interrupted(f"{what} failed {ATTEMPTS} times on its surroundings: {reason(error)}") from error
+            log.warning("trying again after %s", reason(error))
             time.sleep(0.1 * attempt)
     raise AssertionError("unreachable")

@@ -11,7 +11,7 @@ import numpy as np
 
 from evomerge.archive import Archive, Member, Tiling
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.errors import UserError, blame
+from evomerge.errors import Lost, UserError, blame
 from evomerge.scoring import Job, Outcome
 from evomerge.settings import Settings
 from evomerge.snapshot import Best, State
@@ -116,7 +116,10 @@ class Steps:
         job = state.jobs[state.decided + 1]
         tiles = job.tiling.tiles
         if outcome.failure is None and outcome.tiles < len(tiles) and not self._hopeless(job, outcome):
-            outcome = self.workers.finish(job, outcome)
+            try:
+                outcome = self.workers.finish(job, outcome)
+            except Lost as error:
+                outcome = replace(outcome, failure=str(error), lost=True)
         birth, share = job.birth, sum(map(len, tiles[: outcome.tiles])) / self.sizes["train"]
         archive, best = copy.copy(state.archive), state.best
         entry: dict[str, Any] = {"birth": birth.number, "parents": birth.parents}
@@ -132,9 +135,9 @@ class Steps:
         else:
             try:
                 best, verdict = self._compete(archive, outcome, birth)
-            except UserError as error:  # on another split; founders were scored there, so it is this child's
+            except (UserError, Lost) as error:  # on another split; founders were scored there, so it is this child's
                 archive, best, outcome = copy.copy(state.archive), state.best, replace(outcome, failure=str(error))
-                verdict = {"admitted": False, "failure": str(error)}
+                verdict = {"admitted": False, "failure": str(error)} | ({"lost": True} if isinstance(error, Lost) else {})
             entry |= verdict
         entry |= {"coverage": archive.view.coverage, "entropy": archive.view.entropy}
 

@@ -53,12 +53,14 @@ class Slow:
 class Unlucky(Slow):
     """One child in eight, always the same ones, does something that it should not, while a file says so."""
 
+    share = 0.125
+
     def __init__(self, what: str, while_there: str, seconds: float = 0.0):
         super().__init__(seconds)
         self.what, self.while_there = what, while_there
 
     def __call__(self, model, datapoints, split):
-        if luck(model).random() < 0.125 and not founder(model) and Path(self.while_there).exists():
+        if luck(model).random() < self.share and not founder(model) and Path(self.while_there).exists():
             if self.what == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
             elif self.what == "hangs":

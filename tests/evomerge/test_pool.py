@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import psutil
 import pytest
@@ -80,7 +81,7 @@ def test_killed_workers_change_nothing(tmp_path):
     ("what", "reason"),
     [
         ("dies", "it lost its worker 2 times, at last: "),
-        ("hangs", "it lost its worker 2 times, at last: a birth took longer than 0.5 s"),
+        ("hangs", "it lost its worker 2 times, at last: it took longer than 0.5 s"),
     ],
 )
 def test_a_birth_that_costs_too_many_workers_is_a_failure_and_stays_one(tmp_path, what, reason):
@@ -163,6 +164,55 @@ def test_a_run_goes_on_with_other_workers(tmp_path):
     assert state_of(tmp_path / "whole") == state_of(tmp_path / "parts")
 
 
+def test_a_worker_that_cannot_load_is_of_no_use_and_spoils_no_birth(tmp_path, caplog, monkeypatch):
+    """Say, its node has no seeds: it is replaced, after a pause, and the others go on."""
+    monkeypatch.setattr("evomerge.crew.PAUSE", 0.1)
+    bred(Slow(0.05), births=60, run_dir=tmp_path / "whole")
+    evolve(Poor(str(tmp_path / "rich")), Slow(0.05), workers=Ray(2, retries=1), births=60, lookahead=6, tile=8, progress=False,
+           strategy=NaturalNiches(size=8, crossover=Crossover()), run_dir=tmp_path / "poor")  # fmt: skip
+    assert log_of(tmp_path / "whole") == log_of(tmp_path / "poor")
+    assert "there are no seeds here" in caplog.text
+
+
+class Poor(Vectors):
+    """Seeds that only one process can read: the first that tries."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def express(self, genome):
+        try:
+            with Path(self.path).open("x") as file:
+                file.write(str(os.getpid()))
+        except FileExistsError:
+            if Path(self.path).read_text() != str(os.getpid()):
+                raise FileNotFoundError("there are no seeds here") from None
+        return super().express(genome)
+
+
+@pytest.mark.parametrize("what", ["dies", "hangs"])
+def test_what_a_child_does_to_its_worker_on_the_test_split_is_a_failure_too(tmp_path, what):
+    (tmp_path / "switch").touch()
+    fitness = OnTest(what, str(tmp_path / "switch"))
+    bred(fitness, Ray(2, limit=1.0, retries=1), births=25, run_dir=tmp_path / "run")
+    failed = [entry for entry in read_births(tmp_path / "run") if "failure" in entry]
+    assert failed
+    assert all(entry["lost"] and entry["failure"].startswith("score lost its worker 1 times") for entry in failed)
+
+
+class OnTest(Unlucky):
+    """Does what it should not on the test split only, to every child."""
+
+    share = 1.0
+
+    def size(self, split):
+        return super().size("train") if split == "test" else super().size(split)
+
+    def __call__(self, model, datapoints, split):
+        return super().__call__(model, datapoints, split) if split == "test" else Slow.__call__(self, model, datapoints, split)
+
+
 def test_without_room_for_a_worker_it_waits_says_so_and_ends(caplog, monkeypatch):
     monkeypatch.setattr("evomerge.crew.SILENT", 0.2)
     with pytest.raises(Interrupted, match=r"there was no worker for 1.5 s: one needs 1 CPU, 1 unobtainium, the cluster has"):
@@ -192,7 +242,12 @@ def _raise():
         ({"count": 1, "births": 1.5}, "births: expected a whole number"),
         ({"count": 1, "retries": 0}, "retries: expected"),
         ({"count": 1, "gpus": -1}, "gpus: expected a number of at least 0"),
+        ({"count": 1, "gpus": 1.5}, "gpus: expected a share of one GPU or a whole number"),
+        ({"count": 1, "cpus": 0.00001}, "cpus: expected a number of at least 0 with at most 4 decimals"),
         ({"count": 1, "resources": {"tpu": float("nan")}}, "tpu: expected a number of at least 0"),
+        ({"count": 1, "resources": {"CPU": 1}}, "resources: expected names that nodes have given; CPU has a setting"),
+        ({"count": 1, "runtime_env": {"env_vars": {"A": 1}}}, "runtime_env.env_vars: expected names and texts"),
+        ({"count": 1, "wait": None}, "wait: expected a number of seconds above 0"),
         ({"count": 1, "limit": 0}, "limit: expected a number of seconds above 0"),
         ({"count": 1, "wait": -5}, "wait: expected a number of seconds above 0"),
     ],
@@ -248,8 +303,10 @@ except UserError as error:
     assert python(code).startswith(message)
 
 
-def test_a_ray_of_our_own_listens_to_nobody_else_and_is_gone_afterwards():
-    code = """
+@pytest.mark.parametrize(("before", "settings"), [("", ""), ("import ray", ", address='local'")])
+def test_a_ray_of_our_own_listens_to_nobody_else_and_is_gone_afterwards(before, settings):
+    code = f"""
+{before}
 import psutil
 from on_ray import Slow, Vectors
 from evomerge import evolve
@@ -258,13 +315,13 @@ from evomerge.pool import Ray
 class Spy(Ray):
     def result(self, number):
         if number == 1:
-            mine = {process.pid for process in psutil.Process().children(recursive=True)}
-            mine |= {p.pid for p in psutil.process_iter(["cmdline"]) if "ray" in " ".join(p.info["cmdline"] or ())}
+            mine = {{process.pid for process in psutil.Process().children(recursive=True)}}
+            mine |= {{p.pid for p in psutil.process_iter(["cmdline"]) if "ray" in " ".join(p.info["cmdline"] or ())}}
             listening = [c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.pid in mine]
-            print(len(listening), {c.laddr.ip.removeprefix("::ffff:") for c in listening} - {"127.0.0.1", "::1"})
+            print(len(listening), {{c.laddr.ip.removeprefix("::ffff:") for c in listening}} - {{"127.0.0.1", "::1"}})
         return super().result(number)
 
-evolve(Vectors(), Slow(), births=2, workers=Spy(1), progress=False)
+evolve(Vectors(), Slow(), births=2, workers=Spy(1{settings}), progress=False)
 print(len([p for p in psutil.Process().children(recursive=True) if p.status() != "zombie"]))
 """
     seen, left = python(code).splitlines()
