@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 Place = Literal["auto", "device", "pinned", "disk"]
 
-PIECE = 1 << 20
+PIECE = 1 << 17
 """Entries that are taken in float64 at a time."""
 
 ROOM = 0.7
