@@ -9,7 +9,10 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
+import psutil
 import pytest
 import yaml
 from whole_runs import ROOT
@@ -43,13 +46,12 @@ def test_the_manifest_is_a_rayjob_of_this_version_of_ray():
 
 @pytest.fixture
 def alone():
-    """An environment with a Ray that nobody else can reach, and that is gone afterwards."""
+    """An environment in which a Ray can be reached by nobody else."""
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, **token, "PATH": path, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "PYTHONPATH": str(ROOT)}
     environment.pop("RAY_ADDRESS", None)
-    yield environment
-    subprocess.run(["ray", "stop", "--force"], env=environment, capture_output=True, check=False)
+    return environment
 
 
 def free_port():
@@ -58,14 +60,41 @@ def free_port():
         return probe.getsockname()[1]
 
 
-DIGITS = ["births=200", "lookahead=4", "workers._target_=evomerge.Ray", "workers.count=2", "workers.cpus=0.5"]
+DIGITS = ["births=50", "lookahead=4", "workers._target_=evomerge.Ray", "workers.count=2", "workers.cpus=0.5"]
 
 
 def test_a_job_that_is_submitted_leaves_its_run(alone, tmp_path):
     port, dashboard = free_port(), free_port()
     head = ["ray", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2"]
-    head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
-    subprocess.run(head, env=alone, check=True, capture_output=True, timeout=120)
+    head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--block"]
+    started = subprocess.Popen(head, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not answers(dashboard):
+            assert started.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        submitted(alone, dashboard, tmp_path)
+    finally:  # not `ray stop`, which would end everybody's
+        family = psutil.Process(started.pid).children(recursive=True)
+        started.terminate()
+        started.wait(timeout=60)
+        for process in psutil.wait_procs(family, timeout=10)[1]:
+            process.kill()
+
+
+def answers(port):
+    """Whether the job server does."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/api/version", timeout=5):
+            return True
+    except HTTPError:  # it asks for a token
+        return True
+    except OSError:
+        return False
+
+
+def submitted(alone, dashboard, tmp_path):
     checkout = tmp_path / "checkout"
     for name in ("evomerge", "fitness", "populations", "configs"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
@@ -97,10 +126,6 @@ def test_the_slurm_script_runs_where_slurm_s_commands_are_stood_in_for(alone, tm
     slurm = {"SLURM_JOB_ID": str(free_port()), "SLURM_JOB_NODELIST": "here", "SLURM_CPUS_PER_TASK": "2"}
     environment = {**alone, **slurm, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{alone['PATH']}"}
     run = [CLUSTER / "slurm.sh", str(ROOT / "configs" / "digits.yaml"), "run_dir=run", *DIGITS[:2], *DIGITS[3:]]
-    begun = time.monotonic()
     done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "run" / "report.html").is_file(), time.monotonic() - begun
-    again = [CLUSTER / "slurm.sh", "--resume", "run", "births=220"]
-    subprocess.run(again, cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=300)
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["births"] == 220
+    assert (tmp_path / "run" / "report.html").is_file()

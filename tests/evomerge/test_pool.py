@@ -39,7 +39,7 @@ def bred(fitness, workers=None, births=60, run_dir=None, **settings):
     return evolve(Vectors(), fitness, workers=workers, **call | settings)
 
 
-@pytest.mark.parametrize(("count", "births", "stack"), [(1, 1, 1), (2, 5, 1), (2, 1, 4), (4, 1, 1)])
+@pytest.mark.parametrize(("count", "births", "stack"), [(2, 5, 1), (2, 1, 4), (4, 1, 1)])
 def test_digits_are_the_same_run_as_in_one_process(tmp_path, count, births, stack):
     for name, workers in (("here", None), ("there", Ray(count, cpus=0.5, births=births))):
         small_run(tmp_path / name, births=100, lookahead=8, retile=40, stack=stack, workers=workers)
@@ -77,21 +77,14 @@ def test_killed_workers_change_nothing(tmp_path):
     assert 1 <= workers["restarts"] <= len(killed)
 
 
-@pytest.mark.parametrize(
-    ("what", "reason"),
-    [
-        ("dies", "it lost its worker 2 times, at last: "),
-        ("hangs", "it lost its worker 2 times, at last: it took longer than 0.5 s"),
-    ],
-)
-def test_a_birth_that_costs_too_many_workers_is_a_failure_and_stays_one(tmp_path, what, reason):
+def test_a_birth_that_hangs_too_often_is_a_failure(tmp_path):
     (tmp_path / "switch").touch()
-    fitness = Unlucky(what, str(tmp_path / "switch"))
-    bred(fitness, Ray(2, limit=0.5, retries=2, births=3), births=30, run_dir=tmp_path / "run", save_every=1e9)
+    fitness = Unlucky("hangs", str(tmp_path / "switch"))
+    bred(fitness, Ray(2, limit=0.5, retries=2, births=3), births=20, run_dir=tmp_path / "run", save_every=1e9)
     failed = [entry for entry in read_births(tmp_path / "run") if "failure" in entry]
     assert 1 <= len(failed) < 15
     for entry in failed:
-        assert entry["failure"].startswith(reason)
+        assert entry["failure"] == "it lost its worker 2 times, at last: it took longer than 0.5 s"
         assert entry["lost"]
     _, data, _ = read_snapshot(tmp_path / "run")
     assert data["state"]["counters"]["failures"] == len(failed)
@@ -167,8 +160,8 @@ def test_a_run_goes_on_with_other_workers(tmp_path):
 def test_a_worker_that_cannot_load_is_of_no_use_and_spoils_no_birth(tmp_path, caplog, monkeypatch):
     """Say, its node has no seeds: it is replaced, after a pause, and the others go on."""
     monkeypatch.setattr("evomerge.crew.PAUSE", 0.1)
-    bred(Slow(0.05), births=60, run_dir=tmp_path / "whole")
-    evolve(Poor(str(tmp_path / "rich")), Slow(0.05), workers=Ray(2, retries=1), births=60, lookahead=6, tile=8, progress=False,
+    bred(Slow(0.05), births=25, run_dir=tmp_path / "whole")
+    evolve(Poor(str(tmp_path / "rich")), Slow(0.05), workers=Ray(2, retries=1), births=25, lookahead=6, tile=8, progress=False,
            strategy=NaturalNiches(size=8, crossover=Crossover()), run_dir=tmp_path / "poor")  # fmt: skip
     assert log_of(tmp_path / "whole") == log_of(tmp_path / "poor")
     assert "there are no seeds here" in caplog.text
@@ -303,10 +296,10 @@ except UserError as error:
     assert python(code).startswith(message)
 
 
-@pytest.mark.parametrize(("before", "settings"), [("", ""), ("import ray", ", address='local'")])
-def test_a_ray_of_our_own_listens_to_nobody_else_and_is_gone_afterwards(before, settings):
-    code = f"""
-{before}
+def test_a_ray_of_our_own_listens_to_nobody_else_and_is_gone_afterwards():
+    """Even where somebody imported Ray before us, who read its environment too early."""
+    code = """
+import ray
 import psutil
 from on_ray import Slow, Vectors
 from evomerge import evolve
@@ -315,13 +308,13 @@ from evomerge.pool import Ray
 class Spy(Ray):
     def result(self, number):
         if number == 1:
-            mine = {{process.pid for process in psutil.Process().children(recursive=True)}}
-            mine |= {{p.pid for p in psutil.process_iter(["cmdline"]) if "ray" in " ".join(p.info["cmdline"] or ())}}
+            mine = {process.pid for process in psutil.Process().children(recursive=True)}
+            mine |= {{p.pid for p in psutil.process_iter(["cmdline"]) if "ray" in " ".join(p.info["cmdline"] or ())}
             listening = [c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.pid in mine]
-            print(len(listening), {{c.laddr.ip.removeprefix("::ffff:") for c in listening}} - {{"127.0.0.1", "::1"}})
+            print(len(listening), {c.laddr.ip.removeprefix("::ffff:") for c in listening} - {"127.0.0.1", "::1"})
         return super().result(number)
 
-evolve(Vectors(), Slow(), births=2, workers=Spy(1{settings}), progress=False)
+evolve(Vectors(), Slow(), births=2, workers=Spy(1, address="local"), progress=False)
 print(len([p for p in psutil.Process().children(recursive=True) if p.status() != "zombie"]))
 """
     seen, left = python(code).splitlines()
