@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from importlib.util import find_spec
-from pathlib import Path
 
 import psutil
 import pytest
@@ -161,26 +160,39 @@ def test_a_worker_that_cannot_load_is_of_no_use_and_spoils_no_birth(tmp_path, ca
     """Say, its node has no seeds: it is replaced, after a pause, and the others go on."""
     monkeypatch.setattr("evomerge.crew.PAUSE", 0.1)
     bred(Slow(0.05), births=25, run_dir=tmp_path / "whole")
-    evolve(Poor(str(tmp_path / "rich")), Slow(0.05), workers=Ray(2, retries=1), births=25, lookahead=6, tile=8, progress=False,
+    population = Poor(tmp_path)
+    evolve(population, Slow(0.05), workers=Late(2, tmp_path), births=25, lookahead=6, tile=8, progress=False,
            strategy=NaturalNiches(size=8, crossover=Crossover()), run_dir=tmp_path / "poor")  # fmt: skip
     assert log_of(tmp_path / "whole") == log_of(tmp_path / "poor")
     assert "there are no seeds here" in caplog.text
 
 
-class Poor(Vectors):
-    """Seeds that only one process can read: the first that tries."""
+class Late(Ray):
+    """Says when the first birth is planned."""
 
-    def __init__(self, path):
+    def __init__(self, count, folder):
+        super().__init__(count, retries=1)
+        self.folder = folder
+
+    def submit(self, job):
+        (self.folder / "begun").touch()
+        super().submit(job)
+
+
+class Poor(Vectors):
+    """From the first birth on one process cannot read the seeds: the first that tries."""
+
+    def __init__(self, folder):
         super().__init__()
-        self.path = path
+        self.folder = folder
 
     def express(self, genome):
-        try:
-            with Path(self.path).open("x") as file:
-                file.write(str(os.getpid()))
-        except FileExistsError:
-            if Path(self.path).read_text() != str(os.getpid()):
-                raise FileNotFoundError("there are no seeds here") from None
+        poor = self.folder / "poor one"
+        if (self.folder / "begun").exists():
+            if not poor.exists():
+                poor.write_text(str(os.getpid()))
+            if poor.read_text() == str(os.getpid()):
+                raise FileNotFoundError("there are no seeds here")
         return super().express(genome)
 
 
@@ -188,7 +200,7 @@ class Poor(Vectors):
 def test_what_a_child_does_to_its_worker_on_the_test_split_is_a_failure_too(tmp_path, what):
     (tmp_path / "switch").touch()
     fitness = OnTest(what, str(tmp_path / "switch"))
-    bred(fitness, Ray(2, limit=1.0, retries=1), births=25, run_dir=tmp_path / "run")
+    bred(fitness, Ray(2, limit=1.0, retries=1), births=6, run_dir=tmp_path / "run")
     failed = [entry for entry in read_births(tmp_path / "run") if "failure" in entry]
     assert failed
     assert all(entry["lost"] and entry["failure"].startswith("score lost its worker 1 times") for entry in failed)
@@ -309,7 +321,7 @@ class Spy(Ray):
     def result(self, number):
         if number == 1:
             mine = {process.pid for process in psutil.Process().children(recursive=True)}
-            mine |= {{p.pid for p in psutil.process_iter(["cmdline"]) if "ray" in " ".join(p.info["cmdline"] or ())}
+            mine |= {p.pid for p in psutil.process_iter(["cmdline"]) if "ray" in " ".join(p.info["cmdline"] or ())}
             listening = [c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.pid in mine]
             print(len(listening), {c.laddr.ip.removeprefix("::ffff:") for c in listening} - {"127.0.0.1", "::1"})
         return super().result(number)
