@@ -83,6 +83,9 @@ def main() -> None:
         f"{len(killed)} workers killed with -9, {2 - len(nodes)} node removed; {status['restarts']} replaced, {again} births raised again"
     )
     print(f"every birth once: {'yes' if once else 'NO'}; the same run as undisturbed: {'yes' if same else 'NO'}")
+    import ray
+
+    ray.shutdown()
     cluster.shutdown()
 
 
