@@ -22,7 +22,7 @@ from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.axis import Axis
 from evomerge.genome import Weights
 from evomerge.pool import Ray
-from evomerge.scoring import Outcome
+from evomerge.scoring import Job, Outcome
 
 DATAPOINTS = 100
 
@@ -95,10 +95,15 @@ class Watched(Ray):
         """As `Ray.founders`."""
         while self.status()["alive"] < self.count:
             self._crew.turn(0.5)
-        for worker in self._crew._workers:
-            worker.born, worker.busy = time.monotonic(), 0.0
         self.begun = time.perf_counter()
         return super().founders(seed)
+
+    def submit(self, job: Job) -> None:
+        """As `Ray.submit`; the clock of who is busy begins with the first birth, after the founders, which come one by one."""
+        if job.birth.number == 1:
+            for worker in self._crew._workers:
+                worker.born, worker.busy = time.monotonic(), 0.0
+        super().submit(job)
 
     def result(self, number: int) -> Outcome:
         """As `Ray.result`."""
