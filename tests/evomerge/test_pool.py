@@ -1,5 +1,6 @@
 """Births on Ray actors: the same run as in one process, whatever happens to the workers."""
 
+import contextlib
 import json
 import os
 import random
@@ -189,9 +190,10 @@ class Poor(Vectors):
     def express(self, genome):
         poor = self.folder / "poor one"
         if (self.folder / "begun").exists():
-            if not poor.exists():
-                poor.write_text(str(os.getpid()))
-            if poor.read_text() == str(os.getpid()):
+            with contextlib.suppress(FileExistsError):
+                poor.mkdir()  # one process makes it, whoever else tries at the same time
+                (poor / str(os.getpid())).touch()
+            if (poor / str(os.getpid())).exists():
                 raise FileNotFoundError("there are no seeds here")
         return super().express(genome)
 
