@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -40,7 +41,7 @@ class Call:
         method: of `evomerge.actor.Actor`.
         arguments: its arguments.
         births: the births that it raises, if any.
-        seconds: how long it may take; None for as long as it takes.
+        seconds: how long it may take.
         losses: how many workers it has cost, or how often it failed on its surroundings.
         answer: what it gave.
         error: what it raised, if it is not made again.
@@ -50,7 +51,7 @@ class Call:
     method: str
     arguments: tuple[Any, ...]
     births: tuple[int, ...] = ()
-    seconds: float | None = None
+    seconds: float = math.inf
     losses: int = 0
     answer: Any = None
     error: Exception | None = None
@@ -95,8 +96,8 @@ class Births(Protocol):
     def next(self) -> Call | None:
         """The oldest births that wait, as many as go in one call; None if none waits."""
 
-    def answered(self, call: Call, worker: Worker) -> None:
-        """Births were raised."""
+    def answered(self, call: Call, worker: int) -> None:
+        """Births were raised, by the worker of this number."""
 
     def failed(self, call: Call, error: Exception) -> None:
         """They were not, and the worker lives: an error of the surroundings, or a bug."""
@@ -138,7 +139,7 @@ class Crew:
         self._alone_since, self._told = time.monotonic(), False
         self._vacant = [0.0] * self.count
 
-    def ask(self, method: str, *calls: tuple[Any, ...], seconds: float | None = None) -> list[Any]:
+    def ask(self, method: str, *calls: tuple[Any, ...], seconds: float = math.inf) -> list[Any]:
         """What workers answer to these calls of a method, which go before any birth that waits.
 
         Raises:
@@ -207,12 +208,6 @@ class Crew:
             self.ray.kill(worker.actor)
         self._workers.clear()
 
-    def note(self, worker: Worker, seconds: float) -> None:
-        """Remembers how long a birth took."""
-        self._times.append(seconds)
-        worker.raised += 1
-        worker.seconds += seconds
-
     def _hire(self) -> None:
         worker = Worker(next(self._ids), self.hire())
         self._workers.append(worker)
@@ -259,7 +254,11 @@ class Crew:
         elif call.method == "prepare":
             worker.prepared, self._stillborn = True, 0
         elif call.births:
-            self.births.answered(call, worker)
+            times = [outcome.seconds for outcome in call.answer]
+            self._times.extend(times)
+            worker.raised += len(times)
+            worker.seconds += sum(times)
+            self.births.answered(call, worker.id)
 
     def _raised(self, call: Call, error: Exception) -> None:
         """What the surroundings did is tried again, by whoever is free; anything else is the answer."""
@@ -305,7 +304,7 @@ class Crew:
         now = time.monotonic()
         for worker in list(self._workers):
             call = worker.call
-            if call is not None and call.seconds is not None and now - worker.sent > call.seconds:
+            if call is not None and now - worker.sent > call.seconds:
                 worker.call = None
                 worker.busy += now - worker.sent
                 self._lost(worker, call, f"it took longer than {call.seconds:g} s")

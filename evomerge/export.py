@@ -18,7 +18,7 @@ from evomerge.errors import UserError, blame, reason
 from evomerge.files import saving, write_folder
 from evomerge.genome import Recipe
 from evomerge.record import id_of
-from evomerge.rundir import check_place, check_run, read_births, read_snapshot
+from evomerge.rundir import check_new, check_run, read_births, read_snapshot
 from evomerge.snapshot import State, unpack
 from evomerge.workers import Workers
 
@@ -92,9 +92,7 @@ def export(path: Path, out: Path, population: Population, archive: Archive, memb
         UserError: if there is no such member, or the folder is there already.
     """
     check_run(path)
-    if out.exists():
-        raise UserError(f"{out}: expected a folder that is not there yet")
-    check_place(out)
+    check_new(out)
     _, data, tensors = read_snapshot(path)
     state = unpack(data["state"], tensors, archive)
     alive: dict[int, Genome] = {member.id: member.genome for member in state.archive.members}

@@ -24,11 +24,11 @@ def saving(path: Path) -> Iterator[None]:
         raise Interrupted(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
     """Writes a file beside its place and renames it."""
     new = path.with_name(f".{path.name}.new")
     try:
-        write_synced(new, text.encode())
+        write_synced(new, content.encode() if isinstance(content, str) else content)
         new.rename(path)
     except BaseException:
         new.unlink(missing_ok=True)

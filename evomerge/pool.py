@@ -29,9 +29,9 @@ import numpy as np
 from evomerge.actor import Actor, Plan, owned
 from evomerge.archive import View
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.crew import TICK, Call, Crew, Worker, line
+from evomerge.crew import TICK, Call, Crew, line
 from evomerge.errors import Interrupted, UserError
-from evomerge.scoring import Job, Outcome, placed
+from evomerge.scoring import Job, Outcome, placed, unscored
 
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Where it is 0, Ray's servers listen on the loopback interface only, as they do on Windows and macOS by default."""
@@ -107,7 +107,8 @@ class Ray:
         """
         ray, self._ours = connected(self.address, math.ceil(self.count * self.cpus))
         self._ray = ray
-        self._births = _Births(ray, population, width, self.births, self.retries, self.limit)
+        self._limit = math.inf if self.limit is None else self.limit
+        self._births = _Births(ray, population, width, self.births, self.retries, self._limit)
         try:
             actor = ray.remote(Actor).options(
                 num_cpus=self.cpus, num_gpus=self.gpus, resources=dict(self.resources or {}), runtime_env=self._environment()
@@ -118,7 +119,6 @@ class Ray:
         needs = {"CPU": self.cpus, "GPU": self.gpus} | dict(self.resources or {})
         told = ", ".join(f"{amount:g} {name}" for name, amount in needs.items() if amount)
         self._crew = Crew(ray, hire, self._births, self.count, self.retries, self.wait, told)
-        self._births.note = self._crew.note
 
     def _environment(self) -> dict[str, Any]:
         """The runtime environment of workers: so many threads, and modules from where they are found here, if that is there."""
@@ -153,7 +153,7 @@ class Ray:
 
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
         """As `Workers.finish`."""
-        [finished] = self._crew.ask("finish", (replace(job, view=None), outcome), seconds=self.limit)
+        [finished] = self._crew.ask("finish", (replace(job, view=None), outcome), seconds=self._limit)
         return owned(finished)
 
     def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
@@ -161,8 +161,7 @@ class Ray:
         parts = min(self.count, len(tiles))
         shares = [(self._births.ref(genome), tiles[part::parts], split) for part in range(parts)]
         scores: list[Any] = [None] * len(tiles)
-        seconds = None if self.limit is None else self.limit * len(shares[0][1])
-        for part, share in enumerate(self._crew.ask("score", *shares, seconds=seconds)):
+        for part, share in enumerate(self._crew.ask("score", *shares, seconds=self._limit * len(shares[0][1]))):
             scores[part::parts] = share
         return placed(tiles, scores)
 
@@ -179,7 +178,7 @@ class Ray:
         """As `Workers.stop`."""
         if hasattr(self, "_crew"):
             self._crew.dismiss()
-            del self._crew
+            del self._crew, self._births
         if hasattr(self, "_ray"):
             if self._ours:
                 self._ray.shutdown()
@@ -189,12 +188,11 @@ class Ray:
 class _Births:
     """The births in flight: those that wait, what becomes of each, and whether one has cost too many workers."""
 
-    def __init__(self, ray: Any, population: Any, width: int, together: int, retries: int, limit: float | None) -> None:
+    def __init__(self, ray: Any, population: Any, width: int, together: int, retries: int, limit: float) -> None:
         self.ray, self.population, self.width, self.retries, self.limit = ray, population, width, retries, limit
         self.most = together if width == 1 else width
         self.jobs: dict[int, Job] = {}
         self.outcomes: dict[int, Outcome | Exception] = {}
-        self.note: Any = None
         self._waiting: list[int] = []
         self._raised: Counter[int] = Counter()
         self._strikes: Counter[int] = Counter()
@@ -211,7 +209,7 @@ class _Births:
         if not self._waiting:
             return None
         genomes = self.jobs[self._waiting[0]].birth.genomes
-        units = self.population.grams.units if hasattr(self.population, "restore_grams") else None
+        units = self.ref(self.population.grams.units) if hasattr(self.population, "restore_grams") else None
         return Call("prepare", (units, self.ref(genomes[0]) if genomes else None))
 
     def next(self) -> Call | None:
@@ -240,13 +238,12 @@ class _Births:
             )
             for job in map(self.jobs.__getitem__, numbers)
         ]
-        return Call("raise_births", (plans, *refs), tuple(numbers), None if self.limit is None else self.limit * len(numbers))
+        return Call("raise_births", (plans, *refs), tuple(numbers), self.limit * len(numbers))
 
-    def answered(self, call: Call, worker: Worker) -> None:
+    def answered(self, call: Call, worker: int) -> None:
         """As `Births.answered`."""
         for number, outcome in zip(call.births, call.answer, strict=True):
-            self._settle(number, replace(owned(outcome), worker=worker.id, attempts=self._raised[number]))
-            self.note(worker, outcome.seconds)
+            self._settle(number, replace(owned(outcome), worker=worker, attempts=self._raised[number]))
 
     def failed(self, call: Call, error: Exception) -> None:
         """As `Births.failed`: what the surroundings did is tried again, as often as workers may be lost."""
@@ -266,7 +263,7 @@ class _Births:
             if strikes < self.retries:
                 heappush(self._waiting, number)
                 continue
-            scores = np.full(sum(map(len, self.jobs[number].tiling.tiles)), np.nan, dtype=np.float32)
+            scores = unscored(self.jobs[number].tiling.tiles)
             failure = f"it lost its worker {strikes} times, at last: {why}"
             self._settle(number, Outcome(None, scores, 0, failure, attempts=self._raised[number], lost=True))
 

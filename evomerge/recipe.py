@@ -21,11 +21,16 @@ from evomerge.contracts import Population
 from evomerge.errors import UserError, blame
 from evomerge.files import saving, write_folder
 from evomerge.genome import Recipe
-from evomerge.rundir import check_place
+from evomerge.rundir import check_new
 from evomerge.targets import TARGET
 
 NAME = "recipe.json"
 TENSORS = "tensors"
+KINDS = {"population": dict, "seeds": list, "bounds": list, "coefficients": list, TENSORS: dict}
+"""What a recipe has to have."""
+
+OURS = ("populations.llm.LanguageModels", "populations.methods.Method", "populations.units.Units")
+"""What a recipe may name without being trusted; nothing that these take is imported."""
 
 
 def write(folder: Path, population: Any, genome: Recipe) -> None:
@@ -60,9 +65,7 @@ def rebuild(path: Path, out: Path, settings: Mapping[str, Any], *, trust: bool =
     Raises:
         UserError: if the recipe cannot be read or names such code, or the seeds are not those that it was made of.
     """
-    if out.exists():
-        raise UserError(f"{out}: expected a folder that is not there yet")
-    check_place(out)
+    check_new(out)
     recipe = _read(path)
     given = recipe["population"] | dict(settings)
     if not trust:
@@ -88,13 +91,6 @@ def _fill(folder: Path, population: Any, genome: Recipe) -> None:
 
 def _one(population: Population) -> None:
     """What a recipe's settings are held against."""
-
-
-KINDS = {"population": dict, "seeds": list, "bounds": list, "coefficients": list, TENSORS: dict}
-"""What a recipe has to have."""
-
-OURS = ("populations.llm.LanguageModels", "populations.methods.Method", "populations.units.Units")
-"""What a recipe may name without being trusted; nothing that these take is imported."""
 
 
 def _read(path: Path) -> dict[str, Any]:

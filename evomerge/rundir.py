@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.errors import Interrupted, UserError
-from evomerge.files import saving, sync_folder, write_synced
+from evomerge.files import saving, sync_folder, write_file, write_synced
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -170,10 +170,9 @@ class RunDir:
         """
         from safetensors.numpy import save
 
-        new = self.path / f".{GRAMS}.new"
         with saving(self.path):
-            write_synced(new, save({"units": units}, metadata={"sha256": hashlib.sha256(units.tobytes()).hexdigest()}))
-            new.rename(self.path / GRAMS)
+            sha256 = hashlib.sha256(units.tobytes()).hexdigest()
+            write_file(self.path / GRAMS, save({"units": units}, metadata={"sha256": sha256}))
 
     def grams(self) -> np.ndarray | None:
         """What `keep_grams` kept; None if nothing, or if the file is damaged."""
@@ -232,6 +231,17 @@ def check_free(path: Path) -> None:
     saved = any((path / "state" / name).exists() for name in SNAPSHOTS)  # a run that lost its config.yaml is not nothing
     if path.is_dir() and (saved or any(entry.name not in BEGINNING for entry in path.iterdir())):
         raise UserError(f"{path}: a new run needs an empty directory, this one has other files in it")
+
+
+def check_new(path: Path) -> None:
+    """Checks that a folder can be made here, and would be a new one.
+
+    Raises:
+        UserError: if it is there already, or the path leads through a file.
+    """
+    if path.exists():
+        raise UserError(f"{path}: expected a folder that is not there yet")
+    check_place(path)
 
 
 def check_place(path: Path) -> None:

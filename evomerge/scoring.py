@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3
 """How often a fitness is called when what it stands on (a disk, a server, memory) fails."""
 
+FITNESS, EXPRESS = "the fitness", "expressing a child"
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -89,9 +91,14 @@ def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
     return scores
 
 
+def unscored(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    """(D,) float32 NaN: the row of a model that was scored nowhere yet."""
+    return np.full(sum(map(len, tiles)), np.nan, dtype=np.float32)
+
+
 def placed(tiles: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> np.ndarray:
     """(D,) float32 scores in the order of the datapoints, from those of each tile."""
-    whole = np.full(sum(map(len, tiles)), np.nan, dtype=np.float32)
+    whole = unscored(tiles)
     for tile, values in zip(tiles, scores, strict=True):
         whole[tile] = values
     return whole
@@ -148,9 +155,8 @@ class Nursery:
         started = time.perf_counter()
         lanes = []
         for job in jobs:
-            scores = np.full(sum(map(len, job.tiling.tiles)), np.nan, dtype=np.float32)
             slot = (job.birth.number - 1) % self.width
-            lanes.append(_Lane(job, self._conceive(job, Outcome(None, scores, 0)), slot))
+            lanes.append(_Lane(job, self._conceive(job, Outcome(None, unscored(job.tiling.tiles), 0)), slot))
         self._score([lane for lane in lanes if lane.outcome.failure is None])
         seconds = (time.perf_counter() - started) / len(jobs)
         return [replace(lane.outcome, seconds=seconds) for lane in lanes]
@@ -169,7 +175,7 @@ class Nursery:
             ValueError: as `check_scores`.
         """
         model = self.population.express(genome)
-        return [check_scores(_patiently(self.fitness, model, tile, split), (len(tile),)) for tile in tiles]
+        return [check_scores(_patiently(FITNESS, self.fitness, model, tile, split), (len(tile),)) for tile in tiles]
 
     def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """The scores of one genome, and for each datapoint what the fitness explains of it."""
@@ -215,24 +221,24 @@ class Nursery:
     def _express(self, lanes: Sequence[_Lane]) -> Callable[[np.ndarray, Sequence[int]], np.ndarray]:
         """Expresses the lanes' genomes; gives what scores a tile: (B,) indices, and n slots in need, to (n, B) scores."""
         if not self.stacks:
-            model = _patiently(self.population.express, lanes[0].outcome.genome)
-            return lambda tile, _: check_scores(_patiently(self.fitness, model, tile, "train"), (len(tile),))[None]
+            model = _patiently(EXPRESS, self.population.express, lanes[0].outcome.genome)
+            return lambda tile, _: check_scores(_patiently(FITNESS, self.fitness, model, tile, "train"), (len(tile),))[None]
         genomes = {lane.slot: lane.outcome.genome for lane in lanes}
         padded = [genomes.get(slot, lanes[0].outcome.genome) for slot in range(self.width)]
-        models = _patiently(self.population.express_many, padded)  # type: ignore[attr-defined]
+        models = _patiently(EXPRESS, self.population.express_many, padded)  # type: ignore[attr-defined]
         score = self.fitness.score_many  # type: ignore[attr-defined]
 
         def score_tile(tile: np.ndarray, slots: Sequence[int]) -> np.ndarray:
             if not hasattr(models, "only"):
-                return check_scores(_patiently(score, models, tile, "train"), (self.width, len(tile)))[slots]
+                return check_scores(_patiently(FITNESS, score, models, tile, "train"), (self.width, len(tile)))[slots]
             models.only(slots)
-            return check_scores(_patiently(score, models, tile, "train"), (len(slots), len(tile)))
+            return check_scores(_patiently(FITNESS, score, models, tile, "train"), (len(slots), len(tile)))
 
         return score_tile
 
 
-def _patiently(call: Callable[..., Any], *arguments: object) -> Any:
-    """Calls a fitness or a population, again where its surroundings failed.
+def _patiently(what: str, call: Callable[..., Any], *arguments: object) -> Any:
+    """Calls a fitness or a population, which messages name, again where its surroundings failed.
 
     Raises:
         Interrupted: if they fail every time.
@@ -242,8 +248,7 @@ def _patiently(call: Callable[..., Any], *arguments: object) -> Any:
             return call(*arguments)
         except (OSError, MemoryError) as error:
             if attempt == ATTEMPTS:
-                what = "expressing a child" if getattr(call, "__name__", "").startswith("express") else "the fitness"
                 raise Interrupted(f"{what} failed {ATTEMPTS} times on its surroundings: {reason(error)}") from error
-            log.warning("trying again after %s", reason(error))
+            log.warning("%s failed (%s); trying again", what, reason(error))
             time.sleep(0.1 * attempt)
     raise AssertionError("unreachable")

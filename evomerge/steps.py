@@ -129,15 +129,16 @@ class Steps:
         if outcome.attempts > 1:
             entry["attempts"] = outcome.attempts
         if outcome.failure is not None:
-            entry |= {"admitted": False, "failure": outcome.failure} | ({"lost": True} if outcome.lost else {})
+            entry |= _failure(outcome)
         elif outcome.tiles < len(tiles):
             entry |= {"admitted": False, "reason": "certain to be the least fit"}
         else:
             try:
                 best, verdict = self._compete(archive, outcome, birth)
             except (UserError, Lost) as error:  # on another split; founders were scored there, so it is this child's
-                archive, best, outcome = copy.copy(state.archive), state.best, replace(outcome, failure=str(error))
-                verdict = {"admitted": False, "failure": str(error)} | ({"lost": True} if isinstance(error, Lost) else {})
+                archive, best = copy.copy(state.archive), state.best
+                outcome = replace(outcome, failure=str(error), lost=isinstance(error, Lost))
+                verdict = _failure(outcome)
             entry |= verdict
         entry |= {"coverage": archive.view.coverage, "entropy": archive.view.entropy}
 
@@ -208,6 +209,11 @@ class Steps:
                 f"fitness.weights({split!r}): expected {size} numbers above 0, {wrong.size} are not, such as {wrong[0]}"
             )
         return weights
+
+
+def _failure(outcome: Outcome) -> dict[str, Any]:
+    """The verdict on a birth that failed, for the log."""
+    return {"admitted": False, "failure": outcome.failure} | ({"lost": True} if outcome.lost else {})
 
 
 def _size(fitness: Fitness, split: str) -> int:

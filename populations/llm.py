@@ -192,10 +192,12 @@ class LanguageModels(OnFirstUse):
             (directory / mergekit_config.NAME).write_text(config)
 
     def sources(self) -> list[dict[str, Any]]:
-        """Name and SHA-256 of each seed, and of the base if a method has one."""
-        named = [
-            {"name": seed.source.name, "sha256": digest} for seed, digest in zip(self._found, self._seeds.digests, strict=True)
-        ]
+        """Name and SHA-256 of each seed, and of the base if a method has one; files are read once for it."""
+        return self._sources
+
+    @cached_property
+    def _sources(self) -> list[dict[str, Any]]:
+        named = [{"name": source.name, "sha256": digest(source)} for source in self._seeds.sources]
         if self.method is None or not self.method.needs_base:
             return named
         base = self._base.sources[0]

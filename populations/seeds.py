@@ -153,11 +153,6 @@ class Seeds:
         return gram.cpu().numpy()
 
     @cached_property
-    def digests(self) -> list[str]:
-        """The digest of each seed."""
-        return [digest(source) for source in self.sources]
-
-    @cached_property
     def _kept(self) -> dict[str, list[torch.Tensor]]:
         return {}
 
