@@ -50,7 +50,7 @@ class Scorer:
     def __call__(self, genome: object, split: str) -> list[float]:
         """The weighted mean over all datapoints, then the mean of each part."""
         tiles = Tiling.cut(0, np.arange(self.fitness.size(split)), self.tile).tiles
-        scores = self.workers.score(genome, tiles, split)
+        scores = next(self.workers.score([genome], tiles, split))
         ends = np.cumsum([part.size(split) for part in self.parts])[:-1]
         weights = self.fitness.weights(split) if hasattr(self.fitness, "weights") else None
         return [float(np.average(scores, weights=weights)), *(float(part.mean()) for part in np.split(scores, ends))]

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count as counting
@@ -139,8 +139,16 @@ class Crew:
         self._alone_since, self._told = time.monotonic(), False
         self._vacant = [0.0] * self.count
 
-    def ask(self, method: str, *calls: tuple[Any, ...], seconds: float = math.inf) -> list[Any]:
+    def ask(self, method: str, *calls: tuple[Any, ...], seconds: float = math.inf) -> Iterator[Any]:
         """What workers answer to these calls of a method, which go before any birth that waits.
+
+        Args:
+            method: of `evomerge.actor.Actor`.
+            calls: the arguments of each; all are made at once.
+            seconds: how long each may take.
+
+        Returns:
+            The answers, in the order of the calls, each when it is there.
 
         Raises:
             Lost: if one costs too many workers, or takes longer than so many seconds as often.
@@ -150,12 +158,7 @@ class Crew:
         asked = [Call(method, arguments, seconds=seconds) for arguments in calls]
         self._urgent.extend(asked)
         self.turn()
-        while not all(call.done for call in asked):
-            self.turn(TICK)
-        for call in asked:
-            if call.error is not None:
-                raise call.error
-        return [call.answer for call in asked]
+        return map(self._answer, asked)
 
     def turn(self, seconds: float = 0.0) -> None:
         """Takes what has happened, after waiting so long for it, and gives everybody who is free something to do.
@@ -201,6 +204,13 @@ class Crew:
             "slowest": slowest and {"worker": slowest.id, "node": slowest.node, "seconds": slowest.seconds / slowest.raised},
             "restarts": self._restarts,
         }
+
+    def _answer(self, call: Call) -> Any:
+        while not call.done:
+            self.turn(TICK)
+        if call.error is not None:
+            raise call.error
+        return call.answer
 
     def dismiss(self) -> None:
         """Ends all of them."""

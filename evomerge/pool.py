@@ -16,7 +16,7 @@ import sys
 import sysconfig
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from heapq import heappop, heappush
@@ -156,14 +156,17 @@ class Ray:
         [finished] = self._crew.ask("finish", (replace(job, view=None), outcome), seconds=self._limit)
         return owned(finished)
 
-    def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
-        """As `Workers.score`, the tiles divided among as many workers as there are to be."""
+    def score(self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str) -> Iterator[np.ndarray]:
+        """As `Workers.score`: all genomes at once, the tiles of each divided among as many workers as there are to be."""
         parts = min(self.count, len(tiles))
-        shares = [(self._births.ref(genome), tiles[part::parts], split) for part in range(parts)]
-        scores: list[Any] = [None] * len(tiles)
-        for part, share in enumerate(self._crew.ask("score", *shares, seconds=self._limit * len(shares[0][1]))):
-            scores[part::parts] = share
-        return placed(tiles, scores)
+        shares = [tiles[part::parts] for part in range(parts)]
+        arguments = [[(self._births.ref(genome), share, split) for share in shares] for genome in genomes]
+        asked = [self._crew.ask("score", *each, seconds=self._limit * len(shares[0])) for each in arguments]
+        for answers in asked:
+            scores: list[Any] = [None] * len(tiles)
+            for part, share in enumerate(answers):
+                scores[part::parts] = share
+            yield placed(tiles, scores)
 
     def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """As `Workers.explain`."""

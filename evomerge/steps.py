@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from evomerge.archive import Archive, Member, Tiling
-from evomerge.contracts import Fitness, Genome, Population
+from evomerge.contracts import Fitness, Population
 from evomerge.errors import Lost, UserError, blame
 from evomerge.scoring import Job, Outcome
 from evomerge.settings import Settings
@@ -77,19 +78,20 @@ class Steps:
         if len(founders) < 2:
             raise UserError(f"population: expected at least two founders, got {len(founders)}")
         tiling = Tiling.cut(0, np.arange(self.sizes["train"]), self.settings.tile)
+        for index, genome in enumerate(founders):
+            if not genome.finite():
+                raise UserError(f"population: founder {index} has numbers that are not finite")
+        rows = self.workers.score(founders, tiling.tiles, "train")
         members = []
         for index, genome in enumerate(founders):
-            where = f"founder {index}"
-            if not genome.finite():
-                raise UserError(f"population: {where} has numbers that are not finite")
-            scores = blame(f"fitness of {where}", lambda: self.workers.score(genome, tiling.tiles, "train"))  # noqa: B023
+            scores = blame(f"fitness of founder {index}", lambda: next(rows))
             members.append(Member(1 - len(founders) + index, (), genome, scores))
         for member in members:
             archive.admit(member)
         candidates = [Best(member.id, member.genome, archive.competition.mean(member.scores)) for member in members]
         if self.settings.validate:
-            candidates = [replace(best, validation=self._mean(best.genome, "validation")) for best in candidates]
-        candidates = [self._tested(best) for best in candidates]
+            candidates = self._scored("validation", candidates)
+        candidates = self._scored("test", candidates)
         best = max(candidates, key=lambda best: best.chosen_by)
         self.state = State(archive, best, Tiling.cut(1, archive.view.scarcity(), self.settings.tile))
         self.founders = candidates
@@ -170,9 +172,9 @@ class Steps:
             verdict["replaced"] = leaver.id
         candidate = Best(member.id, member.genome, train)
         if self.settings.validate and leaver is not member:
-            candidate = replace(candidate, validation=self._mean(member.genome, "validation"))
+            [candidate] = self._scored("validation", [candidate])
         if candidate.chosen_by > best.chosen_by and not (self.settings.validate and leaver is member):
-            best = self._tested(candidate)
+            [best] = self._scored("test", [candidate])  # by which nothing is chosen
             verdict |= {"best": True} | best.other_scores
         return best, verdict
 
@@ -185,15 +187,15 @@ class Steps:
         bound = view.bound(job.tiling)
         return bound.certain(sum((bound.lead(k, values) for k, values in enumerate(scored)), np.zeros(1)), outcome.tiles)
 
-    def _tested(self, best: Best) -> Best:
-        """A new best with its score on the test split, by which nothing is chosen."""
-        return replace(best, test=self._mean(best.genome, "test")) if self.sizes["test"] else best
-
-    def _mean(self, genome: Genome, split: str) -> float:
-        """The weighted mean score on a split."""
-        tiles = Tiling.cut(0, np.arange(self.sizes[split]), self.settings.tile).tiles
-        scores = blame(f"fitness on the {split} split", lambda: self.workers.score(genome, tiles, split)).astype(np.float64)
-        return float(np.average(scores, weights=self._weights(split)))
+    def _scored(self, split: str, candidates: Sequence[Best]) -> list[Best]:
+        """Who may be best, with their weighted mean scores on another split, if there is such a split."""
+        if not self.sizes[split]:
+            return list(candidates)
+        tiles, weights = Tiling.cut(0, np.arange(self.sizes[split]), self.settings.tile).tiles, self._weights(split)
+        rows = self.workers.score([best.genome for best in candidates], tiles, split)
+        scores = [blame(f"fitness on the {split} split", lambda: next(rows)).astype(np.float64) for _ in candidates]
+        means = [float(np.average(row, weights=weights)) for row in scores]
+        return [replace(best, **dict[str, Any]({split: mean})) for best, mean in zip(candidates, means, strict=True)]
 
     def _weights(self, split: str) -> np.ndarray | None:
         """The fitness's weights of a split's datapoints, None if it has none."""

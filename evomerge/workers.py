@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,8 +34,8 @@ class Workers(Protocol):
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
         """Scores what is missing of a birth that was stopped."""
 
-    def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
-        """All scores of one genome, in the order of the datapoints."""
+    def score(self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str) -> Iterator[np.ndarray]:
+        """All scores of each genome, in the order of the datapoints; what goes wrong with one is raised when its turn comes."""
 
     def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """The scores of one genome, and what the fitness, which can, explains of them."""
@@ -90,9 +90,9 @@ class Local:
         """As `Workers.finish`."""
         return self._nursery.finish(job, outcome)
 
-    def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> np.ndarray:
+    def score(self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str) -> Iterator[np.ndarray]:
         """As `Workers.score`."""
-        return placed(tiles, self._nursery.score(genome, tiles, split))
+        return (placed(tiles, self._nursery.score(genome, tiles, split)) for genome in genomes)
 
     def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """As `Workers.explain`."""
