@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from evomerge.archive import Member, Tiling
-from evomerge.axis import Axis
+from evomerge.axis import Axis, Layer
 from evomerge.crossover import Crossover
 from evomerge.genome import Recipe
 from evomerge.grams import Grams
@@ -43,7 +43,7 @@ class Species:
 def species(order: str) -> Species:
     """Two fine-tunes of Llama-2-7B, alike to a cosine of 0.99."""
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, WIDE)}
-    layers, counts = [], []
+    layers = []
     for layer in range(LAYERS):
         name = f"model.layers.{layer}."
         heads = [f"{name}self_attn.{part}_proj.weight" for part in "qkvo"]
@@ -51,10 +51,9 @@ def species(order: str) -> Species:
         gate, up, down = (f"{name}mlp.{part}_proj.weight" for part in ("gate", "up", "down"))
         shapes |= {gate: (INNER, WIDE), up: (INNER, WIDE), down: (WIDE, INNER)}
         shapes |= {f"{name}input_layernorm.weight": (WIDE,), f"{name}post_attention_layernorm.weight": (WIDE,)}
-        layers += [(heads[:3], heads[3:]), ([gate, up], [down])]
-        counts += [HEADS, None]
+        layers += [Layer(heads[:3], heads[3:], HEADS), Layer([gate, up], [down])]
     shapes |= {"model.norm.weight": (WIDE,), "lm_head.weight": (VOCABULARY, WIDE)}
-    axis = Axis.flat(shapes, cut="tensor") if order == "flat" else Axis.unit(shapes, layers, counts)
+    axis = Axis.flat(shapes, cut="tensor") if order == "flat" else Axis.unit(shapes, layers)
     units = sum(len(bounds) - 1 for bounds in axis.unit_bounds)
     gram = np.array([[1.0, 0.99], [0.99, 1.0]]) * np.random.default_rng(0).uniform(0.5, 2, (units, 1, 1))
     return Species(axis, Grams(axis, gram, lambda *_: np.zeros((2, 2))))

@@ -7,7 +7,7 @@ The order decides which children can be born. "flat" is the order of the state d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -25,11 +25,32 @@ LAYER = re.compile(r"((?:.*?\.)?\d+)\.")
 
 @dataclass(frozen=True)
 class Part:
-    """What each unit of a block has of one tensor: `width` entries along dimension `dim`, unit after unit."""
+    """What each unit of a block has of one tensor: `width` entries along dimension `dim`, unit after unit.
+
+    Where a tensor holds all units several times, one `run` of them after another (gates, then values), it is that of each run.
+    """
 
     tensor: str
     dim: int
     width: int
+    runs: int = 1
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A hidden layer by its tensors' names.
+
+    Attributes:
+        rows: tensors whose rows (dimension 0: incoming weights, biases) belong to its units.
+        columns: tensors whose columns (dimension 1: outgoing weights) do.
+        count: how many units it has, where each has several rows or columns (an attention head); None: one of each.
+        twice: those that hold all units twice, one run after the other.
+    """
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    count: int | None = None
+    twice: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -121,18 +142,14 @@ class Axis:
     def unit(
         cls,
         shapes: Mapping[str, tuple[int, ...]],
-        layers: Sequence[tuple[Sequence[str], Sequence[str]]],
-        counts: Sequence[int | None] | None = None,
+        layers: Sequence[Layer | tuple[Sequence[str], Sequence[str]]],
     ) -> Axis:
         """Hidden unit by hidden unit; splits fall between units.
 
         Args:
             shapes: the shape of every tensor, in order.
-            layers: for each hidden layer the tensors whose rows (dimension 0: incoming weights, biases) and the tensors whose
-                columns (dimension 1: outgoing weights) belong to its units. A matrix between two hidden layers belongs to the
+            layers: the hidden layers, or for each its rows and columns. A matrix between two hidden layers belongs to the
                 receiving units: name it among the rows of the second.
-            counts: for each layer how many units it has, where each has several rows or columns (an attention head); None: a row
-                each.
 
         Returns:
             An axis of two chromosomes: "units", and "rest" for the tensors that no layer names (the output's bias, say).
@@ -143,8 +160,8 @@ class Axis:
         """
         blocks: list[Block] = []
         named: set[str] = set()
-        for (row_tensors, column_tensors), count in zip(layers, counts or [None] * len(layers), strict=True):
-            members = [(name, 0) for name in row_tensors] + [(name, 1) for name in column_tensors]
+        for layer in (layer if isinstance(layer, Layer) else Layer(*layer) for layer in layers):
+            members, count = [(name, 0) for name in layer.rows] + [(name, 1) for name in layer.columns], layer.count
             sizes = {}
             for name, dim in members:
                 if name not in shapes:
@@ -154,12 +171,13 @@ class Axis:
                 if len(shapes[name]) <= dim:
                     raise ValueError(f"layers: {name!r} has shape {shapes[name]}, which has no dimension {dim}")
                 named.add(name)
-                sizes[name] = shapes[name][dim]
+                sizes[name] = shapes[name][dim] // (1 + (name in layer.twice))
             units = count or next(iter(sizes.values()), 0)
             if not units or any(size % units if count else size != units for size in sizes.values()):
                 expected = f"; expected multiples of {count}" if count else ""
                 raise ValueError(f"layers: the tensors of one layer must agree on its number of units, got {sizes}{expected}")
-            blocks.append(Block(units, tuple(Part(name, dim, sizes[name] // units) for name, dim in members)))
+            parts = [Part(name, dim, sizes[name] // units, 1 + (name in layer.twice)) for name, dim in members]
+            blocks.append(Block(units, tuple(parts)))
         rest = tuple(_whole(name, shape, "stored") for name, shape in shapes.items() if name not in named)
         groups = [Chromosome("units", tuple(blocks))] + ([Chromosome("rest", rest)] if rest else [])
         return cls(dict(shapes), tuple(groups), "unit")
@@ -201,8 +219,9 @@ class Axis:
         laid = []
         for chromosome in self.chromosomes:
             for block in chromosome.blocks:
-                parts = [np.moveaxis(indices[part.tensor], part.dim, 0).reshape(block.count, -1) for part in block.parts]
-                laid.append(np.concatenate(parts, axis=1).ravel())
+                parts = [np.moveaxis(indices[part.tensor], part.dim, 0) for part in block.parts]
+                runs = [of.reshape(part.runs, block.count, -1) for of, part in zip(parts, block.parts, strict=True)]
+                laid.append(np.concatenate([run for of in runs for run in of], axis=1).ravel())
         order = np.concatenate(laid)
         return None if np.array_equal(order, np.arange(self.size)) else order
 
@@ -225,7 +244,9 @@ class Axis:
                 if not (inside % size).any():
                     edges = np.concatenate([[0], inside // size, [block.count]])
                     for part in block.parts:
-                        yield Lie(part.tensor, part.dim, edges * part.width, stretches)
+                        runs = [edges[:-1] * part.width + run * block.count * part.width for run in range(part.runs)]
+                        ends = np.concatenate([*runs, [part.runs * block.count * part.width]])
+                        yield Lie(part.tensor, part.dim, ends, np.tile(stretches, part.runs))
                     continue
                 (part, *others), shape = block.parts, self.shapes[block.parts[0].tensor]
                 row = size // part.width

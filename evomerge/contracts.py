@@ -64,7 +64,8 @@ class Fitness(Protocol):
 
     Constructors as for populations. Optional methods: `weights(split) -> (D,)`, all ones if absent;
     `score_many(models, datapoints, split) -> (W, B)`, for a stack of models; `explain(model, datapoints, split)`, a dict for
-    each datapoint of what a report shows of it ("expected", "answer", "picture").
+    each datapoint of what a report shows of it ("prompt", "expected", "answer", "picture": rows of pixels or a data URI; "score", if it
+    is known by then); `showcase(split) -> (n,)`, datapoints whose explanation a report shows for one member beside another.
     """
 
     def size(self, split: str) -> int:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, config, export, report, snapshot
+from evomerge import calls, config, export, gallery, report, snapshot
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Interrupted, UserError, blame
@@ -16,6 +16,7 @@ from evomerge.files import saving, write_file
 from evomerge.progress import Progress
 from evomerge.rundir import RunDir, check_free
 from evomerge.settings import Settings
+from evomerge.snapshot import Best
 from evomerge.steps import Steps
 from evomerge.stop import StopRequest
 from evomerge.strategy import NaturalNiches
@@ -160,6 +161,7 @@ class Loop:
         for index, founder in enumerate(self.steps.founders):
             entry = {"birth": 0, "id": founder.id, "founder": index, "train": founder.train} | founder.other_scores
             self._append(entry | ({"best": True} if founder.id == best.id else {}))
+            self._show(founder)
         self._save()
 
     def keep_grams(self) -> None:
@@ -189,6 +191,8 @@ class Loop:
                 steps.plan_ahead()
                 entry = steps.decide(steps.workers.result(state.decided + 1))
                 self._append(entry)
+                if entry.get("best"):
+                    self._show(state.best)
                 if entry.get("lost"):  # what the environment did is not sure to happen again, and the verdict has to stay
                     self._save()
                 if state.failed_in_row >= settings.failures:
@@ -237,6 +241,13 @@ class Loop:
         if settings.patience is not None and state.since_best >= settings.patience:
             return f"best has not changed for {state.since_best} births"
         return None
+
+    def _show(self, member: Best) -> None:
+        """Keeps what a member makes of a few datapoints, where the fitness has some to show."""
+        steps = self.steps
+        if self.run_dir is not None and hasattr(steps.fitness, "showcase"):
+            split = "test" if steps.sizes["test"] else "train"
+            gallery.keep(self.run_dir.path, steps.workers, member.id, member.genome, steps.fitness.showcase(split), split)
 
     def _append(self, entry: dict[str, Any]) -> None:
         if self.run_dir is not None:

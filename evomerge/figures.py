@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ LABELLED = 30
 
 PICTURE_SIZE = 96
 """Most pixels across a datapoint's picture."""
+
+DATA_URI = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]+=*")
 
 
 @dataclass(frozen=True)
@@ -209,9 +212,11 @@ def _pixels(opacity: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 
 
 def picture(rows: Any) -> str | None:
-    """A datapoint's picture, rows of grey or RGB values from 0 to 255, as a data URI; None if it is no picture."""
+    """A datapoint's picture, rows of grey or RGB values from 0 to 255, or a data URI of one, as such; None if it is no picture."""
     from matplotlib.image import imsave
 
+    if isinstance(rows, str):
+        return rows if DATA_URI.fullmatch(rows) else None
     try:
         pixels = np.nan_to_num(np.asarray(rows, dtype=np.float64)).clip(0, 255).astype(np.uint8)
     except (TypeError, ValueError):

@@ -78,6 +78,10 @@ th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:
 .gallery li{font-size:12px;line-height:1.35;color:var(--muted);overflow-wrap:anywhere;min-width:0}
 .gallery b{color:var(--ink)}
 .gallery img{display:block;width:100%;image-rendering:pixelated;border-radius:8px;margin-bottom:5px;background:#000}
+.strips p{margin:10px 0 4px;font-size:13px;color:var(--muted)}.strips p b{color:var(--ink)}
+.strips div{display:grid;grid-template-columns:repeat(var(--columns),minmax(0,1fr));gap:4px}
+.strips img{display:block;width:100%;image-rendering:pixelated;border-radius:5px;background:#000}
+.strips .won{outline:2px solid var(--orange);outline-offset:1px}
 .answers td{white-space:pre-wrap}
 @media(min-width:760px){main{padding:44px 24px 64px}.cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:18px}
 .wide{grid-column:1/-1}.card{padding:20px}h1{font-size:32px}}

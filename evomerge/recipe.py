@@ -29,7 +29,12 @@ TENSORS = "tensors"
 KINDS = {"population": dict, "seeds": list, "bounds": list, "coefficients": list, TENSORS: dict}
 """What a recipe has to have."""
 
-OURS = ("populations.llm.LanguageModels", "populations.methods.Method", "populations.units.Units")
+OURS = (
+    "populations.llm.LanguageModels",
+    "populations.diffusion.DiffusionModels",
+    "populations.methods.Method",
+    "populations.units.Units",
+)
 """What a recipe may name without being trusted; nothing that these take is imported."""
 
 

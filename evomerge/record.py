@@ -15,6 +15,9 @@ import yaml
 from evomerge.errors import UserError
 from evomerge.rundir import read_births, read_snapshot
 
+GALLERY = "gallery"
+"""The folder in which members show themselves, a file each."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -34,6 +37,7 @@ class Record:
         workers: what they said of themselves then, if they are of a kind that does.
         answers: what the best member answered on the test split.
         answered_by: that member's id.
+        gallery: what members show of themselves, by id (`evomerge.gallery`).
     """
 
     name: str
@@ -49,6 +53,7 @@ class Record:
     workers: dict[str, Any]
     answers: list[dict[str, Any]]
     answered_by: int | None
+    gallery: dict[int, list[dict[str, Any]]]
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -84,6 +89,7 @@ class Record:
             numbers.get("workers", {}),
             [json.loads(entry) for entry in answers.read_text().splitlines()] if answers.is_file() else [],
             id_of(lineage[0]) if lineage else None,
+            {int(file.stem): json.loads(file.read_text()) for file in (path / GALLERY).glob("*.json")},
         )
 
     @cached_property

@@ -180,8 +180,10 @@ class Nursery:
     def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """The scores of one genome, and for each datapoint what the fitness explains of it."""
         model = self.population.express(genome)
-        scores = np.asarray(self.fitness(model, datapoints, split), dtype=np.float64)
-        return scores, self.fitness.explain(model, datapoints, split)  # type: ignore[attr-defined]
+        explained = self.fitness.explain(model, datapoints, split)  # type: ignore[attr-defined]
+        if all("score" in entry for entry in explained):
+            return np.array([entry["score"] for entry in explained], dtype=np.float64), explained
+        return np.asarray(self.fitness(model, datapoints, split), dtype=np.float64), explained
 
     def _conceive(self, job: Job, outcome: Outcome) -> Outcome:
         try:

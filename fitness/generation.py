@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 
-log = logging.getLogger(__name__)
-
-EXHAUSTED = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
-"""What errors say that are raised for want of memory and have no class of their own."""
+from fitness.memory import halving
 
 
 class LanguageModel(Protocol):
@@ -96,39 +92,18 @@ class Generator:
         answers = [""] * len(prompts)
         waiting = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
         while waiting:
-            batch = waiting[: self.batch]
-            texts = self._attempt(language, [prompts[place] for place in batch])
-            if texts is None:
-                self._halve(len(batch), len(prompts[batch[-1]]))
-                continue
-            for place, text in zip(batch, texts, strict=True):
-                answers[place] = text
-            waiting = waiting[len(batch) :]
-        return answers
-
-    def _attempt(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[str] | None:
-        """The answers of one batch; None if memory ran out."""
-        try:
-            return self._generate(language, prompts)
-        except (RuntimeError, MemoryError) as error:
-            if not ran_out(error):
-                raise
-        return None
-
-    def _halve(self, batch: int, tokens: int) -> None:
-        """Goes on with half the batch."""
-        if batch == 1:
-            raise MemoryError(
-                f"there is no memory to answer one prompt of {tokens} tokens with up to {self.max_new_tokens} new ones: lower "
-                "max_new_tokens, shorten the prompts, or leave less in the same memory"
+            texts, self.batch = halving(
+                self.batch,
+                len(waiting),
+                lambda size: self._generate(language, [prompts[place] for place in waiting[:size]]),  # noqa: B023
+                "prompts were answered",
+                f"there is no memory to answer one prompt of {len(prompts[waiting[0]])} tokens with up to {self.max_new_tokens} new "
+                "ones: lower max_new_tokens, shorten the prompts, or leave less in the same memory",
             )
-        self.batch = batch // 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        log.warning(
-            "memory ran out while %d prompts were answered side by side; from here on %d are, and this run may differ from "
-            "others of the same config in a bit here and there", batch, self.batch
-        )  # fmt: skip
+            for place, text in zip(waiting, texts, strict=False):
+                answers[place] = text
+            waiting = waiting[len(texts) :]
+        return answers
 
     def _generate(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[str]:
         """The answers of one batch, padded on the left."""
@@ -215,13 +190,6 @@ def chat_prompt(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
 def positions_of(model: Any) -> int | None:
     """How many tokens a model can tell apart by place; None if its config does not say."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
-
-def ran_out(error: BaseException) -> bool:
-    """Whether an error was raised for want of memory."""
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in EXHAUSTED)
 
 
 def _decode(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:

@@ -13,8 +13,9 @@ import torch
 
 from populations.resident import OnFirstUse
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+MODEL = "model"
+"""What the files of a transformers model are called."""
+
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 DTYPES = {
@@ -56,26 +57,32 @@ class Checkpoint(OnFirstUse):
         self.folder, self.entries = folder, dict(entries)
 
     @classmethod
-    def open(cls, folder: Path) -> Checkpoint:
+    def open(cls, folder: Path, stem: str = MODEL, variant: str | None = None) -> Checkpoint:
         """Reads the headers of a folder's files, and no weight.
+
+        Args:
+            folder: where they are.
+            stem: what the files are called.
+            variant: which of several sets of files, such as "fp16".
 
         Raises:
             FileNotFoundError: if there is no such folder, no checkpoint in it, or a shard that its index names is missing.
             ValueError: if the weights are pickled, a file is not whole, or index and files do not agree.
         """
+        single, index = names(stem, variant)
         if not folder.is_dir():
-            raise FileNotFoundError(f"expected a folder with {SINGLE} or {INDEX}, there is no folder {folder}")
-        if (folder / SINGLE).is_file():
-            return cls(folder, read_header(folder / SINGLE))
-        if not (folder / INDEX).is_file():
+            raise FileNotFoundError(f"expected a folder with {single} or {index}, there is no folder {folder}")
+        if (folder / single).is_file():
+            return cls(folder, read_header(folder / single))
+        if not (folder / index).is_file():
             pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
             if pickles:
                 raise ValueError(
                     f"{folder}: expected safetensors, got pickled weights ({pickles[0]}), which can run any code when they are "
                     "loaded; save the model again with save_pretrained(..., safe_serialization=True)"
                 )
-            raise FileNotFoundError(f"{folder}: expected {SINGLE} or {INDEX}, found neither")
-        return cls(folder, _sharded(folder))
+            raise FileNotFoundError(f"{folder}: expected {single} or {index}, found neither")
+        return cls(folder, _sharded(folder, index))
 
     @property
     def name(self) -> str:
@@ -136,23 +143,39 @@ def read_header(path: Path) -> dict[str, Entry]:
     return entries
 
 
-def _sharded(folder: Path) -> dict[str, Entry]:
+def names(stem: str, variant: str | None = None) -> tuple[str, str]:
+    """What a checkpoint's one file is called, and, where it has several, the index of them."""
+    of = f".{variant}" if variant else ""
+    return f"{stem}{of}.safetensors", f"{stem}.safetensors.index{of}.json"
+
+
+def shards_of(index: Path) -> dict[str, str]:
+    """Which file each tensor is in, by an index.
+
+    Raises:
+        ValueError: if the index cannot be read.
+    """
+    try:
+        weight_map = json.loads(index.read_text())["weight_map"]
+        return {str(name): str(shard) for name, shard in weight_map.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{index}: expected JSON with a weight_map, it cannot be read ({error!r})") from None
+
+
+def _sharded(folder: Path, index: str) -> dict[str, Entry]:
     """The tensors of all files that a folder's index names.
 
     Raises:
         FileNotFoundError: if a shard is missing.
         ValueError: if the index cannot be read, or a shard lacks a tensor that the index says it has.
     """
-    try:
-        weight_map = json.loads((folder / INDEX).read_text())["weight_map"]
-        shards = sorted(set(weight_map.values()))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{folder / INDEX}: expected JSON with a weight_map, it cannot be read ({error!r})") from None
+    shard_of = shards_of(folder / index)
+    shards = sorted(set(shard_of.values()))
     missing = [shard for shard in shards if not (folder / shard).is_file()]
     if missing:
-        raise FileNotFoundError(f"{folder}: {INDEX} names {len(shards)} files, {len(missing)} are missing: {', '.join(missing)}")
+        raise FileNotFoundError(f"{folder}: {index} names {len(shards)} files, {len(missing)} are missing: {', '.join(missing)}")
     headers = {shard: read_header(folder / shard) for shard in shards}
-    for name, shard in weight_map.items():
+    for name, shard in shard_of.items():
         if name not in headers[shard]:
-            raise ValueError(f"{folder / shard}: expected a tensor {name!r}, since {INDEX} says so; it has none")
-    return {name: headers[shard][name] for name, shard in weight_map.items()}
+            raise ValueError(f"{folder / shard}: expected a tensor {name!r}, since {index} says so; it has none")
+    return {name: headers[shard][name] for name, shard in shard_of.items()}

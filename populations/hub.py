@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,19 +24,25 @@ class Remote(Checkpoint):
     """A checkpoint on the hub; its weights are fetched when the first of them is asked for."""
 
     repository: str
-    revision: str
+    root: Path
 
     @property
     def name(self) -> str:
         """What messages and recipes call it."""
         return f"{self.repository}@{self.revision}"
 
+    @property
+    def revision(self) -> str:
+        """The commit; a snapshot's folder is named by it."""
+        return self.root.name
+
     def tensor(self, name: str) -> torch.Tensor:
         """As `Checkpoint.tensor`."""
         if not self.entries[name].file.exists():
             from huggingface_hub import snapshot_download
 
-            snapshot_download(self.repository, revision=self.revision, allow_patterns=[path.name for path in self.files])
+            files = [path.relative_to(self.root).as_posix() for path in self.files]
+            snapshot_download(self.repository, revision=self.revision, allow_patterns=files)
         return super().tensor(name)
 
 
@@ -76,7 +84,7 @@ def find(seed: str | Path, base: str | Path | None = None) -> Found:
     """
     folder, match = Path(seed).expanduser(), REPOSITORY.fullmatch(str(seed))
     if not folder.is_dir() and match is not None:
-        name, folder = match["name"], _fetched(match["name"], match["revision"])
+        name, folder = match["name"], fetched(match["name"], match["revision"])
     elif folder.is_dir():
         name, match = str(seed), None
     else:
@@ -97,12 +105,16 @@ def _adapted(folder: Path, base: str | Path | None) -> Adapted:
     return Adapted(folder, stands_on)
 
 
-def _fetched(repository: str, revision: str | None) -> Path:
-    """The folder with a repository's small files."""
+def fetched(repository: str, revision: str | None, patterns: Sequence[str] = SMALL) -> Path:
+    """The folder with some of a repository's files, the small ones if nothing else is said.
+
+    Raises:
+        FileNotFoundError: if the hub does not give them.
+    """
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=SMALL))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
     except Exception as error:  # the hub's client raises many kinds, and its network's own
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise FileNotFoundError(f"there is no folder {repository}, and the hub does not give it either ({why})") from None
@@ -117,10 +129,22 @@ def _remote(repository: str, revision: str | None, folder: Path) -> Checkpoint:
         metadata = get_safetensors_metadata(repository, revision=revision)
     except NotASafetensorsRepoError:
         raise ValueError(f"{repository}: expected safetensors, the repository has none; pickled weights are not loaded") from None
+    return remote(repository, folder, folder, metadata.files_metadata)
+
+
+def remote(repository: str, root: Path, folder: Path, headers: Mapping[str, Any]) -> Remote:
+    """A checkpoint on the hub.
+
+    Args:
+        repository: owner/name.
+        root: where its snapshot is on this machine.
+        folder: the root, or the folder in it that the checkpoint's files are in.
+        headers: what the hub says of each file.
+    """
     checkpoint = Remote(folder, {
         name: Entry(folder / file, DTYPES[tensor.dtype], tuple(tensor.shape))
-        for file, content in metadata.files_metadata.items()
+        for file, content in headers.items()
         for name, tensor in content.tensors.items()
     })  # fmt: skip
-    checkpoint.repository, checkpoint.revision = repository, folder.name  # a snapshot's folder is named by its commit
+    checkpoint.repository, checkpoint.root = repository, root
     return checkpoint

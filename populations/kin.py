@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from populations.hub import Found
-from populations.resident import slots_of
+from populations.resident import line, slots_of
 from populations.seeds import Slot
 
 log = logging.getLogger(__name__)
@@ -108,11 +108,6 @@ def template_of(given: str) -> str:
     if not Path(given).expanduser().is_file():
         raise ValueError(f"chat_template: expected a template, or a file with one, there is no file {given}")
     return Path(given).expanduser().read_text()
-
-
-def line(error: BaseException) -> str:
-    """The first line that an error says."""
-    return next((text for text in str(error).splitlines() if text.strip()), type(error).__name__)
 
 
 def _read(what: str, kind: Any, folder: Path, trust_remote_code: bool) -> Any:

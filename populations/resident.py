@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -27,6 +30,39 @@ def check_device(device: str) -> None:
         torch.device(device)
     except RuntimeError:
         raise ValueError(f"device: expected one that torch knows, such as cpu or cuda:0, got {device!r}") from None
+
+
+def moved(model: Any, device: str) -> None:
+    """Brings a model, or a pipeline of models, to a device.
+
+    Raises:
+        ValueError: if it cannot be used.
+    """
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: {device!r} cannot be used: {line(error)}") from None
+
+
+@contextmanager
+def quiet(*libraries: str) -> Iterator[None]:
+    """Without the progress bars of transformers or diffusers, which would tear ours."""
+    shown = []
+    for library in libraries:
+        bars = import_module(f"{library}.utils.logging")
+        if bars.is_progress_bar_enabled():
+            bars.disable_progress_bar()
+            shown.append(bars)
+    try:
+        yield
+    finally:
+        for bars in shown:
+            bars.enable_progress_bar()
+
+
+def line(error: BaseException) -> str:
+    """The first line that an error says."""
+    return next((text for text in str(error).splitlines() if text.strip()), type(error).__name__)
 
 
 def slots_of(model: Any) -> dict[str, torch.Tensor]:

@@ -215,13 +215,15 @@ class Seeds:
         tensors, count = self.tensors(part.tensor), block.count
         if count == 1:
             return self.front(part.tensor, prod(self.slots[part.tensor].shape))[None]
-        gram = np.empty((count, len(tensors), len(tensors)))
+        gram = np.zeros((count, len(tensors), len(tensors)))
         step = max(1, PIECE * count // tensors[0].numel())
         for first in range(0, count, step):
             last = min(count, first + step)
-            cut = [t.narrow(part.dim, first * part.width, (last - first) * part.width) for t in tensors]
-            rows = torch.stack([c.double().movedim(part.dim, 0).reshape(last - first, -1) for c in cut], dim=1)
-            gram[first:last] = torch.bmm(rows, rows.mT).cpu().numpy()
+            for run in range(part.runs):
+                start = (run * count + first) * part.width
+                cut = [t.narrow(part.dim, start, (last - first) * part.width) for t in tensors]
+                rows = torch.stack([c.double().movedim(part.dim, 0).reshape(last - first, -1) for c in cut], dim=1)
+                gram[first:last] += torch.bmm(rows, rows.mT).cpu().numpy()
         return gram
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evomerge.axis import LAYER, Axis
+from evomerge.axis import Axis, Layer
+
+LAYER = re.compile(r"(.*\.\d+)\.")
+"""A name up to the last of its parts that is a number."""
 
 
 @dataclass(frozen=True)
@@ -17,34 +20,43 @@ class Units:
     Attributes:
         rows: tensors whose rows (incoming weights, biases) belong to the units.
         columns: matrices whose columns (outgoing weights) do.
-        count: how many units a layer has, or the name of that number in the model's config; None: one for each row.
+        count: how many units a layer has, or the name of that number in the architecture; None: one for each column.
+        halves: those of the rows that hold every unit twice, first all gates and then all values, where they have twice as many.
     """
 
     rows: str
     columns: str
     count: int | str | None = None
+    halves: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rows", "columns"):
+        for name in ("rows", "columns", "halves"):
             try:
-                re.compile(getattr(self, name))
+                re.compile(getattr(self, name) or "")
             except re.error as error:
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not a regular expression ({error})") from None
         if isinstance(self.count, int) and self.count < 1:
             raise ValueError(f"count: expected at least 1, got {self.count}")
 
+    def found(self, names: Iterable[str]) -> bool:
+        """Whether any tensor belongs to such units."""
+        return any(re.search(self.rows, name) for name in names)
+
     def by_layer(self, names: Sequence[str]) -> list[tuple[list[str], list[str]]]:
         """For each layer the tensors whose rows, and those whose columns, belong to its units.
+
+        A layer's tensors have the same name up to the last part before the expression's match that is a number.
 
         Raises:
             ValueError: if there is no such layer, or one has only the one or the other.
         """
         layers: dict[str, tuple[list[str], list[str]]] = {}
         for name in names:
-            match = LAYER.match(name)
             for place, pattern in enumerate((self.rows, self.columns)):
-                if match and re.search(pattern, name):
-                    layers.setdefault(match[1], ([], []))[place].append(name)
+                match = re.search(pattern, name)
+                above = match and LAYER.match(name[: match.start()])
+                if above:
+                    layers.setdefault(above[1], ([], []))[place].append(name)
         for layer, found in layers.items():
             for pattern, tensors in zip((self.rows, self.columns), found, strict=True):
                 if not tensors:
@@ -67,23 +79,39 @@ LLAMA = (
 """Decoders such as Llama, Mistral, Qwen: attention heads (with grouped queries, the group) and MLP units."""
 
 
-def unit_axis(shapes: Mapping[str, tuple[int, ...]], units: Sequence[Units], config: Any) -> Axis:
+DENOISER = (
+    Units(r"attn1\.to_[qkv]\.(weight|bias)$", r"attn1\.to_out\.0\.weight$", "heads"),
+    Units(r"attn2\.to_[qkv]\.(weight|bias)$", r"attn2\.to_out\.0\.weight$", "heads"),
+    Units(r"ff\.net\.0\.proj\.(weight|bias)$", r"ff\.net\.2\.weight$", halves="proj"),
+    Units(
+        r"(?<=resnets\.\d\.)(conv1|time_emb_proj|norm2)\.(weight|bias)$",
+        r"(?<=resnets\.\d\.)conv2\.weight$",
+        halves="time_emb_proj",
+    ),
+    Units(r"attn\.(to_[qkv]|add_[qkv]_proj)\.(weight|bias)$", r"attn\.(to_out\.0|to_add_out)\.weight$", "heads"),
+    Units(r"ff_context\.net\.0\.proj\.(weight|bias)$", r"ff_context\.net\.2\.weight$", halves="proj"),
+)
+"""Denoisers of diffusers, U-Nets and transformers: attention heads, MLP units, the hidden channels of residual blocks."""
+
+
+def unit_axis(shapes: Mapping[str, tuple[int, ...]], units: Sequence[Units], number: Callable[[str, str], Any]) -> Axis:
     """The axis that lays each unit's tensors together.
 
     Args:
         shapes: the shape of every tensor, in order.
         units: groups of units, each in every layer that has it.
-        config: the model's, for numbers that a group names.
+        number: the number of a name that the architecture has for the layer of a tensor; None if it has none.
 
     Raises:
-        ValueError: if a group does not fit the tensors or the config.
+        ValueError: if a group does not fit the tensors or the architecture.
     """
-    layers, counts = [], []
+    layers = []
     for group in units:
-        count = getattr(config, group.count, None) if isinstance(group.count, str) else group.count
-        if isinstance(group.count, str) and not isinstance(count, int):
-            raise ValueError(f"units: the model's config has no number {group.count!r}")
-        for found in group.by_layer(list(shapes)):
-            layers.append(found)
-            counts.append(count)
-    return Axis.unit(shapes, layers, counts)
+        for rows, columns in group.by_layer(list(shapes)):
+            count = number(group.count, rows[0]) if isinstance(group.count, str) else group.count
+            if isinstance(group.count, str) and not isinstance(count, int):
+                raise ValueError(f"units: the model has no number {group.count!r} for {rows[0]}")
+            width = shapes[columns[0]][1] if len(shapes[columns[0]]) > 1 else 0
+            twice = [n for n in rows if group.halves and re.search(group.halves, n) and shapes[n][:1] == (2 * width,)]
+            layers.append(Layer(tuple(rows), tuple(columns), count, frozenset(twice)))
+    return Axis.unit(shapes, layers)

@@ -10,7 +10,8 @@ import torch
 from tiny_llama import TinyLlama, tiny_llama
 from transformers import GenerationConfig
 
-from fitness.generation import Generator, chat_prompt, ran_out
+from fitness.generation import Generator, chat_prompt
+from fitness.memory import ran_out
 
 PROMPTS = ["1 + 2 =", "a", "find the red cup", "9 * 9 - 4 =", "zz", "what is 7 plus 5?", "go", "b" * 40]
 

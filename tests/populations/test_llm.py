@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import tiny_llama
 import torch
-from mergekit.merge_methods.slerp import slerp
+from merges import nested
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evomerge import recipe
-from evomerge.crossover import Crossover, regions, slerp_coefficients
+from evomerge.crossover import Crossover
 from populations.llm import LanguageModel, LanguageModels
 from populations.methods import Method
 from populations.units import Units
@@ -33,34 +33,8 @@ def logits(model):
         return model(WORDS).logits
 
 
-def bred(population, angle, splits=3, births=40, ratio=(-0.2, 1.2)):
-    """A genome of so many nested merges, and the same merges done on whole vectors of weights, in float64."""
-    seeds = [Path(seed) for seed in population.seeds]
-    axis, rng = population.axis, np.random.default_rng(3)
-    stored = [load_file(seed / "model.safetensors") for seed in seeds]
-    whole = [torch.cat([state[name].double().reshape(-1) for name in axis.shapes]).numpy() for state in stored]
-    dense = whole if axis.order is None else [vector[axis.order] for vector in whole]
-    genomes = population.founders(rng)
-    crossover = Crossover(splits=splits, angle=angle, ratio=ratio)
-    for _ in range(births):
-        first, second = rng.choice(len(genomes), 2, replace=False)
-        crossing = crossover.draw(axis, rng)
-        genomes.append(genomes[first].cross(genomes[second], crossing, population))
-        a, b, child = dense[first], dense[second], np.empty_like(dense[0])
-        for region in regions(crossing, axis):
-            of = slice(region.start, region.stop)
-            for start, stop, w in region.parts:
-                if angle == "tensor":
-                    merged = slerp(torch.tensor([w]), torch.from_numpy(a[of])[None], torch.from_numpy(b[of])[None])[0].numpy()
-                    child[start:stop] = merged[start - region.start : stop - region.start]
-                else:
-                    one, two = slerp_coefficients(w, a[of] @ a[of], a[of] @ b[of], b[of] @ b[of], angle)
-                    child[start:stop] = one * a[start:stop] + two * b[start:stop]
-        dense.append(child)
-        genomes, dense = genomes[-6:], dense[-6:]
-    vector = dense[-1] if axis.order is None else dense[-1][np.argsort(axis.order)]
-    parts = np.split(vector, np.cumsum([np.prod(shape, dtype=int) for shape in axis.shapes.values()])[:-1])
-    return genomes[-1], {n: torch.from_numpy(p.copy()).view(s) for (n, s), p in zip(axis.shapes.items(), parts, strict=True)}
+def on_disk(population):
+    return [load_file(Path(seed) / "model.safetensors") for seed in population.seeds]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +52,7 @@ def bred(population, angle, splits=3, births=40, ratio=(-0.2, 1.2)):
 )
 def test_forty_nested_merges_of_four_seeds_are_the_dense_ones(four, angle, settings):
     population = LanguageModels(four, **settings)
-    genome, dense = bred(population, angle)
+    genome, dense = nested(population, on_disk(population), angle)
     for dtype in (torch.float32, torch.bfloat16):
         expressed = LanguageModels(four, dtype=str(dtype).removeprefix("torch."), **settings).express(genome).model.state_dict()
         for name, exact in dense.items():
@@ -122,7 +96,7 @@ def test_tied_weights_are_one_tensor(tmp_path):
     population = LanguageModels(seeds)
     names = [name for name in population.axis.shapes if "embed" in name or "head" in name]
     assert names == ["model.embed_tokens.weight"]
-    genome, _ = bred(population, "part", births=3)
+    genome, _ = nested(population, on_disk(population), "part", births=3)
     model = population.express(genome).model
     assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
 
@@ -131,7 +105,7 @@ def test_tied_weights_are_one_tensor(tmp_path):
 def test_a_saved_member_answers_as_in_the_run_and_mergekit_builds_it(four, tmp_path, tie):
     seeds = tiny_llama.tuned(tmp_path, "ab", tie_word_embeddings=tie)
     population = LanguageModels(seeds)
-    genome, _ = bred(population, "tensor", births=10)
+    genome, _ = nested(population, on_disk(population), "tensor", births=10)
     (tmp_path / "out").mkdir()
     population.save(genome, tmp_path / "out")
     expressed = population.express(genome)
@@ -151,7 +125,7 @@ def test_a_saved_member_answers_as_in_the_run_and_mergekit_builds_it(four, tmp_p
 
 def test_a_recipe_names_its_seeds_and_says_where_mergekit_cannot_follow(four, tmp_path):
     population = LanguageModels(four, order="unit")
-    genome, dense = bred(population, "part", births=4)
+    genome, dense = nested(population, on_disk(population), "part", births=4)
     population.save(genome, tmp_path)
     assert not (tmp_path / "mergekit.yaml").exists()
     recipe.write(tmp_path, population, genome)
@@ -223,7 +197,7 @@ def test_seeds_in_shards_and_in_another_type(four, tmp_path):
     model.bfloat16().save_pretrained(tmp_path / "half")
     tiny_llama.tokenizer().save_pretrained(tmp_path / "half")
     whole, sharded = LanguageModels(four[:2]), LanguageModels([four[0], str(tmp_path / "shards")])
-    genome, _ = bred(whole, "part", births=5)
+    genome, _ = nested(whole, on_disk(whole), "part", births=5)
     assert torch.equal(logits(whole.express(genome).model), logits(sharded.express(genome).model))
     mixed = LanguageModels([four[0], str(tmp_path / "half")])
     assert torch.allclose(logits(mixed.express(genome).model), logits(whole.express(genome).model), atol=0.1)
@@ -232,7 +206,7 @@ def test_seeds_in_shards_and_in_another_type(four, tmp_path):
 
 def test_settings_travel_and_models_do_not(four):
     population = LanguageModels(four, order="unit")
-    genome, _ = bred(population, "part", births=3)
+    genome, _ = nested(population, on_disk(population), "part", births=3)
     expected = logits(population.express(genome).model)
     sent = pickle.dumps(population)
     assert len(sent) < 5000
@@ -280,7 +254,7 @@ def test_mergekit_builds_what_is_stored_twice_or_named_twice(tmp_path):
             Path(seed)
         )
     population = LanguageModels([*seeds, seeds[0]])
-    genome, _ = bred(population, "tensor", births=6)
+    genome, _ = nested(population, on_disk(population), "tensor", births=6)
     (tmp_path / "out").mkdir()
     population.save(genome, tmp_path / "out")
     command = [Path(sys.executable).with_name("mergekit-yaml"), tmp_path / "out" / "mergekit.yaml", tmp_path / "mergekit"]

@@ -1,0 +1,138 @@
+"""Pictures judged by CLIP: how like a reference picture, or how like its prompt, each is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from fitness.pictures import opened, pil
+from fitness.pretrained import loaded, source
+
+
+class Clip:
+    """What both judges have in common: a CLIPModel of transformers in float32, beside the pictures."""
+
+    def __init__(self, model: str | Path) -> None:
+        """Settings only; the model is loaded on first use.
+
+        Args:
+            model: a folder, or owner/name of the hub, with a CLIPModel in safetensors, its image processor and its tokenizer.
+        """
+        self.model = model
+        self._known: dict[Hashable, torch.Tensor] = {}
+
+    def check(self, record: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """As `Judge.check`.
+
+        Raises:
+            ValueError: if there is no such model.
+        """
+        _ = self._source
+
+    @cached_property
+    def _source(self) -> str:
+        return source("model", self.model, "clip")
+
+    @cached_property
+    def _clip(self) -> Any:
+        return loaded("model", "CLIPModel", self._source)
+
+    @cached_property
+    def _images(self) -> Any:
+        return loaded("model", "AutoImageProcessor", self._source)
+
+    @cached_property
+    def _texts(self) -> Any:
+        return loaded("model", "AutoTokenizer", self._source)
+
+    @torch.no_grad()
+    def image_features(self, pictures: Sequence[Any], device: torch.device) -> torch.Tensor:
+        """(B, F) features of B PIL images, of length 1."""
+        pixels = self._images(images=list(pictures), return_tensors="pt")["pixel_values"].to(device, torch.float32)
+        return _features(self._clip.to(device).get_image_features(pixel_values=pixels))
+
+    @torch.no_grad()
+    def text_features(self, texts: Sequence[str], device: torch.device) -> torch.Tensor:
+        """(B, F) features of B texts, of length 1; what is too long for CLIP is cut."""
+        tokens = self._texts(list(texts), padding=True, truncation=True, return_tensors="pt").to(device)
+        tokens = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+        return _features(self._clip.to(device).get_text_features(**tokens))
+
+    def _once(self, keys: Sequence[Hashable], make: Callable[[list[int]], torch.Tensor], device: torch.device) -> torch.Tensor:
+        """(B, F) features by key, those made that are not known yet; `make` gets their places."""
+        new = {key: place for place, key in enumerate(keys) if key not in self._known}
+        if new:
+            self._known.update(zip(new, make(list(new.values())).cpu(), strict=True))
+        return torch.stack([self._known[key] for key in keys]).to(device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings travel, the model does not."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")} | {"_known": {}}
+
+
+class ImageSimilarity(Clip):
+    """The normalised CLIP similarity of M2N2's third experiment: the cosine between the features of the picture and of a reference.
+
+    score = (1 + cos(picture, reference)) / 2
+    """
+
+    def __init__(self, model: str | Path, image: str = "image") -> None:
+        """Settings only.
+
+        Args:
+            model: as `Clip`.
+            image: the field of the reference picture: a path, or an array (H, W) or (H, W, 3) of uint8.
+        """
+        super().__init__(model)
+        self.image = image
+
+    def check(self, record: Mapping[str, Any]) -> None:
+        """As `Judge.check`.
+
+        Raises:
+            ValueError: if there is no such model, or the record has no such picture.
+        """
+        super().check(record)
+        if self.image not in record:
+            raise ValueError(f"image: no field {self.image!r}; its fields: {', '.join(map(str, record))}")
+        try:
+            opened(record[self.image])
+        except ValueError as error:
+            raise ValueError(f"{self.image}: {error}") from None
+
+    def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> np.ndarray:  # noqa: ARG002
+        """As `Judge.score`."""
+        device, references = pictures.device, [record[self.image] for record in records]
+        keys = [value.tobytes() if isinstance(value, np.ndarray) else str(value) for value in references]
+
+        def make(places: list[int]) -> torch.Tensor:
+            return self.image_features([opened(references[place]) for place in places], device)
+
+        return _similar(self.image_features([pil(picture) for picture in pictures], device), self._once(keys, make, device))
+
+
+class TextSimilarity(Clip):
+    """How like its prompt a picture is: (1 + cos(picture, prompt)) / 2, between CLIP's features."""
+
+    def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> np.ndarray:  # noqa: ARG002
+        """As `Judge.score`."""
+        device = pictures.device
+
+        def make(places: list[int]) -> torch.Tensor:
+            return self.text_features([prompts[place] for place in places], device)
+
+        return _similar(self.image_features([pil(picture) for picture in pictures], device), self._once(prompts, make, device))
+
+
+def _features(found: Any) -> torch.Tensor:
+    return normalize(getattr(found, "pooler_output", found), dim=-1)
+
+
+def _similar(one: torch.Tensor, other: torch.Tensor) -> np.ndarray:
+    return (((one * other).sum(dim=-1) + 1) / 2).clamp(0, 1).numpy(force=True)

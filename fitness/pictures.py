@@ -1,0 +1,62 @@
+"""Pictures in and out: what a record names, what a person's function gets, what a report shows."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+THUMBNAIL = 128
+"""Most pixels across a picture in a report."""
+
+
+def opened(value: Any) -> Any:
+    """A record's picture as a PIL image in RGB.
+
+    Args:
+        value: a path, a PIL image, or an array (H, W) or (H, W, 3) of uint8.
+
+    Raises:
+        ValueError: if it is no picture, or there is no such file.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(value, Image.Image):
+        return value.convert("RGB")
+    if isinstance(value, str | Path):
+        path = Path(value).expanduser()
+        if not path.is_file():
+            raise ValueError(f"expected a picture, there is no file {path}")
+        try:
+            return Image.open(path).convert("RGB")
+        except (UnidentifiedImageError, OSError, ValueError) as error:
+            raise ValueError(f"expected a picture, {path} is none ({error})") from None
+    array = np.asarray(value)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
+        raise ValueError(f"expected a picture: a path, or an array (H, W) or (H, W, 3) of uint8, got {_told(value)}")
+    return Image.fromarray(array).convert("RGB")
+
+
+def pil(picture: torch.Tensor) -> Any:
+    """A picture (3, H, W) in [0, 1] as a PIL image."""
+    from PIL import Image
+
+    return Image.fromarray((255 * picture.clamp(0, 1)).round().to(torch.uint8).permute(1, 2, 0).numpy(force=True))
+
+
+def data_uri(picture: torch.Tensor) -> str:
+    """A picture (3, H, W) in [0, 1] as a small PNG in a data URI."""
+    image, file = pil(picture), io.BytesIO()
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    image.save(file, format="png")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _told(value: Any) -> str:
+    return (
+        f"an array {value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else f"{type(value).__name__} {value!r:.60}"
+    )

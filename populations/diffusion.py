@@ -1,0 +1,252 @@
+"""Image generators: text-to-image pipelines of diffusers, whose denoisers are bred as recipes over the seeds'."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evomerge.axis import FlatCut
+from evomerge.genome import Recipe
+from populations.merged import Dtype, Merged, Order, named
+from populations.methods import Method
+from populations.pipelines import CHECKER, DENOISERS, Bred, Pipeline, blank, check_alike, check_predictions, whole
+from populations.resident import line, moved, quiet, slots_of
+from populations.seeds import Place, Seeds, Slot
+from populations.units import DENOISER, Units
+
+log = logging.getLogger(__name__)
+
+ATTENTION = {"attention": r"attn|attentions"}
+"""Attention layers are a chromosome of their own, as in M2N2's third experiment; the rest is another."""
+
+
+class DiffusionModels(Merged):
+    """Pipelines of diffusers whose denoisers have one architecture; genomes are recipes over the seeds' denoisers.
+
+    A fitness gets the `DiffusionPipeline`, with this member's weights until the next one is expressed. Everything that is not bred is
+    there once.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[str | Path],
+        *,
+        bred: Sequence[str] | None = None,
+        components: Mapping[str, int] | None = None,
+        scheduler: str | None = None,
+        safety_checker: bool = False,
+        base: str | Path | None = None,
+        method: Method | None = None,
+        order: Order = "flat",
+        cut: FlatCut = "tensor",
+        chromosomes: Mapping[str, str] | None = None,
+        units: Sequence[Units] | None = None,
+        variant: str | None = None,
+        dtype: Dtype = "auto",
+        device: str = "auto",
+        seed_device: Place = "auto",
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Settings only; configs and headers are read on first use of `axis`, weights by `founders`.
+
+        Args:
+            seeds: two or more pipelines in safetensors: folders, or owner/name[@revision] of the hub. One at least is a whole
+                pipeline; others may be folders with what is bred alone.
+            bred: the components that are bred; None: the denoiser, which is called unet or transformer.
+            components: for other components the place of the seed that each comes from, counted from 0; what is not named comes
+                from the first whole pipeline.
+            scheduler: a scheduler of diffusers by its class's name, with the settings of the pipeline's own; None: its own.
+            safety_checker: whether a safety checker stays, which blackens pictures.
+            base: what methods such as TIES take differences to.
+            method: one of mergekit's merge methods, its weights the recipe's coefficients; None: the sum of the weighted seeds.
+            order: the axis: "flat", the order of the tensors, or "unit", by attention heads, MLP units and convolution channels.
+            cut: on the flat axis, before what splits may fall (`Axis.flat`).
+            chromosomes: on the flat axis, name to regular expression over tensor names, which begin with their component's; None:
+                attention layers, and the rest.
+            units: on the unit axis, which tensors of a layer belong to the same units; None: those of diffusers' denoisers.
+            variant: which set of weights to read, such as "fp16", where a seed has several.
+            dtype: the resident pipeline's type; "auto": that of the first seed's denoiser.
+            device: where it runs; "auto": a GPU, if there is one.
+            seed_device: where the seeds are kept (`Seeds.keep`).
+            trust_remote_code: whether code that comes with a seed may run.
+
+        Raises:
+            ValueError: if a setting is out of its range, or belongs to the other axis.
+        """
+        super().__init__(
+            seeds, base=base, method=method, order=order, cut=cut, chromosomes=chromosomes, units=units, dtype=dtype,
+            device=device, seed_device=seed_device,
+        )  # fmt: skip
+        if bred is not None and (isinstance(bred, str) or not bred):
+            raise ValueError(f"bred: expected a list of components such as [unet], got {bred!r}")
+        for name, place in (components or {}).items():
+            if not 0 <= place < len(seeds):
+                raise ValueError(f"components: {name}: expected the place of a seed from 0 to {len(seeds) - 1}, got {place}")
+        self.bred, self.components, self.scheduler, self.safety_checker = bred, components, scheduler, safety_checker
+        self.variant, self.trust_remote_code = variant, trust_remote_code
+
+    def save(self, genome: Recipe, directory: Path) -> None:
+        """As `Population.save`: what `DiffusionPipeline.from_pretrained` loads."""
+        expressed = self.express(genome)
+        with quiet("diffusers", "transformers"):
+            expressed.save_pretrained(directory)
+
+    def card(self) -> dict[str, Any]:
+        """What the head of a member's model card says, in the hub's words."""
+        facts = {"base_model": [seed.name for seed in self._found], "library_name": "diffusers"}
+        return facts | {"pipeline_tag": "text-to-image", "tags": ["merge", "evomerge"]}
+
+    @property
+    def _chromosomes(self) -> Mapping[str, str] | None:
+        if self.chromosomes is not None:
+            return self.chromosomes
+        return ATTENTION if any("attn" in name or "attentions" in name for name in self._seeds.slots) else None
+
+    @property
+    def _units(self) -> Sequence[Units]:
+        """The user's, or those of the usual ones that this denoiser has."""
+        if self.units is not None:
+            return self.units
+        return [units for units in DENOISER if units.found(self._seeds.slots)]
+
+    def _number(self, name: str, tensor: str) -> Any:
+        """The attribute of this name of the module that a tensor belongs to."""
+        component, _, rest = tensor.partition(".")
+        module, found = self._blank[component], None
+        for part in rest.split(".")[:-1]:
+            module = module.get_submodule(part)
+            found = getattr(module, name, found)
+        return found
+
+    @cached_property
+    def _found(self) -> list[Pipeline]:
+        """Where everything of each seed is."""
+        return [named("seeds", lambda: Pipeline.find(seed)) for seed in self.seeds]  # noqa: B023
+
+    @cached_property
+    def _whole(self) -> Pipeline:
+        """The pipeline that the resident one is made from."""
+        return whole(self._found)
+
+    @cached_property
+    def _bred(self) -> list[str]:
+        """The names of what is bred."""
+        has = self._whole.components
+        chosen = list(self.bred) if self.bred is not None else [name for name in DENOISERS if name in has]
+        unknown = [name for name in chosen if name not in has]
+        if unknown or not chosen:
+            wrong = f"no component {unknown[0]!r}" if unknown else f"no {' or '.join(DENOISERS)}; name what to breed"
+            raise ValueError(f"bred: {self._whole.name} has {wrong}; it has {', '.join(has)}")
+        return chosen
+
+    @cached_property
+    def _others(self) -> dict[str, Pipeline]:
+        """Where each of the other components comes from, if not from the whole pipeline; all are checked."""
+        mine, others = self._whole.components, {}
+        for name, place in (self.components or {}).items():
+            if name not in mine or name in self._bred:
+                raise ValueError(f"components: {self._whole.name} has no other component {name!r}; it has {', '.join(mine)}")
+            seed = self._found[place]
+            theirs = seed.components.get(name)
+            if theirs is None:
+                raise ValueError(f"components: {name}: {seed.name} has none; it has {', '.join(seed.components) or 'no others'}")
+            if theirs != mine[name]:
+                raise ValueError(f"components: {name}: expected a {mine[name][1]}, that of {seed.name} is a {theirs[1]}")
+            if seed is not self._whole:
+                others[name] = seed
+        for name in mine:
+            if name not in self._bred and (name != CHECKER or self.safety_checker):
+                named("seeds", lambda: others.get(name, self._whole).check_weights(name, self.variant))  # noqa: B023
+        return others
+
+    @cached_property
+    def _blank(self) -> dict[str, torch.nn.Module]:
+        """What is bred, as its config describes it, without weights."""
+        return {component: blank(self._whole, component) for component in self._bred}
+
+    @cached_property
+    def _seeds(self) -> Seeds:
+        _import()
+        for component in self._bred:
+            named("seeds", lambda: check_alike(self._found, component))  # noqa: B023
+        check_predictions(self._found)
+        _ = self._others, self._scheduler
+        slots: dict[str, Slot] = {}
+        for component, model in self._blank.items():
+            names: dict[int, list[str]] = {}
+            for name, tensor in model.state_dict(keep_vars=True).items():
+                names.setdefault(id(tensor), []).append(f"{component}.{name}")
+            for name, tensor in slots_of(model).items():
+                slots[f"{component}.{name}"] = Slot(tuple(tensor.shape), tuple(names[id(tensor)]))
+        return Seeds([named("seeds", lambda: self._source(seed)) for seed in self._found], slots)  # noqa: B023
+
+    @cached_property
+    def _base(self) -> Seeds:
+        found = named("base", lambda: self._source(Pipeline.find(self.base or "")))
+        return named("base", lambda: Seeds([found, *self._seeds.sources], self._seeds.slots))
+
+    def _source(self, seed: Pipeline) -> Bred:
+        return Bred(seed.name, {component: seed.weights(component, self.variant) for component in self._bred})
+
+    @cached_property
+    def _scheduler(self) -> Any:
+        """The class of the scheduler that was asked for, if one was."""
+        if self.scheduler is None:
+            return None
+        import diffusers
+
+        found = getattr(diffusers, self.scheduler, None)
+        if not (isinstance(found, type) and issubclass(found, diffusers.SchedulerMixin)):
+            raise ValueError(f"scheduler: expected a scheduler of diffusers, such as DDIMScheduler, got {self.scheduler!r}")
+        return found
+
+    @cached_property
+    def _resident(self) -> Any:
+        from diffusers import DiffusionPipeline
+
+        seed = self._whole
+        given: dict[str, Any] = dict.fromkeys(seed.lacks)
+        for name, other in self._others.items():
+            given[name] = named("components", lambda: other.load(name, self._dtype, self.variant))  # noqa: B023
+        if CHECKER in seed.index and not self.safety_checker:
+            given |= {CHECKER: None, "requires_safety_checker": False}
+        seed.fetch([name for name in seed.components if given.get(name, ...) is ...], self.variant)
+        try:
+            with quiet("diffusers", "transformers"):
+                pipeline = DiffusionPipeline.from_pretrained(
+                    seed.folder, dtype=self._dtype, variant=self.variant, use_safetensors=True,
+                    trust_remote_code=self.trust_remote_code, **given,
+                )  # fmt: skip
+        except (ValueError, OSError, TypeError) as error:
+            raise ValueError(f"seeds: {seed.name}: diffusers cannot load it: {line(error)}") from None
+        if self._scheduler is not None:
+            pipeline.scheduler = self._scheduler.from_config(pipeline.scheduler.config)
+        moved(pipeline, self._device)
+        # parameters keep their requires_grad, on which torch's choice of a kernel, and so a last bit, can depend
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    @cached_property
+    def _slots(self) -> dict[str, torch.Tensor]:
+        return {
+            f"{component}.{name}": tensor
+            for component in self._bred
+            for name, tensor in slots_of(getattr(self._resident, component)).items()
+        }
+
+
+def _import() -> None:
+    """Says what is missing.
+
+    Raises:
+        ImportError: if diffusers is not installed.
+    """
+    try:
+        import diffusers  # noqa: F401
+    except ImportError as error:
+        raise ImportError("image generators need the package diffusers: pip install 'evomerge[diffusion]'") from error

@@ -1,0 +1,220 @@
+"""What populations of merged checkpoints share: genomes are recipes over the seeds, expressed in the one resident model."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from evomerge.axis import Axis, FlatCut
+from evomerge.genome import Recipe
+from evomerge.grams import Grams
+from populations.express import express
+from populations.methods import Method
+from populations.resident import OnFirstUse, check_device
+from populations.seeds import Place, Seeds, digest
+from populations.units import Units, unit_axis
+
+log = logging.getLogger(__name__)
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Order = Literal["flat", "unit"]
+
+
+class Merged(OnFirstUse, ABC):
+    """Checkpoints of one architecture, whose children are recipes over them.
+
+    A species says where its seeds are, and what is resident; the rest is here.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[str | Path],
+        *,
+        base: str | Path | None,
+        method: Method | None,
+        order: Order,
+        cut: FlatCut,
+        chromosomes: Mapping[str, str] | None,
+        units: Sequence[Units] | None,
+        dtype: Dtype,
+        device: str,
+        seed_device: Place,
+    ) -> None:
+        """Settings only, as the species explains them.
+
+        Raises:
+            ValueError: if a setting is out of its range, or belongs to the other axis.
+        """
+        if isinstance(seeds, str) or len(seeds) < 2:
+            raise ValueError(f"seeds: expected at least 2 models, got {seeds!r}")
+        for name, value, allowed in (("order", order, Order), ("dtype", dtype, Dtype), ("seed_device", seed_device, Place)):
+            check_choice(name, value, allowed)
+        if order == "unit" and (cut != "tensor" or chromosomes):
+            raise ValueError("order: cut and chromosomes are settings of the flat axis; the unit axis has its own")
+        if method is not None:
+            if order == "unit" or cut not in ("tensor", "layer"):
+                raise ValueError(f"method: {method.name} merges whole tensors; choose order: flat and cut: tensor or layer")
+            try:
+                method.check(len(seeds), base is not None)
+            except ValueError as error:
+                raise ValueError(f"method: {error}") from None
+        if device != "auto":
+            check_device(device)
+        self.seeds, self.base, self.method = seeds, base, method
+        self.order, self.cut, self.chromosomes, self.units = order, cut, chromosomes, units
+        self.dtype, self.device, self.seed_device = dtype, device, seed_device
+
+    @cached_property
+    @abstractmethod
+    def _seeds(self) -> Seeds:
+        """The seeds' headers, checked against the model that their config describes; no weight is read for it."""
+
+    @cached_property
+    @abstractmethod
+    def _base(self) -> Seeds:
+        """The base, and the seeds behind it, which lend it the rows that it lacks."""
+
+    @cached_property
+    @abstractmethod
+    def _resident(self) -> Any:
+        """What a fitness gets: the one resident model."""
+
+    @cached_property
+    @abstractmethod
+    def _slots(self) -> Mapping[str, torch.Tensor]:
+        """What a recipe fills of it, by name."""
+
+    @abstractmethod
+    def _number(self, name: str, tensor: str) -> Any:
+        """A number of this name that the architecture has for the layer of a tensor, None if it has none."""
+
+    @property
+    def _chromosomes(self) -> Mapping[str, str] | None:
+        """The chromosomes of the flat axis."""
+        return self.chromosomes
+
+    @property
+    @abstractmethod
+    def _units(self) -> Sequence[Units]:
+        """The units of the unit axis."""
+
+    @property
+    def linear(self) -> bool:
+        """Whether genomes may be crossed linearly only: where coefficients are the weights of a method."""
+        return self.method is not None
+
+    @cached_property
+    def axis(self) -> Axis:
+        """As `Population.axis`. Everything that headers and configs can tell is checked here.
+
+        Raises:
+            FileNotFoundError: if a seed, or a file of it, is missing.
+            ImportError: if a library that the species needs is not installed.
+            ValueError: if the seeds are not of one architecture and shape, or the axis does not fit them.
+        """
+        shapes = {name: slot.shape for name, slot in self._seeds.slots.items()}
+        if self.method is not None and self.method.needs_base:
+            _ = self._base  # whatever is wrong with it is told now
+        if self.order == "flat":
+            return Axis.flat(shapes, chromosomes=self._chromosomes, cut=self.cut)
+        return unit_axis(shapes, self._units, self._number)
+
+    @cached_property
+    def grams(self) -> Grams:
+        """The seeds' Gram matrices along the axis, taken once.
+
+        Raises:
+            ValueError: if a seed has numbers that are not finite.
+        """
+        return self._kept.grams(self.axis)
+
+    def restore_grams(self, units: np.ndarray) -> None:
+        """Takes Gram matrices (U, K, K), float64, as `grams.units` gave them, instead of reading every seed.
+
+        Raises:
+            ValueError: if they are not of this axis and so many seeds.
+        """
+        expected = (sum(len(bounds) - 1 for bounds in self.axis.unit_bounds), len(self.seeds), len(self.seeds))
+        if units.shape != expected:
+            raise ValueError(f"grams: expected shape {expected}, got {units.shape}")
+        self.grams = Grams(self.axis, units, lambda name, entries: self._kept.front(name, entries))
+
+    def founders(self, rng: np.random.Generator) -> list[Recipe]:  # noqa: ARG002
+        """As `Population.founders`: each seed by itself.
+
+        Raises:
+            ValueError: as `grams`.
+        """
+        _ = self.grams  # reads every number of every seed
+        return [Recipe.seed(index, len(self.seeds), self.axis.size) for index in range(len(self.seeds))]
+
+    def express(self, genome: Recipe) -> Any:
+        """As `Population.express`: in place, in the one resident model."""
+        if self.method is None:
+            express(self._slots, self._kept.tensors, genome, self.axis)
+        else:
+            self._merge(genome, self.method)
+        return self._resident
+
+    def sources(self) -> list[dict[str, Any]]:
+        """Name and SHA-256 of each seed, and of the base if a method has one; files are read once for it."""
+        return self._sources
+
+    @cached_property
+    def _sources(self) -> list[dict[str, Any]]:
+        named = [{"name": source.name, "sha256": digest(source)} for source in self._seeds.sources]
+        if self.method is None or not self.method.needs_base:
+            return named
+        base = self._base.sources[0]
+        return [*named, {"name": base.name, "sha256": digest(base), "base": True}]
+
+    @torch.no_grad()
+    def _merge(self, genome: Recipe, method: Method) -> None:
+        """Fills the resident model by one of mergekit's methods, tensor by tensor, in the resident model's type."""
+        for lie in self.axis.lie(genome.bounds):
+            slot = self._slots[lie.tensor]
+            seeds = [tensor.to(slot.device, slot.dtype) for tensor in self._kept.tensors(lie.tensor)]
+            base = self._base.tensors(lie.tensor)[0].to(slot.device, slot.dtype) if method.needs_base else None
+            slot.copy_(method.merge(lie.tensor, seeds, genome.coefficients[lie.stretches[0]], base))
+
+    @cached_property
+    def _kept(self) -> Seeds:
+        """The seeds, where they are kept from now on."""
+        place = self._seeds.keep(self._slots, self.seed_device)
+        log.info("%d seeds of %d parameters are kept on: %s", len(self.seeds), self.axis.size, place)
+        return self._seeds
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """The resident model's type."""
+        return self._seeds.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
+
+    @property
+    def _device(self) -> str:
+        """Where it runs."""
+        return self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_choice(name: str, value: object, allowed: Any) -> None:
+    """Checks a setting that is one of a few words.
+
+    Raises:
+        ValueError: if it is none of them.
+    """
+    if value not in get_args(allowed):
+        raise ValueError(f"{name}: expected {' or '.join(map(repr, get_args(allowed)))}, got {value!r}")
+
+
+def named(setting: str, call: Callable[[], Any]) -> Any:
+    """What a call gives; its errors name the setting that they come from."""
+    try:
+        return call()
+    except (ValueError, OSError) as error:
+        raise type(error)(f"{setting}: {str(error).removeprefix('seeds: ')}") from None
