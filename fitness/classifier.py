@@ -11,11 +11,13 @@ import numpy as np
 import torch
 
 from fitness.pictures import pil
-from fitness.pretrained import loaded, source
+from fitness.pretrained import Pretrained
 
 
-class ClassProbability:
+class ClassProbability(Pretrained):
     """The softmax of an image classifier of transformers, at the class that a record names."""
+
+    loader = "AutoModelForImageClassification"
 
     def __init__(self, model: str | Path, label: str = "label") -> None:
         """Settings only; the model is loaded on first use.
@@ -24,7 +26,8 @@ class ClassProbability:
             model: a folder, or owner/name of the hub, with an image classifier in safetensors and its image processor.
             label: the field of the wanted class: its number, or its name as the classifier's config has it.
         """
-        self.model, self.label = model, label
+        super().__init__(model)
+        self.label = label
 
     def check(self, record: Mapping[str, Any]) -> None:
         """As `Judge.check`.
@@ -40,8 +43,7 @@ class ClassProbability:
     def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> np.ndarray:  # noqa: ARG002
         """As `Judge.score`."""
         device, wanted = pictures.device, [self._class(record[self.label]) for record in records]
-        pixels = self._images(images=[pil(picture) for picture in pictures], return_tensors="pt")["pixel_values"]
-        logits = self._classifier.to(device)(pixel_values=pixels.to(device, torch.float32)).logits
+        logits = self.network.to(device)(pixel_values=self.pixels([pil(picture) for picture in pictures], device)).logits
         return logits.softmax(dim=-1)[torch.arange(len(wanted)), wanted].numpy(force=True)
 
     def _class(self, label: Any) -> int:
@@ -59,23 +61,6 @@ class ClassProbability:
         raise ValueError(f"{self.label}: expected one of the classifier's {len(numbers)} classes ({known}), got {label!r}")
 
     @cached_property
-    def _source(self) -> str:
-        return source("model", self.model)
-
-    @cached_property
     def _numbers(self) -> dict[str, int]:
         """The number of each class by its name."""
-        config = loaded("model", "AutoConfig", self._source)
-        return {str(name): int(number) for name, number in config.label2id.items()}
-
-    @cached_property
-    def _classifier(self) -> Any:
-        return loaded("model", "AutoModelForImageClassification", self._source)
-
-    @cached_property
-    def _images(self) -> Any:
-        return loaded("model", "AutoImageProcessor", self._source)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Settings travel, the model does not."""
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return {str(name): int(number) for name, number in self.config.label2id.items()}

@@ -12,20 +12,14 @@ import torch
 from torch.nn.functional import normalize
 
 from fitness.pictures import opened, pil
-from fitness.pretrained import loaded, source
+from fitness.pretrained import Pretrained
 
 
-class Clip:
-    """What both judges have in common: a CLIPModel of transformers in float32, beside the pictures."""
+class Clip(Pretrained):
+    """What both judges have in common: a CLIPModel, with its image processor and its tokenizer."""
 
-    def __init__(self, model: str | Path) -> None:
-        """Settings only; the model is loaded on first use.
-
-        Args:
-            model: a folder, or owner/name of the hub, with a CLIPModel in safetensors, its image processor and its tokenizer.
-        """
-        self.model = model
-        self._known: dict[Hashable, torch.Tensor] = {}
+    loader = "CLIPModel"
+    kind = "clip"
 
     def check(self, record: Mapping[str, Any]) -> None:  # noqa: ARG002
         """As `Judge.check`.
@@ -33,36 +27,28 @@ class Clip:
         Raises:
             ValueError: if there is no such model.
         """
-        _ = self._source
-
-    @cached_property
-    def _source(self) -> str:
-        return source("model", self.model, "clip")
-
-    @cached_property
-    def _clip(self) -> Any:
-        return loaded("model", "CLIPModel", self._source)
-
-    @cached_property
-    def _images(self) -> Any:
-        return loaded("model", "AutoImageProcessor", self._source)
-
-    @cached_property
-    def _texts(self) -> Any:
-        return loaded("model", "AutoTokenizer", self._source)
+        _ = self.config
 
     @torch.no_grad()
     def image_features(self, pictures: Sequence[Any], device: torch.device) -> torch.Tensor:
         """(B, F) features of B PIL images, of length 1."""
-        pixels = self._images(images=list(pictures), return_tensors="pt")["pixel_values"].to(device, torch.float32)
-        return _features(self._clip.to(device).get_image_features(pixel_values=pixels))
+        return _features(self.network.to(device).get_image_features(pixel_values=self.pixels(pictures, device)))
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str], device: torch.device) -> torch.Tensor:
         """(B, F) features of B texts, of length 1; what is too long for CLIP is cut."""
         tokens = self._texts(list(texts), padding=True, truncation=True, return_tensors="pt").to(device)
         tokens = {name: tokens[name] for name in ("input_ids", "attention_mask")}
-        return _features(self._clip.to(device).get_text_features(**tokens))
+        return _features(self.network.to(device).get_text_features(**tokens))
+
+    @cached_property
+    def _texts(self) -> Any:
+        return self._load("AutoTokenizer")
+
+    @cached_property
+    def _known(self) -> dict[Hashable, torch.Tensor]:
+        """Features of references and prompts, which come again birth after birth."""
+        return {}
 
     def _once(self, keys: Sequence[Hashable], make: Callable[[list[int]], torch.Tensor], device: torch.device) -> torch.Tensor:
         """(B, F) features by key, those made that are not known yet; `make` gets their places."""
@@ -70,10 +56,6 @@ class Clip:
         if new:
             self._known.update(zip(new, make(list(new.values())).cpu(), strict=True))
         return torch.stack([self._known[key] for key in keys]).to(device)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Settings travel, the model does not."""
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")} | {"_known": {}}
 
 
 class ImageSimilarity(Clip):
@@ -86,7 +68,7 @@ class ImageSimilarity(Clip):
         """Settings only.
 
         Args:
-            model: as `Clip`.
+            model: a folder, or owner/name of the hub, with a CLIPModel in safetensors and its image processor.
             image: the field of the reference picture: a path, or an array (H, W) or (H, W, 3) of uint8.
         """
         super().__init__(model)

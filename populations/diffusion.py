@@ -16,7 +16,7 @@ from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
 from populations.pipelines import CHECKER, DENOISERS, Bred, Pipeline, blank, check_alike, check_predictions, whole
 from populations.resident import line, moved, quiet, slots_of
-from populations.seeds import Place, Seeds, Slot
+from populations.seeds import Place, Seeds, described_slots
 from populations.units import DENOISER, Units
 
 log = logging.getLogger(__name__)
@@ -176,14 +176,9 @@ class DiffusionModels(Merged):
             named("seeds", lambda: check_alike(self._found, component))  # noqa: B023
         check_predictions(self._found)
         _ = self._others, self._scheduler
-        slots: dict[str, Slot] = {}
-        for component, model in self._blank.items():
-            names: dict[int, list[str]] = {}
-            for name, tensor in model.state_dict(keep_vars=True).items():
-                names.setdefault(id(tensor), []).append(f"{component}.{name}")
-            for name, tensor in slots_of(model).items():
-                slots[f"{component}.{name}"] = Slot(tuple(tensor.shape), tuple(names[id(tensor)]))
-        return Seeds([named("seeds", lambda: self._source(seed)) for seed in self._found], slots)  # noqa: B023
+        sources = [named("seeds", lambda: self._source(seed)) for seed in self._found]  # noqa: B023
+        parts = [described_slots(model, f"{component}.") for component, model in self._blank.items()]
+        return Seeds(sources, {name: slot for part in parts for name, slot in part.items()})
 
     @cached_property
     def _base(self) -> Seeds:

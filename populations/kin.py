@@ -12,7 +12,7 @@ import torch
 
 from populations.hub import Found
 from populations.resident import line, slots_of
-from populations.seeds import Slot
+from populations.seeds import Slot, described_slots
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +89,9 @@ def described(config: Any, attention: str | None, trust_remote_code: bool) -> tu
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code, **how)
     except (ValueError, ImportError) as error:
         raise ValueError(f"{'seeds' if attention is None else 'attention'}: {line(error)}") from None
-    names: dict[int, list[str]] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        names.setdefault(id(tensor), []).append(name)
-    slots = {name: Slot(tuple(tensor.shape), tuple(names[id(tensor)])) for name, tensor in slots_of(model).items()}
+    names = {id(tensor): name for name, tensor in slots_of(model).items()}
     tokens = [layer.weight for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer is not None]
-    return slots, list(dict.fromkeys(names[id(weight)][0] for weight in tokens))
+    return described_slots(model), list(dict.fromkeys(names[id(weight)] for weight in tokens))
 
 
 def template_of(given: str) -> str:

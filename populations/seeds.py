@@ -18,6 +18,7 @@ import torch
 from evomerge.axis import Axis, Block, Part
 from evomerge.grams import Grams
 from populations.checkpoints import Entry
+from populations.resident import slots_of
 
 log = logging.getLogger(__name__)
 
@@ -225,6 +226,14 @@ class Seeds:
                 rows = torch.stack([c.double().movedim(part.dim, 0).reshape(last - first, -1) for c in cut], dim=1)
                 gram[first:last] += torch.bmm(rows, rows.mT).cpu().numpy()
         return gram
+
+
+def described_slots(model: torch.nn.Module, prefix: str = "") -> dict[str, Slot]:
+    """The slots of a model by name, its weights need not be there; each name with a prefix."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        names.setdefault(id(tensor), []).append(prefix + name)
+    return {prefix + name: Slot(tuple(tensor.shape), tuple(names[id(tensor)])) for name, tensor in slots_of(model).items()}
 
 
 def digest(source: Source) -> str:

@@ -96,7 +96,7 @@ def test_the_cosine_to_a_reference_picture(pipeline, data, judges):
     scores = np.array([judge.score(pictures[[i]].repeat(12, 1, 1, 1), [""] * 12, records) for i in range(12)])
     assert (scores.argmax(axis=1) == np.arange(12)).all()
     assert np.allclose(np.diag(scores), 1, atol=1e-6)
-    model, processor = CLIPModel.from_pretrained(judges["clip"]), judge._images
+    model, processor = CLIPModel.from_pretrained(judges["clip"]), judge.processor
     with torch.no_grad():
         features = model.get_image_features(processor(images=references, return_tensors="pt")["pixel_values"]).pooler_output
     features = torch.nn.functional.normalize(features, dim=-1)
@@ -130,7 +130,7 @@ def test_the_probability_of_the_wanted_class(judges):
     assert np.allclose(np.sum(scores, axis=0), 1, atol=1e-6)
     model = ViTForImageClassification.from_pretrained(judges["classifier"])
     with torch.no_grad():
-        pixels = judge._images(images=[pil(picture) for picture in pictures], return_tensors="pt")["pixel_values"]
+        pixels = judge.processor(images=[pil(picture) for picture in pictures], return_tensors="pt")["pixel_values"]
         expected = model(pixel_values=pixels).logits.softmax(-1).numpy()
     assert np.allclose(np.stack(scores, axis=1), expected, atol=1e-6)
 

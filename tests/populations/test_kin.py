@@ -119,7 +119,7 @@ def one_shard_missing(folder):
             None,
             {"order": "unit", "units": [Units("q_proj", "o_proj", "heads")]},
             ValueError,
-            r"units: the model's config has no number 'heads'",
+            r"units: the model has no number 'heads' for model.layers.0.self_attn.q_proj.weight",
         ),
         (
             None,
