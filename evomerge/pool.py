@@ -36,6 +36,9 @@ from evomerge.scoring import Job, Outcome, placed, unscored
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Where it is 0, Ray's servers listen on the loopback interface only, as they do on Windows and macOS by default."""
 
+ANSWER = 10
+"""Seconds in which a cluster has to answer."""
+
 
 class Ray:
     """Raises births on Ray actors, on one machine or many. The run is the same as in one process."""
@@ -331,7 +334,7 @@ def connected(address: str | None, cpus: int) -> tuple[Any, bool]:
 
 
 def _check_address(address: str | None) -> None:
-    """Whether somebody answers there; Ray itself would try for a minute, and then end the process.
+    """Whether a cluster answers there; Ray itself would try for a minute, and then end the process, or wait for ever.
 
     Raises:
         UserError: if nobody does, or it is no address.
@@ -342,6 +345,16 @@ def _check_address(address: str | None) -> None:
     if not host or "//" in host or not port.isdigit():
         raise UserError(f"workers.address: expected auto, or host:port of a cluster, got {address!r}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
     except OSError as error:
         raise UserError(f"workers.address: there is no cluster at {address} ({error})") from error
+    import grpc
+    from ray._private.gcs_utils import create_gcs_channel
+
+    with create_gcs_channel(str(address)) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=ANSWER)
+        except grpc.FutureTimeoutError:
+            raise UserError(
+                f"workers.address: what listens at {address} does not answer as a cluster of Ray does within {ANSWER} s"
+            ) from None

@@ -310,6 +310,22 @@ except UserError as error:
     assert python(code).startswith(message)
 
 
+def test_a_listener_that_is_no_cluster_is_said():
+    """One that says nothing, on which Ray itself would wait for ever."""
+    code = """
+import socket
+from evomerge import pool
+from evomerge.errors import UserError
+pool.ANSWER = 1
+with socket.create_server(("127.0.0.1", 0)) as mute:
+    try:
+        pool.connected("127.0.0.1:%d" % mute.getsockname()[1], 1)
+    except UserError as error:
+        print(error)
+"""
+    assert "does not answer as a cluster of Ray does within 1 s" in python(code)
+
+
 def test_a_ray_of_our_own_listens_to_nobody_else_and_is_gone_afterwards():
     """Even where somebody imported Ray before us, who read its environment too early."""
     code = """
