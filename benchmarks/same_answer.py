@@ -58,7 +58,7 @@ def same(one: Path, other: Path, *without: str) -> bool:
 
 def on_ray(folder: Path, births: int, verdict: Callable[..., None]) -> None:
     """Compares runs in this process with runs on Ray."""
-    language = {"births": max(1, births // 40), "lookahead": 4}
+    language = {"births": max(1, births * 3 // 20), "lookahead": 4}  # the whole demo beside 2,000 births of digits
     for name, settings, counts in (
         ("digits.yaml", {"births": births, "lookahead": 8}, (1, 2, 4)),
         ("skills.yaml", language, (1, 2)),
