@@ -84,7 +84,7 @@ class ImageSimilarity(Clip):
         if self.image not in record:
             raise ValueError(f"image: no field {self.image!r}; its fields: {', '.join(map(str, record))}")
         try:
-            opened(record[self.image])
+            opened(record[self.image], whole=False)
         except ValueError as error:
             raise ValueError(f"{self.image}: {error}") from None
 

@@ -14,11 +14,12 @@ THUMBNAIL = 128
 """Most pixels across a picture in a report."""
 
 
-def opened(value: Any) -> Any:
+def opened(value: Any, whole: bool = True) -> Any:
     """A record's picture as a PIL image in RGB.
 
     Args:
         value: a path, a PIL image, or an array (H, W) or (H, W, 3) of uint8.
+        whole: whether a file is read to its end; its head tells whether it is a picture at all.
 
     Raises:
         ValueError: if it is no picture, or there is no such file.
@@ -32,7 +33,8 @@ def opened(value: Any) -> Any:
         if not path.is_file():
             raise ValueError(f"expected a picture, there is no file {path}")
         try:
-            return Image.open(path).convert("RGB")
+            with Image.open(path) as image:
+                return image.convert("RGB") if whole else image
         except (UnidentifiedImageError, OSError, ValueError) as error:
             raise ValueError(f"expected a picture, {path} is none ({error})") from None
     array = np.asarray(value)

@@ -186,7 +186,7 @@ class DiffusionModels(Merged):
         return named("base", lambda: Seeds([found, *self._seeds.sources], self._seeds.slots))
 
     def _source(self, seed: Pipeline) -> Bred:
-        return Bred(seed.name, {component: seed.weights(component, self.variant) for component in self._bred})
+        return Bred(seed.pinned, {component: seed.weights(component, self.variant) for component in self._bred})
 
     @cached_property
     def _scheduler(self) -> Any:

@@ -63,6 +63,11 @@ class Pipeline:
             raise FileNotFoundError(f"expected a folder, or owner/name of the hub, there is no folder {folder}")
         return cls(match["name"], fetched(match["name"], match["revision"]), match["name"])
 
+    @property
+    def pinned(self) -> str:
+        """What recipes call it: of a repository, with the commit; a snapshot's folder is named by it."""
+        return self.name if self.repository is None else f"{self.repository}@{self.folder.name}"
+
     @cached_property
     def index(self) -> dict[str, Any]:
         """Its model_index.json: the class of the pipeline, and library and class of each component; empty if it has none.

@@ -5,10 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from evomerge.axis import Axis
+from evomerge.axis import Axis, Layer
 
 MLP = {"0.weight": (3, 4), "0.bias": (3,), "2.weight": (2, 3), "2.bias": (2,)}
 DEEP = {"0.weight": (3, 4), "0.bias": (3,), "2.weight": (5, 3), "2.bias": (5,), "4.weight": (2, 5), "4.bias": (2,)}
+GATED = {"in.weight": (6, 4), "in.bias": (6,), "out.weight": (4, 3), "out.bias": (4,)}
+TWICE = Layer(["in.weight", "in.bias"], ["out.weight"], twice={"in.weight", "in.bias"})
 LAYERS = {
     "mlp": (MLP, [(["0.weight", "0.bias"], ["2.weight"])]),
     "deep": (DEEP, [(["0.weight", "0.bias"], []), (["2.weight", "2.bias"], ["4.weight"])]),
@@ -65,6 +67,16 @@ def test_a_unit_is_its_incoming_weights_its_bias_and_its_outgoing_weights(case):
     assert rest == [units[-1], axis.size]
     assert axis.cut == "unit"
     assert not axis.whole_tensors
+
+
+def test_a_gated_unit_has_a_gate_and_a_value():
+    """Three units: rows 0 to 2 of the first matrix are gates, rows 3 to 5 values."""
+    tensors, axis = numbered(GATED), Axis.unit(GATED, [TWICE])
+    weight, bias, out = (tensors[name] for name in ("in.weight", "in.bias", "out.weight"))
+    expected = [[*weight[u], *weight[u + 3], bias[u], bias[u + 3], *out[:, u]] for u in range(3)]
+    assert [axis.order[start:stop].tolist() for start, stop in pairwise(bounds(axis)[0])] == expected
+    with pytest.raises(ValueError, match=r"number of units.*'in.weight': 3.*'out.bias': 4"):
+        Axis.unit(GATED, [Layer(["in.weight", "out.bias"], [], twice={"in.weight"})])
 
 
 @pytest.mark.parametrize(
@@ -175,6 +187,7 @@ LYING = {
     "row": Axis.flat(DEEP, cut="row", chromosomes={"second": r"^2\."}),
     "tensor": Axis.flat({**DEEP, "scale": ()}, cut="tensor"),
     "unit": Axis.unit(*LAYERS["deep"]),
+    "gated": Axis.unit(GATED, [TWICE]),
 }
 
 

@@ -1,16 +1,19 @@
 """Seeds of the hub: this test's own hub is a folder, since none can be reached; what is fetched, and when, is what counts."""
 
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
 import huggingface_hub
 import numpy as np
 import pytest
 import tiny_llama
+import tiny_pipelines
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from populations.diffusion import DiffusionModels
 from populations.hub import find
 from populations.llm import LanguageModels
 
@@ -91,3 +94,68 @@ def test_a_folder_goes_before_the_hub(served, tmp_path, monkeypatch):
     tiny_llama.save(Path("mine/a"), seed=3)
     assert find("mine/a").folder == Path("mine/a")
     assert not served
+
+
+@pytest.fixture
+def pipelines(tmp_path, monkeypatch):
+    """Two repositories with pipelines, mine/a and mine/b; gives the list of files that were fetched."""
+    fetched, hub = [], tmp_path / "hub" / "mine"
+    for name, seed in zip("ab", tiny_pipelines.saved(tmp_path / "made"), strict=True):
+        shutil.copytree(seed, hub / name)
+        torch.save({}, hub / name / "unet" / "diffusion_pytorch_model.bin")  # as many repositories have beside
+
+    def snapshot_download(name, revision=None, allow_patterns=()):
+        folder = tmp_path / "cache" / name.replace("/", "--") / "snapshots" / "c0ffee"
+        for path in (tmp_path / "hub" / name).rglob("*"):
+            of = path.relative_to(tmp_path / "hub" / name)
+            if path.is_file() and any(fnmatch(str(of), p) for p in allow_patterns) and not (folder / of).exists():
+                (folder / of).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, folder / of)
+                fetched.append(f"{name}/{of}")
+        return str(folder)
+
+    def parse_safetensors_file_metadata(name, file, revision=None):
+        path = tmp_path / "hub" / name / file
+        if not path.exists():
+            raise huggingface_hub.errors.EntryNotFoundError(f"404: {file}")
+        with safe_open(path, "pt") as opened:
+            info = {
+                key: huggingface_hub.utils.TensorInfo(dtype=s.get_dtype(), shape=s.get_shape(), data_offsets=(0, 0))
+                for key in opened.keys()  # noqa: SIM118
+                for s in [opened.get_slice(key)]
+            }
+        return huggingface_hub.utils.SafetensorsFileMetadata(metadata={}, tensors=info)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(huggingface_hub, "parse_safetensors_file_metadata", parse_safetensors_file_metadata)
+    return fetched
+
+
+def test_of_a_pipeline_what_is_needed_is_fetched_after_all_is_known_to_fit(pipelines, tmp_path):
+    population = DiffusionModels(["mine/a", "mine/b"], components={"vae": 1})
+    assert population.axis.size > 0
+    assert not [name for name in pipelines if name.endswith(".safetensors")]
+    second = population.express(population.founders(np.random.default_rng(0))[1])
+    own = DiffusionModels([tmp_path / "hub" / "mine" / "a", tmp_path / "hub" / "mine" / "b"], components={"vae": 1})
+    expected = own.express(own.founders(np.random.default_rng(0))[1])
+    for part in ("unet", "vae", "text_encoder"):
+        for tensor, other in zip(
+            getattr(second, part).state_dict().values(), getattr(expected, part).state_dict().values(), strict=True
+        ):
+            assert torch.equal(tensor, other), part
+    weights = {name for name in pipelines if not name.endswith((".json", ".txt", ".model"))}
+    assert weights == {
+        "mine/a/unet/diffusion_pytorch_model.safetensors", "mine/a/text_encoder/model.safetensors",
+        "mine/b/unet/diffusion_pytorch_model.safetensors", "mine/b/vae/diffusion_pytorch_model.safetensors",
+    }  # fmt: skip
+    assert population.card()["base_model"] == ["mine/a", "mine/b"]
+    assert population.sources()[0]["name"] == "mine/a@c0ffee"
+
+
+def test_what_does_not_fit_of_a_pipeline_is_known_before(pipelines, tmp_path):
+    (tmp_path / "hub" / "mine" / "b" / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(
+        ValueError, match=r"seeds: mine/b: unet: expected safetensors \(diffusion_pytorch_model.safetensors\), it has none"
+    ):
+        DiffusionModels(["mine/a", "mine/b"]).axis  # noqa: B018
+    assert not [name for name in pipelines if name.endswith((".safetensors", ".bin"))]
