@@ -69,8 +69,11 @@ def combine(
     edges = edges.astype(np.int64) * inner
     alike = all(tensor.device.type == "cpu" and tensor.dtype == out.dtype for tensor in (out, *chosen))
     if alike and out.dtype in COMPILED and (loop := _fused()) is not None:
-        loop.threads(min(torch.get_num_threads(), -(-out.numel() // loop.BLOCK)))
+        threads = torch.get_num_threads()
+        loop.threads(min(threads, -(-out.numel() // loop.BLOCK)))
         loop.combine(_numbers(out), tuple(map(_numbers, chosen)), edges, tuple(weights.T.copy()), rows)
+        if torch.get_num_threads() != threads:  # numba's first launch sets the number for all that OpenMP runs in this process
+            torch.set_num_threads(threads)
     elif out.device.type == "cuda" and (dim is not None or len(weights) == 1) and compiled("cuda") is not None:
         at_once(out, chosen, weights, edges, rows, inner)
     else:

@@ -48,7 +48,11 @@ def assert_same_run(one: Path, other: Path) -> None:
     """Two run directories hold the same run: archive, scores, ids, weights, births in flight and log, byte for byte."""
     assert log_of(one) == log_of(other)
     assert state_of(one) == state_of(other)
-    assert (one / "best" / "model.safetensors").read_bytes() == (other / "best" / "model.safetensors").read_bytes()
+    weights, others = (
+        {path.relative_to(run): path.read_bytes() for path in run.rglob("best/**/*.safetensors")} for run in (one, other)
+    )
+    assert weights
+    assert weights == others
 
 
 def assert_same_archive(one: Any, other: Any) -> None:

@@ -173,3 +173,18 @@ def test_a_loop_that_cannot_be_kept_on_disk_is_compiled_all_the_same(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", refused + code], capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.stdout.split() == [str(tmp_path / "populations" / "fused.py"), "CPUDispatcher"], done.stderr
+
+
+def test_torch_keeps_its_number_of_threads():
+    """Numba's first launch would set it to the number of processors, and scores of one thread would become scores of several."""
+    code = """
+import numpy as np
+import torch
+torch.set_num_threads(1)
+from populations.express import combine
+combine(torch.empty(8), [torch.ones(8), torch.ones(8)], np.array([[0.5, 0.5]]), np.array([0, 8]))
+print(torch.get_num_threads())
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[1]), "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == "1", done.stderr
