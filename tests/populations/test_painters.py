@@ -47,8 +47,7 @@ def colour(images):
 def classify():
     """Probabilities (n, 10) of pictures (n, 3, 16, 16) in [0, 1]."""
     model = AutoModelForImageClassification.from_pretrained(folder("classifier"), dtype=torch.float32)
-    with torch.no_grad():
-        yield lambda images: model(pixel_values=images * 2 - 1).logits.softmax(dim=-1)
+    return lambda images: model(pixel_values=images * 2 - 1).logits.softmax(dim=-1).detach()
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -116,7 +115,10 @@ def test_clip_prefers_the_right_digit_in_words_and_in_pictures():
     processor = CLIPProcessor.from_pretrained(folder("clip"))
     records = DigitPrompts(test=100).split("test")
     inputs = processor(
-        text=list(wordings("test")[0]), images=colour([record["image"] for record in records]), padding=True, return_tensors="pt"
+        text=list(wordings("test")[0]),
+        images=colour([record["image"] for record in records]),
+        padding="max_length",
+        return_tensors="pt",
     )
     with torch.no_grad():
         outputs = model(**inputs)
@@ -136,8 +138,8 @@ def test_specialists_are_good_at_their_half_and_worse_at_the_other(classify):
         means[name] = chances[labels < 5].mean().item(), chances[labels > 4].mean().item()
     assert means["low"][0] > 0.85
     assert means["high"][1] > 0.85
-    assert 0.02 < means["low"][1] < 0.5
-    assert 0.02 < means["high"][0] < 0.5
+    assert 0.1 < means["low"][1] < 0.6
+    assert 0.1 < means["high"][0] < 0.6
 
 
 def test_album_moves_pictures():
