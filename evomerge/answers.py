@@ -10,7 +10,7 @@ import numpy as np
 
 from evomerge import figures
 from evomerge.figures import LABELLED
-from evomerge.page import card, short
+from evomerge.page import LETTERS, card, short
 from evomerge.record import Record
 
 SHOWN, FEWER = 40, 20
@@ -25,18 +25,21 @@ def cards(run: Record) -> list[str]:
     pictured = {frozenset(entry) for entry, _ in pictures}  # only the first of a kind have their picture in the file
     texts = [entry for entry in lost if "picture" not in entry and frozenset({*entry, "picture"}) not in pictured][:FEWER]
     pictures = pictures[: FEWER if confusion else SHOWN]
-    count = f"{len(lost):,} of {len(run.answers):,} test datapoints scored below 1"
+    graded = any(0 < entry["score"] < 1 for entry in lost)
+    title, count = "Wrong answers", f"{len(lost):,} of {len(run.answers):,} test datapoints scored below 1"
+    if graded:
+        title, count = "Lowest scores", f"There are {len(run.answers):,} test datapoints"
     shown = [confusion]
     if pictures:
         tiles = "".join(f'<li><img src="{uri}" alt="">{_caption(entry)}</li>' for entry, uri in pictures)
         how = f"{count}; here are {len(pictures)}, the lowest scores first."
-        shown.append(card("Wrong answers", f'<ul class="gallery">{tiles}</ul>', how, wide=not confusion))
+        shown.append(card(title, f'<ul class="gallery">{tiles}</ul>', how, wide=not confusion))
     if texts:
         names = list(dict.fromkeys(name for entry in texts for name in entry))
         head = "".join(f"<th>{escape(name)}</th>" for name in names)
         rows = "".join(f"<tr>{''.join(_cell(name, entry.get(name, '')) for name in names)}</tr>" for entry in texts)
         table = f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-        shown.append(card("Wrong answers", table, f"{count}; here are {len(texts)}, the lowest scores first.", wide=True))
+        shown.append(card(title, table, f"{count}; here are {len(texts)}, the lowest scores first.", wide=True))
     return shown
 
 
@@ -57,14 +60,18 @@ def _confusion(run: Record) -> str:
 
 
 def _caption(entry: Mapping[str, Any]) -> str:
-    said = {name: escape(short(value, 60)) for name, value in entry.items() if name not in ("picture", "datapoint")}
+    said = {name: _said(value, 60) for name, value in entry.items() if name not in ("picture", "datapoint")}
     if {"expected", "answer"} <= said.keys():
         return f"expected <b>{said['expected']}</b>, answered <b>{said['answer']}</b>"
     return ", ".join(f"{escape(name)} <b>{value}</b>" for name, value in said.items())
 
 
 def _cell(name: str, value: Any) -> str:
-    return f'<td data-name="{escape(name)}">{escape(short(value))}</td>'
+    return f'<td data-name="{escape(name)}">{_said(value)}</td>'
+
+
+def _said(value: Any, most: int = LETTERS) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else escape(short(value, most))
 
 
 def _by_number(label: str) -> tuple[bool, float, str]:

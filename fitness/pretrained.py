@@ -62,14 +62,19 @@ class Pretrained:
     def _load(self, loader: str, **settings: Any) -> Any:
         try:
             import transformers
+            from transformers.utils import logging as bars
         except ImportError as error:
             raise ImportError("judges need the package transformers: pip install 'evomerge[diffusion]'") from error
-        path = Path(self.model).expanduser()
+        path, shown = Path(self.model).expanduser(), bars.is_progress_bar_enabled()
+        bars.disable_progress_bar()
         try:
             return getattr(transformers, loader).from_pretrained(path if path.is_dir() else str(self.model), **settings)
         except (ValueError, OSError, KeyError) as error:
             first = next((text for text in str(error).splitlines() if text.strip()), type(error).__name__)
             raise ValueError(f"model: {self.model} cannot be loaded: {first}") from None
+        finally:
+            if shown:
+                bars.enable_progress_bar()
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, models and what they made do not."""

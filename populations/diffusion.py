@@ -236,12 +236,19 @@ class DiffusionModels(Merged):
 
 
 def _import() -> None:
-    """Says what is missing.
+    """Imports diffusers, without what transformers says where torchvision is missing, which nothing here needs.
 
     Raises:
         ImportError: if diffusers is not installed.
     """
     try:
-        import diffusers  # noqa: F401
+        from transformers.utils import logging as said
+
+        before = said.get_verbosity()
+        said.set_verbosity_error()
+        try:
+            from diffusers import StableDiffusionPipeline  # noqa: F401
+        finally:
+            said.set_verbosity(before)
     except ImportError as error:
         raise ImportError("image generators need the package diffusers: pip install 'evomerge[diffusion]'") from error
