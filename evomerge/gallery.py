@@ -68,7 +68,7 @@ def cards(run: Record) -> list[str]:
         rows.append(f"<p><b>{escape(_name(run, id))}</b> {scores[row].mean():.3f}</p><div>{cells}</div>")
     style = f'style="--columns:{scores.shape[1]}"'
     how = (
-        f"Every column is the same {'prompt' if 'prompt' in kept[ids[0]][0] else 'datapoint'} of the test split, with the same noise; "
+        f"Every column is the same {'prompt' if 'prompt' in kept[ids[0]][0] else 'datapoint'} with the same noise; "
         "the number is the mean score of a row, an outline marks the highest score of a column."
     )
     shown = [card("Side by side", f'<div class="strips" {style}>{"".join(rows)}</div>', how, wide=True)]
