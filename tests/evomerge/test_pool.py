@@ -59,7 +59,9 @@ def test_killed_workers_change_nothing(tmp_path):
         dice = random.Random(0)
         while not over.wait(0.7):
             with contextlib.suppress(psutil.Error):  # one may be gone while it is looked at
-                actors = [p for p in psutil.Process().children(recursive=True) if (p.cmdline() or [""])[0].startswith("ray::Actor")]
+                actors = [
+                    p for p in psutil.Process().children(recursive=True) if (p.cmdline() or [""])[0].startswith("ray::Actor")
+                ]
                 if actors:
                     killed.append(dice.choice(actors))
                     killed[-1].kill()
