@@ -81,7 +81,7 @@ def rebuild(path: Path, out: Path, settings: Mapping[str, Any], *, trust: bool =
     seeds = blame("population", lambda: population.sources())
     _check_seeds(path, recipe["seeds"], seeds)
     axis = blame("population", lambda: population.axis)
-    genome = blame(str(path), lambda: _genome(recipe, axis, sum(not seed.get("base") for seed in seeds)))
+    genome = blame(str(path), lambda: _genome(recipe, axis, sum(not ("base" in seed or "part" in seed) for seed in seeds)))
     if blame(str(path), lambda: _tensors(axis, genome)) != recipe[TENSORS]:
         raise UserError(f"{path}: its tensors are not what its bounds and coefficients give on the axis of these settings")
     blame("population", lambda: population.express(genome))  # a device that is not here is no failure to write
@@ -139,9 +139,13 @@ def _check_seeds(path: Path, expected: Sequence[Any], found: Sequence[Mapping[st
     for before, here in zip(expected, found, strict=True):
         if before["sha256"] != here["sha256"]:
             raise UserError(
-                f"{path}: it was made of {before['name']} with SHA-256 {before['sha256'][:12]}..., "
-                f"here {here['name']} has {here['sha256'][:12]}...: other weights"
+                f"{path}: it was made of {_called(before)} with SHA-256 {before['sha256'][:12]}..., "
+                f"here {_called(here)} has {here['sha256'][:12]}...: other weights"
             )
+
+
+def _called(seed: Mapping[str, str]) -> str:
+    return f"{seed['part']} of {seed['name']}" if "part" in seed else seed["name"]
 
 
 def _genome(recipe: Mapping[str, Any], axis: Axis, seeds: int) -> Recipe:

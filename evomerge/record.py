@@ -89,7 +89,11 @@ class Record:
             numbers.get("workers", {}),
             [json.loads(entry) for entry in answers.read_text().splitlines()] if answers.is_file() else [],
             id_of(lineage[0]) if lineage else None,
-            {int(file.stem): json.loads(file.read_text()) for file in (path / GALLERY).glob("*.json")},
+            {
+                int(file.stem): json.loads(file.read_text())
+                for file in (path / GALLERY).glob("*.json")
+                if file.stem.lstrip("-").isdigit()
+            },
         )
 
     @cached_property

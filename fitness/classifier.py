@@ -38,13 +38,15 @@ class ClassProbability(Pretrained):
         if self.label not in record:
             raise ValueError(f"label: no field {self.label!r}; its fields: {', '.join(map(str, record))}")
         self._class(record[self.label])
+        _ = self.network  # one that lacks its head would judge at random
 
-    @torch.no_grad()
     def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> np.ndarray:  # noqa: ARG002
         """As `Judge.score`."""
-        device, wanted = pictures.device, [self._class(record[self.label]) for record in records]
-        logits = self.network.to(device)(pixel_values=self.pixels([pil(picture) for picture in pictures], device)).logits
-        return logits.softmax(dim=-1)[torch.arange(len(wanted)), wanted].numpy(force=True)
+        wanted = [self._class(record[self.label]) for record in records]
+        chances = self.judge(
+            [pil(picture) for picture in pictures], lambda pixels: self.network(pixel_values=pixels).logits.softmax(-1)
+        )
+        return chances[torch.arange(len(wanted)), wanted].numpy()
 
     def _class(self, label: Any) -> int:
         """The number of a class.
@@ -52,15 +54,18 @@ class ClassProbability(Pretrained):
         Raises:
             ValueError: if there is none.
         """
-        numbers = self._numbers
-        if isinstance(label, int | np.integer) and not isinstance(label, bool) and int(label) in numbers.values():
+        names = self._names
+        if isinstance(label, int | np.integer) and not isinstance(label, bool) and 0 <= label < len(names):
             return int(label)
-        if isinstance(label, str) and label in numbers:
-            return numbers[label]
-        known = ", ".join(list(numbers)[:12]) + (" ..." if len(numbers) > 12 else "")
-        raise ValueError(f"{self.label}: expected one of the classifier's {len(numbers)} classes ({known}), got {label!r}")
+        found = [number for number, name in enumerate(names) if name == label]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
+        several = f"; {len(found)} have that name, so give the number" if found else ""
+        raise ValueError(f"{self.label}: expected one of the classifier's {len(names)} classes ({known}), got {label!r}{several}")
 
     @cached_property
-    def _numbers(self) -> dict[str, int]:
-        """The number of each class by its name."""
-        return {str(name): int(number) for name, number in self.config.label2id.items()}
+    def _names(self) -> list[str]:
+        """The name of each class."""
+        names = {int(number): str(name) for number, name in (self.config.id2label or {}).items()}
+        return [names.get(number, str(number)) for number in range(self.config.num_labels)]

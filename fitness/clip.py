@@ -29,17 +29,16 @@ class Clip(Pretrained):
         """
         _ = self.config
 
-    @torch.no_grad()
-    def image_features(self, pictures: Sequence[Any], device: torch.device) -> torch.Tensor:
+    def image_features(self, pictures: Sequence[Any]) -> torch.Tensor:
         """(B, F) features of B PIL images, of length 1."""
-        return _features(self.network.to(device).get_image_features(pixel_values=self.pixels(pictures, device)))
+        return self.judge(pictures, lambda pixels: _features(self.network.get_image_features(pixel_values=pixels)))
 
     @torch.no_grad()
-    def text_features(self, texts: Sequence[str], device: torch.device) -> torch.Tensor:
+    def text_features(self, texts: Sequence[str]) -> torch.Tensor:
         """(B, F) features of B texts, of length 1; what is too long for CLIP is cut."""
-        tokens = self._texts(list(texts), padding=True, truncation=True, return_tensors="pt").to(device)
+        tokens = self._texts(list(texts), padding=True, truncation=True, return_tensors="pt").to(self.network.device)
         tokens = {name: tokens[name] for name in ("input_ids", "attention_mask")}
-        return _features(self.network.to(device).get_text_features(**tokens))
+        return _features(self.network.get_text_features(**tokens)).cpu()
 
     @cached_property
     def _texts(self) -> Any:
@@ -50,12 +49,12 @@ class Clip(Pretrained):
         """Features of references and prompts, which come again birth after birth."""
         return {}
 
-    def _once(self, keys: Sequence[Hashable], make: Callable[[list[int]], torch.Tensor], device: torch.device) -> torch.Tensor:
+    def _once(self, keys: Sequence[Hashable], make: Callable[[list[int]], torch.Tensor]) -> torch.Tensor:
         """(B, F) features by key, those made that are not known yet; `make` gets their places."""
         new = {key: place for place, key in enumerate(keys) if key not in self._known}
         if new:
-            self._known.update(zip(new, make(list(new.values())).cpu(), strict=True))
-        return torch.stack([self._known[key] for key in keys]).to(device)
+            self._known.update(zip(new, make(list(new.values())), strict=True))
+        return torch.stack([self._known[key] for key in keys])
 
 
 class ImageSimilarity(Clip):
@@ -90,13 +89,12 @@ class ImageSimilarity(Clip):
 
     def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> np.ndarray:  # noqa: ARG002
         """As `Judge.score`."""
-        device, references = pictures.device, [record[self.image] for record in records]
-        keys = [value.tobytes() if isinstance(value, np.ndarray) else str(value) for value in references]
-
-        def make(places: list[int]) -> torch.Tensor:
-            return self.image_features([opened(references[place]) for place in places], device)
-
-        return _similar(self.image_features([pil(picture) for picture in pictures], device), self._once(keys, make, device))
+        references = [record[self.image] for record in records]
+        files = [isinstance(value, str | Path) for value in references]
+        ready = [value if file else opened(value) for value, file in zip(references, files, strict=True)]
+        keys = [str(value) if file else (value.size, value.tobytes()) for value, file in zip(ready, files, strict=True)]
+        wanted = self._once(keys, lambda places: self.image_features([opened(ready[place]) for place in places]))
+        return _similar(self.image_features([pil(picture) for picture in pictures]), wanted)
 
 
 class TextSimilarity(Clip):
@@ -104,12 +102,8 @@ class TextSimilarity(Clip):
 
     def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> np.ndarray:  # noqa: ARG002
         """As `Judge.score`."""
-        device = pictures.device
-
-        def make(places: list[int]) -> torch.Tensor:
-            return self.text_features([prompts[place] for place in places], device)
-
-        return _similar(self.image_features([pil(picture) for picture in pictures], device), self._once(prompts, make, device))
+        wanted = self._once(list(prompts), lambda places: self.text_features([prompts[place] for place in places]))
+        return _similar(self.image_features([pil(picture) for picture in pictures]), wanted)
 
 
 def _features(found: Any) -> torch.Tensor:

@@ -45,6 +45,11 @@ class CocoCaptions:
         chosen = every[slice(*stretch)]
         if not chosen:
             raise ValueError(f"{name}: expected pictures from {stretch[0]} to {stretch[1]}, {self.captions} has {len(every)}")
+        others = [every[slice(*part)] for part in (self.train, self.test, self.validation) if part not in (None, stretch)]
+        if any(set(chosen) & set(other) for other in others):
+            raise ValueError(
+                f"{name}: some of its {len(chosen)} pictures are in another split too; {self.captions} has {len(every)}"
+            )
         return [{"prompt": caption, "image": str(Path(self.images) / file)} for file, caption in chosen]
 
     def where(self, index: int, split: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from fitness.memory import halving
+from fitness.memory import in_batches
 
 
 class LanguageModel(Protocol):
@@ -90,19 +90,19 @@ class Generator:
             MemoryError: if there is no memory for one prompt.
         """
         answers = [""] * len(prompts)
-        waiting = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
-        while waiting:
-            texts, self.batch = halving(
-                self.batch,
-                len(waiting),
-                lambda size: self._generate(language, [prompts[place] for place in waiting[:size]]),  # noqa: B023
-                "prompts were answered",
-                f"there is no memory to answer one prompt of {len(prompts[waiting[0]])} tokens with up to {self.max_new_tokens} new "
-                "ones: lower max_new_tokens, shorten the prompts, or leave less in the same memory",
-            )
-            for place, text in zip(waiting, texts, strict=False):
-                answers[place] = text
-            waiting = waiting[len(texts) :]
+        order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+        batches, self.batch = in_batches(
+            self.batch,
+            len(prompts),
+            lambda start, stop: self._generate(language, [prompts[place] for place in order[start:stop]]),
+            "prompts were answered",
+            lambda start: (
+                f"there is no memory to answer one prompt of {len(prompts[order[start]])} tokens with up to {self.max_new_tokens} "
+                "new ones: lower max_new_tokens, shorten the prompts, or leave less in the same memory"
+            ),
+        )
+        for place, text in zip(order, (text for texts in batches for text in texts), strict=True):
+            answers[place] = text
         return answers
 
     def _generate(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[str]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
-from fitness.memory import halving
+from fitness.memory import in_batches
 
 SPLITS = ("train", "test", "validation")
 
-OURS = ("prompt", "num_inference_steps", "guidance_scale", "negative_prompt", "height", "width", "generator", "output_type")
+OURS = (
+    *("prompt", "num_inference_steps", "guidance_scale", "negative_prompt", "height", "width"),
+    *("generator", "output_type", "return_dict", "num_images_per_prompt"),
+)
 """What is passed to a pipeline by settings of their own, or by us."""
 
 
@@ -21,8 +25,9 @@ class Painter:
     """Draws prompts with any text-to-image pipeline of diffusers.
 
     All randomness of a picture, its first noise and what a scheduler adds on the way, comes from a number of its own, drawn on the CPU
-    whatever the pipeline runs on: members differ by weights alone, and the company in a batch does not matter. Where memory runs out,
-    the batch is halved, for good, and the drawing goes on.
+    whatever the pipeline runs on: members differ by weights alone, and the company in a batch does not matter. (A few schedulers draw
+    from torch's global state; with these a picture is the same again in the same batch only.) Where memory runs out, the batch is
+    halved, for good, and the drawing goes on.
     """
 
     def __init__(
@@ -66,26 +71,21 @@ class Painter:
             noises: B numbers that set the noise of each.
 
         Returns:
-            (B, 3, height, width) float32 in [0, 1], where the pipeline runs.
+            (B, 3, height, width) float32 in [0, 1], in the host's memory.
 
         Raises:
             ValueError: if the pipeline does not take these settings, or the pictures are not finite.
             MemoryError: if there is no memory for one picture.
         """
         call = self._call(pipeline)
-        drawn: list[torch.Tensor] = []
-        done = 0
-        while done < len(prompts):
-            pictures, self.batch = halving(
-                self.batch,
-                len(prompts) - done,
-                lambda size: self._draw(pipeline, call, prompts[done : done + size], noises[done : done + size]),  # noqa: B023
-                "pictures were drawn",
-                "there is no memory to draw one picture: make it smaller, or leave less in the same memory",
-            )
-            drawn.append(pictures)
-            done += len(pictures)
-        pictures = torch.cat(drawn)
+        batches, self.batch = in_batches(
+            self.batch,
+            len(prompts),
+            lambda start, stop: self._draw(pipeline, call, prompts[start:stop], noises[start:stop]),
+            "pictures were drawn",
+            lambda _: "there is no memory to draw one picture: make it smaller, or leave less in the same memory",
+        )
+        pictures = torch.cat(batches)
         if not pictures.isfinite().all():
             raise ValueError("the pipeline drew pictures with numbers that are not finite")
         return pictures
@@ -105,14 +105,39 @@ class Painter:
 
     def _draw(self, pipeline: Any, call: Mapping[str, Any], prompts: Sequence[str], noises: Sequence[int]) -> torch.Tensor:
         many = {"negative_prompt": [self.negative] * len(prompts)} if "negative_prompt" in call else {}
-        drawn = pipeline(
-            prompt=list(prompts),
-            num_inference_steps=self.steps,
-            generator=[torch.Generator().manual_seed(noise) for noise in noises],
-            output_type="pt",
-            **{**call, **many},
-        ).images
-        return drawn.float()
+        models: list[Any] = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+        types = [model.dtype for model in models]
+        gpus = [pipeline.device.index or 0] if pipeline.device.type == "cuda" else []
+        try:
+            with torch.random.fork_rng(devices=gpus), _silent():
+                torch.manual_seed(noises[0])  # some schedulers draw from torch's own state, whatever they are given
+                drawn = pipeline(
+                    prompt=list(prompts),
+                    num_inference_steps=self.steps,
+                    generator=[torch.Generator().manual_seed(noise) for noise in noises],
+                    output_type="pt",
+                    **{**call, **many},
+                ).images
+        finally:
+            for model, dtype in zip(
+                models, types, strict=True
+            ):  # some pipelines decode in another type, and stay in it where that fails
+                if model.dtype != dtype:
+                    model.to(dtype)
+        return drawn.float().cpu()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without the warnings that pipelines repeat for every batch."""
+    from diffusers.utils import logging as said
+
+    before = said.get_verbosity()
+    said.set_verbosity_error()
+    try:
+        yield
+    finally:
+        said.set_verbosity(before)
 
 
 def noise_of(seed: int, split: str, datapoint: int) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+
+from fitness.memory import in_batches
+
+BATCH = 64
+"""Pictures that are judged side by side."""
 
 
 class Pretrained:
@@ -26,6 +31,7 @@ class Pretrained:
             model: a folder, or owner/name of the hub.
         """
         self.model = model
+        self._batch = BATCH
 
     @cached_property
     def config(self) -> Any:
@@ -42,22 +48,33 @@ class Pretrained:
 
     @cached_property
     def network(self) -> Any:
-        """The model, ready to judge.
+        """The model, ready to judge, on a GPU if there is one.
 
         Raises:
-            ValueError: as `config`; if it does not load.
+            ValueError: as `config`; if it does not load, or the folder has not all of its weights.
         """
         _ = self.config
-        return self._load(self.loader, use_safetensors=True).float().eval().requires_grad_(False)
+        made, told = self._load(self.loader, use_safetensors=True, output_loading_info=True)
+        if missing := sorted(told["missing_keys"]):  # these would be random
+            raise ValueError(f"model: {self.model} is no {type(made).__name__}: it has no weights for {missing[0]}")
+        return made.float().eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
 
     @cached_property
     def processor(self) -> Any:
         """Its image processor."""
         return self._load("AutoImageProcessor")
 
-    def pixels(self, pictures: Sequence[Any], device: torch.device) -> torch.Tensor:
-        """(B, 3, H, W) what the model gets of B PIL images."""
-        return self.processor(images=list(pictures), return_tensors="pt")["pixel_values"].to(device, torch.float32)
+    @torch.no_grad()
+    def judge(self, pictures: Sequence[Any], call: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """(B, ...) what a call gives for the pixels of B PIL images, batch by batch, in the host's memory."""
+
+        def part(start: int, stop: int) -> torch.Tensor:
+            pixels = self.processor(images=list(pictures[start:stop]), return_tensors="pt")["pixel_values"]
+            return call(pixels.to(self.network.device, torch.float32)).cpu()
+
+        alone = f"there is no memory for {self.model} to judge one picture"
+        parts, self._batch = in_batches(self._batch, len(pictures), part, "pictures were judged", lambda _: alone)
+        return torch.cat(parts)
 
     def _load(self, loader: str, **settings: Any) -> Any:
         try:

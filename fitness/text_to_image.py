@@ -18,14 +18,10 @@ SHOWN = 10
 
 
 class Judge(Protocol):
-    """Says what pictures are worth (`fitness.clip`, `fitness.classifier`, or your own)."""
+    """Says what pictures are worth (`fitness.clip`, `fitness.classifier`, or your own).
 
-    def check(self, record: Mapping[str, Any]) -> None:
-        """Checks that a record has what it is judged by.
-
-        Raises:
-            ValueError: if it has not.
-        """
+    Optional: `check(record)`, which raises a ValueError if a record lacks what it is judged by; it is asked before anything is drawn.
+    """
 
     def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> Any:
         """(B, 3, H, W) pictures in [0, 1], B prompts and records to (B,) scores in [0, 1]."""
@@ -115,7 +111,8 @@ class TextToImage:
         prompts = [self._prompts(split)[index] for index in datapoints]
         if hasattr(self.score, "score"):
             records = [self._records[split][index] for index in datapoints]
-            scores = np.asarray(self.score.score(pictures, prompts, records), dtype=np.float32)
+            with torch.no_grad():
+                scores = np.asarray(self.score.score(pictures, prompts, records), dtype=np.float32)
         else:
             pairs = zip(datapoints, prompts, pictures, strict=True)
             scores = np.array([self._asked(*pair, split) for pair in pairs], dtype=np.float32)
@@ -155,8 +152,8 @@ class TextToImage:
             written, prompts = parts(self.template), []
             for index, record in enumerate(self._records[split]):
                 for _, field in written:
-                    if field is not None and field not in record:
-                        known = ", ".join(map(str, record)) or "none"
+                    if field is not None and record.get(field) is None:
+                        known = ", ".join(name for name, value in record.items() if value is not None) or "none"
                         raise ValueError(f"{self._where(index, split)}: template: no field {field!r}; its fields: {known}")
                 if hasattr(self.score, "check"):
                     try:

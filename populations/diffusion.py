@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +13,17 @@ from evomerge.axis import FlatCut
 from evomerge.genome import Recipe
 from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
-from populations.pipelines import CHECKER, DENOISERS, Bred, Pipeline, blank, check_alike, check_predictions, whole
+from populations.pipeline_kin import blank, check_alike, check_predictions, whole
+from populations.pipelines import CHECKER, DENOISERS, Bred, Pipeline
 from populations.resident import line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds, described_slots
 from populations.units import DENOISER, Units
 
-log = logging.getLogger(__name__)
-
 ATTENTION = {"attention": r"attn|attentions"}
 """Attention layers are a chromosome of their own, as in M2N2's third experiment; the rest is another."""
+
+FLOW = "FlowMatch"
+"""How schedulers for denoisers begin that predict a flow."""
 
 
 class DiffusionModels(Merged):
@@ -96,6 +97,20 @@ class DiffusionModels(Merged):
         with quiet("diffusers", "transformers"):
             expressed.save_pretrained(directory)
 
+    def sources(self) -> list[dict[str, Any]]:
+        """As `Merged.sources`, and of each component that is not bred whose it is, and the SHA-256 of its files."""
+        return super().sources() + self._parts
+
+    @cached_property
+    def _parts(self) -> list[dict[str, Any]]:
+        parts = []
+        for name in self._whole.components:
+            if name not in self._bred and (name != CHECKER or self.safety_checker):
+                seed = self._others.get(name, self._whole)
+                seed.fetch([name], self.variant)
+                parts.append({"name": seed.pinned, "part": name, "sha256": seed.digest(name)})
+        return parts
+
     def card(self) -> dict[str, Any]:
         """What the head of a member's model card says, in the hub's words."""
         facts = {"base_model": [seed.name for seed in self._found], "library_name": "diffusers"}
@@ -150,7 +165,8 @@ class DiffusionModels(Merged):
         mine, others = self._whole.components, {}
         for name, place in (self.components or {}).items():
             if name not in mine or name in self._bred:
-                raise ValueError(f"components: {self._whole.name} has no other component {name!r}; it has {', '.join(mine)}")
+                rest = ", ".join(other for other in mine if other not in self._bred)
+                raise ValueError(f"components: {self._whole.name} has no other component {name!r}; it has {rest}")
             seed = self._found[place]
             theirs = seed.components.get(name)
             if theirs is None:
@@ -182,23 +198,33 @@ class DiffusionModels(Merged):
 
     @cached_property
     def _base(self) -> Seeds:
-        found = named("base", lambda: self._source(Pipeline.find(self.base or "")))
-        return named("base", lambda: Seeds([found, *self._seeds.sources], self._seeds.slots))
+        base = named("base", lambda: Pipeline.find(self.base or ""))
+        for component in self._bred:
+            named("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
+        named("base", lambda: check_predictions([*self._found, base]))
+        return named("base", lambda: Seeds([self._source(base), *self._seeds.sources], self._seeds.slots))
 
     def _source(self, seed: Pipeline) -> Bred:
         return Bred(seed.pinned, {component: seed.weights(component, self.variant) for component in self._bred})
 
     @cached_property
     def _scheduler(self) -> Any:
-        """The class of the scheduler that was asked for, if one was."""
+        """The scheduler that was asked for, if one was, with the settings of the pipeline's own."""
         if self.scheduler is None:
             return None
         import diffusers
 
-        found = getattr(diffusers, self.scheduler, None)
-        if not (isinstance(found, type) and issubclass(found, diffusers.SchedulerMixin)):
-            raise ValueError(f"scheduler: expected a scheduler of diffusers, such as DDIMScheduler, got {self.scheduler!r}")
-        return found
+        settings = self._whole.config("scheduler", "scheduler_config.json")
+        own = getattr(diffusers, settings["_class_name"]).from_config(settings)
+        fitting = {kind.__name__: kind for kind in (type(own), *own.compatibles)}
+        if type(own).__name__.startswith(FLOW):  # these say nothing of each other
+            fitting |= {name: getattr(diffusers, name) for name in dir(diffusers) if name.startswith(FLOW)}
+        if self.scheduler not in fitting:
+            raise ValueError(
+                f"scheduler: expected one that takes the settings of a {type(own).__name__} ({', '.join(sorted(fitting))}), "
+                f"got {self.scheduler!r}"
+            )
+        return fitting[self.scheduler].from_config(settings)
 
     @cached_property
     def _resident(self) -> Any:
@@ -210,17 +236,18 @@ class DiffusionModels(Merged):
             given[name] = named("components", lambda: other.load(name, self._dtype, self.variant))  # noqa: B023
         if CHECKER in seed.index and not self.safety_checker:
             given |= {CHECKER: None, "requires_safety_checker": False}
-        seed.fetch([name for name in seed.components if given.get(name, ...) is ...], self.variant)
+        mine = [name for name in seed.components if given.get(name, ...) is ...]
+        seed.fetch(mine, self.variant)
         try:
             with quiet("diffusers", "transformers"):
                 pipeline = DiffusionPipeline.from_pretrained(
                     seed.folder, dtype=self._dtype, variant=self.variant, use_safetensors=True,
                     trust_remote_code=self.trust_remote_code, **given,
                 )  # fmt: skip
-        except (ValueError, OSError, TypeError) as error:
+        except Exception as error:  # whatever it stumbles on, it is this pipeline
             raise ValueError(f"seeds: {seed.name}: diffusers cannot load it: {line(error)}") from None
         if self._scheduler is not None:
-            pipeline.scheduler = self._scheduler.from_config(pipeline.scheduler.config)
+            pipeline.scheduler = self._scheduler
         moved(pipeline, self._device)
         # parameters keep their requires_grad, on which torch's choice of a kernel, and so a last bit, can depend
         pipeline.set_progress_bar_config(disable=True)

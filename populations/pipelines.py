@@ -1,12 +1,10 @@
-"""Pipelines of diffusers as seeds: all that model_index.json, the components' configs and their headers tell, before a weight is read."""
+"""Pipelines of diffusers as seeds: what their files tell before a weight is read, and their components, one by one."""
 
 from __future__ import annotations
 
-import inspect
 import json
-import logging
-import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -18,8 +16,7 @@ import torch
 from populations.checkpoints import MODEL, PICKLES, Checkpoint, Entry, names, shards_of
 from populations.hub import REPOSITORY, SMALL, fetched, remote
 from populations.resident import line, quiet
-
-log = logging.getLogger(__name__)
+from populations.seeds import digest_of
 
 INDEX = "model_index.json"
 CONFIG = "config.json"
@@ -30,9 +27,6 @@ DENOISERS = ("unet", "transformer")
 """What a pipeline calls the component that is bred if nothing else is said."""
 
 CHECKER = "safety_checker"
-
-HARMLESS = re.compile(r"_.*|sample_size|architectures|(torch_)?dtype|transformers_version|.*dropout.*")
-"""Settings of a component in which mergeable ones may differ without a word."""
 
 
 @dataclass(frozen=True)
@@ -105,54 +99,89 @@ class Pipeline:
             raise FileNotFoundError(f"{self.name}: its component {component!r} is missing: there is no {component}/{file}")
         return self._json(f"{component}/{file}")
 
+    @cached_property
+    def files(self) -> list[str]:
+        """The names of all its files, of a repository those on the hub; without a network those that are here."""
+        if self.repository is not None:
+            from huggingface_hub import list_repo_files
+
+            with suppress(Exception):  # the hub's client raises many kinds, and its network's own; the cache may have it all
+                return list_repo_files(self.repository, revision=self.folder.name)
+        return [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
+
     def weights(self, component: str, variant: str | None) -> Checkpoint:
         """The tensors of a component by their headers; no weight is read.
 
         Raises:
-            FileNotFoundError: if a file is missing.
+            FileNotFoundError: if a file is missing, or the hub does not give its header.
             ValueError: as `Checkpoint.open`.
         """
-        stem = WEIGHTS if "_class_name" in self.config(component) else MODEL
-        if self.repository is None:
-            return Checkpoint.open(self.folder / component, stem, variant)
-        from huggingface_hub import parse_safetensors_file_metadata
-        from huggingface_hub.errors import EntryNotFoundError
-
-        single, index = names(stem, variant)
+        stem, of = self._stored(component, variant)
+        single, index = names(stem, of)
         listed = self.folder / component / index
-        files = sorted(set(shards_of(listed).values())) if listed.is_file() else [single]
+        parts = sorted(set(shards_of(listed).values())) if listed.is_file() else [single]
+        if self.repository is None or all((self.folder / component / part).is_file() for part in parts):
+            return Checkpoint.open(self.folder / component, stem, of)
+        from huggingface_hub import parse_safetensors_file_metadata
+
         try:
             headers = {
-                file: parse_safetensors_file_metadata(self.repository, f"{component}/{file}", revision=self.folder.name)
-                for file in files
+                part: parse_safetensors_file_metadata(self.repository, f"{component}/{part}", revision=self.folder.name)
+                for part in parts
             }
-        except EntryNotFoundError as error:
-            raise ValueError(f"{self.name}: {component}: expected safetensors ({single}), it has none: {line(error)}") from None
+        except Exception as error:  # as above
+            why = f"{type(error).__name__}: {line(error)}"
+            raise FileNotFoundError(f"{self.name}: the hub does not give the headers of {component}/{single} ({why})") from None
         return remote(self.repository, self.folder, self.folder / component, headers)
 
     def check_weights(self, component: str, variant: str | None) -> None:
-        """Checks that a component that is not bred is whole, and not pickled, as far as this machine has it.
+        """Checks that a component that is not bred is there, and its weights, if it has any, are in safetensors.
 
         Raises:
             FileNotFoundError: if it is missing.
             ValueError: if its weights are pickled.
         """
-        folder = self.folder / component
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{self.name}: its component {component!r} is missing: there is no folder {folder}")
-        if self.repository is None and (folder / CONFIG).is_file() and not list(folder.glob("*.safetensors")):
-            pickled = [path for pattern in PICKLES for path in folder.glob(pattern)]
-            if pickled:
-                self.weights(component, variant)  # which says what is wrong with that
-            raise FileNotFoundError(f"{self.name}: its component {component!r} has no weights: expected safetensors in {folder}")
+        if not any(file.startswith(f"{component}/") for file in self.files):
+            raise FileNotFoundError(f"{self.name}: its component {component!r} is missing: there is no folder {component}")
+        if f"{component}/{CONFIG}" in self.files:
+            self._stored(component, variant)
 
     def fetch(self, components: Sequence[str], variant: str | None) -> None:
         """Brings whole components here, where they are on the hub."""
         if self.repository is None:
             return
-        of = f".{variant}" if variant else ""
-        weights = [f"{stem}{of}{ending}" for stem in (WEIGHTS, MODEL) for ending in (".safetensors", "-*.safetensors")]
-        fetched(self.repository, self.folder.name, [*SMALL, *(f"{name}/{file}" for name in components for file in weights)])
+        weights = []
+        for component in components:
+            if f"{component}/{CONFIG}" in self.files:
+                stem, of = self._stored(component, variant)
+                begin = f"{component}/{stem}{f'.{of}' if of else ''}"
+                weights += [f"{begin}.safetensors", f"{begin}-*.safetensors"]
+        fetched(self.repository, self.folder.name, [*SMALL, *weights])
+
+    def digest(self, component: str) -> str:
+        """SHA-256 of a component's files, one after another in the order of their names."""
+        return digest_of(sorted(path for path in (self.folder / component).rglob("*") if path.is_file()))
+
+    def _stored(self, component: str, variant: str | None) -> tuple[str, str | None]:
+        """What the files of a component's weights are called, and of which variant: the one that is asked for, if it has it.
+
+        Raises:
+            FileNotFoundError: if it has none, or others only.
+            ValueError: if they are pickled.
+        """
+        stem = WEIGHTS if "_class_name" in self.config(component) else MODEL
+        here = [file.removeprefix(f"{component}/") for file in self.files if file.startswith(f"{component}/")]
+        for of in dict.fromkeys((variant, None)):
+            if any(name in here for name in names(stem, of)):
+                return stem, of
+        if pickled := [file for file in here if any(Path(file).match(pattern) for pattern in PICKLES)]:
+            raise ValueError(
+                f"{self.name}: {component}: expected safetensors, got pickled weights ({pickled[0]}), which can run any code when they "
+                "are loaded; save the pipeline again with save_pretrained"
+            )
+        others = sorted({file.split(".")[1] for file in here if file.startswith(f"{stem}.") and file.count(".") > 1})
+        hint = f"; it has them with variant: {' or '.join(others)}" if others else ""
+        raise FileNotFoundError(f"{self.name}: {component} has no weights: expected {' or '.join(names(stem, variant))}{hint}")
 
     def load(self, component: str, dtype: torch.dtype, variant: str | None) -> Any:
         """A component by itself.
@@ -167,11 +196,12 @@ class Pipeline:
         self.fetch([component], variant)
         settings: dict[str, Any] = {}
         if isinstance(made, type) and issubclass(made, torch.nn.Module):
-            settings = {"dtype": dtype, "use_safetensors": True, "variant": variant}
+            of = self._stored(component, variant)[1]
+            settings = {"dtype": dtype, "use_safetensors": True} | ({"variant": of} if of else {})
         try:
             with quiet("diffusers", "transformers"):
                 return made.from_pretrained(self.folder / component, **settings)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever it stumbles on, it is this component
             raise ValueError(f"{self.name}: {component} cannot be loaded: {line(error)}") from None
 
     def _json(self, file: str) -> dict[str, Any]:
@@ -205,93 +235,3 @@ class Bred:
         """A tensor of it, memory-mapped."""
         component, _, rest = name.partition(".")
         return self.components[component].tensor(rest)
-
-
-def whole(seeds: Sequence[Pipeline]) -> Pipeline:
-    """The first seed that is a whole pipeline; the others are held against it.
-
-    Raises:
-        ValueError: if none is, or they are of different classes.
-    """
-    pipelines = [seed for seed in seeds if seed.kind]
-    if not pipelines:
-        raise ValueError(f"seeds: expected a pipeline of diffusers among them, none has a {INDEX}")
-    for seed in pipelines[1:]:
-        if seed.kind != pipelines[0].kind:
-            raise ValueError(
-                f"seeds: expected pipelines of one class; {pipelines[0].name} is a {pipelines[0].kind}, {seed.name} a {seed.kind}"
-            )
-    return pipelines[0]
-
-
-def check_alike(seeds: Sequence[Pipeline], component: str) -> None:
-    """Checks that a component computes the same in all seeds, but for its weights.
-
-    Raises:
-        FileNotFoundError: if a seed lacks it.
-        ValueError: if its class or its settings differ.
-    """
-    first, *others = ((seed, settings(seed.config(component))) for seed in seeds)
-    for seed, found in others:
-        unlike = sorted((key for key in first[1].keys() | found.keys() if first[1].get(key) != found.get(key)), key=_class_first)
-        for key in unlike:
-            raise ValueError(
-                f"seeds: expected one architecture; {component}: {key.replace('class', 'its class')} is {first[1].get(key)} "
-                f"in {first[0].name} and {found.get(key)} in {seed.name}"
-            )
-
-
-def _class_first(key: str) -> tuple[bool, str]:
-    return key != "class", key
-
-
-def check_predictions(seeds: Sequence[Pipeline]) -> None:
-    """Checks that all denoisers predict the same thing, as far as there are schedulers to say so.
-
-    Raises:
-        ValueError: if they do not.
-    """
-    said: dict[str, str] = {}
-    for seed in seeds:
-        if (seed.folder / "scheduler" / "scheduler_config.json").is_file():
-            config = seed.config("scheduler", "scheduler_config.json")
-            said.setdefault(str(config.get("prediction_type", "epsilon")), seed.name)
-    if len(said) > 1:
-        told = " and ".join(f"{kind} ({name})" for kind, name in said.items())
-        raise ValueError(f"seeds: expected denoisers that predict the same, their schedulers say {told}")
-
-
-def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a component's config says of what is computed, its class's defaults where it is silent."""
-    kind = config.get("_class_name") or config.get("architectures")
-    found = {key: value for key, value in config.items() if not HARMLESS.fullmatch(key)}
-    import diffusers
-
-    made = getattr(diffusers, kind, None) if isinstance(kind, str) else None
-    if made is not None:
-        parameters = inspect.signature(made.__init__).parameters.items()
-        defaults = {key: parameter.default for key, parameter in parameters if parameter.default is not parameter.empty}
-        found = {key: value for key, value in defaults.items() if not HARMLESS.fullmatch(key)} | found
-    return {"class": kind, **{key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}}
-
-
-def blank(seed: Pipeline, component: str) -> torch.nn.Module:
-    """A component as its config describes it, without weights.
-
-    Raises:
-        ValueError: if its class is neither of diffusers nor of transformers, or does not take the config.
-    """
-    import diffusers
-    import transformers
-
-    config = seed.config(component)
-    try:
-        with torch.device("meta"):
-            if kind := getattr(diffusers, str(config.get("_class_name")), None):
-                return kind.from_config(config)
-            kind = getattr(transformers, next(iter(config.get("architectures") or ["nothing"])), None)
-            if kind is None:
-                raise ValueError(f"neither diffusers nor transformers has its class {config.get('_class_name')}")
-            return kind(transformers.AutoConfig.from_pretrained(seed.folder / component))
-    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-        raise ValueError(f"seeds: {seed.name}: {component} cannot be made: {line(error)}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -163,7 +163,7 @@ class Seeds:
             few = ", ".join(list(source.entries)[:4])
             raise ValueError(
                 f"seeds: {source.name}: expected a tensor {name!r} of shape {slot.shape}, it has none; it has {few} ... "
-                "(an architecture that transformers stores under other names than it runs under, such as Mixtral, cannot be bred yet)"
+                "(what its library stores under other names than it runs under, Mixtral or files of old versions, cannot be bred yet)"
             )
         alias = stored[0]
         entry = source.entries[alias]
@@ -238,8 +238,13 @@ def described_slots(model: torch.nn.Module, prefix: str = "") -> dict[str, Slot]
 
 def digest(source: Source) -> str:
     """SHA-256 of a seed's files, one after another."""
+    return digest_of(source.files)
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """SHA-256 of files, one after another."""
     found = hashlib.sha256()
-    for path in source.files:
+    for path in files:
         with path.open("rb") as file:
             while piece := file.read(1 << 24):
                 found.update(piece)

@@ -1,4 +1,4 @@
-"""Which tensors of a transformer work together: attention heads and MLP units, named by patterns."""
+"""Which tensors of a layer work together: attention heads, MLP units, channels of convolutions, named by patterns."""
 
 from __future__ import annotations
 

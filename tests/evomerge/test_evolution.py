@@ -200,7 +200,7 @@ def test_immigrants_come_to_the_same_run_after_a_resume(tmp_path):
         ({"strategy": NaturalNiches(crossover=Crossover(angle="tensor"))}, None),
         ({"population": Classifiers(DIGITS, order="unit"), "strategy": NaturalNiches(crossover=Crossover(angle="tensor"))}, "flat axis"),
     ],
-    ids=str,
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else str(value),  # no addresses: they differ between processes
 )  # fmt: skip
 def test_wrong_arguments(settings, message):
     if message is None:

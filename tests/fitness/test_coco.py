@@ -38,5 +38,7 @@ def test_a_file_in_another_format_is_refused(tmp_path, text):
 def test_what_is_not_there_is_said(captions, tmp_path):
     with pytest.raises(FileNotFoundError, match="expected a file of captions, but there is no file"):
         CocoCaptions(tmp_path / "none.json", tmp_path, train=(0, 1)).split("train")
+    with pytest.raises(ValueError, match=r"train: some of its 2 pictures are in another split too; .*captions.json has 4"):
+        CocoCaptions(captions, tmp_path, train=(0, 2), test=(1, None)).split("train")
     with pytest.raises(ValueError, match=r"train: expected pictures from 10 to 20, .*captions.json has 4"):
         CocoCaptions(captions, tmp_path, train=(10, 20)).split("train")

@@ -111,13 +111,26 @@ def test_arrays_are_references_too(judges):
     assert np.allclose(scores, 1, atol=1e-6)
 
 
+def test_references_that_are_opened_anew_each_time_are_not_mixed_up(judges):
+    """As those of a data set that decodes on access: the next one may lie where the last one lay."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(30)]
+    arrays += [array.reshape(8, 32, 3) for array in arrays[:3]]
+    pictures = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    lazy, plain = ImageSimilarity(judges["clip"]), [ImageSimilarity(judges["clip"]) for _ in arrays]
+    for array, alone in zip(arrays, plain, strict=True):
+        expected = alone.score(pictures, [""], [{"image": array}])
+        assert lazy.score(pictures, [""], [{"image": Image.fromarray(array)}]) == pytest.approx(expected, abs=1e-6)
+    assert len(lazy._known) == len(arrays)
+
+
 def test_the_cosine_to_the_prompt(judges):
     judge = TextSimilarity(judges["clip"])
     pictures = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     scores = judge.score(pictures, ["a b", "the 3", "a b"], [{}] * 3)
     image, text = (
-        judge.image_features([pil(picture) for picture in pictures], pictures.device),
-        judge.text_features(["a b"], pictures.device),
+        judge.image_features([pil(picture) for picture in pictures]),
+        judge.text_features(["a b"]),
     )
     assert scores[0] == pytest.approx(float((image[0] @ text[0] + 1) / 2), abs=1e-6)
     assert scores[2] == pytest.approx(float((image[2] @ text[0] + 1) / 2), abs=1e-6)
@@ -133,6 +146,35 @@ def test_the_probability_of_the_wanted_class(judges):
         pixels = judge.processor(images=[pil(picture) for picture in pictures], return_tensors="pt")["pixel_values"]
         expected = model(pixel_values=pixels).logits.softmax(-1).numpy()
     assert np.allclose(np.stack(scores, axis=1), expected, atol=1e-6)
+
+
+def test_labels_of_a_classifier_with_two_classes_of_one_name(tmp_path):
+    judge = ClassProbability(tiny_judges.classifier(tmp_path, ("crane", "owl", "crane")))
+    pictures = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert len({float(judge.score(pictures[:1], [""], [{"label": label}])[0]) for label in (0, 1, 2)}) == 3
+    judge.check({"label": "owl"})
+    with pytest.raises(ValueError, match="got 'crane'; 2 have that name, so give the number"):
+        judge.check({"label": "crane"})
+
+
+def test_a_model_without_a_head_is_no_judge(tmp_path, judges):
+    ViTForImageClassification.from_pretrained(judges["classifier"]).vit.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is no ViTForImageClassification: it has no weights for classifier"):
+        ClassProbability(tmp_path).check({"label": 1})
+
+
+def test_judging_shrinks_its_batch_where_memory_runs_out(judges, caplog):
+    pictures = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    judge, records = ClassProbability(judges["classifier"]), [{"label": 1}] * 5
+    expected = judge.score(pictures, [""] * 5, records)
+
+    def limit(module, arguments, options):
+        if len(options["pixel_values"]) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    judge.network.register_forward_pre_hook(limit, with_kwargs=True)
+    assert judge.score(pictures, [""] * 5, records) == pytest.approx(expected, abs=1e-6)
+    assert "memory ran out while 5 pictures were judged side by side; from here on 2 are" in caplog.text
 
 
 def test_what_a_report_shows(pipeline, data):

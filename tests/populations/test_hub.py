@@ -127,7 +127,12 @@ def pipelines(tmp_path, monkeypatch):
         return huggingface_hub.utils.SafetensorsFileMetadata(metadata={}, tensors=info)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+
+    def list_repo_files(name, revision=None):
+        return [str(path.relative_to(tmp_path / "hub" / name)) for path in (tmp_path / "hub" / name).rglob("*") if path.is_file()]
+
     monkeypatch.setattr(huggingface_hub, "parse_safetensors_file_metadata", parse_safetensors_file_metadata)
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", list_repo_files)
     return fetched
 
 
@@ -152,10 +157,48 @@ def test_of_a_pipeline_what_is_needed_is_fetched_after_all_is_known_to_fit(pipel
     assert population.sources()[0]["name"] == "mine/a@c0ffee"
 
 
-def test_what_does_not_fit_of_a_pipeline_is_known_before(pipelines, tmp_path):
-    (tmp_path / "hub" / "mine" / "b" / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    with pytest.raises(
-        ValueError, match=r"seeds: mine/b: unet: expected safetensors \(diffusion_pytorch_model.safetensors\), it has none"
-    ):
+@pytest.mark.parametrize(("component", "stem"), [("unet", "diffusion_pytorch_model"), ("text_encoder", "model")])
+def test_a_pickled_component_is_known_before(pipelines, tmp_path, component, stem):
+    for name in "ab":
+        folder = tmp_path / "hub" / "mine" / name / component
+        (folder / f"{stem}.safetensors").unlink()
+        torch.save({}, folder / f"{stem}.bin")
+    with pytest.raises(ValueError, match=f"seeds: mine/a: {component}: expected safetensors, got pickled weights .{stem}.bin"):
         DiffusionModels(["mine/a", "mine/b"]).axis  # noqa: B018
     assert not [name for name in pipelines if name.endswith((".safetensors", ".bin"))]
+
+
+def test_of_a_variant_what_there_is_of_it_is_fetched(pipelines, tmp_path):
+    """The U-Net of one repository has it, nothing else."""
+    unet = tmp_path / "hub" / "mine" / "a" / "unet"
+    shutil.copy(unet / "diffusion_pytorch_model.safetensors", unet / "diffusion_pytorch_model.fp16.safetensors")
+    population = DiffusionModels(["mine/a", "mine/b"], variant="fp16")
+    population.express(population.founders(np.random.default_rng(0))[0])
+    assert "mine/a/unet/diffusion_pytorch_model.fp16.safetensors" in pipelines
+    assert "mine/a/unet/diffusion_pytorch_model.safetensors" not in pipelines
+    assert {"mine/b/unet/diffusion_pytorch_model.safetensors", "mine/a/vae/diffusion_pytorch_model.safetensors"} <= set(pipelines)
+
+
+def test_without_a_network_what_is_in_the_cache_will_do(pipelines, monkeypatch):
+    first = DiffusionModels(["mine/a", "mine/b"])
+    expected = first.express(first.founders(np.random.default_rng(0))[1]).unet.state_dict()
+
+    def refuse(*_, **__):
+        raise ConnectionError("no network")
+
+    for name in ("list_repo_files", "parse_safetensors_file_metadata"):
+        monkeypatch.setattr(huggingface_hub, name, refuse)
+    again = DiffusionModels(["mine/a", "mine/b"])
+    found = again.express(again.founders(np.random.default_rng(0))[1]).unet.state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+
+def test_a_header_that_the_hub_does_not_give_is_said(pipelines, monkeypatch):
+    def refuse(*_, **__):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "parse_safetensors_file_metadata", refuse)
+    with pytest.raises(
+        FileNotFoundError, match=r"seeds: mine/a: the hub does not give the headers of unet/.*ConnectionError: no network"
+    ):
+        DiffusionModels(["mine/a", "mine/b"]).axis  # noqa: B018
