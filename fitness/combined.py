@@ -68,6 +68,19 @@ class Combined:
             datapoints, split, lambda part, own: part.score_many(models, own, split)
         )
 
+    @property
+    def showcase(self) -> Callable[[str], np.ndarray]:
+        """The datapoints that every part which can would show for one member beside another."""
+        if not any(hasattr(part, "showcase") for part in self.parts):
+            raise AttributeError("no part has datapoints to show")
+
+        def shown(split: str) -> np.ndarray:
+            starts = np.cumsum([0, *(part.size(split) for part in self.parts)])
+            showing = [(start, part) for start, part in zip(starts, self.parts, strict=False) if hasattr(part, "showcase")]
+            return np.concatenate([start + part.showcase(split) for start, part in showing])
+
+        return shown
+
     def explain(self, model: Any, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
         """For each datapoint what its part explains, and which part that is; nothing where a part explains nothing."""
         explained: list[dict[str, Any]] = [{} for _ in datapoints]

@@ -63,3 +63,16 @@ def test_a_run_with_two_fitnesses(tmp_path):
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         Combined(*arguments)
+
+
+class Shown(Table):
+    """Has datapoints that a report shows for one member beside another."""
+
+    def showcase(self, split):
+        return np.arange(2)
+
+
+def test_what_parts_show_is_shown():
+    parts = [Table(np.zeros((1, 3))), Shown(np.zeros((1, 4))), Shown(np.zeros((1, 5)))]
+    assert Combined(parts).showcase("train").tolist() == [3, 4, 7, 8]
+    assert not hasattr(Combined(parts[:1]), "showcase")
