@@ -79,8 +79,9 @@ def cards(run: Record) -> list[str]:
         f"<td>{scores[ahead[column], column]:.3f}</td><td>{_most(scores[founders, column])}</td><td>{scores[last, column]:.3f}</td></tr>"
         for column, entry in enumerate(kept[ids[last]])
     )
-    head = "<tr><th>prompt</th><th>ahead</th><th>its score</th><th>best founder</th><th>best member</th></tr>"
-    shown.append(card("Who is ahead", f"<table>{head}{table}</table>", "Among the members shown, prompt by prompt.", wide=True))
+    how = "Who of the members shown has the highest score, beside the highest of the founders and that of the best."
+    head = "<tr><th>prompt</th><th>ahead</th><th>score</th><th>founders</th><th>best</th></tr>"
+    shown.append(card("Who is ahead", f'<table class="ahead">{head}{table}</table>', how, wide=True))
     return shown
 
 

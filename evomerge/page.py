@@ -82,6 +82,7 @@ th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:
 .strips div{display:grid;grid-template-columns:repeat(var(--columns),minmax(0,1fr));gap:4px}
 .strips img{display:block;width:100%;image-rendering:pixelated;border-radius:5px;background:#000}
 .strips .won{outline:2px solid var(--orange);outline-offset:1px}
+.ahead th,.ahead td+td{overflow-wrap:normal;white-space:nowrap}
 .answers td{white-space:pre-wrap}
 @media(min-width:760px){main{padding:44px 24px 64px}.cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:18px}
 .wide{grid-column:1/-1}.card{padding:20px}h1{font-size:32px}}
