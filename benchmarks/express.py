@@ -21,9 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ def write_seeds(folder: Path, count: int, dtype: torch.dtype, config: LlamaConfi
     return seeds
 
 
-def bred(population: LanguageModels) -> Recipe:
+def bred(population: Any) -> Recipe:
     """A child of twenty nested crossovers of all seeds."""
     rng = np.random.default_rng(0)
     genomes = population.founders(rng)
@@ -84,7 +85,7 @@ def bred(population: LanguageModels) -> Recipe:
     return genomes[-1]
 
 
-def copying(population: LanguageModels) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def copying(population: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Pairs of tensors of which copying each reads and writes what a child does: (K + 1) / 2 models."""
     slots, pairs = population._slots, []
     copies = {name: torch.empty_like(slot) for name, slot in slots.items()}
@@ -129,14 +130,31 @@ def by_way_of_disk(folder: Path, device: str) -> tuple[float, float]:
     return whole - (on_disk - merged), whole
 
 
-def peak(small: list[str], seeds: list[str], device: str) -> float:
+def against_copy(population: Any, child: Recipe, rounds: int) -> tuple[float, float, float]:
+    """Median seconds of expressing a child, of a plain copy of as many bytes, and the median of their ratios, round by round."""
+    population.express(child)
+    pairs = copying(population)
+
+    def copy() -> None:
+        for target, source in pairs:
+            target.copy_(source)
+
+    copy()
+    express = partial(population.express, child)
+    times = [(timed(express, population.device), timed(copy, population.device)) for _ in range(rounds)]
+    ours, plain = (statistics.median(column) for column in zip(*times, strict=True))
+    return ours, plain, statistics.median(a / b for a, b in times)
+
+
+def peak(kind: type, small: Sequence[object], seeds: Sequence[object], device: str) -> float:
     """Gigabytes that a process of its own needs at most to load seeds and express a child, beside what small ones need."""
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import express
-for paths in {(small, seeds)}:
-    population = express.LanguageModels(paths, device={device!r})
+from {kind.__module__} import {kind.__name__}
+for paths in {(list(map(str, small)), list(map(str, seeds)))}:
+    population = {kind.__name__}(paths, device={device!r})
     population.express(express.bred(population))
     print(express.high_water({device!r}))
 """
@@ -157,24 +175,13 @@ def measured(small: list[str], seeds: list[str], folder: Path, options: argparse
     """Prints one line of the table."""
     population = LanguageModels(seeds, device=options.device)
     child = bred(population)
-    population.express(child)
-    pairs = copying(population)
-
-    def copy(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
-        for target, source in pairs:
-            target.copy_(source)
-
-    copy(pairs)
-    express = partial(population.express, child)
-    rounds = [(timed(express, options.device), timed(partial(copy, pairs), options.device)) for _ in range(options.rounds)]
-    ours, plain = (statistics.median(column) for column in zip(*rounds, strict=True))
-    ratio = statistics.median(a / b for a, b in rounds)
+    ours, plain, ratio = against_copy(population, child, options.rounds)
     size = sum(slot.numel() * slot.element_size() for slot in population._slots.values()) / 1e9
     (folder / "out").mkdir()
     population.save(child, folder / "out")
-    del population, pairs, express
+    del population
     cached, disk = by_way_of_disk(folder / "out", options.device)
-    memory, floor = peak(small, seeds, options.device), (len(seeds) + 1) * size
+    memory, floor = peak(LanguageModels, small, seeds, options.device), (len(seeds) + 1) * size
     print(
         f"{dtype:9}{len(seeds):3}{size:7.2f}{1e3 * ours:11.1f}{1e3 * plain:9.1f}{ratio:7.2f}"
         f"{cached:13.1f}{cached / ours:8.0f}{disk:13.1f}{disk / ours:8.0f}{memory:10.2f}{floor:8.2f}{memory / floor:7.2f}",

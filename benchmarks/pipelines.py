@@ -12,21 +12,15 @@ from __future__ import annotations
 
 import argparse
 import logging
-import statistics
-import subprocess
-import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from express import bred, copying, high_water, timed
+from express import against_copy, bred, peak
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from populations.diffusion import DiffusionModels
-
-__all__ = ["DiffusionModels", "bred", "high_water"]
 
 
 def write_seeds(folder: Path, count: int, dtype: torch.dtype, width: int) -> list[Path]:
@@ -61,22 +55,6 @@ def write_seeds(folder: Path, count: int, dtype: torch.dtype, width: int) -> lis
     return [folder / f"seed{k}" for k in range(count)]
 
 
-def peak(small: list[Path], seeds: list[Path], device: str) -> float:
-    """Gigabytes that a process of its own needs at most to load seeds and express a child, beside what small ones need."""
-    code = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-import pipelines
-for paths in {(list(map(str, small)), list(map(str, seeds)))}:
-    population = pipelines.DiffusionModels(paths, device={device!r})
-    population.express(pipelines.bred(population))
-    print(pipelines.high_water({device!r}))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    before, after = map(int, done.stdout.split()[-2:])
-    return (after - before) / 1e6
-
-
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,27 +73,14 @@ def main() -> None:
             seeds = write_seeds(Path(folder) / "large", count, dtype, options.width)
             population = DiffusionModels(seeds, device=options.device)
             child = bred(population)
-            population.express(child)
-            pairs = copying(population)
-
-            def copy(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
-                for target, source in pairs:
-                    target.copy_(source)
-
-            copy(pairs)
-            rounds = [
-                (timed(partial(population.express, child), options.device), timed(partial(copy, pairs), options.device))
-                for _ in range(options.rounds)
-            ]
-            ours, plain = (statistics.median(column) for column in zip(*rounds, strict=True))
-            ratio = statistics.median(a / b for a, b in rounds)
+            ours, plain, ratio = against_copy(population, child, options.rounds)
             size = sum(slot.numel() * slot.element_size() for slot in population._slots.values()) / 1e9
             others = (
                 sum(path.stat().st_size for part in ("vae", "text_encoder") for path in (seeds[0] / part).glob("*.safetensors"))
                 / 1e9
             )
-            del population, pairs
-            memory, floor = peak(small, seeds, options.device), (count + 1) * size + others
+            del population
+            memory, floor = peak(DiffusionModels, small, seeds, options.device), (count + 1) * size + others
             print(
                 f"{str(dtype).removeprefix('torch.'):9}{count:3}{size:7.2f}{1e3 * ours:12.1f}{1e3 * plain:9.1f}{ratio:7.2f}"
                 f"{memory:10.2f}{floor:8.2f}{memory / floor:7.2f}",
