@@ -194,7 +194,10 @@ class DiffusionModels(Merged):
         _ = self._others, self._scheduler
         sources = [named("seeds", lambda: self._source(seed)) for seed in self._found]  # noqa: B023
         parts = [described_slots(model, f"{component}.") for component, model in self._blank.items()]
-        return Seeds(sources, {name: slot for part in parts for name, slot in part.items()})
+        constant = {
+            f"{of}.{name}" for of, model in self._blank.items() for name, _ in model.named_buffers()
+        }  # as places' sines are
+        return Seeds(sources, {name: slot for part in parts for name, slot in part.items() if name not in constant})
 
     @cached_property
     def _base(self) -> Seeds:
@@ -259,6 +262,7 @@ class DiffusionModels(Merged):
             f"{component}.{name}": tensor
             for component in self._bred
             for name, tensor in slots_of(getattr(self._resident, component)).items()
+            if f"{component}.{name}" in self._seeds.slots
         }
 
 

@@ -119,6 +119,9 @@ def test_real_layouts_are_bred(tmp_path, make, denoiser, order):
     pipeline = population.express(genome)
     state = getattr(pipeline, denoiser).state_dict()
     assert max((state[name.partition(".")[2]].double() - exact).abs().max() for name, exact in dense.items()) <= 1e-6
+    constant = {name: tensor for name, tensor in load_file(folders[0] / denoiser / FILE).items() if "pos_embed.pos_embed" in name}
+    assert len(constant) == (denoiser == "transformer")
+    assert all(torch.equal(state[name], tensor) for name, tensor in constant.items())
     pictures = drawn(pipeline)
     (tmp_path / "out").mkdir()
     population.save(genome, tmp_path / "out")
