@@ -95,9 +95,8 @@ class Painter:
         given = {"guidance_scale": self.guidance, "height": self.height, "width": self.width, "negative_prompt": self.negative}
         call = {name: value for name, value in given.items() if value is not None} | dict(self.options or {})
         parameters = inspect.signature(pipeline.__call__).parameters
-        known = [
-            name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD
-        ]  # it would be ignored
+        # what a pipeline takes by **kwargs it ignores
+        known = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
         for name in ("prompt", *call):
             if name not in known:
                 raise ValueError(f"{type(pipeline).__name__} takes no {name}; it takes {', '.join(known)}")
@@ -119,9 +118,8 @@ class Painter:
                     **{**call, **many},
                 ).images
         finally:
-            for model, dtype in zip(
-                models, types, strict=True
-            ):  # some pipelines decode in another type, and stay in it where that fails
+            # some pipelines decode in another type, and stay in it where that fails
+            for model, dtype in zip(models, types, strict=True):
                 if model.dtype != dtype:
                     model.to(dtype)
         return drawn.float().cpu()

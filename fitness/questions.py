@@ -11,6 +11,7 @@ import numpy as np
 
 from fitness.generation import Generator, LanguageModel, chat_prompt
 from fitness.matching import exact, gsm8k, numeric
+from fitness.records import filled, named
 
 Score = Callable[[str, str, Any], float]
 """(prompt, response, reference) to a score in [0, 1]."""
@@ -138,7 +139,7 @@ class QuestionAnswering:
         if split not in kept:
             written = parts(self.template)
             needed = [("template", field) for _, field in written if field is not None] + [("answer", self.answer)]
-            filled = []
+            questions = []
             for index, record in enumerate(self.data.split(split) or ()):
                 for setting, field in needed:
                     if field not in record:
@@ -149,15 +150,13 @@ class QuestionAnswering:
                         self.score("", "", record[self.answer])
                     except ValueError as error:
                         raise ValueError(f"{self._where(index, split)}: {self.answer}: {error}") from None
-                prompt = "".join(text + ("" if field is None else str(record[field])) for text, field in written)
-                filled.append((prompt, record[self.answer]))
-            kept[split] = filled
+                questions.append((filled(written, record), record[self.answer]))
+            kept[split] = questions
         return kept[split]
 
     def _where(self, index: int, split: str) -> str:
         """Names a datapoint."""
-        place = f" ({self.data.where(index, split)})" if hasattr(self.data, "where") else ""
-        return f"datapoint {index} of {split}{place}"
+        return named(self.data, index, split)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, prompts do not."""

@@ -90,6 +90,17 @@ def _records(part: Part) -> Sequence[tuple[int, Mapping[str, Any]]]:
     return records[part.start : part.stop]
 
 
+def named(data: Any, index: int, split: str) -> str:
+    """A datapoint for messages: its number, and where a user finds its record, if the data say so."""
+    place = f" ({data.where(index, split)})" if hasattr(data, "where") else ""
+    return f"datapoint {index} of {split}{place}"
+
+
+def filled(written: Sequence[tuple[str, str | None]], record: Mapping[str, Any]) -> str:
+    """A template, as `fitness.questions.parts` takes it apart, with a record's fields."""
+    return "".join(text + ("" if field is None else str(record[field])) for text, field in written)
+
+
 def _short(line: bytes) -> str:
     text = line.decode(errors="replace").strip()
     return text if len(text) <= 60 else text[:57] + "..."

@@ -12,6 +12,7 @@ import torch
 from fitness.painting import Painter, noise_of
 from fitness.pictures import data_uri, pil
 from fitness.questions import Records, parts
+from fitness.records import filled, named
 
 SHOWN = 10
 """Prompts that a report shows for one member beside another."""
@@ -160,14 +161,13 @@ class TextToImage:
                         self.score.check(record)
                     except ValueError as error:
                         raise ValueError(f"{self._where(index, split)}: {error}") from None
-                prompts.append("".join(text + ("" if field is None else str(record[field])) for text, field in written))
+                prompts.append(filled(written, record))
             self._filled[split] = prompts
         return self._filled[split]
 
     def _where(self, index: int, split: str) -> str:
         """Names a datapoint."""
-        place = f" ({self.data.where(index, split)})" if hasattr(self.data, "where") else ""
-        return f"datapoint {index} of {split}{place}"
+        return named(self.data, index, split)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, prompts do not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -104,11 +105,10 @@ class DiffusionModels(Merged):
     @cached_property
     def _parts(self) -> list[dict[str, Any]]:
         parts = []
-        for name in self._whole.components:
-            if name not in self._bred and (name != CHECKER or self.safety_checker):
-                seed = self._others.get(name, self._whole)
-                seed.fetch([name], self.variant)
-                parts.append({"name": seed.pinned, "part": name, "sha256": seed.digest(name)})
+        for name in self._unbred:
+            seed = self._others.get(name, self._whole)
+            seed.fetch([name], self.variant)
+            parts.append({"name": seed.pinned, "part": name, "sha256": seed.digest(name)})
         return parts
 
     def card(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class DiffusionModels(Merged):
     def _chromosomes(self) -> Mapping[str, str] | None:
         if self.chromosomes is not None:
             return self.chromosomes
-        return ATTENTION if any("attn" in name or "attentions" in name for name in self._seeds.slots) else None
+        return ATTENTION if any(re.search(ATTENTION["attention"], name) for name in self._seeds.slots) else None
 
     @property
     def _units(self) -> Sequence[Units]:
@@ -175,10 +175,14 @@ class DiffusionModels(Merged):
                 raise ValueError(f"components: {name}: expected a {mine[name][1]}, that of {seed.name} is a {theirs[1]}")
             if seed is not self._whole:
                 others[name] = seed
-        for name in mine:
-            if name not in self._bred and (name != CHECKER or self.safety_checker):
-                named("seeds", lambda: others.get(name, self._whole).check_weights(name, self.variant))  # noqa: B023
+        for name in self._unbred:
+            named("seeds", lambda: others.get(name, self._whole).check_weights(name, self.variant))  # noqa: B023
         return others
+
+    @property
+    def _unbred(self) -> list[str]:
+        """The names of what the resident pipeline has beside what is bred."""
+        return [name for name in self._whole.components if name not in self._bred and (name != CHECKER or self.safety_checker)]
 
     @cached_property
     def _blank(self) -> dict[str, torch.nn.Module]:
@@ -194,9 +198,8 @@ class DiffusionModels(Merged):
         _ = self._others, self._scheduler
         sources = [named("seeds", lambda: self._source(seed)) for seed in self._found]  # noqa: B023
         parts = [described_slots(model, f"{component}.") for component, model in self._blank.items()]
-        constant = {
-            f"{of}.{name}" for of, model in self._blank.items() for name, _ in model.named_buffers()
-        }  # as places' sines are
+        # constants, such as the sines of places
+        constant = {f"{of}.{name}" for of, model in self._blank.items() for name, _ in model.named_buffers()}
         return Seeds(sources, {name: slot for part in parts for name, slot in part.items() if name not in constant})
 
     @cached_property

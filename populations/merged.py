@@ -169,11 +169,11 @@ class Merged(OnFirstUse, ABC):
 
     @cached_property
     def _sources(self) -> list[dict[str, Any]]:
-        named = [{"name": source.name, "sha256": digest(source)} for source in self._seeds.sources]
+        seeds = [{"name": source.name, "sha256": digest(source)} for source in self._seeds.sources]
         if self.method is None or not self.method.needs_base:
-            return named
+            return seeds
         base = self._base.sources[0]
-        return [*named, {"name": base.name, "sha256": digest(base), "base": True}]
+        return [*seeds, {"name": base.name, "sha256": digest(base), "base": True}]
 
     @torch.no_grad()
     def _merge(self, genome: Recipe, method: Method) -> None:

@@ -15,6 +15,8 @@ from populations.resident import line
 HARMLESS = re.compile(r"_.*|sample_size|architectures|(torch_)?dtype|transformers_version|.*dropout.*")
 """Settings of a component in which mergeable ones may differ without a word."""
 
+CLASS = "class"
+
 
 def whole(seeds: Sequence[Pipeline]) -> Pipeline:
     """The first seed that is a whole pipeline; the others are held against it.
@@ -42,16 +44,13 @@ def check_alike(seeds: Sequence[Pipeline], component: str) -> None:
     """
     first, *others = ((seed, settings(seed.config(component))) for seed in seeds)
     for seed, found in others:
-        unlike = sorted((key for key in first[1].keys() | found.keys() if first[1].get(key) != found.get(key)), key=_class_first)
-        for key in unlike:
+        unlike = [key for key in first[1].keys() | found.keys() if first[1].get(key) != found.get(key)]
+        if unlike:
+            key = min(unlike, key=lambda key: (key != CLASS, key))
             raise ValueError(
-                f"seeds: expected one architecture; {component}: {key.replace('class', 'its class')} is {first[1].get(key)} "
+                f"seeds: expected one architecture; {component}: {'its class' if key == CLASS else key} is {first[1].get(key)} "
                 f"in {first[0].name} and {found.get(key)} in {seed.name}"
             )
-
-
-def _class_first(key: str) -> tuple[bool, str]:
-    return key != "class", key
 
 
 def check_predictions(seeds: Sequence[Pipeline]) -> None:
@@ -81,7 +80,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
         parameters = inspect.signature(made.__init__).parameters.items()
         defaults = {key: parameter.default for key, parameter in parameters if parameter.default is not parameter.empty}
         found = {key: value for key, value in defaults.items() if not HARMLESS.fullmatch(key)} | found
-    return {"class": kind} | {key: _plainly(value) for key, value in found.items()}
+    return {CLASS: kind} | {key: _plainly(value) for key, value in found.items()}
 
 
 def _plainly(value: Any) -> Any:

@@ -221,7 +221,7 @@ class Bred:
         """Takes the checkpoints of its components by their names."""
         self.name, self.components = name, components
 
-    @property
+    @cached_property
     def entries(self) -> dict[str, Entry]:
         """Its tensors, as the headers describe them."""
         return {f"{of}.{name}": entry for of, part in self.components.items() for name, entry in part.entries.items()}
