@@ -5,8 +5,27 @@ from evomerge.crossover import Crossover
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
 from evomerge.pool import Ray
+from evomerge.search import Operator, Search
 from evomerge.strategy import NaturalNiches
+from evomerge.sweep import Sweep
+from evomerge.vectors import AllWeights, Coefficients, Ratios
 from evomerge.workers import Local
 
-__all__ = ["Archive", "Crossover", "Interrupted", "Local", "Member", "NaturalNiches", "Ray", "UserError", "evolve"]
+__all__ = [
+    "AllWeights",
+    "Archive",
+    "Coefficients",
+    "Crossover",
+    "Interrupted",
+    "Local",
+    "Member",
+    "NaturalNiches",
+    "Operator",
+    "Ratios",
+    "Ray",
+    "Search",
+    "Sweep",
+    "UserError",
+    "evolve",
+]
 __version__ = "0.1.0"

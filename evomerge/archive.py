@@ -219,15 +219,23 @@ class Archive:
         if member.scores.shape != self.members[0].scores.shape:
             raise ValueError(f"scores: expected shape {self.members[0].scores.shape}, got {member.scores.shape}")
         fitness = self.view.compete(member.scores)
+        least = self._leaver(member, fitness)
+        if least == len(self.members):
+            return member, float(fitness[-1])
         kept, leaver = np.ones(len(self.members), dtype=bool), None
-        if len(self.members) == self.size:
-            least = int(fitness.argmin())
-            if least == len(self.members):
-                return member, float(fitness[-1])
+        if least is not None:
             leaver, kept[least] = self.members[least], False
         self.members = (*(old for old in self.members if old is not leaver), member)
         self.view = self._look(self.members, np.concatenate([self.scores[kept], member.scores.astype(np.float64)[None]]))
         return leaver, float(fitness[-1])
+
+    def remarks(self, scores: np.ndarray) -> dict[str, Any]:  # noqa: ARG002
+        """What the log has to keep of a child with these (D,) scores, besides who came and who left."""
+        return {}
+
+    def _leaver(self, newcomer: Member, fitness: np.ndarray) -> int | None:  # noqa: ARG002
+        """Which of N + 1 rows, the newcomer's last, has to leave: here the least fit; None where there is room."""
+        return int(fitness.argmin()) if len(self.members) == self.size else None
 
     def _look(self, members: tuple[Member, ...], scores: np.ndarray) -> View:
         return View(members, scores, self.competition, full=len(members) >= self.size)

@@ -148,6 +148,7 @@ def _check(options: argparse.Namespace) -> None:
         outcome = steps.workers.result(1)
     finally:
         steps.workers.stop()
+        steps.stop()
     if outcome.failure is not None:
         raise UserError(f"the first birth failed: {outcome.failure}")
     founders = ", ".join(f"{founder.train:.4f}" for founder in steps.founders)
@@ -163,7 +164,7 @@ def _check(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
     call = calls.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
-    archive = call["strategy"].archive(None)
+    archive = call["strategy"].archive(None, call["fitness"])
     member = exporting.export(options.run_dir, options.out, call["population"], archive, options.member)
     print(f"member {member} is in {options.out}")
 

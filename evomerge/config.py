@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from evomerge.errors import UserError
+from evomerge.targets import TARGET
 
 BASE = "_base_"
 CHANGEABLE = ("births", "workers", "hours", "patience", "save_every")
@@ -128,7 +129,20 @@ def _with_base(path: Path) -> Any:
         raise UserError(
             f"{path}: {BASE}: expected the path of another config, got {base!r}; there is no {path.parent / str(base)}"
         )
-    return OmegaConf.merge(_with_base(path.parent / base), config)
+    below = _with_base(path.parent / base)
+    _drop_other_calls(below, config)
+    return OmegaConf.merge(below, config)
+
+
+def _drop_other_calls(below: Any, above: Any) -> None:
+    """Drops what has another `_target_` above: the settings of one class are none of another's."""
+    for key in above:
+        one, other = below._get_node(key), above._get_node(key)
+        if OmegaConf.is_dict(one) and OmegaConf.is_dict(other):
+            if TARGET in other and other[TARGET] != one.get(TARGET):
+                del below[key]
+            else:
+                _drop_other_calls(one, other)
 
 
 def _differences(before: Any, after: Any, where: str = "") -> list[tuple[str, Any, Any]]:

@@ -62,7 +62,8 @@ class Population(Protocol):
 class Fitness(Protocol):
     """What a member is worth.
 
-    Constructors as for populations. Optional methods: `weights(split) -> (D,)`, all ones if absent;
+    Constructors as for populations. Optional methods: `weights(split) -> (D,)`, all ones if absent; `groups(split)`, by name (n,) indices
+    of datapoints that belong together: a class, a task;
     `score_many(models, datapoints, split) -> (W, B)`, for a stack of models; `explain(model, datapoints, split)`, a dict for
     each datapoint of what a report shows of it ("prompt", "expected", "answer", "picture": rows of pixels or a data URI; "score", if it
     is known by then); `showcase(split) -> (n,)`, datapoints whose explanation a report shows for one member beside another.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import resource
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,12 @@ from evomerge.contracts import Fitness, Population
 from evomerge.errors import Interrupted, UserError, blame
 from evomerge.files import saving, write_file
 from evomerge.progress import Progress
-from evomerge.rundir import RunDir, check_free
+from evomerge.rundir import RunDir, check_free, read_births
 from evomerge.settings import Settings
 from evomerge.snapshot import Best
 from evomerge.steps import Steps
 from evomerge.stop import StopRequest
-from evomerge.strategy import NaturalNiches
+from evomerge.strategy import NaturalNiches, Strategy
 from evomerge.workers import Local, Workers
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ def evolve(
     fitness: Fitness,
     *,
     births: int,
-    strategy: NaturalNiches | None = None,
+    strategy: NaturalNiches | Strategy | None = None,
     seed: int = 0,
     lookahead: int = 1,
     stack: int = 1,
@@ -58,7 +60,7 @@ def evolve(
         population: the species: its founders, and how a genome becomes a model.
         fitness: scores a model on each datapoint.
         births: number of the last birth.
-        strategy: which births to plan; `NaturalNiches()` if None.
+        strategy: which births to plan, and who stays; `NaturalNiches()` if None (others: `evomerge.search`, `evomerge.sweep`).
         seed: of all randomness.
         lookahead: births in flight at once; 1 is the sequential algorithm of the paper.
         stack: births that are expressed and scored as one stack, where the population can (`express_many`); it decides the
@@ -93,7 +95,7 @@ def evolve(
         raise UserError(str(error)) from None
     strategy = NaturalNiches() if strategy is None else strategy
     workers = Local() if workers is None else workers
-    for name, part, needed in (("strategy", strategy, "plan"), ("workers", workers, "submit")):
+    for name, part, needed in (("strategy", strategy, "begin"), ("workers", workers, "submit")):
         if not hasattr(part, needed):
             raise UserError(f"{name}: expected an object with a method {needed}, got {part!r}")
     if run_dir is not None and not isinstance(run_dir, str | Path):
@@ -122,6 +124,7 @@ def evolve(
                 loop.restore_grams()
                 steps.state = snapshot.unpack(data, tensors, steps.empty_archive())
                 steps.check_resumed()
+                steps.begin(lambda: workers.founders(seed), (entry for entry in read_births(path) if "founder" not in entry))
                 if not same:  # so that the next resume goes on from this call, not from the one before
                     with saving(path):
                         write_file(path / "config.yaml", config.to_yaml(call))
@@ -141,9 +144,16 @@ def evolve(
         finally:
             gc.unfreeze()
             workers.stop()
+            steps.stop()
             if loop.run_dir is not None:
                 loop.run_dir.close()
     return steps.state.archive
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has had in memory so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 class Loop:
@@ -198,6 +208,7 @@ class Loop:
                 if state.failed_in_row >= settings.failures:
                     raise UserError(f"{state.failed_in_row} births in a row failed, the last with: {entry['failure']}")
                 state.seconds = before + time.monotonic() - started
+                state.memory = max(state.memory, peak_memory())
                 bar.update(state, steps.workers)
                 if time.monotonic() - self._saved > max(settings.save_every, self._save_cost / SAVE_SHARE):
                     self._save()

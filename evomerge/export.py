@@ -40,6 +40,7 @@ def summary(state: State, workers: Mapping[str, Any] | None = None) -> str:
         "entropy": view.entropy,
         "share_scored": state.scored / state.decided if state.decided else None,
         "failures": state.failures,
+        "peak_memory": state.memory,
     } | ({} if workers is None else {"workers": dict(workers)})
     return json.dumps(numbers, indent=2) + "\n"
 

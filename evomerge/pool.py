@@ -214,9 +214,10 @@ class _Births:
         """As `Births.preparation`: what takes long the first time does not count as a birth's."""
         if not self._waiting:
             return None
-        genomes = self.jobs[self._waiting[0]].birth.genomes
+        birth = self.jobs[self._waiting[0]].birth
+        genome = birth.made if birth.made is not None else next(iter(birth.genomes), None)
         units = self.ref(self.population.grams.units) if hasattr(self.population, "restore_grams") else None
-        return Call("prepare", (units, self.ref(genomes[0]) if genomes else None))
+        return Call("prepare", (units, None if genome is None else self.ref(genome)))
 
     def next(self) -> Call | None:
         """As `Births.next`: births of one tiling, and of one stack; one alone that may be a worker's end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class State:
         failed_in_row: births that failed since the last that did not.
         scored: sum over births of the share of datapoints that was scored.
         seconds: time that the run has taken.
+        memory: most bytes that the process which leads the run had in memory.
     """
 
     archive: Archive
@@ -73,9 +74,10 @@ class State:
     failed_in_row: int = 0
     scored: float = 0.0
     seconds: float = 0.0
+    memory: int = 0
 
 
-COUNTERS = ("decided", "since_best", "failures", "failed_in_row", "scored", "seconds")
+COUNTERS = ("decided", "since_best", "failures", "failed_in_row", "scored", "seconds", "memory")
 
 
 def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -90,8 +92,8 @@ def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
     members = {member.id: member for view in (state.archive.view, *views) for member in view.members}
     genomes = {member.id: member.genome for member in state.archive.members}
     genomes[state.best.id] = state.best.genome
-    for job in state.jobs.values():
-        genomes.update(zip(job.birth.parents, job.birth.genomes, strict=True))
+    for birth in (job.birth for job in state.jobs.values()):
+        genomes |= dict(zip(birth.parents, birth.genomes, strict=True)) if birth.made is None else {birth.number: birth.made}
     kind = type(state.best.genome)
     data = {
         "genome": f"{kind.__module__}:{kind.__qualname__}",
@@ -160,12 +162,13 @@ def unpack(data: Mapping[str, Any], tensors: Mapping[str, Any], archive: Archive
         if crossing is not None:
             splits = tuple(tuple(points) for points in crossing["splits"])
             crossing = Crossing(tuple(crossing["ratios"]), splits, crossing["angle"])
-        parents = tuple(plan.pop("parents"))
-        birth = Birth(parents=parents, genomes=tuple(genomes[id] for id in parents), crossing=crossing, **plan)
+        parents, made = tuple(plan.pop("parents")), genomes.get(plan["number"])  # nobody else has that id yet
+        plan["genomes"] = () if made is not None else tuple(genomes[id] for id in parents)
+        birth = Birth(parents=parents, crossing=crossing, made=made, **plan)
         view = None if entry["view"] is None else views[entry["view"]]
         jobs[birth.number] = Job(birth, tilings[entry["tiling"]], view, entry["best"])
     best = Best(genome=genomes[data["best"]["id"]], **data["best"])
-    archive = Archive(archive.size, archive.competition, tuple(members[id] for id in data["archive"]))
+    archive = replace(archive, members=tuple(members[id] for id in data["archive"]))
     return State(archive, best, tilings[max(tilings)], jobs=jobs, **data["counters"])
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from evomerge.archive import Archive, Member, Tiling
-from evomerge.contracts import Fitness, Population
+from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import Lost, UserError, blame
 from evomerge.scoring import Job, Outcome
 from evomerge.settings import Settings
 from evomerge.snapshot import Best, State
-from evomerge.strategy import Birth, NaturalNiches
+from evomerge.strategy import Birth, Planner, Strategy
 from evomerge.workers import Workers
 
 
@@ -24,9 +24,10 @@ class Steps:
     """One run: its state, and the steps that lead from one state to the next."""
 
     state: State
+    planner: Planner
 
     def __init__(
-        self, population: Population, fitness: Fitness, strategy: NaturalNiches, workers: Workers, settings: Settings
+        self, population: Population, fitness: Fitness, strategy: Strategy, workers: Workers, settings: Settings
     ) -> None:
         """Checks what can be checked before anything is loaded for long.
 
@@ -45,7 +46,7 @@ class Steps:
                 if not hasattr(part, name):
                     raise UserError(f"stack: {settings.stack} needs {type(part).__name__}.{name}, which it has not; use stack: 1")
         self.axis = blame("population", lambda: population.axis)
-        blame("strategy", lambda: strategy.fit(population))
+        blame("strategy", lambda: strategy.fit(population, fitness))
 
     def empty_archive(self) -> Archive:
         """An archive as the strategy wants it, with the fitness's weights.
@@ -53,7 +54,7 @@ class Steps:
         Raises:
             UserError: if the weights are not one positive number for each datapoint.
         """
-        return self.strategy.archive(self._weights("train"))
+        return self.strategy.archive(self._weights("train"), self.fitness)
 
     def check_resumed(self) -> None:
         """Checks that the fitness scores what it scored when the run began.
@@ -66,6 +67,19 @@ class Steps:
             raise UserError(
                 f"fitness: the run has scores for {before} training datapoints, there are {now} now; have the data changed?"
             )
+
+    def begin(self, founders: Callable[[], Sequence[Genome]], log: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Has the strategy make ready to plan, and tells it what was decided before."""
+        begin = self.strategy.begin
+        self.planner = blame("strategy", lambda: begin(self.population, self.fitness, founders, self.settings.seed))
+        if hasattr(self.planner, "tell"):
+            for entry in log:
+                self.planner.tell(entry)
+
+    def stop(self) -> None:
+        """Lets go of what the strategy began."""
+        if hasattr(self, "planner") and hasattr(self.planner, "stop"):
+            self.planner.stop()
 
     def found(self) -> None:
         """Scores the founders and fills the archive with them.
@@ -95,14 +109,17 @@ class Steps:
         best = max(candidates, key=lambda best: best.chosen_by)
         self.state = State(archive, best, Tiling.cut(1, archive.view.scarcity(), self.settings.tile))
         self.founders = candidates
+        self.begin(lambda: founders)
 
     def plan_ahead(self) -> None:
         """Plans births until as many are in flight as the lookahead allows."""
         state, settings = self.state, self.settings
         for number in range(state.decided + len(state.jobs) + 1, state.decided + settings.lookahead + 1):
             view = state.archive.view
-            birth = self.strategy.plan(number, view, self.population, settings.seed)
-            foreseen = settings.foresee and view.competition.bounded
+            birth = self.planner.plan(number, view, self.population, settings.seed)
+            if birth is None:
+                break
+            foreseen = settings.foresee and view.competition.bounded and not hasattr(self.planner, "tell")
             best = math.inf if settings.validate else state.best.train
             state.jobs[number] = Job(birth, state.tiling, view if foreseen else None, best)
             self.submit(state.jobs[number])
@@ -142,6 +159,8 @@ class Steps:
                 outcome = replace(outcome, failure=str(error), lost=isinstance(error, Lost))
                 verdict = _failure(outcome)
             entry |= verdict
+        if "train" in entry:
+            entry |= archive.remarks(outcome.scores)
         entry |= {"coverage": archive.view.coverage, "entropy": archive.view.entropy}
 
         # Nothing above changes the state, so whatever fails there leaves it whole; nothing below fails.
@@ -156,6 +175,8 @@ class Steps:
         if state.decided % self.settings.retile == 0:
             order = archive.view.scarcity()
             state.tiling = Tiling.cut(state.decided // self.settings.retile + 1, order, self.settings.tile)
+        if hasattr(self.planner, "tell"):
+            self.planner.tell(entry)
         return entry
 
     def _compete(self, archive: Archive, outcome: Outcome, birth: Birth) -> tuple[Best, dict[str, Any]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Protocol, get_args
 
 import numpy as np
 
 from evomerge.archive import Archive, Competition, View
-from evomerge.contracts import Genome, Population
+from evomerge.contracts import Fitness, Genome, Population
 from evomerge.crossover import Crossing, Crossover
 from fitness.competition import Capacity
 
@@ -20,27 +21,73 @@ class Birth:
     Attributes:
         number: from 1; also the child's id.
         parents: ids of the parents, the first one first; one parent where nothing is crossed, none for an immigrant.
-        genomes: the parents' genomes.
+        genomes: the parents' genomes; none where the child's is there already.
         crossing: mixing ratios and split points, None where nothing is crossed.
         mutation: standard deviation of the Gaussian noise, 0 for none.
         mutation_seed: what draws that noise, or the immigrant.
+        made: the child's genome, where the strategy makes it itself.
     """
 
     number: int
     parents: tuple[int, ...]
-    genomes: tuple[Genome, ...]
-    crossing: Crossing | None
-    mutation: float
-    mutation_seed: int
+    genomes: tuple[Genome, ...] = ()
+    crossing: Crossing | None = None
+    mutation: float = 0.0
+    mutation_seed: int = 0
+    made: Genome | None = None
 
     def child(self, population: Population) -> Genome:
         """The genome of the child."""
+        if self.made is not None:
+            return self.made
         if not self.genomes:
             return population.immigrant(np.random.default_rng(self.mutation_seed))  # type: ignore[attr-defined]
         genome = self.genomes[0]
         if self.crossing is not None:
             genome = genome.cross(self.genomes[1], self.crossing, population)
         return genome.mutate(self.mutation, self.mutation_seed) if self.mutation else genome
+
+
+class Planner(Protocol):
+    """Who decides which births there are, while a run goes on.
+
+    Optional methods: `tell(entry)`, which gets the log's line of each birth, in order, when it is decided, and again after a resume: who
+    has it needs the mean training score of every child, so none is stopped early; `stop()`, at the run's end.
+    """
+
+    def plan(self, number: int, view: View, population: Population, seed: int) -> Birth | None:
+        """Plans a birth from the archive as it is.
+
+        Args:
+            number: the birth's number, from 1.
+            view: the archive when the births up to `number` - lookahead are decided.
+            population: the species.
+            seed: the run's seed.
+
+        Returns:
+            None where that takes the outcome of births that are still in flight.
+        """
+
+
+class Strategy(Protocol):
+    """Which births to plan, and who stays: settings, from which each run begins anew."""
+
+    def fit(self, population: Population, fitness: Fitness) -> None:
+        """Checks that it can breed this.
+
+        Raises:
+            ValueError: if not.
+        """
+
+    def archive(self, weights: np.ndarray | None, fitness: Fitness) -> Archive:
+        """An empty archive for the datapoints of a fitness, with their (D,) weights."""
+
+    def begin(self, population: Population, fitness: Fitness, founders: Callable[[], Sequence[Genome]], seed: int) -> Planner:
+        """Who plans the births of one run, with this seed; `founders` gives the founders' genomes again.
+
+        Raises:
+            ValueError: if it cannot.
+        """
 
 
 def birth_rng(seed: int, birth: int) -> np.random.Generator:
@@ -99,8 +146,8 @@ class NaturalNiches:
         if self.crossover is None and not self.mutation:
             raise ValueError("crossover: without crossover and without mutation every child is a copy; set one of them")
 
-    def fit(self, population: Population) -> None:
-        """Checks that the population allows this strategy.
+    def fit(self, population: Population, fitness: Fitness | None = None) -> None:  # noqa: ARG002
+        """As `Strategy.fit`; any fitness will do.
 
         Raises:
             ValueError: as `Crossover.fit`; if the population's genomes may only be crossed linearly, and are not; or if there are to
@@ -123,18 +170,16 @@ class NaturalNiches:
             except ValueError as error:
                 raise ValueError(f"immigrants: {error}") from None
 
-    def archive(self, weights: np.ndarray | None) -> Archive:
-        """An empty archive in which members compete as this strategy says."""
+    def archive(self, weights: np.ndarray | None, fitness: Fitness | None = None) -> Archive:  # noqa: ARG002
+        """As `Strategy.archive`: members compete as the settings say."""
         return Archive(self.size, Competition(self.alpha, self.capacity, self.relative, weights))
 
-    def plan(self, number: int, view: View, population: Population, seed: int) -> Birth:
-        """Plans a birth from the archive as it is.
+    def begin(self, population: Population, fitness: Fitness, founders: object, seed: int) -> NaturalNiches:  # noqa: ARG002
+        """As `Strategy.begin`: all that a plan depends on are the archive, the birth's number and the run's seed."""
+        return self
 
-        Args:
-            number: the birth's number, from 1.
-            view: the archive when the births up to `number` - lookahead are decided.
-            population: the species.
-            seed: the run's seed.
+    def plan(self, number: int, view: View, population: Population, seed: int) -> Birth:
+        """As `Planner.plan`.
 
         Raises:
             ValueError: if there are fewer than two members to be parents.
@@ -143,7 +188,7 @@ class NaturalNiches:
             raise ValueError(f"a birth needs two members to choose parents from, the archive has {len(view.members)}")
         rng = birth_rng(seed, number)
         if self.immigrants and rng.random() < self.immigrants:
-            return Birth(number, (), (), None, 0.0, _draw_seed(rng))
+            return Birth(number, (), mutation_seed=_draw_seed(rng))
         rows = self._parents(view, rng, random_pair=number <= self.warmup)
         crossing = self.crossover.draw(population.axis, rng) if self.crossover is not None else None
         parents = [view.members[row] for row in (rows if crossing is not None else rows[:1])]

@@ -55,6 +55,12 @@ class Classification:
         images = self.data.split(split)
         return 0 if images is None else len(images[0])
 
+    def groups(self, split: str) -> dict[str, np.ndarray]:
+        """As `Fitness.groups`: the images of each class, by its number."""
+        images = self.data.split(split)
+        labels = np.empty(0, dtype=np.int64) if images is None else images[1].numpy()
+        return {str(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
+
     def __call__(self, model: torch.nn.Module, datapoints: np.ndarray, split: str) -> np.ndarray:
         """As `Fitness.__call__`."""
         inputs, targets = self._batch(datapoints, split, _device(model))

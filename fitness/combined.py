@@ -45,6 +45,11 @@ class Combined:
         """As `Fitness.size`: the sum of the parts'."""
         return sum(part.size(split) for part in self.parts)
 
+    def groups(self, split: str) -> dict[str, np.ndarray]:
+        """As `Fitness.groups`: the datapoints of each part, by its place."""
+        ends = np.cumsum([0, *(part.size(split) for part in self.parts)])
+        return {str(place): np.arange(*ends[place : place + 2]) for place in range(len(self.parts))}
+
     def weights(self, split: str) -> np.ndarray:
         """(D,) weight of each datapoint; a part's own weights count within it."""
         columns = []

@@ -45,6 +45,7 @@ class TextToImage:
         batch: int = 16,
         options: Mapping[str, Any] | None = None,
         seed: int = 0,
+        group: str | None = None,
     ) -> None:
         """Settings only; the records are loaded on first use.
 
@@ -60,6 +61,7 @@ class TextToImage:
             batch: as `Painter`.
             options: as `Painter`.
             seed: of the noise: that of a picture comes from it, the split and the datapoint.
+            group: a field of the records; those that have the same there are a group of datapoints.
 
         Raises:
             ValueError: if a setting is out of its range, or the template is broken.
@@ -71,6 +73,7 @@ class TextToImage:
         self.data, self.score, self.template = data, score, template
         self.steps, self.guidance, self.height, self.width = steps, guidance, height, width
         self.negative, self.batch, self.options, self.seed = negative, batch, options, seed
+        self.group = group
 
     def size(self, split: str) -> int:
         """As `Fitness.size`.
@@ -79,6 +82,21 @@ class TextToImage:
             ValueError: if a record lacks a field, or what the judge needs.
         """
         return len(self._prompts(split))
+
+    def groups(self, split: str) -> dict[str, np.ndarray]:
+        """As `Fitness.groups`.
+
+        Raises:
+            ValueError: if there is no field to group by, or a record lacks it.
+        """
+        if self.group is None:
+            raise ValueError("group: expected the field of the records by which they form groups, got none")
+        names = []
+        for index in range(self.size(split)):
+            if self.group not in self._records[split][index]:
+                raise ValueError(f"{self._where(index, split)}: group: no field {self.group!r}")
+            names.append(str(self._records[split][index][self.group]))
+        return {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
 
     def __call__(self, model: Any, datapoints: np.ndarray, split: str) -> np.ndarray:
         """As `Fitness.__call__`.

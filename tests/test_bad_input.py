@@ -156,7 +156,7 @@ KEYS_AND_TYPES = [
     row("wrong item of a list", RUN + "population.hidden=[4,x]", "population.hidden[1]: expected a whole number, got 'x'"),
     row("list of another length", RUN + "strategy.crossover.ratio=[0,1,2]", "crossover.ratio: expected a list of 2", "got [0, 1, 2]"),
     row("list for a strategy", RUN + "strategy=[1]", "'strategy=[1]': a list cannot take the place of keys and values"),
-    row("number for a strategy", RUN + "strategy=1", "strategy: expected a NaturalNiches (its settings) or null, got 1"),
+    row("number for a strategy", RUN + "strategy=1", "strategy: expected a NaturalNiches (its settings) or a Strategy (_target_ and its settings) or null, got 1"),
     row("place that a list has not", RUN + "population.hidden.3=5", "population.hidden.3=5", "the list has no such place"),
     row("part of a number", RUN + "births.most=5", "births: expected a whole number, got {'most': 5}"),
     row("text for a population", RUN + "population=mnist", "population: expected a Population", "_target_", "got 'mnist'"),

@@ -40,7 +40,8 @@ def state_of(run_dir: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The newest snapshot's data, without its clock, and its tensors as bytes."""
     _, data, tensors = read_snapshot(run_dir)
     state = data["state"]
-    state["counters"].pop("seconds")
+    for clock in ("seconds", "memory"):
+        state["counters"].pop(clock)
     return state, {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 

@@ -1,0 +1,256 @@
+"""EvoTorch on our ground: a `Problem` over any population and fitness, our crossover as an operator, and M2N2 as a search algorithm.
+
+    problem = MergeProblem(population, fitness, vector=Ratios(by="layer"))
+    searcher = CMAES(problem, stdev_init=0.2)
+    StdOutLogger(searcher)
+    searcher.run(20)
+    population.save(problem.genome(searcher.status["best"].values), Path("merged"))
+
+`evomerge.search` runs such searches as strategies of `evolve`, with a run directory, a resume, and workers anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from evotorch import Problem, SolutionBatch, algorithms
+from evotorch.algorithms.searchalgorithm import SearchAlgorithm, SinglePopulationAlgorithmMixin
+from evotorch.operators import CrossOver
+from evotorch.tools import ObjectArray
+
+from evomerge.archive import Member, Tiling
+from evomerge.contracts import Fitness, Genome, Population
+from evomerge.crossover import Crossover
+from evomerge.strategy import NaturalNiches
+from evomerge.survival import Features
+from evomerge.vectors import AllWeights, Coding, Vector
+from evomerge.workers import Local, Workers
+
+
+class CodedProblem(Problem):
+    """Vectors that stand for genomes, with somebody to evaluate them."""
+
+    def __init__(self, coding: Coding, evaluation_data: int, seed: int) -> None:
+        """Takes what the vectors stand for.
+
+        Args:
+            coding: the way from vectors to genomes.
+            evaluation_data: numbers besides the mean score that an evaluation gives.
+            seed: of the search's randomness.
+        """
+        super().__init__(
+            "max",
+            solution_length=coding.size,
+            dtype=torch.float32 if coding.dtype is np.float32 else torch.float64,
+            eval_dtype=torch.float64,
+            eval_data_length=evaluation_data,
+            seed=seed,
+        )
+        self.coding = coding
+
+    def generate_values(self, num_solutions: int) -> torch.Tensor:
+        """As `Problem.generate_values`; one alone is the point where a search begins that begins at one."""
+        if num_solutions == 1:
+            return torch.from_numpy(self.coding.centre()).to(self.dtype)[None]
+        values: torch.Tensor = super().generate_values(num_solutions)
+        return values
+
+    def _fill(self, values: torch.Tensor) -> None:
+        values[:] = torch.from_numpy(self.coding.start(len(values), drawn_rng(self)))
+
+
+class MergeProblem(CodedProblem):
+    """The problem of finding a member with a high mean score on a fitness's training split.
+
+    A solution is a vector; what it stands for is a setting. With `vector=None` a solution is a genome itself, as EvoTorch has them in
+    object arrays (`Genome.tensors()`): for `M2N2`, whose recipes are of no fixed length.
+    """
+
+    def __init__(
+        self,
+        population: Population,
+        fitness: Fitness,
+        *,
+        vector: Vector | None = AllWeights(),  # noqa: B008  a frozen value
+        data: Features | Literal["scores"] | None = None,
+        workers: Workers | None = None,
+        tile: int = 128,
+        seed: int = 0,
+    ) -> None:
+        """Loads the founders.
+
+        Args:
+            population: the species.
+            fitness: what a member is worth.
+            vector: what a solution stands for: `AllWeights`, `Ratios`, `Coefficients`; None: the genome itself.
+            data: evaluation data of a solution: the features by which `MAPElites` tells cells apart; or the score at each datapoint,
+                which `M2N2` needs; or nothing more than the mean.
+            workers: who scores; this process if None. They are let go by `close`.
+            tile: datapoints that are scored in one call.
+            seed: of the founders, and of the search's randomness.
+
+        Raises:
+            ValueError: as `Vector.coding`.
+        """
+        self.population, self.fitness, self.seed = population, fitness, seed
+        self.workers = Local() if workers is None else workers
+        self.workers.start(population, fitness, 1)
+        self.founders = self.workers.founders(seed)
+        self.size = fitness.size("train")
+        self.weights = np.asarray(fitness.weights("train")) if hasattr(fitness, "weights") else None
+        self._tiles = Tiling.cut(0, np.arange(self.size), tile).tiles
+        self.data = data
+        extra = self.size if data == "scores" else len(data.names) if isinstance(data, Features) else 0
+        if vector is None:
+            Problem.__init__(self, "max", dtype=object, eval_dtype=torch.float64, eval_data_length=extra, seed=seed)
+        else:
+            super().__init__(vector.coding(population, self.founders), extra, seed)
+
+    def genome(self, solution: Any) -> Genome:
+        """The genome that a solution's values stand for."""
+        if self.dtype is not object:
+            return self.coding.genome(np.asarray(solution))
+        kind = type(self.founders[0])
+        found: Genome = kind.from_tensors({name: torch.as_tensor(np.array(part)) for name, part in solution.items()})  # type: ignore[attr-defined]
+        return found
+
+    def values(self, genomes: Sequence[Genome]) -> Any:
+        """Genomes as values of solutions: where those are genomes, or all weights."""
+        if self.dtype is not object:
+            return torch.from_numpy(np.stack([genome.vector for genome in genomes]))  # type: ignore[attr-defined]
+        rows = ObjectArray(len(genomes))
+        for row, genome in enumerate(genomes):
+            rows[row] = dict(genome.tensors())
+        return rows
+
+    def close(self) -> None:
+        """Lets go of the workers."""
+        self.workers.stop()
+
+    def _evaluate_batch(self, batch: SolutionBatch) -> None:
+        genomes = [self.genome(values) for values in batch.values]
+        rows = np.array(list(self.workers.score(genomes, self._tiles, "train")), dtype=np.float64)
+        means = np.average(rows, axis=1, weights=self.weights)[:, None]
+        extra = rows if self.data == "scores" else self.data.of(rows) if isinstance(self.data, Features) else rows[:, :0]
+        batch.set_evals(torch.from_numpy(np.concatenate([means, extra], axis=1)))
+
+    def _fill(self, values: Any) -> None:
+        if self.dtype is object:
+            values[:] = self.values([self.founders[row % len(self.founders)] for row in range(len(values))])
+        else:
+            super()._fill(values)
+
+
+class Merge(CrossOver):
+    """Split-point crossover as an operator of EvoTorch: each pair of parents has two children."""
+
+    def __init__(
+        self, problem: CodedProblem, *, crossover: Crossover | None = None, tournament_size: int = 1, **settings: Any
+    ) -> None:
+        """Takes its settings.
+
+        Args:
+            problem: whose vectors are crossed.
+            crossover: how; `Crossover()` if None. Coefficients are crossed linearly, with splits between groups.
+            tournament_size: of how many a parent is the best; 1 draws parents uniformly.
+            **settings: as for EvoTorch's `CrossOver`.
+        """
+        super().__init__(problem, tournament_size=tournament_size, **settings)
+        self.crossover = Crossover() if crossover is None else crossover
+
+    def _do_cross_over(self, parents1: torch.Tensor, parents2: torch.Tensor) -> SolutionBatch:
+        coding, rng = self.problem.coding, drawn_rng(self.problem)
+        pairs = [*zip(parents1, parents2, strict=True), *zip(parents2, parents1, strict=True)]
+        children = [coding.cross(np.asarray(a), np.asarray(b), self.crossover, rng) for a, b in pairs]
+        return self._make_children_batch(torch.from_numpy(np.stack(children)))
+
+
+class MAPElites(algorithms.MAPElites):
+    """EvoTorch's MAP-Elites, step for step the same, which does not copy every solution for every cell.
+
+    With 100 cells and networks of 19,210 weights a step of EvoTorch's own takes over a second, most of it for the copies.
+    """
+
+    def _step(self) -> None:
+        extended = self._make_extended_population(split=False)
+        values, evals = (rows.as_subclass(torch.Tensor) for rows in (extended.values, extended.evals))
+        low, high = self._feature_grid.unbind(dim=-1)
+        suitable = ((evals[:, 1:] >= low[:, None]) & (evals[:, 1:] <= high[:, None])).all(dim=-1)
+        chosen = torch.where(suitable, evals[:, 0] * (1.0 if self._sense == "max" else -1.0), -torch.inf).argmax(dim=1)
+        self._population.access_values(keep_evals=True)[:] = values[chosen]
+        self._population.access_evals()[:] = evals[chosen]
+        self._filled[:] = suitable.any(dim=1)
+
+
+class M2N2(SearchAlgorithm, SinglePopulationAlgorithmMixin):
+    """Competition, attraction and split-point crossover as a search algorithm of EvoTorch. A step is so many births.
+
+    With `births=1` it is, birth for birth, what `evolve` does with a lookahead of one.
+    """
+
+    def __init__(self, problem: MergeProblem, strategy: NaturalNiches | None = None, *, births: int = 1) -> None:
+        """Scores the founders.
+
+        Args:
+            problem: made with `data="scores"`, over genomes (`vector=None`) or all weights.
+            strategy: the settings of M2N2; `NaturalNiches()` if None.
+            births: of a step, planned from the same archive.
+
+        Raises:
+            ValueError: if the problem gives no scores, or the strategy does not suit its population.
+        """
+        if problem.data != "scores":
+            raise ValueError(
+                f'problem: members compete for datapoints, so it has to be made with data="scores", got {problem.data!r}'
+            )
+        if births < 1:
+            raise ValueError(f"births: expected a number of at least 1, got {births}")
+        SearchAlgorithm.__init__(self, problem, coverage=self._coverage, entropy=self._entropy)
+        self.strategy, self.births = NaturalNiches() if strategy is None else strategy, births
+        self.strategy.fit(problem.population, problem.fitness)
+        self.archive = self.strategy.archive(problem.weights)
+        self._born = 0
+        self._admit([(1 - len(problem.founders) + row, (), genome) for row, genome in enumerate(problem.founders)])
+        SinglePopulationAlgorithmMixin.__init__(self)
+
+    @property
+    def population(self) -> SolutionBatch:
+        """The members alive, evaluated."""
+        members = self.archive.members
+        batch = SolutionBatch(self.problem, len(members), empty=True)
+        batch.set_values(self.problem.values([member.genome for member in members]))
+        rows = np.array([[self.archive.competition.mean(member.scores), *member.scores] for member in members], dtype=np.float64)
+        batch.set_evals(torch.from_numpy(rows))
+        return batch
+
+    def _step(self) -> None:
+        view, problem = self.archive.view, self.problem
+        planned = []
+        for _ in range(self.births):
+            self._born += 1
+            birth = self.strategy.plan(self._born, view, problem.population, problem.seed)
+            planned.append((birth.number, birth.parents, birth.child(problem.population)))
+        self._admit(planned)
+
+    def _admit(self, born: Sequence[tuple[int, tuple[int, ...], Genome]]) -> None:
+        """Scores genomes with their ids and parents, and lets them compete."""
+        batch = SolutionBatch(self.problem, len(born), empty=True)
+        batch.set_values(self.problem.values([genome for *_, genome in born]))
+        self.problem.evaluate(batch)
+        scores = np.asarray(batch.evals)[:, 1:].astype(np.float32)
+        for (number, parents, genome), row in zip(born, scores, strict=True):
+            self.archive.admit(Member(number, parents, genome, row))
+
+    def _coverage(self) -> float:
+        return self.archive.view.coverage
+
+    def _entropy(self) -> float:
+        return self.archive.view.entropy
+
+
+def drawn_rng(problem: Problem) -> np.random.Generator:
+    """A random state that follows from the problem's own."""
+    return np.random.default_rng(int(torch.randint(2**62, (), generator=problem.generator)))

@@ -1,0 +1,228 @@
+"""What a vector stands for, where a search moves in a space of numbers: all weights of a small model, or a recipe's coefficients.
+
+A setting (`AllWeights`, `Ratios`, `Coefficients`) becomes, with a population's founders, a coding: the way from vectors to genomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from evomerge.axis import LAYER, Axis
+from evomerge.contracts import Genome, Population
+from evomerge.crossover import Crossover
+from evomerge.genome import Recipe, Weights
+
+By = Literal["chromosome", "layer", "block", "tensor"]
+
+
+class Coding(Protocol):
+    """The vectors of one space, and the genomes that they stand for."""
+
+    size: int
+    parents: int
+
+    @property
+    def dtype(self) -> type[np.floating[Any]]:
+        """Of its numbers: float32 for weights, float64 for coefficients."""
+
+    def centre(self) -> np.ndarray:
+        """(size,) where a search begins that begins at one point."""
+
+    def start(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(count, size) where a search begins that begins with many: the founders, then random ones."""
+
+    def genome(self, vector: np.ndarray) -> Genome:
+        """The genome that a vector stands for."""
+
+    def cross(self, a: np.ndarray, b: np.ndarray, crossover: Crossover, rng: np.random.Generator) -> np.ndarray:
+        """A child of two vectors."""
+
+
+class Vector(Protocol):
+    """What the vectors of a search stand for."""
+
+    def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
+        """The coding for a population with these founders.
+
+        Raises:
+            ValueError: if its genomes are of another kind.
+        """
+
+
+@dataclass(frozen=True)
+class AllWeights:
+    """Every parameter of the model, in the order of the axis: for populations of small models."""
+
+    def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
+        """As `Vector.coding`."""
+        if not isinstance(founders[0], Weights):
+            raise ValueError(f"expected members with weights of their own, {type(population).__name__} breeds recipes; "
+                             "choose evomerge.Ratios or evomerge.Coefficients")  # fmt: skip
+        return _WeightCoding(population, founders)
+
+
+@dataclass(frozen=True)
+class Ratios:
+    """For each group of parameters how much each seed but the first gives; the first gives the rest, so that they sum to one.
+
+    Attributes:
+        by: a group is a whole "chromosome"; a "layer", wherever its tensors lie (tensors whose names are alike up to the first part that
+            is a number); a "block", what a chromosome has of a layer; or a "tensor".
+    """
+
+    by: By = "layer"
+
+    def __post_init__(self) -> None:
+        _check_by(self.by)
+
+    def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
+        """As `Vector.coding`."""
+        return _RecipeCoding(population, founders, self.by, free=False)
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """For each group of parameters the coefficient of each seed, which need not sum to one.
+
+    Attributes:
+        by: as `Ratios.by`.
+    """
+
+    by: By = "layer"
+
+    def __post_init__(self) -> None:
+        _check_by(self.by)
+
+    def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
+        """As `Vector.coding`."""
+        return _RecipeCoding(population, founders, self.by, free=True)
+
+
+def groups(axis: Axis, by: By) -> tuple[np.ndarray, np.ndarray]:
+    """Groups of parameters along an axis.
+
+    Args:
+        axis: the axis.
+        by: as `Ratios.by`.
+
+    Returns:
+        (m + 1,) int64 bounds of stretches, and (m,) the group that each belongs to, numbered by first appearance.
+
+    Raises:
+        ValueError: if a tensor does not lie in one piece, and each is to be a group.
+    """
+    names: list[tuple[str, ...]] = []
+    bounds = [0]
+    for chromosome, units in zip(axis.chromosomes, axis.unit_bounds, strict=True):
+        last = 0
+        for block in chromosome.blocks:
+            if by == "tensor" and len(block.parts) > 1:
+                raise ValueError("by: 'tensor' needs a flat axis, on the unit axis tensors lie unit by unit")
+            tensor = block.parts[0].tensor
+            found = LAYER.match(tensor)
+            layer = found[1] if found else tensor
+            chosen = {
+                "chromosome": (chromosome.name,),
+                "layer": (layer,),
+                "block": (chromosome.name, layer),
+                "tensor": (tensor,),
+            }[by]
+            last += block.count
+            end = int(units[last])
+            if names and names[-1] == chosen:
+                bounds[-1] = end
+            else:
+                names.append(chosen)
+                bounds.append(end)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array(bounds, dtype=np.int64), np.array([numbers[name] for name in names])
+
+
+class _WeightCoding:
+    """Vectors that are all weights."""
+
+    dtype = np.float32
+    parents = 0
+
+    def __init__(self, population: Any, founders: Sequence[Weights]) -> None:
+        self.population, self.founders = population, founders
+        self.size = len(founders[0].vector)
+
+    def centre(self) -> np.ndarray:
+        """The first founder."""
+        return self.founders[0].vector
+
+    def start(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """The founders, then immigrants where the population has some, otherwise mixtures of two founders."""
+        rows = [founder.vector for founder in self.founders[:count]]
+        while len(rows) < count:
+            rows.append(self._another(rng))
+        return np.stack(rows)
+
+    def genome(self, vector: np.ndarray) -> Weights:
+        """All of them."""
+        return Weights(np.array(vector, dtype=self.dtype))
+
+    def cross(self, a: np.ndarray, b: np.ndarray, crossover: Crossover, rng: np.random.Generator) -> np.ndarray:
+        """As genomes are crossed."""
+        crossing = crossover.draw(self.population.axis, rng)
+        return Weights(a).cross(Weights(b), crossing, self.population).vector
+
+    def _another(self, rng: np.random.Generator) -> np.ndarray:
+        try:
+            immigrant: Weights = self.population.immigrant(rng)
+        except (AttributeError, ValueError):  # founders that are not random have no more of their kind
+            first, second = rng.permutation(len(self.founders))[:2]
+            w = np.float32(rng.random())
+            return (1 - w) * self.founders[first].vector + w * self.founders[second].vector
+        return immigrant.vector
+
+
+class _RecipeCoding:
+    """Vectors that are coefficients over the seeds, (G, K) or, where they sum to one, (G, K - 1) laid end to end."""
+
+    dtype = np.float64
+
+    def __init__(self, population: Population, founders: Sequence[Any], by: By, *, free: bool) -> None:
+        if not isinstance(founders[0], Recipe):
+            raise ValueError(f"expected members that are recipes, {type(population).__name__} breeds weights; "
+                             "choose evomerge.AllWeights")  # fmt: skip
+        self.seeds = self.parents = len(founders)
+        self.bounds, self.groups = groups(population.axis, by)
+        self.shape = (int(self.groups.max()) + 1, self.seeds if free else self.seeds - 1)
+        self.free, self.size = free, self.shape[0] * self.shape[1]
+
+    def centre(self) -> np.ndarray:
+        """As much of each seed."""
+        return np.full(self.size, 1 / self.seeds)
+
+    def start(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """The seeds, then mixtures that are drawn for each group by itself, uniformly among all."""
+        own = np.repeat(np.eye(self.seeds)[:, None], self.shape[0], axis=1)
+        more = rng.dirichlet(np.ones(self.seeds), size=(max(count - self.seeds, 0), self.shape[0]))
+        return np.concatenate([own, more])[:count, :, self.seeds - self.shape[1] :].reshape(count, self.size)
+
+    def genome(self, vector: np.ndarray) -> Recipe:
+        """The recipe with these coefficients."""
+        table = np.asarray(vector, dtype=self.dtype).reshape(self.shape)
+        if not self.free:
+            table = np.concatenate([1 - table.sum(axis=1, keepdims=True), table], axis=1)
+        return Recipe(self.bounds, table[self.groups])
+
+    def cross(self, a: np.ndarray, b: np.ndarray, crossover: Crossover, rng: np.random.Generator) -> np.ndarray:
+        """Linearly, with splits between groups."""
+        low, high = crossover.ratio
+        w = low + (high - low) * rng.random()
+        splits = rng.integers(self.shape[0], size=crossover.splits)
+        behind = (np.arange(self.shape[0])[:, None] >= splits).sum(axis=1) % 2 == 1
+        share = np.where(behind, 1 - w, w)[:, None]
+        return ((1 - share) * a.reshape(self.shape) + share * b.reshape(self.shape)).reshape(-1)
+
+
+def _check_by(by: str) -> None:
+    if by not in get_args(By):
+        raise ValueError(f"by: expected one of {get_args(By)}, got {by!r}")
