@@ -1,4 +1,4 @@
-"""The command line: evomerge run | resume | check | export | rebuild | report."""
+"""The command line: evomerge run | resume | check | export | rebuild | compare | report."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from evomerge import calls, config, recipe, report
 from evomerge import export as exporting
+from evomerge.compare import compare
 from evomerge.errors import Interrupted, UserError
-from evomerge.evolution import evolve
+from evomerge.evolution import evolve, with_defaults
 from evomerge.files import saving
 from evomerge.rundir import check_run, free_name
 from evomerge.settings import Settings
 from evomerge.steps import Steps
 from evomerge.stop import Stopped
-from evomerge.strategy import NaturalNiches
-from evomerge.workers import Local
 
 OUTSIDE = ("run_dir", "resume", "progress")
 """Arguments of `evolve` that are the command's to give, besides run_dir, which a config may name too."""
@@ -102,6 +100,29 @@ def _parser() -> argparse.ArgumentParser:
     rebuild.add_argument("--trust", action="store_true", help="let the recipe run code that is not evomerge's own")
     rebuild.set_defaults(command=_rebuild)
 
+    comparing = commands.add_parser(
+        "compare",
+        help="compare searches over random seeds",
+        description="Runs configs with several random seeds, or takes runs that are there, and compares them. The same command goes on where "
+        "one was stopped, and draws everything again where nothing is left to run.",
+    )
+    comparing.add_argument(
+        "given", nargs="+", metavar="CONFIG|RUN|key=value", help="configs, runs, folders of runs; overrides for all configs"
+    )
+    comparing.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N", help="random seeds, by default 0 to 4"
+    )
+    comparing.add_argument("--vary", action="append", default=[], metavar="key=a,b,c", help="a row for each value (or a;b;c)")
+    comparing.add_argument(
+        "--out", type=Path, default=Path("runs/compare"), help="the comparison's folder, by default runs/compare"
+    )
+    comparing.add_argument("--jobs", type=int, default=1, metavar="N", help="runs that go on at once, by default 1")
+    comparing.add_argument(
+        "--reach", type=float, nargs="+", default=[], metavar="SCORE", help="count births to these test scores"
+    )
+    comparing.add_argument("--points", type=int, default=41, metavar="N", help="mixing ratios of the sweep, by default 41")
+    comparing.set_defaults(command=_compare)
+
     draw = commands.add_parser(
         "report", help="draw report.html again", description="Draws report.html again from the run's files."
     )
@@ -135,9 +156,7 @@ def _check(options: argparse.Namespace) -> None:
     given.pop("run_dir", None)
     call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     call["births"] = max(call["births"], 1)  # one is tried
-    parts: dict[str, Any] = {"strategy": NaturalNiches(), "workers": Local()}
-    parts |= {name: call.pop(name) for name in ("population", "fitness", "strategy", "workers") if call.get(name) is not None}
-    settings = Settings(**{key: value for key, value in call.items() if key not in parts})
+    parts, settings = with_defaults(call)
     steps = Steps(settings=settings, **parts)
     steps.workers.start(parts["population"], parts["fitness"], settings.stack)
     try:
@@ -181,6 +200,34 @@ def _report(options: argparse.Namespace) -> None:
             print(report.write(options.run_dir))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{options.run_dir}: a file of the run is damaged ({type(error).__name__}: {error})") from error
+
+
+def _compare(options: argparse.Namespace) -> None:
+    settings = [text for text in options.given if "=" in text and not Path(text).exists()]
+    vary = {}
+    for text in options.vary:
+        key, equals, values = text.partition("=")
+        if not (key and equals and values):
+            raise UserError(f"--vary {text!r}: expected key=a,b,c")
+        vary[key] = values.split(";" if ";" in values else ",")
+    for name, number, least in (("--jobs", options.jobs, 1), ("--points", options.points, 2)):
+        if number < least:
+            raise UserError(f"{name}: expected a number of at least {least}, got {number}")
+    given = [_find(Path(text)) for text in options.given if text not in settings]
+    table, whole = compare(
+        given,
+        settings,
+        vary=vary,
+        seeds=list(dict.fromkeys(options.seeds)),
+        out=options.out,
+        jobs=options.jobs,
+        reach=options.reach,
+        points=options.points,
+    )
+    print(table)
+    print(f"report: {options.out / 'report.html'}")
+    if not whole:
+        raise Interrupted("some runs failed, the table has their reasons; the same command tries them again")
 
 
 def _find(path: Path) -> Path:

@@ -93,6 +93,26 @@ def to_yaml(call: Mapping[str, Any]) -> str:
     return "\n".join(head) + "\n" + yaml.dump(dict(call), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
+def plain(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A described call as it is when it was written and is read again."""
+    return typing.cast("dict[str, Any]", yaml.safe_load(yaml.safe_dump(dict(call))))
+
+
+def changes(path: Path, call: Mapping[str, Any]) -> list[str]:
+    """What a call has otherwise than the run in `path`, and a resume may not change: a line for each.
+
+    Raises:
+        UserError: if there is no such run.
+    """
+    if not (path / "config.yaml").is_file():
+        raise UserError(f"{path}: there is no run to go on with, it has no config.yaml")
+    return [
+        f"{key}: the run in {path} has {old!r}, a resume cannot make it {new!r}; it may change only {', '.join(CHANGEABLE)}"
+        for key, old, new in differences(load(path / "config.yaml"), plain(call))
+        if key.split(".")[0] not in CHANGEABLE
+    ]
+
+
 def check_same(path: Path, call: Mapping[str, Any]) -> bool:
     """Checks that a call may go on with the run in `path`.
 
@@ -102,19 +122,21 @@ def check_same(path: Path, call: Mapping[str, Any]) -> bool:
     Raises:
         UserError: if there is no such run, births went down, or anything else but the workers was changed.
     """
-    if not (path / "config.yaml").is_file():
-        raise UserError(f"{path}: there is no run to go on with, it has no config.yaml")
-    before, after = load(path / "config.yaml"), yaml.safe_load(yaml.safe_dump(dict(call)))
-    problems = [
-        f"{key}: the run in {path} has {old!r}, a resume cannot make it {new!r}; it may change only {', '.join(CHANGEABLE)}"
-        for key, old, new in _differences(before, after)
-        if key.split(".")[0] not in CHANGEABLE
-    ]
+    problems = changes(path, call)
+    before, after = load(path / "config.yaml"), plain(call)
     if after["births"] < before.get("births", 0):
         problems.append(f"births: the run in {path} has {before['births']}, a resume can only raise it, got {after['births']}")
     if problems:
         raise UserError("\n".join(problems))
     return bool(before == after)
+
+
+def differences(before: Any, after: Any, where: str = "") -> list[tuple[str, Any, Any]]:
+    """(key, old, new) of everything in which two described calls differ."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*before, *(key for key in after if key not in before)]
+        return [d for key in keys for d in differences(before.get(key), after.get(key), f"{where}.{key}" if where else str(key))]
+    return [] if before == after else [(where, before, after)]
 
 
 def _with_base(path: Path) -> Any:
@@ -143,14 +165,6 @@ def _drop_other_calls(below: Any, above: Any) -> None:
                 del below[key]
             else:
                 _drop_other_calls(one, other)
-
-
-def _differences(before: Any, after: Any, where: str = "") -> list[tuple[str, Any, Any]]:
-    """(key, old, new) of everything in which two described calls differ."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        keys = [*before, *(key for key in after if key not in before)]
-        return [d for key in keys for d in _differences(before.get(key), after.get(key), f"{where}.{key}" if where else str(key))]
-    return [] if before == after else [(where, before, after)]
 
 
 def _escaped(text: str) -> str:

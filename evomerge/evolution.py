@@ -7,6 +7,7 @@ import logging
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,17 @@ def evolve(
             if loop.run_dir is not None:
                 loop.run_dir.close()
     return steps.state.archive
+
+
+def with_defaults(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Settings]:
+    """The parts of a call of `evolve`, and its numbers, each with what it is where nothing is given.
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
+    parts: dict[str, Any] = {"population": None, "fitness": None, "strategy": NaturalNiches(), "workers": Local()}
+    parts |= {name: arguments[name] for name in parts if arguments.get(name) is not None}
+    return parts, Settings(**{name: value for name, value in arguments.items() if name not in parts})
 
 
 def peak_memory() -> int:

@@ -30,6 +30,9 @@ LABELLED = 30
 PICTURE_SIZE = 96
 """Most pixels across a datapoint's picture."""
 
+LEGEND_LETTERS = 44
+"""Letters of a legend that go in one line."""
+
 DATA_URI = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]+=*")
 
 
@@ -43,6 +46,8 @@ class Curve:
         values: (n,) how much.
         colour: one of the page's.
         step: it stays as it is until it changes.
+        band: (n,) how far to either side a band about it goes.
+        dashed: whether the line is.
     """
 
     label: str
@@ -50,10 +55,20 @@ class Curve:
     values: Sequence[float] | np.ndarray
     colour: str
     step: bool = False
+    band: Sequence[float] | np.ndarray | None = None
+    dashed: bool = False
 
 
 @as_svg
-def curves(figure: Figure, lines: Sequence[Curve], *, form: str = "number", top: float | None = None, fill: bool = False) -> None:
+def curves(
+    figure: Figure,
+    lines: Sequence[Curve],
+    *,
+    form: str = "number",
+    top: float | None = None,
+    bottom: float = 0.0,
+    fill: bool = False,
+) -> None:
     """Values over births.
 
     Args:
@@ -61,15 +76,23 @@ def curves(figure: Figure, lines: Sequence[Curve], *, form: str = "number", top:
         lines: the curves; the first is drawn over the others.
         form: "number", "percent", or "seconds", which is drawn on a logarithmic scale.
         top: end of the scale.
+        bottom: its beginning.
         fill: shade what is below the first curve.
     """
     from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
-    resize(figure, 240)
+    names = [line.label for line in lines]
+    columns = len(lines) if sum(map(len, names)) < LEGEND_LETTERS else min(2, 1 + (max(map(len, names)) < LEGEND_LETTERS // 2))
+    resize(figure, 240 + 17 * (-(-len(lines) // columns) - 1))
     axes = figure.subplots()
     _axes(axes)
     for order, line in enumerate(lines):
         style: dict[str, Any] = {"color": line.colour, "linewidth": 2.2, "zorder": 3 - order / 10, "solid_capstyle": "round"}
+        if line.dashed:
+            style |= {"linestyle": (0, (4, 3)), "linewidth": 1.6, "dash_capstyle": "butt"}
+        if line.band is not None:
+            low, high = np.asarray(line.values) - line.band, np.asarray(line.values) + line.band
+            axes.fill_between(line.births, low, high, color=line.colour, alpha=0.16, linewidth=0, zorder=style["zorder"] - 1)
         draw = functools.partial(axes.step, where="post") if line.step else axes.plot
         alone: dict[str, Any] = {"marker": "o", "markersize": 5} if len(line.births) == 1 else {}
         draw(line.births, line.values, label=line.label, **style, **alone)
@@ -87,12 +110,14 @@ def curves(figure: Figure, lines: Sequence[Curve], *, form: str = "number", top:
         if high < 20 * low:
             axes.set_ylim(low / 3, high * 3)
     else:
-        axes.set_ylim(0, top if top is not None else 1.08 * max((max(line.values, default=0) for line in lines), default=0) or 1)
+        axes.set_ylim(
+            bottom, top if top is not None else 1.08 * max((max(line.values, default=0) for line in lines), default=0) or 1
+        )
         if form == "percent":
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("births", color=MUTED, fontsize=10, loc="right")
     if len(lines) > 1:
-        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": len(lines)}
+        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": columns}
         axes.legend(**place, frameon=False, labelcolor=INK, fontsize=10.5, handlelength=1.1, columnspacing=1.4, handletextpad=0.5)
 
 

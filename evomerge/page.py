@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from evomerge.svg import COLOURS
+
 LEGEND = '<b class="orange">Orange</b> is the best member, <b class="green">green</b> a founder or an immigrant.'
 """What the colours of members mean."""
 
@@ -42,11 +44,16 @@ def short(value: Any, most: int = LETTERS) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-STYLE = """
-:root{color-scheme:light dark;--page:#f5f6f8;--card:#fff;--ink:#1c2430;--muted:#667085;--line:#e4e7ec;
---blue:#2f6fde;--orange:#e2762e;--green:#1f9d72}
-@media(prefers-color-scheme:dark){:root{--page:#12151a;--card:#1b2027;--ink:#e8ebf0;--muted:#9aa4b2;--line:#303742;
---blue:#5b93f5;--orange:#f0924f;--green:#3fbf92}}
+def _colours(dark: int) -> str:
+    return ";".join(f"--{name}:{shades[dark]}" for name, shades in COLOURS.items())
+
+
+STYLE = (
+    f"""
+:root{{color-scheme:light dark;--page:#f5f6f8;{_colours(0)}}}
+@media(prefers-color-scheme:dark){{:root{{--page:#12151a;{_colours(1)}}}}}
+"""
+    + """
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;
 -webkit-text-size-adjust:100%}
@@ -74,6 +81,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,Men
 table{border-collapse:collapse;width:100%;font-size:13.5px;margin-top:4px}
 th{color:var(--muted);font-weight:500;text-align:left}
 th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
+.table{overflow-x:auto}.table td{white-space:nowrap}
 .gallery{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(72px,1fr));gap:14px 12px}
 .gallery li{font-size:12px;line-height:1.35;color:var(--muted);overflow-wrap:anywhere;min-width:0}
 .gallery b{color:var(--ink)}
@@ -89,6 +97,7 @@ th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:
 @media(max-width:600px){.answers thead{display:none}.answers tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}
 .answers td{display:block;border:0;padding:1px 0}.answers td::before{content:attr(data-name) " ";color:var(--muted)}}
 """
+)
 
 PAGE = """<!doctype html>
 <html lang="en">

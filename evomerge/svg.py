@@ -22,10 +22,27 @@ P = ParamSpec("P")
 WIDTH = 400
 """Units of a figure; a font size of 11 is 11 of them."""
 
-COLOURS = ("ink", "muted", "line", "card", "blue", "orange", "green")
-"""The page's colours, which differ between light and dark; what matplotlib takes for them are numbers in this tuple."""
+COLOURS = {
+    "ink": ("#1c2430", "#e8ebf0"),
+    "muted": ("#667085", "#9aa4b2"),
+    "line": ("#e4e7ec", "#303742"),
+    "card": ("#ffffff", "#1b2027"),
+    "blue": ("#2f6fde", "#5b93f5"),
+    "orange": ("#e2762e", "#f0924f"),
+    "green": ("#1f9d72", "#3fbf92"),
+    "purple": ("#8a4fd0", "#b084ee"),
+    "red": ("#cf3f57", "#f06c82"),
+    "teal": ("#1592a6", "#46b9cc"),
+}
+"""The page's colours, light and dark; what matplotlib takes for them are their places here."""
 
-INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN = (f"#10000{number}" for number in range(len(COLOURS)))
+NAMES = tuple(COLOURS)
+INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN, PURPLE, RED, TEAL = (f"#10000{place}" for place in range(len(COLOURS)))
+
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, RED, TEAL)
+"""Colours of lines that are to be told apart."""
+
+FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,sans-serif'
 
 
 def as_svg(draw: Callable[Concatenate[Figure, P], None]) -> Callable[P, str]:
@@ -65,9 +82,16 @@ def _inline(svg: str) -> str:
         text = tag[0].replace("xlink:href", "href")
         text = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{prefix}", text)
         text = re.sub(r"(px) '[^;\"]*", r"\1 sans-serif", text)
-        return re.sub(r"#10000(\d)", lambda colour: f"var(--{COLOURS[int(colour[1])]})", text)
+        return re.sub(r"#10000(\d)", lambda colour: f"var(--{NAMES[int(colour[1])]})", text)
 
     return re.sub(r"<[^>]+>", rewrite, svg)
+
+
+def standalone(svg: str) -> str:
+    """A drawing for a page as a file of its own, in the light colours on a white ground."""
+    svg = re.sub(r"var\(--(\w+)\)", lambda name: COLOURS[name[1]][0], svg)
+    style = f"<style>text{{font-family:{FONT}!important}}</style><rect width='100%' height='100%' fill='{COLOURS['card'][0]}'/>"
+    return re.sub(r"<svg ([^>]*)>", rf'<svg xmlns="http://www.w3.org/2000/svg" \1>{style}', svg, count=1)
 
 
 def resize(figure: Figure, height: float, width: float = WIDTH) -> None:

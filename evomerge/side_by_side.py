@@ -1,0 +1,147 @@
+"""Runs side by side: each in a process of its own, so many at a time; what is there is gone on with, what has failed says why.
+
+A process of its own keeps a run's memory its own, and its failure, too. All end, saved, when this process is stopped or dies.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from evomerge import config
+from evomerge.errors import UserError
+from evomerge.files import saving, write_file
+from evomerge.rows import Run
+from evomerge.stop import StopRequest
+
+log = logging.getLogger(__name__)
+
+LOOK = 0.2
+"""Seconds between looks at who has ended."""
+
+PARENT_DEATH = 1
+"""PR_SET_PDEATHSIG of Linux's prctl: the signal that a process gets when its parent dies."""
+
+
+def check(runs: Sequence[Run]) -> None:
+    """Checks that what is there already was made by the same calls.
+
+    Raises:
+        UserError: if not.
+    """
+    problems = []
+    for run in runs:
+        if run.ours and (run.path / "config.yaml").is_file():
+            problems += config.changes(run.path, run.call)
+    if problems:
+        raise UserError("\n".join([*problems, "compare into another folder with --out, or remove these runs"]))
+
+
+def run_all(runs: Sequence[Run], jobs: int) -> dict[Path, str]:
+    """Makes the runs that are not there, and goes on with those that have not ended.
+
+    Args:
+        runs: the runs, in the order in which they begin.
+        jobs: how many go on at once.
+
+    Returns:
+        Why each that failed did, by its directory.
+
+    Raises:
+        Stopped: if this process was asked to stop, once all have saved.
+    """
+    failed: dict[Path, str] = {}
+    waiting, asked = [], False
+    for run in runs:
+        if _ended(run):
+            continue
+        if run.ours:
+            waiting.append(run)
+        else:
+            failed[run.path] = f"it has not ended; go on with `evomerge resume {run.path}`"
+    if there := len(runs) - len(waiting) - len(failed):
+        log.info("%d of %d runs are there already", there, len(runs))
+    going: dict[Path, tuple[Run, subprocess.Popen[bytes]]] = {}
+    with StopRequest() as stop:
+        try:
+            while going or (waiting and not stop):
+                while waiting and len(going) < jobs and not stop:
+                    run = waiting.pop(0)
+                    going[run.path] = run, _begin(run)
+                    log.info("%s begins, %d more wait", run.path, len(waiting))
+                time.sleep(LOOK)
+                for path, (run, process) in list(going.items()):
+                    if process.poll() is not None:
+                        del going[path]
+                        why = None if process.returncode == 0 else _why(run, process.returncode)
+                        log.info("%s %s", path, _told(run) if why is None else why)
+                        failed |= {} if why is None else {path: why}
+                if stop and not asked:
+                    log.info("stopping: waiting for %d runs to save", len(going))
+                    for _, process in going.values():
+                        process.terminate()
+                    asked = True
+        finally:
+            for _, process in going.values():
+                process.kill()
+        if stop:
+            raise stop.error()
+    return failed
+
+
+def _ended(run: Run) -> bool:
+    """Whether a run has all its births, or has ended before them by itself, and is whole."""
+    try:
+        summary = json.loads((run.path / "summary.json").read_text())
+    except (OSError, ValueError):
+        return False
+    early = run.call.get("patience") is not None or run.call.get("hours") is not None
+    return bool(summary["births"] >= run.call["births"]) or early
+
+
+def _begin(run: Run) -> subprocess.Popen[bytes]:
+    """Starts a run's process, anew or where it stood."""
+    file, output = run.path.with_name(f"{run.path.name}.yaml"), run.path.with_name(f"{run.path.name}.log")
+    command = [sys.executable, "-m", "evomerge"]
+    with saving(run.path):
+        run.path.parent.mkdir(parents=True, exist_ok=True)
+        if (run.path / "config.yaml").is_file():
+            command += ["resume", str(run.path), f"births={run.call['births']}"]
+        else:  # what there may be is a beginning that nothing can be resumed from
+            shutil.rmtree(run.path, ignore_errors=True)
+            write_file(file, config.to_yaml(run.call))
+            command += ["run", str(file), f"run_dir={run.path}"]
+        with open(output, "ab") as told:
+            return subprocess.Popen(  # noqa: S603  our own interpreter and program
+                command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True, preexec_fn=_die_with_parent
+            )
+
+
+def _die_with_parent() -> None:
+    """Has the system ask this process to stop, and save, when its parent dies, where the system can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGTERM)
+
+
+def _why(run: Run, code: int) -> str:
+    """Why a run has failed: the last of what it said of that."""
+    lines = run.path.with_name(f"{run.path.name}.log").read_text(errors="replace").splitlines()
+    told = [line.removeprefix("evomerge: ") for line in lines if line.startswith("evomerge: ")] or lines
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return f"{told[-1] if told else 'it said nothing'} ({how})"
+
+
+def _told(run: Run) -> str:
+    """A run's result in words."""
+    summary = json.loads((run.path / "summary.json").read_text())
+    best = summary["best"]
+    test = "" if best["test"] is None else f", test {best['test']:.4f}"
+    return f"has ended: train {best['train']:.4f}{test}, {summary['seconds']:.0f} s"
