@@ -81,7 +81,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,Men
 table{border-collapse:collapse;width:100%;font-size:13.5px;margin-top:4px}
 th{color:var(--muted);font-weight:500;text-align:left}
 th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-.table{overflow-x:auto}.table td{white-space:nowrap}
+.table{overflow-x:auto}.table td,.table th{white-space:nowrap}
 .gallery{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(72px,1fr));gap:14px 12px}
 .gallery li{font-size:12px;line-height:1.35;color:var(--muted);overflow-wrap:anywhere;min-width:0}
 .gallery b{color:var(--ink)}
