@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; gives its exit code: 0, 2 for bad input, 1 where the environment failed, 128 + n for a signal."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr, force=True)
+    os.environ.setdefault("EVOTORCH_VERBOSE_LEVEL", "-1")  # it would say on import that logging is configured already
     _own_code(getattr(options, "trust", True))
     try:
         options.command(options)

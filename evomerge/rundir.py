@@ -141,7 +141,7 @@ class RunDir:
         new, (latest, previous) = folder / "new", (folder / name for name in SNAPSHOTS)
         with saving(self.path):
             os.fsync(self._log)
-            arrays = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+            arrays = save(_apart(tensors))
             data = {
                 "format": FORMAT,
                 "log": {"bytes": self._length, "sha256": self._hash.hexdigest()},
@@ -299,6 +299,16 @@ def read_births(path: Path) -> list[dict[str, Any]]:
     """The lines of births.jsonl; a last line that is not whole yet is left out."""
     with open(path / "births.jsonl", "rb") as file:
         return [json.loads(line) for line in file if line.endswith(b"\n")]
+
+
+def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors, none of which shares memory with another, as genomes may."""
+    apart, taken = {}, set()
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if memory in taken else tensor.contiguous()
+        taken.add(memory)
+    return apart
 
 
 def _digest(data: Any) -> str:

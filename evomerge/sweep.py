@@ -16,12 +16,10 @@ from evomerge.strategy import Birth, NaturalNiches
 
 @dataclass(frozen=True)
 class Sweep:
-    """Merges of the founders with one ratio for all parameters: two founders at `points` ratios from 0 to 1, more at as many mixtures.
-
-    Where there are more births than points, the grid is gone through again.
+    """Merges of the founders with one ratio for all parameters, on an even grid; where there are more births, it is gone through again.
 
     Attributes:
-        points: how many, at least; three founders need the points of a triangle.
+        points: how many ratios from 0 to 1 two founders are mixed at; more founders, as many mixtures as make an even grid of no more.
         angle: as `Crossover.angle`.
     """
 
@@ -78,9 +76,12 @@ class Grid:
 
 
 def grid(founders: int, points: int) -> list[tuple[float, ...]]:
-    """Shares of each founder: the coarsest even grid over all mixtures that has so many points."""
-    for steps in itertools.count(1):
-        found = [shares for shares in itertools.product(range(steps + 1), repeat=founders - 1) if sum(shares) <= steps]
-        if len(found) >= points:
-            return [((steps - sum(shares)) / steps, *(share / steps for share in shares)) for shares in found]
+    """Shares of each founder: the finest even grid over all mixtures that has at most so many points, the founders at least."""
+    found = finer = [tuple(row) for row in np.eye(founders).tolist()]
+    for steps in itertools.count(2):
+        if len(finer) > points:
+            return found
+        found = finer
+        rest = (shares for shares in itertools.product(range(steps + 1), repeat=founders - 1) if sum(shares) <= steps)
+        finer = [((steps - sum(shares)) / steps, *(share / steps for share in shares)) for shares in rest]
     raise AssertionError("unreachable")
