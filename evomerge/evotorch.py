@@ -112,9 +112,9 @@ class MergeProblem(CodedProblem):
     def genome(self, solution: Any) -> Genome:
         """The genome that a solution's values stand for."""
         if self.dtype is not object:
-            return self.coding.genome(np.asarray(solution))
+            return self.coding.genome(as_numpy(solution))
         kind = type(self.founders[0])
-        found: Genome = kind.from_tensors({name: torch.as_tensor(np.array(part)) for name, part in solution.items()})  # type: ignore[attr-defined]
+        found: Genome = kind.from_tensors({name: torch.from_numpy(as_numpy(part)) for name, part in solution.items()})  # type: ignore[attr-defined]
         return found
 
     def values(self, genomes: Sequence[Genome]) -> Any:
@@ -164,7 +164,7 @@ class Merge(CrossOver):
     def _do_cross_over(self, parents1: torch.Tensor, parents2: torch.Tensor) -> SolutionBatch:
         coding, rng = self.problem.coding, drawn_rng(self.problem)
         pairs = [*zip(parents1, parents2, strict=True), *zip(parents2, parents1, strict=True)]
-        children = [coding.cross(np.asarray(a), np.asarray(b), self.crossover, rng) for a, b in pairs]
+        children = [coding.cross(as_numpy(a), as_numpy(b), self.crossover, rng) for a, b in pairs]
         return self._make_children_batch(torch.from_numpy(np.stack(children)))
 
 
@@ -240,7 +240,7 @@ class M2N2(SearchAlgorithm, SinglePopulationAlgorithmMixin):
         batch = SolutionBatch(self.problem, len(born), empty=True)
         batch.set_values(self.problem.values([genome for *_, genome in born]))
         self.problem.evaluate(batch)
-        scores = np.asarray(batch.evals)[:, 1:].astype(np.float32)
+        scores = as_numpy(batch.evals)[:, 1:].astype(np.float32)
         for (number, parents, genome), row in zip(born, scores, strict=True):
             self.archive.admit(Member(number, parents, genome, row))
 
@@ -249,6 +249,11 @@ class M2N2(SearchAlgorithm, SinglePopulationAlgorithmMixin):
 
     def _entropy(self) -> float:
         return self.archive.view.entropy
+
+
+def as_numpy(values: Any) -> np.ndarray:
+    """Numbers of EvoTorch, whose tensors may be read-only ones, as an array of their own."""
+    return values.copy() if isinstance(values, np.ndarray) else values.as_subclass(torch.Tensor).numpy(force=True).copy()
 
 
 def drawn_rng(problem: Problem) -> np.random.Generator:

@@ -124,7 +124,7 @@ class Searching:
         """Starts it; it runs as far as the first generation that it wants scored."""
         import torch
 
-        from evomerge.evotorch import CodedProblem
+        from evomerge.evotorch import CodedProblem, as_numpy
 
         dialogue = self._dialogue = Dialogue()
         extra = len(features.names) if features is not None else 0
@@ -133,7 +133,7 @@ class Searching:
             """Its evaluations come from whoever answers."""
 
             def _evaluate_batch(self, batch: Any) -> None:
-                batch.set_evals(torch.from_numpy(dialogue.ask(np.array(batch.values, dtype=coding.dtype))))
+                batch.set_evals(torch.from_numpy(dialogue.ask(as_numpy(batch.values))))
 
         def run() -> None:
             torch.set_num_threads(threads)  # which another thread does not inherit
