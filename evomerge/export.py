@@ -131,17 +131,20 @@ def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 
 
 def _card(id: int, population: Population, genome: Genome, ancestors: Mapping[int, dict[str, Any]]) -> str:
-    me, alone = ancestors[id], [entry for entry in ancestors.values() if not entry.get("parents")]
+    me = ancestors[id]
+    alone = [entry for entry in ancestors.values() if not entry.get("parents") and "made" not in entry]
     founders = sum("founder" in entry for entry in alone)
     immigrants = f" and {len(alone) - founders} immigrants" if len(alone) > founders else ""
     between = len(ancestors) - len(alone) - bool(me.get("parents"))
+    bred = f" from {founders} founder{'s' * (founders != 1)}{immigrants}, {between} ancestors between" if alone else ""
     scores = "".join(f"| {name} | {me[name]:.4f} |\n" for name in ("train", "validation", "test") if me.get(name) is not None)
-    parents = ", ".join(map(str, me.get("parents", ()))) or f"none, it is {'a founder' if 'founder' in me else 'an immigrant'}"
+    alone_as = "a founder" if "founder" in me else "what a search found" if "made" in me else "an immigrant"
+    parents = ", ".join(map(str, me.get("parents", ()))) or f"none, it is {alone_as}"
     facts = population.card() if hasattr(population, "card") else {}
     head = f"---\n{yaml.safe_dump(dict(facts), sort_keys=False)}---\n" if facts else ""
     return f"""{head}# Member {id}
 
-Bred with evomerge from {founders} founder{"s" * (founders != 1)}{immigrants}, {between} ancestors between. Parents: {parents}.
+Bred with evomerge{bred}. Parents: {parents}.
 
 | split | mean score |
 |---|---|

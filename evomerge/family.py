@@ -47,6 +47,8 @@ def tree(run: Record) -> str:
         return ""
     best = id_of(run.bests[-1])
     by_id = {id_of(entry): entry for entry in (*run.founders, *run.births)}
+    if by_id[best].get("made") and not by_id[best].get("parents"):
+        return ""
     if best in run.alone:
         return card("Family tree", "", f"The best is {run.label(best)}: no child has beaten it yet.")
     for generations in range(GENERATIONS, 0, -1):

@@ -107,14 +107,19 @@ class Record:
         strategy = self.call.get("strategy")
         return strategy if isinstance(strategy, dict) else {}
 
+    @property
+    def competes(self) -> bool:
+        """Whether who is least fit has to leave."""
+        return str(self.strategy.get("_target_", "NaturalNiches")).endswith("NaturalNiches")
+
     def label(self, id: int) -> str:
         """A member's name."""
         return self._labels.get(id, str(id))
 
     @cached_property
     def alone(self) -> set[int]:
-        """The ids of those without parents: founders and immigrants."""
-        return {id_of(entry) for entry in (*self.founders, *self.births) if not entry.get("parents")}
+        """The ids of those without parents: founders and immigrants, but not what a search made."""
+        return {id_of(entry) for entry in (*self.founders, *self.births) if not entry.get("parents") and not entry.get("made")}
 
     @cached_property
     def _labels(self) -> dict[int, str]:

@@ -135,12 +135,12 @@ def _members(run: Record) -> list[str]:
     labels = [run.label(id) for id in ids]
     colours = [ORANGE if id == best else GREEN if id in run.alone else BLUE for id in ids]
     when = f" after birth {run.counters['decided']:,}" if run.counters["decided"] != len(run.births) else ""
+    leaves = "; who has the shortest is the first to go" if run.competes else ""
     return [
         card(
             "Competitive fitness",
             figures.bars(labels, fitness[order], colours),
-            f"The longer the bar, the more a member{when} solves that few others do; who has the shortest is the first to go. "
-            + LEGEND,
+            f"The longer the bar, the more a member{when} solves that few others do{leaves}. {LEGEND}",
         ),
         card(
             "Who solves what",

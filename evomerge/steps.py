@@ -144,6 +144,8 @@ class Steps:
         entry: dict[str, Any] = {"birth": birth.number, "parents": birth.parents}
         if birth.crossing is not None:
             entry |= {"ratios": birth.crossing.ratios, "splits": birth.crossing.splits}
+        if birth.made is not None:
+            entry["made"] = True
         entry |= {"seconds": round(outcome.seconds, 6), "worker": outcome.worker, "scored": share}
         if outcome.attempts > 1:
             entry["attempts"] = outcome.attempts
