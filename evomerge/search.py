@@ -25,8 +25,6 @@ from evomerge.survival import Elites, Features, Newest
 from evomerge.targets import nearest
 from evomerge.vectors import AllWeights, Coding, Vector
 
-logging.getLogger("evotorch").setLevel(logging.WARNING)  # it tells of every problem that is made
-
 
 @dataclass(frozen=True)
 class Operator:
@@ -137,6 +135,7 @@ class Searching:
 
         def run() -> None:
             torch.set_num_threads(threads)  # which another thread does not inherit
+            logging.getLogger("evotorch").setLevel(logging.WARNING)  # it tells of every problem that is made
             warnings.filterwarnings("ignore", module="evotorch")
             problem, settings = Asking(coding, extra, seed), dict(search.settings)
             if search.operators:
