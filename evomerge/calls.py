@@ -173,8 +173,9 @@ def _made(function: Callable[..., Any], given: dict[str, Any], where: str, probl
     except Exception as error:
         known = isinstance(error, ValueError | TypeError | OSError | ImportError)
         text = str(error) if known else f"{type(error).__name__}: {error}"
-        named = text.partition(":")[0] in arguments or text.partition(":")[0] in _parameters(function)
-        problems.append(f"{where}.{text}" if named else f"{where}: {text}")
+        named = re.match(r"(\w+)[\w.\[\]]*:", text)
+        ours = named is not None and (named[1] in arguments or named[1] in _parameters(function))
+        problems.append(f"{where}.{text}" if ours else f"{where}: {text}")
         return None
 
 

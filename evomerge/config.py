@@ -52,10 +52,12 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
             if not where or not equals:
                 raise UserError(f"{override!r}: expected key=value")
             new = OmegaConf.from_dotlist([f"value={value}"])._get_node("value")
-            if OmegaConf.is_list(new) and OmegaConf.is_dict(OmegaConf.select(config, where, throw_on_missing=False)):
+            old = OmegaConf.select(config, where, throw_on_missing=False)
+            if OmegaConf.is_list(new) and OmegaConf.is_dict(old):
                 raise UserError(f"{override!r}: a list cannot take the place of keys and values")
+            same = not (OmegaConf.is_dict(new) and OmegaConf.is_dict(old)) or _same_call(old, new)
             try:
-                OmegaConf.update(config, where, new, force_add=True)
+                OmegaConf.update(config, where, new, merge=same, force_add=True)
             except (IndexError, ValueError):
                 raise UserError(
                     f"{override!r}: expected a number such as {where.partition('[')[0]}[0], the list has no such place"
@@ -152,19 +154,18 @@ def _with_base(path: Path) -> Any:
             f"{path}: {BASE}: expected the path of another config, got {base!r}; there is no {path.parent / str(base)}"
         )
     below = _with_base(path.parent / base)
-    _drop_other_calls(below, config)
-    return OmegaConf.merge(below, config)
+    return OmegaConf.merge(below, config) if _same_call(below, config) else config
 
 
-def _drop_other_calls(below: Any, above: Any) -> None:
-    """Drops what has another `_target_` above: the settings of one class are none of another's."""
+def _same_call(below: Any, above: Any) -> bool:
+    """Whether what is above has no other `_target_`: the settings of one class are none of another's. Such as are deeper are dropped below."""
+    if TARGET in above and above[TARGET] != below.get(TARGET):
+        return False
     for key in above:
         one, other = below._get_node(key), above._get_node(key)
-        if OmegaConf.is_dict(one) and OmegaConf.is_dict(other):
-            if TARGET in other and other[TARGET] != one.get(TARGET):
-                del below[key]
-            else:
-                _drop_other_calls(one, other)
+        if OmegaConf.is_dict(one) and OmegaConf.is_dict(other) and not _same_call(one, other):
+            del below[key]
+    return True
 
 
 def _escaped(text: str) -> str:

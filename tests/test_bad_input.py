@@ -37,6 +37,7 @@ strategy:
 births: 6
 tile: 2000
 """
+SEARCH = "'strategy={_target_: evomerge.Search, algorithm: evotorch.algorithms.SNES}' "
 RUN = "run digits.yaml "
 IDX = RUN + "fitness.data._target_=fitness.images.Idx fitness.data.folder=mnist "
 SEEDS = RUN + "population.seeds=[a.safetensors,b.safetensors] "
@@ -165,6 +166,17 @@ KEYS_AND_TYPES = [
 ]  # fmt: skip
 
 RANGES = [
+    row("comparison of another number of births", "compare digits.yaml other.yaml", "births: the rows of a comparison need the same number, digits has 6, other has 7", given=file("other.yaml", CONFIG.replace("births: 6", "births: 7"))),
+    row("comparison of another fitness", "compare digits.yaml other.yaml", "fitness.data.train: the rows of a comparison need the same, digits has 0.8 and other has 0.5", given=file("other.yaml", CONFIG.replace("SklearnDigits", "SklearnDigits\n    train: 0.5"))),
+    row("comparison with mistakes in two rows", "compare digits.yaml --vary strategy.size=1,2,no", "digits,size=1: strategy.size: expected an archive of at least 2", "digits,size=no: strategy.size: expected a whole number", lines=2),
+    row("comparison of nothing that there is", "compare digit.yaml", "there is no such file; did you mean digits.yaml?"),
+    row("comparison of an empty folder", "compare empty", "empty: there is no run in it", given=lambda folder: (folder / "empty").mkdir()),
+    row("comparison that varies nothing", "compare digits.yaml --vary strategy.size", "--vary 'strategy.size': expected key=a,b,c"),
+    row("comparison with no jobs", "compare digits.yaml --jobs 0", "--jobs: expected a number of at least 1, got 0"),
+    row("comparison of runs with overrides", "compare run births=3", "births=3: expected a config to override, there are only runs"),
+    row("search with a misspelt setting", RUN + SEARCH + "'strategy.settings={popsize: 4, stdev_int: 1}'", "strategy.settings.stdev_int: unknown setting of SNES; did you mean 'stdev_init'?"),
+    row("search of no such name", RUN + "'strategy={_target_: evomerge.Search, algorithm: evotorch.algorithms.SNESS}'", "strategy.algorithm: ", "did you mean 'SNES'?"),
+    row("search over ratios of weights", RUN + SEARCH + "'strategy.settings={popsize: 4, stdev_init: 1.0}' 'strategy.vector={_target_: evomerge.Ratios}'", "strategy: expected members that are recipes, Classifiers breeds weights; choose evomerge.AllWeights"),
     row("negative births", RUN + "births=-1", "births: expected a number of at least 0, got -1"),
     row("lookahead 0", RUN + "lookahead=0", "lookahead: expected a number of at least 1, got 0"),
     row("tile 0", RUN + "tile=0", "tile: expected a number of at least 1, got 0"),

@@ -73,6 +73,20 @@ def test_overrides_and_interpolations(tmp_path):
     assert changed == {"a": {"b": 7, "c": 7, "g": None}, "d": [3], "e": {"f": "x=y"}, "h": 0.001}
 
 
+def test_the_settings_of_one_class_are_none_of_anothers(tmp_path):
+    """Over another `_target_`, or over one that was not named, nothing of what is below is kept; over the same all is."""
+    (tmp_path / "base.yaml").write_text("a: {b: 1, c: {_target_: x.Y, d: 2}}\nz: {_target_: x.Y, d: 3}\n")
+    above = "_base_: base.yaml\na: {c: {_target_: x.Z, e: 4}}\nz: {_target_: x.Y, f: 5}\n"
+    assert loaded(tmp_path, above) == {
+        "a": {"b": 1, "c": {"_target_": "x.Z", "e": 4}},
+        "z": {"_target_": "x.Y", "d": 3, "f": 5},
+    }
+    assert loaded(tmp_path, "_base_: base.yaml\na: {_target_: x.W}\n")["a"] == {"_target_": "x.W"}
+    assert loaded(tmp_path, "a: {b: 1}\n", "a={_target_: x.W, c: 2}") == {"a": {"_target_": "x.W", "c": 2}}
+    assert loaded(tmp_path, "a: {b: 1}\n", "a={c: 2}") == {"a": {"b": 1, "c": 2}}
+    assert loaded(tmp_path, "a: {_target_: x.W, b: 1}\n", "a={_target_: x.W, c: 2}")["a"] == {"_target_": "x.W", "b": 1, "c": 2}
+
+
 def test_a_base_is_laid_under(tmp_path):
     (tmp_path / "base.yaml").write_text("a: {b: 1, c: 2}\nd: 3\n")
     assert loaded(tmp_path, "_base_: base.yaml\na: {c: 5}\n", "d=4") == {"a": {"b": 1, "c": 5}, "d": 4}

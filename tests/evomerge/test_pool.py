@@ -13,15 +13,20 @@ from importlib.util import find_spec
 
 import psutil
 import pytest
+from evotorch.algorithms import SNES
 from on_ray import Slow, Unlucky, Vectors
 from whole_runs import ROOT, assert_same_run, log_of, small_run, start, state_of
 
-from evomerge import Crossover, NaturalNiches, evolve
+from evomerge import Crossover, NaturalNiches, Search, Sweep, evolve
 from evomerge.errors import Interrupted
+from evomerge.evotorch import MergeProblem, as_numpy
 from evomerge.pool import Ray, connected
 from evomerge.rundir import read_births, read_snapshot
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'evomerge[ray]'")
+
+
+SEARCH = Search(SNES, {"popsize": 10, "stdev_init": 0.1})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,6 +54,26 @@ def test_digits_are_the_same_run_as_in_one_process(tmp_path, count, births, stac
     page = (tmp_path / "there" / "report.html").read_text()
     assert (f"{len(workers):,} workers, those with the slowest births first" in page) == (len(workers) > 1)
     assert "0 were lost" in page or len(workers) == 1
+
+
+@pytest.mark.parametrize("strategy", [SEARCH, Sweep(points=12, angle="none")], ids=["SNES", "sweep"])
+def test_what_a_strategy_makes_itself_is_raised_there_too(tmp_path, strategy):
+    for name, workers in (("here", None), ("there", Ray(2, cpus=0.5))):
+        small_run(tmp_path / name, births=40, lookahead=10, strategy=strategy, workers=workers)
+    assert_same_run(tmp_path / "here", tmp_path / "there")
+    assert {entry["worker"] for entry in read_births(tmp_path / "there") if entry["birth"]} == {0, 1}
+
+
+def test_a_problem_of_evotorch_is_evaluated_there():
+    evals = []
+    for workers in (None, Ray(2, cpus=0.5)):
+        problem = MergeProblem(Vectors(), Slow(), workers=workers, tile=8, seed=3)
+        batch = problem.generate_batch(5)
+        problem.evaluate(batch)
+        evals.append(as_numpy(batch.evals))
+        problem.close()
+    assert (evals[0] == evals[1]).all()
+    assert len(set(evals[0][:, 0])) == 5
 
 
 def test_killed_workers_change_nothing(tmp_path):
@@ -334,6 +359,7 @@ def test_a_ray_of_our_own_listens_to_nobody_else_and_is_gone_afterwards():
     code = """
 import ray
 import psutil
+from evotorch.algorithms import SNES
 from on_ray import Slow, Vectors
 from evomerge import evolve
 from evomerge.pool import Ray
@@ -361,6 +387,7 @@ def test_ctrl_c_is_ours(tmp_path):
     code = f"""
 import os, signal, threading, time
 from pathlib import Path
+from evotorch.algorithms import SNES
 from on_ray import Slow, Vectors
 from evomerge import evolve
 from evomerge.pool import Ray

@@ -117,3 +117,9 @@ def test_settings_travel_and_batches_do_not(fitness):
     copy = pickle.loads(pickle.dumps(fitness))
     assert vars(copy).keys() == {"data", "score"}
     assert copy(Tell(), np.arange(6), "train").tolist() == [1, 1, 0, 0, 1, 1]
+
+
+def test_the_images_of_each_class_are_a_group():
+    groups = Classification(Grey([])).groups("train")
+    assert {name: own.tolist() for name, own in groups.items()} == {"0": [0, 5], "1": [1, 3, 4], "2": [2]}
+    assert Classification(Grey([])).groups("test") == {}

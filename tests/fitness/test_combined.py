@@ -39,6 +39,11 @@ def test_parts_of_1319_and_100_datapoints_pull_equally():
     assert fitness[0] == pytest.approx(3 * fitness[1])
 
 
+def test_each_part_is_a_group_of_datapoints():
+    groups = Combined([Table(np.zeros((1, 3))), Table(np.zeros((1, 2)))]).groups("train")
+    assert {name: own.tolist() for name, own in groups.items()} == {"0": [0, 1, 2], "1": [3, 4]}
+
+
 def test_any_order_of_datapoints_finds_its_part():
     tables = [np.random.default_rng(i).random((1, size)) for i, size in enumerate((5, 1, 7))]
     both = Combined([Table(table) for table in tables])
