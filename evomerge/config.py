@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
 from evomerge.errors import UserError
 from evomerge.targets import TARGET
@@ -51,17 +51,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
             where, equals, value = override.partition("=")
             if not where or not equals:
                 raise UserError(f"{override!r}: expected key=value")
-            new = OmegaConf.from_dotlist([f"value={value}"])._get_node("value")
-            old = OmegaConf.select(config, where, throw_on_missing=False)
-            if OmegaConf.is_list(new) and OmegaConf.is_dict(old):
-                raise UserError(f"{override!r}: a list cannot take the place of keys and values")
-            same = not (OmegaConf.is_dict(new) and OmegaConf.is_dict(old)) or _same_call(old, new)
-            try:
-                OmegaConf.update(config, where, new, merge=same, force_add=True)
-            except (IndexError, ValueError):
-                raise UserError(
-                    f"{override!r}: expected a number such as {where.partition('[')[0]}[0], the list has no such place"
-                ) from None
+            _override(config, where, value, override)
         where = str(path)
         return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
     except RecursionError:
@@ -139,6 +129,24 @@ def differences(before: Any, after: Any, where: str = "") -> list[tuple[str, Any
         keys = [*before, *(key for key in after if key not in before)]
         return [d for key in keys for d in differences(before.get(key), after.get(key), f"{where}.{key}" if where else str(key))]
     return [] if before == after else [(where, before, after)]
+
+
+def _override(config: Any, key: str, value: str, override: str) -> None:
+    """Sets a key of a config to what a text says; keys and values are laid over those that are there.
+
+    Raises:
+        UserError: if there is no such place.
+    """
+    new = OmegaConf.from_dotlist([f"value={value}"])._get_node("value")
+    try:
+        old = OmegaConf.select(config, key, throw_on_missing=False)
+        if OmegaConf.is_list(new) and OmegaConf.is_dict(old):
+            raise UserError(f"{override!r}: a list cannot take the place of keys and values")
+        both = OmegaConf.is_dict(new) and OmegaConf.is_dict(old)
+        OmegaConf.update(config, key, new, merge=not both or _same_call(old, new), force_add=True)
+    except (IndexError, ValueError, ConfigTypeError):
+        place = f"{key.partition('[')[0]}[0]"
+        raise UserError(f"{override!r}: expected a number such as {place}, the list has no such place") from None
 
 
 def _with_base(path: Path) -> Any:
