@@ -63,7 +63,7 @@ def compare(
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
         write(out, rows, planned, reach)
-    return as_text(rows, reach), not failed
+    return as_text(rows, reach), not any(row.failed for row in rows)
 
 
 def tally(planned: Plan, failed: Mapping[Path, str]) -> list[Row]:
@@ -73,10 +73,14 @@ def tally(planned: Plan, failed: Mapping[Path, str]) -> list[Row]:
         births = planned.births if name != SWEEP else max(int(run.call["births"]) for run in runs)
         done, wrong = [], []
         for run in runs:
-            if run.path in failed:
-                wrong.append((run.seed, failed[run.path]))
-            else:
-                done.append(Done.read(run.path, run.seed, births))
+            try:
+                if run.path not in failed:
+                    done.append(Done.read(run.path, run.seed, births))
+                    continue
+                why = failed[run.path]
+            except (OSError, ValueError, KeyError) as error:
+                why = f"its files cannot be read: {type(error).__name__}: {error}"
+            wrong.append((run.seed, why))
         rows.append(Row(name, done, wrong))
     founders = next((row.runs for row in rows if row.runs), [])
     return [*rows[:-1], Row(BEST_SEED, founders, seed=True), rows[-1]]

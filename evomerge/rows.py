@@ -162,6 +162,8 @@ def _births(rows: Mapping[str, Sequence[Run]]) -> int:
         raise UserError(f"births: the rows of a comparison need the same number, {told}; give births=N for all")
     has = {str(run.path): int(run.call["births"]) for runs in rows.values() for run in runs if not run.ours}
     births = int(next(iter(wanted.values()))) if wanted else min(has.values())
+    if births < 1:
+        raise UserError(f"births: expected a number of at least 1, got {births}")
     for path, number in has.items():
         if number < births:
             raise UserError(f"births: the run in {path} has {number}, the others {births}; resume it with births={births}")

@@ -114,12 +114,13 @@ def _begin(run: Run) -> subprocess.Popen[bytes]:
     with saving(run.path):
         run.path.parent.mkdir(parents=True, exist_ok=True)
         if (run.path / "config.yaml").is_file():
-            command += ["resume", str(run.path), f"births={run.call['births']}"]
+            births = max(run.call["births"], config.load(run.path / "config.yaml")["births"])  # which may only be raised
+            command += ["resume", str(run.path), f"births={births}"]
         else:  # what there may be is a beginning that nothing can be resumed from
             shutil.rmtree(run.path, ignore_errors=True)
             write_file(file, config.to_yaml(run.call))
             command += ["run", str(file), f"run_dir={run.path}"]
-        with open(output, "ab") as told:
+        with open(output, "wb") as told:
             return subprocess.Popen(  # noqa: S603  our own interpreter and program
                 command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True, preexec_fn=_die_with_parent
             )

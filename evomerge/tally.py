@@ -87,7 +87,9 @@ class Done:
             births: up to which birth.
 
         Raises:
-            ValueError: if there is no founder, or no birth.
+            OSError: if a file is missing.
+            ValueError: if there is no founder or no birth, or a file is damaged.
+            KeyError: if a line of the log lacks what every line has.
         """
         log = read_births(path)
         founders = [entry for entry in log if "founder" in entry]
@@ -97,10 +99,10 @@ class Done:
         bests = [entry for entry in (*founders, *children) if entry.get("best")]
         first = max(founders, key=lambda entry: entry.get("validation", entry["train"]))
         summary = json.loads((path / "summary.json").read_text())
-        at = np.unique(np.linspace(0, len(children), POINTS).round().astype(int))
+        at = np.unique(np.linspace(0, births, POINTS).round().astype(int))
         becomes = np.array([entry["birth"] for entry in bests])
         tests = np.array([_test(entry) for entry in bests])
-        rows = [children[max(birth - 1, 0)] for birth in at]
+        rows = [children[min(max(birth, 1), len(children)) - 1] for birth in at]  # one that has ended before stays as it was
         return cls(
             seed,
             bests[-1]["train"],
