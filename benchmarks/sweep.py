@@ -2,8 +2,7 @@
 
     python benchmarks/sweep.py CONFIG [key=value ...] [--points 41]
 
-Two seeds are mixed at 41 ratios from 0 to 1, three at as many mixtures in a triangle, with the angle of the config's crossover and no
-split. All are scored on the training split; the best of them and the seeds on the test
+The founders are mixed as by `evomerge.Sweep`, with the angle of the config's crossover. All are scored on the training split; the best of them and the seeds on the test
 split too, each part of a combined fitness by itself. What a search has to beat is the best of the grid; what it can hope for is
 each seed's score on its own part.
 """
@@ -11,30 +10,16 @@ each seed's score on its own part.
 from __future__ import annotations
 
 import argparse
-import itertools
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from evomerge import Local, calls, config, evolve
+from evomerge import Local, Sweep, calls, config, evolve
 from evomerge.archive import Tiling
 from evomerge.cli import OUTSIDE
-from evomerge.crossover import Crossing
 from evomerge.genome import Recipe
 from fitness.combined import Combined
-
-
-def grid(seeds: int, points: int) -> list[tuple[float, ...]]:
-    """Shares of each seed: at least so many points, evenly over all mixtures."""
-    steps = next(n for n in itertools.count(1) if len(list(mixtures(seeds, n))) >= points)
-    return [tuple(share / steps for share in shares) for shares in mixtures(seeds, steps)]
-
-
-def mixtures(seeds: int, steps: int) -> Iterator[tuple[int, ...]]:
-    """All ways to hand `steps` pieces to the seeds."""
-    return (shares for shares in itertools.product(range(steps + 1), repeat=seeds) if sum(shares) == steps)
 
 
 class Scorer:
@@ -65,19 +50,9 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     call = calls.build(config.load(options.config, options.overrides), evolve, outside=OUTSIDE)
-    score, population, angle = Scorer(call), call["population"], call["strategy"].crossover.angle
+    score, population = Scorer(call), call["population"]
     seeds: list[Recipe] = population.founders(np.random.default_rng(0))
-    chromosomes = len(population.axis.chromosomes)
-
-    def mixed(shares: tuple[float, ...]) -> Recipe:
-        child, total = None, 0.0
-        for seed, share in zip(seeds, shares, strict=True):
-            if share:
-                total += share
-                crossing = Crossing((share / total,) * chromosomes, ((),) * chromosomes, angle)
-                child = seed if child is None else child.cross(seed, crossing, population)
-        assert child is not None
-        return child
+    grid = Sweep(options.points, call["strategy"].crossover.angle).begin(population, call["fitness"], lambda: seeds, 0)
 
     names = [getattr(part, "name", type(part).__name__) for part in score.parts] if len(score.parts) > 1 else []
     print(f"{'':28}{'train':>8}{'test':>8}" + "".join(f"{name[:14]:>16}" for name in names))
@@ -90,9 +65,10 @@ def main() -> None:
     own = []
     for number, seed in enumerate(seeds):
         own.append(show(f"seed {number}", seed, score(seed, "train")[0])[1:])
-    found = [(score(mixed(shares), "train")[0], shares) for shares in grid(len(seeds), options.points)]
-    train, best = max(found)
-    show(f"best of {len(found)}: {', '.join(f'{share:.3f}' for share in best)}", mixed(best), train)
+    merges = [grid.plan(number, None, population, 0).child(population) for number in range(1, len(grid.mixtures) + 1)]
+    train, best = max((score(merge, "train")[0], number) for number, merge in enumerate(merges))
+    shares = ", ".join(f"{share:.3f}" for share in grid.mixtures[best])
+    show(f"best of {len(merges)}: {shares}", merges[best], train)
     print(f"mean over the parts of the best seed's test score there: {np.mean(np.max(own, axis=0)):.4f}")
 
 

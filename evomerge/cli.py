@@ -120,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     comparing.add_argument("--jobs", type=int, default=1, metavar="N", help="runs that go on at once, by default 1")
     comparing.add_argument(
+        "--at", type=int, nargs="+", default=[], metavar="N", help="tell the test score after so many births, too"
+    )
+    comparing.add_argument(
         "--reach", type=float, nargs="+", default=[], metavar="SCORE", help="count births to these test scores"
     )
     comparing.add_argument("--points", type=int, default=41, metavar="N", help="mixing ratios of the sweep, by default 41")
@@ -212,7 +215,11 @@ def _compare(options: argparse.Namespace) -> None:
         if not (key and equals and values):
             raise UserError(f"--vary {text!r}: expected key=a,b,c")
         vary[key] = values.split(";" if ";" in values else ",")
-    for name, number, least in (("--jobs", options.jobs, 1), ("--points", options.points, 2)):
+    for name, number, least in (
+        ("--jobs", options.jobs, 1),
+        ("--points", options.points, 2),
+        *(("--at", births, 0) for births in options.at),
+    ):
         if number < least:
             raise UserError(f"{name}: expected a number of at least {least}, got {number}")
     given = [_find(Path(text)) for text in options.given if text not in settings]
@@ -223,6 +230,7 @@ def _compare(options: argparse.Namespace) -> None:
         seeds=list(dict.fromkeys(options.seeds)),
         out=options.out,
         jobs=options.jobs,
+        at=options.at,
         reach=options.reach,
         points=options.points,
     )

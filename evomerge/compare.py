@@ -31,6 +31,7 @@ def compare(
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     out: Path = Path("runs/compare"),
     jobs: int = 1,
+    at: Sequence[int] = (),
     reach: Sequence[float] = (),
     points: int = 41,
 ) -> tuple[str, bool]:
@@ -44,6 +45,7 @@ def compare(
         out: the comparison's folder: runs of configs as ROW/SEED, and report.html, table.csv, table.md, curves.csv, score.svg,
             coverage.svg and entropy.svg.
         jobs: runs that go on at once.
+        at: numbers of births, after which the test score is told.
         reach: test scores, to which births are counted; the sweep's if none.
         points: ratios of the sweep.
 
@@ -62,8 +64,8 @@ def compare(
     reach = list(reach) or [row.test.value for row in rows if row.name == SWEEP and row.runs]
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
-        write(out, rows, planned, reach)
-    return as_text(rows, reach), not any(row.failed for row in rows)
+        write(out, rows, planned, at, reach)
+    return as_text(rows, at, reach), not any(row.failed for row in rows)
 
 
 def tally(planned: Plan, failed: Mapping[Path, str]) -> list[Row]:
@@ -86,10 +88,10 @@ def tally(planned: Plan, failed: Mapping[Path, str]) -> list[Row]:
     return [*rows[:-1], Row(BEST_SEED, founders, seed=True), rows[-1]]
 
 
-def write(out: Path, rows: Sequence[Row], planned: Plan, reach: Sequence[float]) -> None:
+def write(out: Path, rows: Sequence[Row], planned: Plan, at: Sequence[int], reach: Sequence[float]) -> None:
     """Writes the comparison's files into a folder."""
     drawn = {"score": _scores(rows, planned.births), "coverage": _curves(rows, "coverage"), "entropy": _curves(rows, "entropy")}
-    table = _table(rows, reach)
+    table = _table(rows, at, reach)
     write_file(out / "table.csv", _csv(_numbers(rows, reach)))
     write_file(out / "curves.csv", _csv(_points(rows)))
     write_file(out / "table.md", _markdown(table))
@@ -99,47 +101,44 @@ def write(out: Path, rows: Sequence[Row], planned: Plan, reach: Sequence[float])
     write_file(out / "report.html", _page(out, rows, planned, table, drawn))
 
 
-def as_text(rows: Sequence[Row], reach: Sequence[float]) -> str:
+def as_text(rows: Sequence[Row], at: Sequence[int], reach: Sequence[float]) -> str:
     """The table for a terminal."""
-    head, *body = _table(rows, reach)
+    head, *body = _table(rows, at, reach)
     widths = [max(len(line[column]) for line in (head, *body)) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in (head, *body)
     )
 
 
-def _table(rows: Sequence[Row], reach: Sequence[float]) -> list[list[str]]:
-    """The table's head and its lines."""
-    head = ["", "test", f"ahead of {rows[0].name}", "train", *(f"births to {score:.3f}" for score in reach)]
-    lines = [[*head, "scored", "seconds", "memory", "runs", "failed"]]
-    for row in rows:
-        cost = ["", "", ""]
-        if row.runs and not row.seed:
-            memory = max(run.memory for run in row.runs)
-            cost = [
-                f"{row.mean('scored'):.2f}",
-                _plain(row.mean("seconds"), "{:,.0f}"),
-                f"{memory / 1e9:.2f} GB" if memory else "",
-            ]
-        reached = [row.births_to(score) for score in reach] if row.runs else []
-        lines.append(
-            [
-                row.name,
-                _mean(row.test),
-                "" if row is rows[0] else _mean(row.ahead(rows[0]), "{:+.3f}"),
-                _mean(row.train),
-                *(
-                    f"{_plain(mean.value, '{:,.0f}')} ({count} of {len(row.runs)})" if count else "never"
-                    for mean, count in reached
-                ),
-                *[""] * (len(reach) - len(reached)),
-                *cost,
-                str(len(row.runs)),
-                "; ".join(f"seed {seed}: {why}" for seed, why in row.failed),
-            ]
-        )
-    kept = [column for column in range(len(head) + 5) if column == 0 or any(line[column] for line in lines[1:])]
-    return [[line[column] for column in kept] for line in lines]
+def _table(rows: Sequence[Row], at: Sequence[int], reach: Sequence[float]) -> list[list[str]]:
+    """The table's head and its lines; a column that has nothing in it is left out."""
+    lines = [_line(row, rows[0], at, reach) for row in rows]
+    head = [name for name in lines[0] if name == "" or any(line[name] for line in lines)]
+    return [head, *([line[name] for name in head] for line in lines)]
+
+
+def _line(row: Row, first: Row, at: Sequence[int], reach: Sequence[float]) -> dict[str, str]:
+    """What the table says of a row, by column."""
+    runs = len(row.runs)
+    own = row.runs if not row.seed else []  # what the seeds cost is nothing
+    reached = [row.births_to(score) for score in reach]
+    memory = max((run.memory for run in own), default=0)
+    return {
+        "": row.name,
+        "test": _mean(row.test),
+        f"ahead of {first.name}": "" if row is first else _mean(row.ahead(first), "{:+.3f}"),
+        "train": _mean(row.train),
+        **{f"test after {births:,}": _mean(row.after(births)) for births in at},
+        **{
+            f"births to {score:.3f}": f"{_plain(mean.value, '{:,.0f}')} ({count} of {runs})" if count else "never" * bool(runs)
+            for score, (mean, count) in zip(reach, reached, strict=True)
+        },
+        "scored": _plain(row.mean("scored"), "{:.2f}") if own else "",
+        "seconds": _plain(row.mean("seconds"), "{:,.0f}") if own else "",
+        "memory": f"{memory / 1e9:.2f} GB" if memory else "",
+        "runs": str(runs),
+        "failed": "; ".join(f"seed {seed}: {why}" for seed, why in row.failed),
+    }
 
 
 def _numbers(rows: Sequence[Row], reach: Sequence[float]) -> list[list[object]]:

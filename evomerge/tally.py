@@ -55,7 +55,7 @@ class Done:
         scores: (POINTS,) the best's test score after so many.
         coverage: (POINTS,) of the archive.
         entropy: (POINTS,) of the archive.
-        steps: (birth, test score) of each that became best.
+        steps: (birth, test score) of each that became best, the founders' first.
         scored: share of the datapoints that was scored.
         failures: births that failed.
         seconds: that it took; None if it has gone further than the others.
@@ -120,6 +120,10 @@ class Done:
             summary.get("peak_memory", 0),
         )
 
+    def after(self, births: int) -> float:
+        """The best's test score after so many births."""
+        return [test for birth, test in self.steps if birth <= births][-1]
+
     def births_to(self, score: float) -> int | None:
         """The first birth after which the best has this test score; None if it never has."""
         return next((birth for birth, test in self.steps if test >= score), None)
@@ -164,6 +168,10 @@ class Row:
             return Mean(difference, 0.0)
         freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (mine, theirs), strict=True))
         return Mean(difference, float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * math.sqrt(sum(parts))))
+
+    def after(self, births: int) -> Mean:
+        """Mean test score after so many births."""
+        return Mean.over([run.founder_test if self.seed else run.after(births) for run in self.runs])
 
     def births_to(self, score: float) -> tuple[Mean, int]:
         """Births to a test score: the mean over the runs that reach it, and how many do."""
