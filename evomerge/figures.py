@@ -30,8 +30,8 @@ LABELLED = 30
 PICTURE_SIZE = 96
 """Most pixels across a datapoint's picture."""
 
-LEGEND_LETTERS = 44
-"""Letters of a legend that go in one line."""
+LEGEND_LETTERS, LEGEND_COLUMN = 44, 26
+"""Letters of a legend that go in one line, and in half of one."""
 
 DATA_URI = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]+=*")
 
@@ -82,7 +82,7 @@ def curves(
     from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
     names = [line.label for line in lines]
-    columns = len(lines) if sum(map(len, names)) < LEGEND_LETTERS else min(2, 1 + (max(map(len, names)) < LEGEND_LETTERS // 2))
+    columns = len(lines) if sum(map(len, names)) < LEGEND_LETTERS else 2 if max(map(len, names)) <= LEGEND_COLUMN else 1
     resize(figure, 240 + 17 * (-(-len(lines) // columns) - 1))
     axes = figure.subplots()
     _axes(axes)
