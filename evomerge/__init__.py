@@ -8,7 +8,7 @@ from evomerge.pool import Ray
 from evomerge.search import Operator, Search
 from evomerge.strategy import NaturalNiches
 from evomerge.sweep import Sweep
-from evomerge.vectors import AllWeights, Coefficients, Ratios
+from evomerge.vectors import AllWeights, Coefficients, Genomes, Ratios
 from evomerge.workers import Local
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Archive",
     "Coefficients",
     "Crossover",
+    "Genomes",
     "Interrupted",
     "Local",
     "Member",

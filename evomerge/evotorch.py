@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -31,50 +31,50 @@ from evomerge.workers import Local, Workers
 
 
 class CodedProblem(Problem):
-    """Vectors that stand for genomes, with somebody to evaluate them."""
+    """Solutions that stand for genomes, with somebody to evaluate them."""
 
     def __init__(self, coding: Coding, evaluation_data: int, seed: int) -> None:
-        """Takes what the vectors stand for.
+        """Takes what the solutions stand for.
 
         Args:
-            coding: the way from vectors to genomes.
+            coding: the way from solutions to genomes.
             evaluation_data: numbers besides the mean score that an evaluation gives.
             seed: of the search's randomness.
         """
+        kinds = {np.float32: torch.float32, np.float64: torch.float64, object: object}
         super().__init__(
             "max",
             solution_length=coding.size,
-            dtype=torch.float32 if coding.dtype is np.float32 else torch.float64,
+            dtype=kinds[coding.dtype],
             eval_dtype=torch.float64,
             eval_data_length=evaluation_data,
             seed=seed,
         )
         self.coding = coding
 
-    def generate_values(self, num_solutions: int) -> torch.Tensor:
+    def generate_values(self, num_solutions: int) -> Any:
         """As `Problem.generate_values`; one alone is the point where a search begins that begins at one."""
         if num_solutions == 1:
-            return torch.from_numpy(self.coding.centre()).to(self.dtype)[None]
-        values: torch.Tensor = super().generate_values(num_solutions)
-        return values
+            return as_values([self.coding.centre()])
+        return super().generate_values(num_solutions)
 
-    def _fill(self, values: torch.Tensor) -> None:
-        values[:] = torch.from_numpy(self.coding.start(len(values), drawn_rng(self)))
+    def genome(self, values: Any) -> Genome:
+        """The genome that the values of a solution stand for."""
+        return self.coding.genome(as_numpy(values))
+
+    def _fill(self, values: Any) -> None:
+        values[:] = as_values(self.coding.start(len(values), drawn_rng(self)))
 
 
 class MergeProblem(CodedProblem):
-    """The problem of finding a member with a high mean score on a fitness's training split.
-
-    A solution is a vector; what it stands for is a setting. With `vector=None` a solution is a genome itself, as EvoTorch has them in
-    object arrays (`Genome.tensors()`): for `M2N2`, whose recipes are of no fixed length.
-    """
+    """The problem of finding a member with a high mean score on a fitness's training split."""
 
     def __init__(
         self,
         population: Population,
         fitness: Fitness,
         *,
-        vector: Vector | None = AllWeights(),  # noqa: B008  a frozen value
+        vector: Vector = AllWeights(),  # noqa: B008  a frozen value
         data: Features | Literal["scores"] | None = None,
         workers: Workers | None = None,
         tile: int = 128,
@@ -85,7 +85,7 @@ class MergeProblem(CodedProblem):
         Args:
             population: the species.
             fitness: what a member is worth.
-            vector: what a solution stands for: `AllWeights`, `Ratios`, `Coefficients`; None: the genome itself.
+            vector: what a solution stands for: `AllWeights`, `Ratios`, `Coefficients` or `Genomes`.
             data: evaluation data of a solution: the features by which `MAPElites` tells cells apart; or the score at each datapoint,
                 which `M2N2` needs; or nothing more than the mean.
             workers: who scores; this process if None. They are let go by `close`.
@@ -95,36 +95,15 @@ class MergeProblem(CodedProblem):
         Raises:
             ValueError: as `Vector.coding`.
         """
-        self.population, self.fitness, self.seed = population, fitness, seed
         self.workers = Local() if workers is None else workers
         self.workers.start(population, fitness, 1)
         self.founders = self.workers.founders(seed)
-        self.size = fitness.size("train")
+        size = fitness.size("train")
+        extra = size if data == "scores" else len(data.names) if isinstance(data, Features) else 0
+        super().__init__(vector.coding(population, self.founders), extra, seed)
+        self.population, self.fitness, self.data, self.seed = population, fitness, data, seed
         self.weights = np.asarray(fitness.weights("train")) if hasattr(fitness, "weights") else None
-        self._tiles = Tiling.cut(0, np.arange(self.size), tile).tiles
-        self.data = data
-        extra = self.size if data == "scores" else len(data.names) if isinstance(data, Features) else 0
-        if vector is None:
-            Problem.__init__(self, "max", dtype=object, eval_dtype=torch.float64, eval_data_length=extra, seed=seed)
-        else:
-            super().__init__(vector.coding(population, self.founders), extra, seed)
-
-    def genome(self, solution: Any) -> Genome:
-        """The genome that a solution's values stand for."""
-        if self.dtype is not object:
-            return self.coding.genome(as_numpy(solution))
-        kind = type(self.founders[0])
-        found: Genome = kind.from_tensors({name: torch.from_numpy(as_numpy(part)) for name, part in solution.items()})  # type: ignore[attr-defined]
-        return found
-
-    def values(self, genomes: Sequence[Genome]) -> Any:
-        """Genomes as values of solutions: where those are genomes, or all weights."""
-        if self.dtype is not object:
-            return torch.from_numpy(np.stack([genome.vector for genome in genomes]))  # type: ignore[attr-defined]
-        rows = ObjectArray(len(genomes))
-        for row, genome in enumerate(genomes):
-            rows[row] = dict(genome.tensors())
-        return rows
+        self._tiles = Tiling.cut(0, np.arange(size), tile).tiles
 
     def close(self) -> None:
         """Lets go of the workers."""
@@ -136,12 +115,6 @@ class MergeProblem(CodedProblem):
         means = np.average(rows, axis=1, weights=self.weights)[:, None]
         extra = rows if self.data == "scores" else self.data.of(rows) if isinstance(self.data, Features) else rows[:, :0]
         batch.set_evals(torch.from_numpy(np.concatenate([means, extra], axis=1)))
-
-    def _fill(self, values: Any) -> None:
-        if self.dtype is object:
-            values[:] = self.values([self.founders[row % len(self.founders)] for row in range(len(values))])
-        else:
-            super()._fill(values)
 
 
 class Merge(CrossOver):
@@ -165,7 +138,7 @@ class Merge(CrossOver):
         coding, rng = self.problem.coding, drawn_rng(self.problem)
         pairs = [*zip(parents1, parents2, strict=True), *zip(parents2, parents1, strict=True)]
         children = [coding.cross(as_numpy(a), as_numpy(b), self.crossover, rng) for a, b in pairs]
-        return self._make_children_batch(torch.from_numpy(np.stack(children)))
+        return self._make_children_batch(as_values(children))
 
 
 class MAPElites(algorithms.MAPElites):
@@ -195,7 +168,7 @@ class M2N2(SearchAlgorithm, SinglePopulationAlgorithmMixin):
         """Scores the founders.
 
         Args:
-            problem: made with `data="scores"`, over genomes (`vector=None`) or all weights.
+            problem: made with `data="scores"`, over `Genomes` or `AllWeights`.
             strategy: the settings of M2N2; `NaturalNiches()` if None.
             births: of a step, planned from the same archive.
 
@@ -221,7 +194,7 @@ class M2N2(SearchAlgorithm, SinglePopulationAlgorithmMixin):
         """The members alive, evaluated."""
         members = self.archive.members
         batch = SolutionBatch(self.problem, len(members), empty=True)
-        batch.set_values(self.problem.values([member.genome for member in members]))
+        batch.set_values(as_values(self.problem.coding.vectors([member.genome for member in members])))
         rows = np.array([[self.archive.competition.mean(member.scores), *member.scores] for member in members], dtype=np.float64)
         batch.set_evals(torch.from_numpy(rows))
         return batch
@@ -238,7 +211,7 @@ class M2N2(SearchAlgorithm, SinglePopulationAlgorithmMixin):
     def _admit(self, born: Sequence[tuple[int, tuple[int, ...], Genome]]) -> None:
         """Scores genomes with their ids and parents, and lets them compete."""
         batch = SolutionBatch(self.problem, len(born), empty=True)
-        batch.set_values(self.problem.values([genome for *_, genome in born]))
+        batch.set_values(as_values(self.problem.coding.vectors([genome for *_, genome in born])))
         self.problem.evaluate(batch)
         scores = as_numpy(batch.evals)[:, 1:].astype(np.float32)
         for (number, parents, genome), row in zip(born, scores, strict=True):
@@ -251,9 +224,21 @@ class M2N2(SearchAlgorithm, SinglePopulationAlgorithmMixin):
         return self.archive.view.entropy
 
 
-def as_numpy(values: Any) -> np.ndarray:
-    """Numbers of EvoTorch, whose tensors may be read-only ones, as an array of their own."""
+def as_numpy(values: Any) -> Any:
+    """Numbers of EvoTorch, whose tensors may be read-only ones, as arrays of their own; by name where they have names."""
+    if isinstance(values, Mapping):
+        return {name: as_numpy(numbers) for name, numbers in values.items()}
     return values.copy() if isinstance(values, np.ndarray) else values.as_subclass(torch.Tensor).numpy(force=True).copy()
+
+
+def as_values(rows: Any) -> Any:
+    """Solutions as EvoTorch has them: vectors as a tensor, objects as an array of objects."""
+    if not isinstance(rows[0], Mapping):
+        return torch.from_numpy(np.stack(rows))
+    values = ObjectArray(len(rows))
+    for place, row in enumerate(rows):
+        values[place] = row
+    return values
 
 
 def drawn_rng(problem: Problem) -> np.random.Generator:

@@ -1,11 +1,11 @@
 """What a vector stands for, where a search moves in a space of numbers: all weights of a small model, or a recipe's coefficients.
 
-A setting (`AllWeights`, `Ratios`, `Coefficients`) becomes, with a population's founders, a coding: the way from vectors to genomes.
+A setting (`AllWeights`, `Ratios`, `Coefficients`, `Genomes`) becomes, with a population's founders, a coding: the way from vectors to genomes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -20,25 +20,35 @@ By = Literal["chromosome", "layer", "block", "tensor"]
 
 
 class Coding(Protocol):
-    """The vectors of one space, and the genomes that they stand for."""
+    """The vectors of one space, and the genomes that they stand for.
 
-    size: int
+    Attributes:
+        size: how many numbers a vector has; None where a solution is no vector.
+        dtype: of its numbers: float32 for weights, float64 for coefficients; object where a solution is no vector.
+        parents: how many founders a genome is made from.
+    """
+
+    size: int | None
+    dtype: Any
     parents: int
 
-    @property
-    def dtype(self) -> type[np.floating[Any]]:
-        """Of its numbers: float32 for weights, float64 for coefficients."""
-
-    def centre(self) -> np.ndarray:
+    def centre(self) -> Any:
         """(size,) where a search begins that begins at one point."""
 
-    def start(self, count: int, rng: np.random.Generator) -> np.ndarray:
+    def start(self, count: int, rng: np.random.Generator) -> Any:
         """(count, size) where a search begins that begins with many: the founders, then random ones."""
 
-    def genome(self, vector: np.ndarray) -> Genome:
+    def genome(self, vector: Any) -> Genome:
         """The genome that a vector stands for."""
 
-    def cross(self, a: np.ndarray, b: np.ndarray, crossover: Crossover, rng: np.random.Generator) -> np.ndarray:
+    def vectors(self, genomes: Sequence[Any]) -> Any:
+        """(n, size) the vectors that stand for genomes.
+
+        Raises:
+            ValueError: if not every genome has one.
+        """
+
+    def cross(self, a: Any, b: Any, crossover: Crossover, rng: np.random.Generator) -> Any:
         """A child of two vectors."""
 
 
@@ -102,6 +112,15 @@ class Coefficients:
         return _RecipeCoding(population, founders, self.by, free=True)
 
 
+@dataclass(frozen=True)
+class Genomes:
+    """The genome itself, for searches whose solutions may be objects, such as `evomerge.evotorch.M2N2`: recipes of any stretches."""
+
+    def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
+        """As `Vector.coding`."""
+        return _GenomeCoding(population, founders)
+
+
 def groups(axis: Axis, by: By) -> tuple[np.ndarray, np.ndarray]:
     """Groups of parameters along an axis.
 
@@ -145,12 +164,12 @@ def groups(axis: Axis, by: By) -> tuple[np.ndarray, np.ndarray]:
 class _WeightCoding:
     """Vectors that are all weights."""
 
-    dtype = np.float32
+    dtype: Any = np.float32
     parents = 0
 
     def __init__(self, population: Any, founders: Sequence[Weights]) -> None:
         self.population, self.founders = population, founders
-        self.size = len(founders[0].vector)
+        self.size: int | None = len(founders[0].vector)
 
     def centre(self) -> np.ndarray:
         """The first founder."""
@@ -166,6 +185,10 @@ class _WeightCoding:
     def genome(self, vector: np.ndarray) -> Weights:
         """All of them."""
         return Weights(np.array(vector, dtype=self.dtype))
+
+    def vectors(self, genomes: Sequence[Weights]) -> np.ndarray:
+        """All of them."""
+        return np.stack([genome.vector for genome in genomes])
 
     def cross(self, a: np.ndarray, b: np.ndarray, crossover: Crossover, rng: np.random.Generator) -> np.ndarray:
         """As genomes are crossed."""
@@ -185,7 +208,7 @@ class _WeightCoding:
 class _RecipeCoding:
     """Vectors that are coefficients over the seeds, (G, K) or, where they sum to one, (G, K - 1) laid end to end."""
 
-    dtype = np.float64
+    dtype: Any = np.float64
 
     def __init__(self, population: Population, founders: Sequence[Any], by: By, *, free: bool) -> None:
         if not isinstance(founders[0], Recipe):
@@ -194,17 +217,18 @@ class _RecipeCoding:
         self.seeds = self.parents = len(founders)
         self.bounds, self.groups = groups(population.axis, by)
         self.shape = (int(self.groups.max()) + 1, self.seeds if free else self.seeds - 1)
-        self.free, self.size = free, self.shape[0] * self.shape[1]
+        self.free = free
+        self.size: int | None = self.shape[0] * self.shape[1]
 
     def centre(self) -> np.ndarray:
         """As much of each seed."""
-        return np.full(self.size, 1 / self.seeds)
+        return np.full(self.shape[0] * self.shape[1], 1 / self.seeds)
 
     def start(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """The seeds, then mixtures that are drawn for each group by itself, uniformly among all."""
         own = np.repeat(np.eye(self.seeds)[:, None], self.shape[0], axis=1)
         more = rng.dirichlet(np.ones(self.seeds), size=(max(count - self.seeds, 0), self.shape[0]))
-        return np.concatenate([own, more])[:count, :, self.seeds - self.shape[1] :].reshape(count, self.size)
+        return np.concatenate([own, more])[:count, :, self.seeds - self.shape[1] :].reshape(count, -1)
 
     def genome(self, vector: np.ndarray) -> Recipe:
         """The recipe with these coefficients."""
@@ -212,6 +236,12 @@ class _RecipeCoding:
         if not self.free:
             table = np.concatenate([1 - table.sum(axis=1, keepdims=True), table], axis=1)
         return Recipe(self.bounds, table[self.groups])
+
+    def vectors(self, genomes: Sequence[Recipe]) -> np.ndarray:  # noqa: ARG002
+        """Most recipes have none, since their stretches are others."""
+        raise ValueError(
+            "vector: recipes have stretches of their own, which no vector of fixed length holds; choose evomerge.Genomes"
+        )
 
     def cross(self, a: np.ndarray, b: np.ndarray, crossover: Crossover, rng: np.random.Generator) -> np.ndarray:
         """Linearly, with splits between groups."""
@@ -221,6 +251,43 @@ class _RecipeCoding:
         behind = (np.arange(self.shape[0])[:, None] >= splits).sum(axis=1) % 2 == 1
         share = np.where(behind, 1 - w, w)[:, None]
         return ((1 - share) * a.reshape(self.shape) + share * b.reshape(self.shape)).reshape(-1)
+
+
+class _GenomeCoding:
+    """Solutions that are genomes, as the numbers that a snapshot stores of them, by name."""
+
+    size: int | None = None
+    dtype: Any = object
+    parents = 0
+
+    def __init__(self, population: Any, founders: Sequence[Any]) -> None:
+        self.population, self.founders, self.kind = population, founders, type(founders[0])
+
+    def centre(self) -> dict[str, np.ndarray]:
+        """The first founder."""
+        return self.vectors(self.founders[:1])[0]
+
+    def start(self, count: int, rng: np.random.Generator) -> list[dict[str, np.ndarray]]:  # noqa: ARG002
+        """The founders, again and again."""
+        return self.vectors([self.founders[row % len(self.founders)] for row in range(count)])
+
+    def genome(self, vector: Mapping[str, np.ndarray]) -> Genome:
+        """The genome with these numbers."""
+        import torch
+
+        genome: Genome = self.kind.from_tensors({name: torch.from_numpy(numbers) for name, numbers in vector.items()})
+        return genome
+
+    def vectors(self, genomes: Sequence[Genome]) -> list[dict[str, np.ndarray]]:
+        """What a snapshot stores of them."""
+        return [{name: tensor.numpy() for name, tensor in genome.tensors().items()} for genome in genomes]
+
+    def cross(
+        self, a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], crossover: Crossover, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """As genomes are crossed."""
+        crossing = crossover.draw(self.population.axis, rng)
+        return self.vectors([self.genome(a).cross(self.genome(b), crossing, self.population)])[0]
 
 
 def _check_by(by: str) -> None:

@@ -10,7 +10,7 @@ from evotorch.operators import GaussianMutation
 from tiny_llama import tuned
 from whole_runs import DIGITS, small_run
 
-from evomerge import Coefficients, Crossover, NaturalNiches, Ratios
+from evomerge import AllWeights, Coefficients, Crossover, Genomes, NaturalNiches, Ratios
 from evomerge.evotorch import M2N2, MAPElites, Merge, MergeProblem, as_numpy
 from evomerge.genome import Recipe
 from evomerge.survival import Features
@@ -113,9 +113,9 @@ def test_map_elites_is_evotorchs_own_step_for_step():
     ],
     ids=["M2N2", "variant"],
 )
-@pytest.mark.parametrize("vector", ["weights", "genomes"])
+@pytest.mark.parametrize("vector", [AllWeights(), Genomes()], ids=["weights", "genomes"])
 def test_m2n2_as_a_search_is_the_run_of_evolve(strategy, vector):
-    one = problem(data="scores", tile=2000, seed=5, **({} if vector == "weights" else {"vector": None}))
+    one = problem(data="scores", tile=2000, seed=5, vector=vector)
     searcher = M2N2(one, strategy)
     searcher.run(40)
     one.close()
@@ -150,7 +150,7 @@ def llamas(tmp_path_factory):
 
 def test_recipes_are_searched_by_coefficients_and_by_m2n2(llamas):
     population, fitness = LanguageModels(llamas, dtype="float32"), Closeness()
-    founders = MergeProblem(population, fitness, data="scores", vector=None)
+    founders = MergeProblem(population, fitness, data="scores", vector=Genomes())
     start = M2N2(founders, NaturalNiches(size=4))
     best_seed = max(start.archive.competition.mean(member.scores) for member in start.archive.members)
     start.run(30)
@@ -168,7 +168,22 @@ def test_recipes_are_searched_by_coefficients_and_by_m2n2(llamas):
         one.close()
 
 
-def test_what_m2n2_needs_is_told():
+def test_our_crossover_is_an_operator_on_genomes_too(llamas):
+    one = MergeProblem(LanguageModels(llamas, dtype="float32"), Closeness(), vector=Genomes())
+    searcher = algorithms.GeneticAlgorithm(
+        one, operators=[Merge(one, tournament_size=2)], popsize=6, elitist=False, re_evaluate=False
+    )
+    searcher.run(4)
+    stretches = [len(one.genome(values).coefficients) for values in searcher.population.values]
+    assert max(stretches) > 2  # several generations of splits
+    one.close()
+
+
+def test_what_m2n2_needs_is_told(llamas):
+    one = MergeProblem(LanguageModels(llamas, dtype="float32"), Closeness(), vector=Ratios(), data="scores")
+    with pytest.raises(ValueError, match=r"vector: recipes have stretches of their own.*choose evomerge.Genomes"):
+        M2N2(one)
+    one.close()
     one = problem()
     with pytest.raises(ValueError, match=r'data="scores", got None'):
         M2N2(one)
