@@ -15,7 +15,7 @@ from evomerge import figures, page, side_by_side
 from evomerge.figures import Curve
 from evomerge.files import saving, write_file
 from evomerge.page import card
-from evomerge.rows import SWEEP, Plan, plan
+from evomerge.rows import SWEEP, Plan, Run, plan, shared
 from evomerge.svg import INK, MUTED, PALETTE, standalone
 from evomerge.tally import Done, Mean, Row
 
@@ -58,9 +58,11 @@ def compare(
     """
     planned = plan(given, overrides, vary=vary or {}, seeds=seeds, out=out, points=points)
     runs = [run for of in planned.rows.values() for run in of]
-    side_by_side.check(runs)
+    side_by_side.check([*runs, *planned.sweep])
     failed = side_by_side.run_all(runs, jobs)
-    rows = tally(planned, failed)
+    sweep = shared(planned)
+    failed |= side_by_side.run_all(list({run.path: run for run in reversed(sweep)}.values()), jobs)
+    rows = tally({**planned.rows, SWEEP: sweep}, planned.births, failed)
     reach = list(reach) or [row.test.value for row in rows if row.name == SWEEP and row.runs]
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -68,16 +70,15 @@ def compare(
     return as_text(rows, at, reach), not any(row.failed for row in rows)
 
 
-def tally(planned: Plan, failed: Mapping[Path, str]) -> list[Row]:
+def tally(runs: Mapping[str, Sequence[Run]], births: int, failed: Mapping[Path, str]) -> list[Row]:
     """What the runs came to; the best seed and the sweep come last."""
     rows = []
-    for name, runs in planned.rows.items():
-        births = planned.births if name != SWEEP else max(int(run.call["births"]) for run in runs)
+    for name, of in runs.items():
         done, wrong = [], []
-        for run in runs:
+        for run in of:
             try:
                 if run.path not in failed:
-                    done.append(Done.read(run.path, run.seed, births))
+                    done.append(Done.read(run.path, run.seed, births if name != SWEEP else run.call["births"]))
                     continue
                 why = failed[run.path]
             except (OSError, ValueError, KeyError) as error:
@@ -207,7 +208,8 @@ def _page(out: Path, rows: Sequence[Row], planned: Plan, table: list[list[str]],
     lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in body)
     how = (
         "The mean over runs that differ by their random seed alone, with its 95 % interval by Student's t; differences have Welch's. The best "
-        "of a run is chosen by its training score, so nothing is chosen by the test score. Memory is the most of any run's leading process."
+        "of a run is chosen by its training score, so nothing is chosen by the test score. Memory is the most of any run's leading process. Where "
+        "founders do not depend on the random seed, the sweep is one run, counted for each."
     )
     runs = "".join(
         f"<tr><td>{escape(row.name)}</td><td>{run.seed}</td><td>{run.test:.4f}</td><td>{run.train:.4f}</td>"
@@ -219,7 +221,7 @@ def _page(out: Path, rows: Sequence[Row], planned: Plan, table: list[list[str]],
     named = "<tr><th>row</th><th>seed</th><th>test</th><th>train</th><th>coverage</th><th>entropy</th><th>failed births</th></tr>"
     calls = "".join(
         f"<details><summary>{escape(name)}</summary><pre>{escape(_config(of[0].path))}</pre></details>"
-        for name, of in planned.rows.items()
+        for name, of in (*planned.rows.items(), (SWEEP, planned.sweep))
     )
     bands = "Lines are means over runs, bands their 95 % intervals."
     sections = {

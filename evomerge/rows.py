@@ -6,13 +6,15 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from evomerge import calls, config
 from evomerge.errors import UserError
 from evomerge.evolution import evolve, with_defaults
+from evomerge.rundir import read_births
 from evomerge.settings import Settings
 from evomerge.sweep import Sweep
 
@@ -48,11 +50,13 @@ class Plan:
     """A comparison before it is run.
 
     Attributes:
-        rows: the runs of each row by its name, in order; the sweep is the last.
+        rows: the runs of each row by its name, in order.
+        sweep: those of the sweep, one for each random seed of the first row.
         births: up to which birth they are compared.
     """
 
     rows: Mapping[str, Sequence[Run]]
+    sweep: Sequence[Run]
     births: int
 
 
@@ -100,7 +104,20 @@ def plan(
         call = {**first[0].call, "strategy": calls.describe(strategy=Sweep(points, _angle(first[0].call)))["strategy"]}
         call |= {"births": min(points, births)}
         sweep = [Run(out / SWEEP / str(run.seed), call | {"seed": run.seed}, ours=True) for run in first]
-    return Plan({**rows, SWEEP: sweep}, births)
+    return Plan(rows, sweep, births)
+
+
+def shared(plan: Plan) -> list[Run]:
+    """The runs of the sweep, once the first row's runs have told their founders: of those with the same founders, each is the first.
+
+    Founders that do not depend on the random seed, such as language models, are so mixed once and not for each seed.
+    """
+    first, told = next(iter(plan.rows.values())), {}
+    for run in first:
+        with suppress(OSError, ValueError):
+            told[run.seed] = str([{**entry, "best": None} for entry in read_births(run.path) if "founder" in entry])
+    chosen: dict[str, Path] = {}
+    return [replace(run, path=chosen.setdefault(told.get(run.seed, f"seed {run.seed}"), run.path)) for run in plan.sweep]
 
 
 def _from_configs(
