@@ -8,8 +8,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from evomerge import calls, config, recipe, report
 from evomerge import export as exporting
@@ -18,20 +18,21 @@ from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve, with_defaults
 from evomerge.files import saving
 from evomerge.rundir import check_run, free_name
-from evomerge.settings import Settings
+from evomerge.settings import RANGES
 from evomerge.steps import Steps
 from evomerge.stop import Stopped
 
 OUTSIDE = ("run_dir", "resume", "progress")
 """Arguments of `evolve` that are the command's to give, besides run_dir, which a config may name too."""
 
-RANGES = partial(Settings, births=0)
-"""Checks the numbers of a config together with everything else, whether or not it names births."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; gives its exit code: 0, 2 for bad input, 1 where the environment failed, 128 + n for a signal."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not (hasattr(options, "given") and all("=" in text and not text.startswith("-") for text in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest  # overrides behind the options of a comparison
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr, force=True)
     os.environ.setdefault("EVOTORCH_VERBOSE_LEVEL", "-1")  # it would say on import that logging is configured already
     _own_code(getattr(options, "trust", True))
@@ -111,20 +112,14 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument(
         "given", nargs="+", metavar="CONFIG|RUN|key=value", help="configs, runs, folders of runs; overrides for all configs"
     )
-    comparing.add_argument(
-        "--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N", help="random seeds, by default 0 to 4"
-    )
+    comparing.add_argument("--seeds", nargs="+", default=[*"01234"], metavar="N", help="random seeds, by default 0 to 4")
     comparing.add_argument("--vary", action="append", default=[], metavar="key=a,b,c", help="a row for each value (or a;b;c)")
     comparing.add_argument(
         "--out", type=Path, default=Path("runs/compare"), help="the comparison's folder, by default runs/compare"
     )
     comparing.add_argument("--jobs", type=int, default=1, metavar="N", help="runs that go on at once, by default 1")
-    comparing.add_argument(
-        "--at", type=int, nargs="+", default=[], metavar="N", help="tell the test score after so many births, too"
-    )
-    comparing.add_argument(
-        "--reach", type=float, nargs="+", default=[], metavar="SCORE", help="count births to these test scores"
-    )
+    comparing.add_argument("--at", nargs="+", default=[], metavar="N", help="tell the test score after so many births, too")
+    comparing.add_argument("--reach", nargs="+", default=[], metavar="SCORE", help="count births to these test scores")
     comparing.add_argument("--points", type=int, default=41, metavar="N", help="mixing ratios of the sweep, by default 41")
     comparing.set_defaults(command=_compare)
 
@@ -208,7 +203,11 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    settings = [text for text in options.given if "=" in text and not Path(text).exists()]
+    for name in ("seeds", "at", "reach"):  # which take as much as there is
+        behind = [text for text in getattr(options, name) if "=" in text]
+        options.rest = [*behind, *options.rest]
+        setattr(options, name, _numbers(f"--{name}", [text for text in getattr(options, name) if text not in behind]))
+    settings = [text for text in options.given if "=" in text and not Path(text).exists()] + options.rest
     vary = {}
     for text in options.vary:
         key, equals, values = text.partition("=")
@@ -219,6 +218,7 @@ def _compare(options: argparse.Namespace) -> None:
         ("--jobs", options.jobs, 1),
         ("--points", options.points, 2),
         *(("--at", births, 0) for births in options.at),
+        *(("--seeds", seed, 0) for seed in options.seeds),
     ):
         if number < least:
             raise UserError(f"{name}: expected a number of at least {least}, got {number}")
@@ -238,6 +238,22 @@ def _compare(options: argparse.Namespace) -> None:
     print(f"report: {options.out / 'report.html'}")
     if not whole:
         raise Interrupted("some runs failed, the table has their reasons; the same command tries them again")
+
+
+def _numbers(option: str, texts: Sequence[str]) -> list[Any]:
+    """The numbers that texts are: whole ones but for scores.
+
+    Raises:
+        UserError: if one is none.
+    """
+    kind, what = (float, "scores from 0 to 1") if option == "--reach" else (int, "whole numbers")
+    try:
+        numbers = [kind(text) for text in texts]
+    except ValueError:
+        raise UserError(f"{option}: expected {what}, got {' '.join(texts)}") from None
+    if kind is float and not all(0 <= number <= 1 for number in numbers):
+        raise UserError(f"{option}: expected {what}, got {' '.join(texts)}")
+    return numbers
 
 
 def _find(path: Path) -> Path:

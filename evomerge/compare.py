@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -12,15 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from evomerge import figures, page, side_by_side
+from evomerge.errors import UserError
 from evomerge.figures import Curve
 from evomerge.files import saving, write_file
 from evomerge.page import card
-from evomerge.rows import SWEEP, Plan, Run, plan, shared
+from evomerge.rows import BEST_SEED, SWEEP, Plan, Run, plan, shared
+from evomerge.rundir import check_place
 from evomerge.svg import INK, MUTED, PALETTE, standalone
 from evomerge.tally import Done, Mean, Row
 
-BEST_SEED = "best seed"
-"""The row of the founder with the highest training score, alone."""
+COMPARISON = "comparison.json"
+"""The file by which a comparison's folder is known: the runs of each row."""
+
+FILES = (COMPARISON, "report.html", "table.csv", "table.md", "curves.csv", "score.svg", "coverage.svg", "entropy.svg")
+"""What a comparison writes."""
 
 
 def compare(
@@ -53,21 +59,38 @@ def compare(
         The table for a terminal; and whether every run ended.
 
     Raises:
-        UserError: as `rows.plan`, or if a run that is there was made by another call.
+        UserError: as `rows.plan`; if a run that is there was made by another call; or if `out` is a run or has files that are no comparison's.
         Stopped: if it was asked to stop, once all runs have saved; the same call goes on.
     """
+    _check_place(out)
     planned = plan(given, overrides, vary=vary or {}, seeds=seeds, out=out, points=points)
+    for births in at:
+        if births > planned.births:
+            raise UserError(f"--at: expected at most the {planned.births} births of the comparison, got {births}")
     runs = [run for of in planned.rows.values() for run in of]
     side_by_side.check([*runs, *planned.sweep])
     failed = side_by_side.run_all(runs, jobs)
     sweep = shared(planned)
     failed |= side_by_side.run_all(list({run.path: run for run in reversed(sweep)}.values()), jobs)
     rows = tally({**planned.rows, SWEEP: sweep}, planned.births, failed)
-    reach = list(reach) or [row.test.value for row in rows if row.name == SWEEP and row.runs]
+    reach = sorted(set(reach)) or [row.test.value for row in rows if row.name == SWEEP and row.runs]
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
         write(out, rows, planned, at, reach)
     return as_text(rows, at, reach), not any(row.failed for row in rows)
+
+
+def _check_place(out: Path) -> None:
+    """Checks that a comparison can be written here: into a new folder, or over another comparison.
+
+    Raises:
+        UserError: if not.
+    """
+    check_place(out / COMPARISON)
+    if (out / "config.yaml").exists():
+        raise UserError(f"--out: {out} is a run; name another folder")
+    if (out.is_dir() and not (out / COMPARISON).exists()) and (there := [name for name in FILES if (out / name).exists()]):
+        raise UserError(f"--out: {out} has a {there[0]} that is no comparison's; name another folder")
 
 
 def tally(runs: Mapping[str, Sequence[Run]], births: int, failed: Mapping[Path, str]) -> list[Row]:
@@ -81,7 +104,7 @@ def tally(runs: Mapping[str, Sequence[Run]], births: int, failed: Mapping[Path, 
                     done.append(Done.read(run.path, run.seed, births if name != SWEEP else run.call["births"]))
                     continue
                 why = failed[run.path]
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, LookupError, TypeError) as error:
                 why = f"its files cannot be read: {type(error).__name__}: {error}"
             wrong.append((run.seed, why))
         rows.append(Row(name, done, wrong))
@@ -93,12 +116,18 @@ def write(out: Path, rows: Sequence[Row], planned: Plan, at: Sequence[int], reac
     """Writes the comparison's files into a folder."""
     drawn = {"score": _scores(rows, planned.births), "coverage": _curves(rows, "coverage"), "entropy": _curves(rows, "entropy")}
     table = _table(rows, at, reach)
+    write_file(
+        out / COMPARISON,
+        json.dumps({name: [str(run.path) for run in runs] for name, runs in planned.rows.items()}, indent=2) + "\n",
+    )
     write_file(out / "table.csv", _csv(_numbers(rows, reach)))
     write_file(out / "curves.csv", _csv(_points(rows)))
     write_file(out / "table.md", _markdown(table))
     for name, svg in drawn.items():
         if svg:
             write_file(out / f"{name}.svg", standalone(svg))
+        else:
+            (out / f"{name}.svg").unlink(missing_ok=True)
     write_file(out / "report.html", _page(out, rows, planned, table, drawn))
 
 
@@ -113,27 +142,31 @@ def as_text(rows: Sequence[Row], at: Sequence[int], reach: Sequence[float]) -> s
 
 def _table(rows: Sequence[Row], at: Sequence[int], reach: Sequence[float]) -> list[list[str]]:
     """The table's head and its lines; a column that has nothing in it is left out."""
-    lines = [_line(row, rows[0], at, reach) for row in rows]
-    head = [name for name in lines[0] if name == "" or any(line[name] for line in lines)]
+    runs = [run for row in rows if row.name != SWEEP for run in row.runs]
+    tested = any(run.tested for run in runs)
+    lines = [_line(row, rows[0], at, reach, "test" if tested else "train, without a test split") for row in rows]
+    idle = ["train"] * (not tested) + ["births"] * (len({run.born for run in runs}) < 2)
+    head = [name for name in lines[0] if name not in idle and (name == "" or any(line[name] for line in lines))]
     return [head, *([line[name] for name in head] for line in lines)]
 
 
-def _line(row: Row, first: Row, at: Sequence[int], reach: Sequence[float]) -> dict[str, str]:
-    """What the table says of a row, by column."""
+def _line(row: Row, first: Row, at: Sequence[int], reach: Sequence[float], test: str) -> dict[str, str]:
+    """What the table says of a row, by column; `test` is what the score is called that the rows are compared by."""
     runs = len(row.runs)
     own = row.runs if not row.seed else []  # what the seeds cost is nothing
     reached = [row.births_to(score) for score in reach]
     memory = max((run.memory for run in own), default=0)
     return {
         "": row.name,
-        "test": _mean(row.test),
+        test: _mean(row.test),
         f"ahead of {first.name}": "" if row is first else _mean(row.ahead(first), "{:+.3f}"),
         "train": _mean(row.train),
         **{f"test after {births:,}": _mean(row.after(births)) for births in at},
         **{
-            f"births to {score:.3f}": f"{_plain(mean.value, '{:,.0f}')} ({count} of {runs})" if count else "never" * bool(runs)
+            f"births to {score:.4g}": f"{_plain(mean.value, '{:,.0f}')} ({count} of {runs})" if count else "never" * bool(runs)
             for score, (mean, count) in zip(reach, reached, strict=True)
         },
+        "births": _plain(row.mean("born"), "{:,.0f}") if own else "",
         "scored": _plain(row.mean("scored"), "{:.2f}") if own else "",
         "seconds": _plain(row.mean("seconds"), "{:,.0f}") if own else "",
         "memory": f"{memory / 1e9:.2f} GB" if memory else "",
@@ -145,7 +178,7 @@ def _line(row: Row, first: Row, at: Sequence[int], reach: Sequence[float]) -> di
 def _numbers(rows: Sequence[Row], reach: Sequence[float]) -> list[list[object]]:
     """table.csv: a line for each run, so that anyone can take other means than ours."""
     names = ["train", "test", "scored", "failures", "seconds", "memory"]
-    lines: list[list[object]] = [["row", "seed", *names, *(f"births_to_{score:.4f}" for score in reach), "failed"]]
+    lines: list[list[object]] = [["row", "seed", *names, *(f"births_to_{score:.6g}" for score in reach), "failed"]]
     for row in rows:
         for run in row.runs:
             if row.seed:
@@ -207,9 +240,9 @@ def _page(out: Path, rows: Sequence[Row], planned: Plan, table: list[list[str]],
     cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in body)
     how = (
-        "The mean over runs that differ by their random seed alone, with its 95 % interval by Student's t; differences have Welch's. The best "
-        "of a run is chosen by its training score, so nothing is chosen by the test score. Memory is the most of any run's leading process. Where "
-        "founders do not depend on the random seed, the sweep is one run, counted for each."
+        "The mean over runs that differ by their random seed alone, with its 95 % interval by Student's t; differences have Welch's. Nothing is "
+        "chosen by the test score. Seconds are of runs that may have gone on beside each other, memory is the most of any run's leading process. "
+        "Where founders do not depend on the random seed, the sweep is one run, counted for each."
     )
     runs = "".join(
         f"<tr><td>{escape(row.name)}</td><td>{run.seed}</td><td>{run.test:.4f}</td><td>{run.train:.4f}</td>"
@@ -231,7 +264,13 @@ def _page(out: Path, rows: Sequence[Row], planned: Plan, table: list[list[str]],
             card("Coverage", drawn["coverage"], f"The share of training datapoints that some member solves. {bands}")
             if drawn["coverage"]
             else "",
-            card("Entropy", drawn["entropy"], f"How differently members score. {bands}") if drawn["entropy"] else "",
+            card(
+                "Entropy",
+                drawn["entropy"],
+                f"How differently members score, in archives as large as each search has them. {bands}",
+            )
+            if drawn["entropy"]
+            else "",
         ],
         "Every run": [
             card("", f'<div class="table"><table>{named}{runs}</table></div>', f"Up to birth {planned.births:,}.", wide=True)
@@ -254,7 +293,7 @@ def _csv(lines: Sequence[Sequence[object]]) -> str:
 
 
 def _markdown(table: Sequence[Sequence[str]]) -> str:
-    head, *body = ([cell.replace("|", "\\|") for cell in line] for line in table)
+    head, *body = ([escape(cell, quote=False).replace("|", "\\|") for cell in line] for line in table)
     lines = [head, ["---"] * len(head), *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

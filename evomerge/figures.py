@@ -118,7 +118,18 @@ def curves(
     axes.set_xlabel("births", color=MUTED, fontsize=10, loc="right")
     if len(lines) > 1:
         place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": columns}
-        axes.legend(**place, frameon=False, labelcolor=INK, fontsize=10.5, handlelength=1.1, columnspacing=1.4, handletextpad=0.5)
+        handles = [artist for artist in axes.lines if artist.get_label() in names]
+        axes.legend(
+            handles,
+            names,
+            **place,
+            frameon=False,
+            labelcolor=INK,
+            fontsize=10.5,
+            handlelength=1.1,
+            columnspacing=1.4,
+            handletextpad=0.5,
+        )
 
 
 @as_svg

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +17,23 @@ from evomerge import calls, config
 from evomerge.errors import UserError
 from evomerge.evolution import evolve, with_defaults
 from evomerge.rundir import read_births
-from evomerge.settings import Settings
+from evomerge.settings import RANGES
 from evomerge.sweep import Sweep
+from evomerge.targets import TARGET, path_of
 
-SWEEP = "sweep"
-"""The row of the sweep, which is always there."""
+log = logging.getLogger(__name__)
+
+SWEEP, BEST_SEED = "sweep", "best seed"
+"""The rows that are always there."""
 
 OUTSIDE = ("run_dir", "resume", "progress")
 """Arguments of `evolve` that are not a config's."""
+
+OURS = ("seed", "run_dir")
+"""Keys that a comparison sets itself."""
+
+FOLDER = 80
+"""Longest name of a row's folder."""
 
 
 @dataclass(frozen=True)
@@ -82,33 +93,35 @@ def plan(
     Raises:
         UserError: if anything is wrong, or the rows have not one fitness and one number of births.
     """
+    for key in [text.partition("=")[0] for text in overrides] + list(vary):
+        if key in OURS:
+            raise UserError(f"{key}: a comparison sets it itself; give --seeds, or --out")
     rows: dict[str, list[Run]] = {}
     problems: list[str] = []
     for name, call in _from_configs([path for path in given if not path.is_dir()], overrides, vary, problems):
-        rows[name] = [Run(out / name / str(seed), call | {"seed": seed}, ours=True) for seed in seeds]
+        if name in rows or name in (SWEEP, BEST_SEED):
+            problems.append(f"{name}: there is a row of this name already; give the config another name, or --vary a value once")
+        rows[name] = [Run(out / _folder(name) / str(seed), call | {"seed": seed}, ours=True) for seed in seeds]
     if problems:
         raise UserError("\n".join(problems))
-    for name, runs in _from_runs([path for path in given if path.is_dir()]).items():
-        if name in rows:
-            raise UserError(f"{runs[0].path}: there is a row {name!r} from a config already")
-        rows[name] = runs
+    found, mixed = _from_runs([path for path in given if path.is_dir()], rows)
+    rows |= found
     if (overrides or vary) and not any(run.ours for runs in rows.values() for run in runs):
         raise UserError(f"{[*overrides, *vary][0]}: expected a config to override, there are only runs")
-    sweep = rows.pop(SWEEP, None)
     if not rows:
-        raise UserError("expected at least one config or run to compare, besides the sweep")
+        raise UserError("expected at least one config or run to compare, besides a sweep")
     births = _births(rows)
     _check_fitness(rows)
+    _tell_populations(rows)
     first = next(iter(rows.values()))
-    if sweep is None:
-        call = {**first[0].call, "strategy": calls.describe(strategy=Sweep(points, _angle(first[0].call)))["strategy"]}
-        call |= {"births": min(points, births)}
-        sweep = [Run(out / SWEEP / str(run.seed), call | {"seed": run.seed}, ours=True) for run in first]
+    call = dict(first[0].call) | {"strategy": calls.describe(strategy=Sweep(points, _angle(first[0].call)))["strategy"]}
+    call |= {"births": points, "lookahead": 1, "stack": 1, "patience": None, "hours": None}
+    sweep = [mixed.get(run.seed, Run(out / SWEEP / str(run.seed), call | {"seed": run.seed}, ours=True)) for run in first]
     return Plan(rows, sweep, births)
 
 
 def shared(plan: Plan) -> list[Run]:
-    """The runs of the sweep, once the first row's runs have told their founders: of those with the same founders, each is the first.
+    """The runs of the sweep, once the first row's runs have told their founders: of those with the same founders, each is one.
 
     Founders that do not depend on the random seed, such as language models, are so mixed once and not for each seed.
     """
@@ -116,8 +129,11 @@ def shared(plan: Plan) -> list[Run]:
     for run in first:
         with suppress(OSError, ValueError):
             told[run.seed] = str([{**entry, "best": None} for entry in read_births(run.path) if "founder" in entry])
-    chosen: dict[str, Path] = {}
-    return [replace(run, path=chosen.setdefault(told.get(run.seed, f"seed {run.seed}"), run.path)) for run in plan.sweep]
+    chosen: dict[str, Run] = {}
+    for run in sorted(plan.sweep, key=lambda run: run.ours):  # rather what is there
+        chosen.setdefault(told.get(run.seed, f"seed {run.seed}"), run)
+    mine = [(run, chosen[told.get(run.seed, f"seed {run.seed}")]) for run in plan.sweep]
+    return [run if of is run else replace(of, call={**of.call, "seed": run.seed}) for run, of in mine]
 
 
 def _from_configs(
@@ -128,12 +144,12 @@ def _from_configs(
     for path in paths:
         stem = path.stem if stems[path.stem] == 1 else f"{path.resolve().parent.name}-{path.stem}"
         for values in itertools.product(*vary.values()):
-            varied = [f"{key}={value}" for key, value in zip(vary, values, strict=True)]
-            name = ",".join([stem, *(text.rpartition(".")[2] if "." in text.partition("=")[0] else text for text in varied)])
+            varied = list(zip(vary, values, strict=True))
+            name = ",".join([stem, *(f"{key.rpartition('.')[2]}={value}" for key, value in varied)])
             try:
-                loaded = config.load(path, [*overrides, *varied])
+                loaded = config.load(path, [*overrides, *(f"{key}={value}" for key, value in varied)])
                 loaded.pop("run_dir", None)
-                built = calls.build({**loaded, "seed": 0}, evolve, outside=OUTSIDE, check=Settings)
+                built = calls.build({**loaded, "seed": 0}, evolve, outside=OUTSIDE, check=RANGES)
             except UserError as error:
                 problems += [f"{name}: {line}" for line in str(error).splitlines()]
                 continue
@@ -141,30 +157,55 @@ def _from_configs(
             yield name, config.plain(calls.describe(**parts, **vars(settings)))
 
 
-def _from_runs(folders: Sequence[Path]) -> dict[str, list[Run]]:
-    """The runs that are in folders, or are these, by a name for those that one call made."""
+def _from_runs(folders: Sequence[Path], taken: Mapping[str, Any]) -> tuple[dict[str, list[Run]], dict[int, Run]]:
+    """The runs that are in folders, or are these, by a name for those that one call made; and by its seed each run of a sweep.
+
+    Raises:
+        UserError: if there is none, one is no run of `evolve`, or two are the same.
+    """
     rows: dict[str, list[Run]] = {}
     made: dict[str, Any] = {}
+    sweeps: dict[int, Run] = {}
+    paths: dict[Path, Path] = {}
     for folder in folders:
-        paths = [folder] if (folder / "config.yaml").is_file() else sorted(path.parent for path in folder.glob("**/config.yaml"))
-        if not paths:
+        below = [folder] if (folder / "config.yaml").is_file() else sorted(path.parent for path in folder.glob("**/config.yaml"))
+        if not below:
             raise UserError(f"{folder}: there is no run in it")
-        for path in paths:
-            call = config.load(path / "config.yaml")
-            alike = {key: value for key, value in call.items() if key == "births" or key not in (*config.CHANGEABLE, "seed")}
-            known = next((name for name, other in made.items() if other == alike), None)
-            if known is None:
-                known = _name(path, made)
-                made[known] = alike
-            rows.setdefault(known, []).append(Run(path, call, ours=False))
-    return rows
+        paths |= {path.resolve(): path for path in below}
+    for path in paths.values():
+        call = config.load(path / "config.yaml")
+        if (
+            not all(isinstance(call.get(key), dict) for key in ("population", "fitness", "strategy"))
+            or type(call.get("births")) is not int
+        ):
+            raise UserError(f"{path}: expected a run directory, its config.yaml is not the call of a run")
+        run = Run(path, call, ours=False)
+        if call["strategy"].get(TARGET) == path_of(Sweep):
+            sweeps.setdefault(run.seed, run)
+            continue
+        alike = {key: value for key, value in call.items() if key == "births" or key not in (*config.CHANGEABLE, "seed")}
+        known = next((name for name, other in made.items() if other == alike), None)
+        if known is None:
+            known = _name(path, [*made, *taken, SWEEP, BEST_SEED])
+            made[known] = alike
+        same = next((other for other in rows.get(known, ()) if other.seed == run.seed), None)
+        if same is not None:
+            raise UserError(f"{path}: it is the same run as {same.path}, with the same random seed, {run.seed}; name one of them")
+        rows.setdefault(known, []).append(run)
+    return rows, sweeps
 
 
-def _name(path: Path, taken: Mapping[str, Any]) -> str:
+def _name(path: Path, taken: Sequence[str]) -> str:
     """A name for the row of a run: its directory's, without a number at the end, or the one's above."""
     path = path.resolve()
     name = path.parent.name if path.name.isdigit() else re.sub(r"-\d+$", "", path.name)
     return next(found for n in itertools.count(1) if (found := name if n == 1 else f"{name}-{n}") not in taken)
+
+
+def _folder(name: str) -> str:
+    """The name of a row's folder: as the row's, as far as that can be one."""
+    plain = re.sub(r"[^\w.,=+-]+", "-", name)[:FOLDER].strip(".")
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _births(rows: Mapping[str, Sequence[Run]]) -> int:
@@ -198,6 +239,14 @@ def _check_fitness(rows: Mapping[str, Sequence[Run]]) -> None:
         if found := config.differences(one, other, "fitness"):
             where, ours, theirs = found[0]
             raise UserError(f"{where}: the rows of a comparison need the same, {first} has {ours!r} and {name} has {theirs!r}")
+
+
+def _tell_populations(rows: Mapping[str, Sequence[Run]]) -> None:
+    """Says in what the populations differ, which is allowed."""
+    (first, one), *others = ((name, runs[0].call["population"]) for name, runs in rows.items())
+    for name, other in others:
+        for where, ours, theirs in config.differences(one, other, "population"):
+            log.warning("%s: %s has %r, %s has %r; best seed and sweep are those of %s", where, first, ours, name, theirs, first)
 
 
 def _angle(call: Mapping[str, Any]) -> Any:

@@ -25,6 +25,9 @@ from evomerge.survival import Elites, Features, Newest
 from evomerge.targets import nearest
 from evomerge.vectors import AllWeights, Coding, Vector
 
+CELLS = 10_000
+"""Most cells of a grid, each of which is one birth of a generation."""
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -46,9 +49,9 @@ class Operator:
 class Search:
     """A search algorithm of EvoTorch.
 
-    The founders are scored, and are in the archive at first, but are no births. The archive follows from the algorithm: the last generation of
-    one that moves a distribution, the best of a genetic algorithm, the best of each cell of MAP-Elites. A birth that fails counts as one that
-    scores nothing.
+    The founders are in the archive at first. A genetic algorithm and MAP-Elites have them among their first births, too, which are as many
+    as it has members or cells. The archive follows from the algorithm: the last generation of one that moves a distribution, the best of a
+    genetic algorithm, the best of each cell of MAP-Elites. A birth that fails counts as one that scores nothing.
 
     Attributes:
         algorithm: its class, such as evotorch.algorithms.CMAES.
@@ -80,12 +83,13 @@ class Search:
             raise ValueError(f"features: only MAPElites has some, got {self.algorithm.__name__}")
         ours = [name for name in ("problem", "operators", "feature_grid") if name in wants]
         _check_call("settings", self.algorithm, self.settings, ours)
-        if not self._elites and "popsize" not in self.settings:
-            raise ValueError(
-                f"settings: popsize is missing; expected how many births {self.algorithm.__name__} has in a generation"
-            )
-        if self._elites and self.settings.get("re_evaluate", True):
-            raise ValueError("settings: re_evaluate: expected false, since a score is the same each time")
+        if not self._elites:
+            size = self.settings.get("popsize")
+            if not isinstance(size, int) or isinstance(size, bool) or size < 2:
+                asked = f"the births of a generation of {self.algorithm.__name__}"
+                raise ValueError(f"settings.popsize: expected a whole number of at least 2, {asked}, got {size!r}")
+        if "re_evaluate" in wants and self.settings.get("re_evaluate", True):
+            raise ValueError("settings.re_evaluate: expected false, since a score is the same each time")
 
     @property
     def _elites(self) -> bool:
@@ -98,7 +102,10 @@ class Search:
             ValueError: as `Features.from_groups`.
         """
         if self._elites:
-            Features.from_groups(fitness, self.features, self.bins)
+            features = Features.from_groups(fitness, self.features, self.bins)
+            if (cells := self.bins ** len(features.names)) > CELLS:
+                named = f"{len(features.names)} features ({', '.join(features.names[:4])}{', ...' * (len(features.names) > 4)})"
+                raise ValueError(f"features: {named} of {self.bins} bins make {cells:,} cells, expected at most {CELLS:,}")
 
     def archive(self, weights: np.ndarray | None, fitness: Fitness) -> Archive:
         """As `Strategy.archive`."""

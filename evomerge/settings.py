@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -44,3 +45,7 @@ class Settings:
                 problems.append(f"{name}: expected a number above 0, got {value!r}")
         if problems:
             raise ValueError("\n".join(problems))
+
+
+RANGES = partial(Settings, births=0)
+"""Checks the numbers of a call together with everything else that is wrong with it, whether or not it names births."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evomerge import config
-from evomerge.errors import UserError
+from evomerge.errors import Interrupted, UserError
 from evomerge.files import saving, write_file
 from evomerge.rows import Run
+from evomerge.rundir import check_free
 from evomerge.stop import StopRequest
 
 log = logging.getLogger(__name__)
@@ -32,15 +32,17 @@ PARENT_DEATH = 1
 
 
 def check(runs: Sequence[Run]) -> None:
-    """Checks that what is there already was made by the same calls.
+    """Checks that what is there already was made by the same calls, and that nothing else is.
 
     Raises:
         UserError: if not.
     """
     problems = []
-    for run in runs:
-        if run.ours and (run.path / "config.yaml").is_file():
+    for run in (run for run in runs if run.ours):
+        if (run.path / "config.yaml").is_file():
             problems += config.changes(run.path, run.call)
+        else:
+            check_free(run.path)
     if problems:
         raise UserError("\n".join([*problems, "compare into another folder with --out, or remove these runs"]))
 
@@ -75,7 +77,10 @@ def run_all(runs: Sequence[Run], jobs: int) -> dict[Path, str]:
             while going or (waiting and not stop):
                 while waiting and len(going) < jobs and not stop:
                     run = waiting.pop(0)
-                    going[run.path] = run, _begin(run)
+                    try:
+                        going[run.path] = run, _begin(run)
+                    except Interrupted as error:
+                        failed[run.path] = str(error)
                     log.info("%s begins, %d more wait", run.path, len(waiting))
                 time.sleep(LOOK)
                 for path, (run, process) in list(going.items()):
@@ -98,13 +103,15 @@ def run_all(runs: Sequence[Run], jobs: int) -> dict[Path, str]:
 
 
 def _ended(run: Run) -> bool:
-    """Whether a run has all its births, or has ended before them by itself, and is whole."""
+    """Whether a run has all its births, or has ended before them by what the call says."""
     try:
-        summary = json.loads((run.path / "summary.json").read_text())
-    except (OSError, ValueError):
+        births = json.loads((run.path / "summary.json").read_text())["births"]
+        before = config.load(run.path / "config.yaml")
+    except (OSError, ValueError, LookupError, TypeError, UserError):
         return False
-    early = run.call.get("patience") is not None or run.call.get("hours") is not None
-    return bool(summary["births"] >= run.call["births"]) or early
+    limits = ("patience", "hours")
+    early = any(run.call.get(name) is not None for name in limits) and all(before.get(n) == run.call.get(n) for n in limits)
+    return isinstance(births, int) and (births >= run.call["births"] or early)
 
 
 def _begin(run: Run) -> subprocess.Popen[bytes]:
@@ -114,12 +121,12 @@ def _begin(run: Run) -> subprocess.Popen[bytes]:
     with saving(run.path):
         run.path.parent.mkdir(parents=True, exist_ok=True)
         if (run.path / "config.yaml").is_file():
-            births = max(run.call["births"], config.load(run.path / "config.yaml")["births"])  # which may only be raised
-            command += ["resume", str(run.path), f"births={births}"]
-        else:  # what there may be is a beginning that nothing can be resumed from
-            shutil.rmtree(run.path, ignore_errors=True)
-            write_file(file, config.to_yaml(run.call))
-            command += ["run", str(file), f"run_dir={run.path}"]
+            now = {key: run.call.get(key) for key in config.CHANGEABLE}
+            now["births"] = max(now["births"], config.load(run.path / "config.yaml")["births"])  # which may only be raised
+            command += ["resume", str(run.path), *(f"{key}={json.dumps(value)}" for key, value in now.items())]
+        else:
+            write_file(file, config.to_yaml({**run.call, "run_dir": str(run.path)}))
+            command += ["run", str(file)]
         with open(output, "wb") as told:
             return subprocess.Popen(  # noqa: S603  our own interpreter and program
                 command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True, preexec_fn=_die_with_parent

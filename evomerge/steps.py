@@ -75,6 +75,20 @@ class Steps:
         if hasattr(self.planner, "tell"):
             for entry in log:
                 self.planner.tell(entry)
+            self._check_again()
+
+    def _check_again(self) -> None:
+        """Checks that who was told what was decided comes to the births in flight again.
+
+        Raises:
+            UserError: if not.
+        """
+        for birth in (job.birth for job in self.state.jobs.values() if job.birth.made is not None):
+            again = self.planner.plan(birth.number, self.state.archive.view, self.population, self.settings.seed)
+            before, now = (of.made.tensors() if of is not None and of.made is not None else {} for of in (birth, again))
+            if before.keys() != now.keys() or any(not before[name].equal(now[name]) for name in before):
+                raise UserError(f"strategy: it does not come to birth {birth.number} again as it was; the run began with another version, "
+                                "or on another kind of machine, and cannot go on with this one")  # fmt: skip
 
     def stop(self) -> None:
         """Lets go of what the strategy began."""

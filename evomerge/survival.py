@@ -50,6 +50,8 @@ class Features:
             raise ValueError(f"features: expected a fitness with a method groups, got {type(fitness).__name__}")
         known: Mapping[str, np.ndarray] = fitness.groups("train")
         chosen = wanted if wanted is not None else {name: [name] for name in known}
+        if not chosen:
+            raise ValueError(f"features: expected at least one, of groups such as {', '.join(known) or 'none'}, got none")
         for feature, names in chosen.items():
             if unknown := [name for name in names if name not in known]:
                 raise ValueError(f"features.{feature}: expected some of {', '.join(known)}, got {unknown[0]!r}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,9 @@ class Sweep:
     """Merges of the founders with one ratio for all parameters, on an even grid; where there are more births, it is gone through again.
 
     Attributes:
-        points: how many ratios from 0 to 1 two founders are mixed at; more founders, as many mixtures as make an even grid of no more.
-        angle: as `Crossover.angle`.
+        points: how many ratios from 0 to 1 two founders are mixed at. More founders are mixed on the finest even grid of no more points, and
+            the rest are drawn, evenly from all mixtures.
+        angle: as `Crossover.angle`; where a population's genomes may be crossed linearly only, they are.
     """
 
     points: int = 41
@@ -37,7 +39,7 @@ class Sweep:
         Raises:
             ValueError: as `NaturalNiches.fit`.
         """
-        NaturalNiches(crossover=Crossover(splits=0, angle=self.angle)).fit(population, fitness)
+        NaturalNiches(crossover=Crossover(splits=0, angle=self._angle(population))).fit(population, fitness)
 
     def archive(self, weights: np.ndarray | None, fitness: Fitness) -> Archive:  # noqa: ARG002
         """As `Strategy.archive`: those with the best mean scores."""
@@ -46,7 +48,10 @@ class Sweep:
     def begin(self, population: Population, fitness: Fitness, founders: Callable[[], Sequence[Genome]], seed: int) -> Grid:  # noqa: ARG002
         """As `Strategy.begin`."""
         own = founders()
-        return Grid(own, grid(len(own), self.points), self.angle)
+        return Grid(own, grid(len(own), self.points), self._angle(population))
+
+    def _angle(self, population: Population) -> Angle:
+        return "none" if getattr(population, "linear", False) else self.angle
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,17 @@ class Grid:
 
 
 def grid(founders: int, points: int) -> list[tuple[float, ...]]:
-    """Shares of each founder: the finest even grid over all mixtures that has at most so many points, the founders at least."""
-    found = finer = [tuple(row) for row in np.eye(founders).tolist()]
-    for steps in itertools.count(2):
-        if len(finer) > points:
-            return found
-        found = finer
-        rest = (shares for shares in itertools.product(range(steps + 1), repeat=founders - 1) if sum(shares) <= steps)
-        finer = [((steps - sum(shares)) / steps, *(share / steps for share in shares)) for shares in rest]
-    raise AssertionError("unreachable")
+    """Shares of each founder in so many mixtures, or one for each founder if those are more: an even grid, then drawn ones."""
+    steps = next(n for n in itertools.count(1) if math.comb(n + founders, founders - 1) > points)
+    even = list(_shared_out(steps, founders))
+    drawn = np.random.default_rng(0).dirichlet(np.ones(founders), size=max(points - len(even), 0))
+    return [tuple(piece / steps for piece in pieces) for pieces in even] + [tuple(row) for row in drawn.tolist()]
+
+
+def _shared_out(pieces: int, founders: int) -> Iterator[tuple[int, ...]]:
+    """All ways to share out so many pieces, most to the first founder first."""
+    if founders == 1:
+        yield (pieces,)
+        return
+    for own in range(pieces, -1, -1):
+        yield from ((own, *rest) for rest in _shared_out(pieces - own, founders - 1))

@@ -58,6 +58,8 @@ class Done:
         steps: (birth, test score) of each that became best, the founders' first.
         scored: share of the datapoints that was scored.
         failures: births that failed.
+        born: births that it had, of those that are compared.
+        tested: whether there is a test split.
         seconds: that it took; None if it has gone further than the others.
         memory: most bytes of the process that led it, 0 if that is not known.
     """
@@ -74,6 +76,8 @@ class Done:
     steps: list[tuple[int, float]]
     scored: float
     failures: int
+    born: int
+    tested: bool
     seconds: float | None
     memory: int
 
@@ -89,7 +93,7 @@ class Done:
         Raises:
             OSError: if a file is missing.
             ValueError: if there is no founder or no birth, or a file is damaged.
-            KeyError: if a line of the log lacks what every line has.
+            LookupError: if a line of the log lacks what it has to have.
         """
         log = read_births(path)
         founders = [entry for entry in log if "founder" in entry]
@@ -116,6 +120,8 @@ class Done:
             list(zip(becomes.tolist(), tests.tolist(), strict=True)),
             float(np.mean([entry["scored"] for entry in children])),
             sum("failure" in entry for entry in children),
+            len(children),
+            "test" in first,
             summary["seconds"] if summary["births"] == len(children) else None,
             summary.get("peak_memory", 0),
         )

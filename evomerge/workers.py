@@ -61,6 +61,10 @@ class Local:
             raise ValueError(f"threads: expected a number of at least 1, got {threads}")
         self.threads = threads
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings travel."""
+        return {"threads": self.threads}
+
     def start(self, population: Population, fitness: Fitness, width: int) -> None:
         """As `Workers.start`."""
         import torch

@@ -1,5 +1,7 @@
 """EvoTorch's own ways on our ground: its searches, loggers and operators over our populations, and M2N2 as one of its searches."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -88,21 +90,82 @@ def test_a_problems_seed_decides_a_search():
     assert (first(3) != first(4)).any()
 
 
-def test_map_elites_is_evotorchs_own_step_for_step():
-    def run(kind):
-        fitness = Classification(DIGITS)
-        features = Features.from_groups(fitness, {"low": list("01234"), "high": list("56789")}, 4)
-        one = MergeProblem(Classifiers(DIGITS, **SMALL), fitness, data=features)
-        operators = [Merge(one, crossover=Crossover(angle="whole")), GaussianMutation(one, stdev=0.05)]
-        searcher = kind(one, operators=operators, feature_grid=features.grid(), re_evaluate=False)
-        searcher.run(6)
-        one.close()
-        return (as_numpy(searcher.population.values), as_numpy(searcher.population.evals), as_numpy(searcher.filled))
+class WithHoles(MAPElites):
+    """Ours, without parents in the place of empty cells."""
 
-    ours, theirs = run(MAPElites), run(algorithms.MAPElites)
-    for mine, its in zip(ours, theirs, strict=True):
-        assert np.array_equal(mine, its)
-    assert 1 < ours[2].sum() < 16
+    def _fill_holes(self):
+        pass
+
+
+def map_elites(kind, steps):
+    """A search with as many cells by digits below and above five."""
+    fitness = Classification(DIGITS)
+    features = Features.from_groups(fitness, {"low": list("01234"), "high": list("56789")}, 4)
+    one = MergeProblem(Classifiers(DIGITS, **SMALL), fitness, data=features)
+    operators = [Merge(one, crossover=Crossover(angle="whole")), GaussianMutation(one, stdev=0.05)]
+    searcher = kind(one, operators=operators, feature_grid=features.grid(), re_evaluate=False)
+    searcher.run(steps)
+    one.close()
+    return searcher
+
+
+def test_map_elites_is_evotorchs_own_step_for_step_but_for_empty_cells():
+    ours, theirs = (map_elites(kind, 6) for kind in (WithHoles, algorithms.MAPElites))
+    for one, other in zip(
+        (ours.population.values, ours.population.evals), (theirs.population.values, theirs.population.evals), strict=True
+    ):
+        assert np.array_equal(as_numpy(one), as_numpy(other))
+    filled = as_numpy(ours.filled)
+    assert np.array_equal(filled, as_numpy(theirs.filled))
+    assert 1 < filled.sum() < 16
+
+
+def test_map_elites_has_parents_from_filled_cells_only():
+    searcher = map_elites(MAPElites, 6)
+    filled, before = as_numpy(searcher.filled), as_numpy(searcher.population.values)
+    assert 1 < filled.sum() < 12
+    searcher._fill_holes()
+    parents = as_numpy(searcher.population.values)
+    assert (parents[filled] == before[filled]).all()
+    elites = {row.tobytes() for row in parents[filled]}
+    standing_in = [row.tobytes() for row in parents[~filled]]
+    assert set(standing_in) <= elites
+    assert len(set(standing_in)) > 1
+    scores = {
+        row.tobytes(): tuple(evals)
+        for row, evals in zip(parents[filled], as_numpy(searcher.population.evals)[filled], strict=True)
+    }
+    for row, evals in zip(parents, as_numpy(searcher.population.evals), strict=True):
+        assert scores[row.tobytes()] == tuple(evals)
+
+
+def test_a_problem_travels(tmp_path):
+    one = problem(seed=2)
+    SNES(one, stdev_init=0.1, popsize=4).run(1)
+    again = pickle.loads(pickle.dumps(one))
+    assert again.seed == 2
+    assert again.solution_length == one.solution_length
+    one.close()
+
+
+def test_numbers_that_are_not_finite_score_nothing():
+    one = problem()
+    batch = one.generate_batch(3)
+    values = as_numpy(batch.values)
+    values[1, 5] = np.nan
+    batch.set_values(torch.from_numpy(values))
+    one.evaluate(batch)
+    assert as_numpy(batch.evals)[1, 0] == 0.0
+    assert (as_numpy(batch.evals)[[0, 2], 0] > 0).all()
+    one.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"), [({"data": "nope"}, 'data: expected features, "scores" or nothing'), ({"tile": 0}, "tile: expected")]
+)
+def test_wrong_settings_of_a_problem_are_told(settings, told):
+    with pytest.raises(ValueError, match=told):
+        problem(**settings)
 
 
 @pytest.mark.parametrize(

@@ -181,11 +181,16 @@ def test_a_search_that_breaks_ends_the_run_saved(tmp_path, algorithm, told):
             r"settings.stdev_int: unknown setting of CMAES; did you mean 'stdev_init'\?",
         ),
         (lambda: Search(CMAES, {"popsize": 8}), "settings.stdev_init: missing setting of CMAES"),
-        (lambda: Search(CMAES, {"stdev_init": 0.1}), "settings: popsize is missing"),
+        (
+            lambda: Search(CMAES, {"stdev_init": 0.1}),
+            "settings.popsize: expected a whole number of at least 2, .*CMAES, got None",
+        ),
+        (lambda: Search(CMAES, {"stdev_init": 0.1, "popsize": "many"}), "settings.popsize: expected a whole number"),
+        (lambda: Search(GeneticAlgorithm, {"popsize": 8}, (MUTATE,)), "settings.re_evaluate: expected false"),
         (lambda: Search(CMAES, {"popsize": 8, "stdev_init": 0.1, "problem": 1}), "settings.problem: unknown setting"),
         (lambda: Search(GeneticAlgorithm, {"popsize": 8}), "operators: GeneticAlgorithm needs at least one, got 0"),
         (lambda: Search(CMAES, {"popsize": 8, "stdev_init": 0.1}, (MUTATE,)), "operators: CMAES has none, got 1"),
-        (lambda: Search(MAPElites, {}, (MUTATE,)), "settings: re_evaluate: expected false"),
+        (lambda: Search(MAPElites, {}, (MUTATE,)), "settings.re_evaluate: expected false"),
         (lambda: Search(CMAES, {"popsize": 8, "stdev_init": 0.1}, features={}), "features: only MAPElites has some, got CMAES"),
         (lambda: Search(MAPElites, {"re_evaluate": False}, (MUTATE,), bins=0), "bins: expected a number of at least 1"),
         (lambda: Search(dict), "algorithm: expected a search algorithm of EvoTorch"),
@@ -206,3 +211,28 @@ def test_what_only_the_search_itself_knows_to_be_wrong_is_told(tmp_path):
     with pytest.raises(UserError, match="strategy: expected members that are recipes, Classifiers breeds weights"):
         small_run(births=10, strategy=Search(SNES, {"popsize": 8, "stdev_init": 0.1}, vector=Ratios()))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_grid_of_more_cells_than_births_could_fill_is_refused():
+    with pytest.raises(
+        UserError,
+        match=r"strategy: features: 10 features \(0, 1, 2, 3, \.\.\.\) of 3 bins make 59,049 cells, expected at most 10,000",
+    ):
+        small_run(births=10, strategy=Search(MAPElites, {"re_evaluate": False}, (MUTATE,), bins=3))
+
+
+class Forgetful(SNES):
+    """A search that is another one each time: it goes by a count of its own instances."""
+
+    made = 0
+
+    def __init__(self, problem, **settings):
+        Forgetful.made += 1
+        super().__init__(problem, stdev_init=0.1 * Forgetful.made, **settings)
+
+
+def test_a_search_that_is_not_the_same_again_cannot_go_on(tmp_path):
+    strategy = Search(Forgetful, {"popsize": 10})
+    small_run(tmp_path / "run", births=15, strategy=strategy, lookahead=3)
+    with pytest.raises(UserError, match="strategy: it does not come to birth 16 again as it was"):
+        small_run(tmp_path / "run", births=30, strategy=strategy, lookahead=3, resume=True)

@@ -1,6 +1,7 @@
 """A sweep: the founders mixed on a grid."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -16,14 +17,15 @@ def test_two_founders_have_an_even_grid():
     assert grid(2, 5) == [(1.0, 0.0), (0.75, 0.25), (0.5, 0.5), (0.25, 0.75), (0.0, 1.0)]
 
 
-@pytest.mark.parametrize(("founders", "points"), [*itertools.product((2, 3, 4), (2, 10, 41))])
-def test_the_grid_is_the_finest_even_one_that_fits(founders, points):
+@pytest.mark.parametrize(("founders", "points"), [*itertools.product((2, 3, 4, 9), (2, 10, 41)), (40, 41)])
+def test_a_grid_is_even_as_far_as_that_goes_and_drawn_beyond(founders, points):
     mixtures = grid(founders, points)
-    steps = round(1 / min(share for mixture in mixtures for share in mixture if share))
-    assert len(set(mixtures)) == len(mixtures) <= max(points, founders)
-    assert all(sum(mixture) == pytest.approx(1) for mixture in mixtures)
-    finer = len([shares for shares in itertools.product(range(steps + 2), repeat=founders) if sum(shares) == steps + 1])
-    assert finer > points
+    assert len(mixtures) == len(set(mixtures)) == max(points, founders)
+    assert all(sum(mixture) == pytest.approx(1) and min(mixture) >= 0 for mixture in mixtures)
+    assert {tuple(row) for row in np.eye(founders).tolist()} <= set(mixtures)  # each founder alone
+    steps = next(n for n in itertools.count(1) if math.comb(n + founders, founders - 1) > points)
+    even = [mixture for mixture in mixtures if np.allclose(np.array(mixture) * steps, np.round(np.array(mixture) * steps))]
+    assert len(even) == math.comb(steps + founders - 1, founders - 1)
 
 
 def test_a_sweep_is_a_run_whose_births_are_the_grid(tmp_path):
@@ -52,5 +54,13 @@ def test_a_sweep_needs_points_and_an_angle_that_fits(tmp_path):
         Sweep(points=1)
     with pytest.raises(ValueError, match="angle: expected one of"):
         Sweep(angle="wide")
+    linear = Classifiers(DIGITS, hidden=(16,), sd=0.1)
+    linear.linear = True
+    small_run(tmp_path / "linear", births=3, strategy=Sweep(points=3, angle="part"), population=linear)
+    *_, tensors = read_snapshot(tmp_path / "linear")
+    first, second = (
+        founder.vector for founder in linear.founders(np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0,))))
+    )
+    assert np.allclose(tensors["genome.2.vector"].numpy(), (first + second) / 2, atol=1e-7)
     with pytest.raises(UserError, match="angle: 'tensor' needs a flat axis"):
         small_run(births=2, strategy=Sweep(angle="tensor"), population=Classifiers(DIGITS, hidden=(16,), order="unit"))
