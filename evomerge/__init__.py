@@ -8,6 +8,7 @@ from evomerge.pool import Ray
 from evomerge.search import Operator, Search
 from evomerge.strategy import NaturalNiches
 from evomerge.sweep import Sweep
+from evomerge.trackers import MLflow, TensorBoard, Wandb
 from evomerge.vectors import AllWeights, Coefficients, Genomes, Ratios
 from evomerge.workers import Local
 
@@ -19,6 +20,7 @@ __all__ = [
     "Genomes",
     "Interrupted",
     "Local",
+    "MLflow",
     "Member",
     "NaturalNiches",
     "Operator",
@@ -26,7 +28,9 @@ __all__ = [
     "Ray",
     "Search",
     "Sweep",
+    "TensorBoard",
     "UserError",
+    "Wandb",
     "evolve",
 ]
 __version__ = "0.1.0"

@@ -20,7 +20,7 @@ from evomerge.errors import UserError
 from evomerge.targets import TARGET
 
 BASE = "_base_"
-CHANGEABLE = ("births", "workers", "hours", "patience", "save_every")
+CHANGEABLE = ("births", "workers", "trackers", "hours", "patience", "save_every")
 """What a resume may change."""
 
 

@@ -7,7 +7,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from evomerge.snapshot import Best
 from evomerge.steps import Steps
 from evomerge.stop import StopRequest
 from evomerge.strategy import NaturalNiches, Strategy
+from evomerge.trackers import Tracker, Tracking, usual
 from evomerge.workers import Local, Workers
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def evolve(
     failures: int = 20,
     save_every: float = 10.0,
     workers: Workers | None = None,
+    trackers: Sequence[Tracker] | None = None,
     run_dir: Path | None = None,
     resume: bool = False,
     progress: bool = True,
@@ -75,8 +77,10 @@ def evolve(
         failures: stop when so many births in a row fail.
         save_every: seconds between snapshots, which is how much work a kill may cost.
         workers: who raises births; `Local()`, this process, if None.
+        trackers: where its numbers go while it goes on (`evomerge.TensorBoard`, `Wandb`, `MLflow`); if None, TensorBoard where it is
+            installed. Without a run_dir nothing is tracked.
         run_dir: where to keep the run; nothing is written if None.
-        resume: go on with the run in `run_dir`. Workers, a higher `births`, `hours`, `patience` and `save_every` may be new;
+        resume: go on with the run in `run_dir`. Workers, trackers, a higher `births`, `hours`, `patience` and `save_every` may be new;
             every other argument has to be as it was.
         progress: show a progress bar, or a line now and then where there is no terminal.
 
@@ -102,7 +106,9 @@ def evolve(
     if run_dir is not None and not isinstance(run_dir, str | Path):
         raise UserError(f"run_dir: expected a path, got {run_dir!r}")
     path = None if run_dir is None else Path(run_dir)
-    call = calls.describe(population=population, fitness=fitness, strategy=strategy, workers=workers, **vars(settings))
+    call = calls.describe(
+        population=population, fitness=fitness, strategy=strategy, workers=workers, trackers=trackers, **vars(settings)
+    )
     if resume and path is None:
         raise UserError("resume: expected the run_dir of the run to go on with, got none")
     same = True
@@ -115,7 +121,7 @@ def evolve(
         log.warning(
             "lookahead: %d births in flight keep at most as many of %d workers busy; twice the workers is usual", lookahead, count
         )
-    loop = Loop(steps)
+    loop = Loop(steps, Tracking(usual() if trackers is None else trackers))
     with StopRequest() as stop_request:
         try:
             workers.start(population, fitness, stack)
@@ -138,6 +144,8 @@ def evolve(
                 if path is not None:  # from here on it is a run that can be resumed
                     with saving(path):
                         write_file(path / "config.yaml", config.to_yaml(call))
+            if path is not None:
+                loop.tracking.begin(path, call, steps.state.decided)
             gc.freeze()  # what is here now stays: the collector need not walk through torch again and again
             with Progress(settings.births, settings.hours, shown=progress) as bar:
                 loop.run(stop_request, bar)
@@ -146,6 +154,7 @@ def evolve(
             gc.unfreeze()
             workers.stop()
             steps.stop()
+            loop.tracking.end()
             if loop.run_dir is not None:
                 loop.run_dir.close()
     return steps.state.archive
@@ -157,7 +166,13 @@ def with_defaults(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Setting
     Raises:
         ValueError: if a number is out of its range.
     """
-    parts: dict[str, Any] = {"population": None, "fitness": None, "strategy": NaturalNiches(), "workers": Local()}
+    parts: dict[str, Any] = {
+        "population": None,
+        "fitness": None,
+        "strategy": NaturalNiches(),
+        "workers": Local(),
+        "trackers": None,
+    }
     parts |= {name: arguments[name] for name in parts if arguments.get(name) is not None}
     return parts, Settings(**{name: value for name, value in arguments.items() if name not in parts})
 
@@ -171,9 +186,9 @@ def peak_memory() -> int:
 class Loop:
     """Goes from birth to birth until something ends the run, and keeps the run in its directory, if it has one."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, tracking: Tracking) -> None:
         """Nothing is kept until there is a run_dir."""
-        self.steps = steps
+        self.steps, self.tracking = steps, tracking
         self.run_dir: RunDir | None = None
         self._saved = self._save_cost = 0.0
 
@@ -222,6 +237,7 @@ class Loop:
                 state.seconds = before + time.monotonic() - started
                 state.memory = max(state.memory, peak_memory())
                 bar.update(state, steps.workers)
+                self.tracking.put(entry, state, last=state.decided == settings.births)
                 if time.monotonic() - self._saved > max(settings.save_every, self._save_cost / SAVE_SHARE):
                     self._save()
             steps.plan_ahead()  # as a longer run would have, so that it can go on from here
