@@ -207,6 +207,8 @@ def _compare(options: argparse.Namespace) -> None:
         behind = [text for text in getattr(options, name) if "=" in text]
         options.rest = [*behind, *options.rest]
         setattr(options, name, _numbers(f"--{name}", [text for text in getattr(options, name) if text not in behind]))
+    if not options.seeds:
+        raise UserError("--seeds: expected at least one random seed")
     settings = [text for text in options.given if "=" in text and not Path(text).exists()] + options.rest
     vary = {}
     for text in options.vary:

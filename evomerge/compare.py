@@ -73,7 +73,7 @@ def compare(
     sweep = shared(planned)
     failed |= side_by_side.run_all(list({run.path: run for run in reversed(sweep)}.values()), jobs)
     rows = tally({**planned.rows, SWEEP: sweep}, planned.births, failed)
-    reach = sorted(set(reach)) or [row.test.value for row in rows if row.name == SWEEP and row.runs]
+    reach = sorted(set(reach)) or [math.floor(1e4 * row.test.value) / 1e4 for row in rows if row.name == SWEEP and row.runs]
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
         write(out, rows, planned, at, reach)
@@ -163,7 +163,7 @@ def _line(row: Row, first: Row, at: Sequence[int], reach: Sequence[float], test:
         "train": _mean(row.train),
         **{f"test after {births:,}": _mean(row.after(births)) for births in at},
         **{
-            f"births to {score:.4g}": f"{_plain(mean.value, '{:,.0f}')} ({count} of {runs})" if count else "never" * bool(runs)
+            f"births to {score:g}": f"{_plain(mean.value, '{:,.0f}')} ({count} of {runs})" if count else "never" * bool(runs)
             for score, (mean, count) in zip(reach, reached, strict=True)
         },
         "births": _plain(row.mean("born"), "{:,.0f}") if own else "",
@@ -178,7 +178,7 @@ def _line(row: Row, first: Row, at: Sequence[int], reach: Sequence[float], test:
 def _numbers(rows: Sequence[Row], reach: Sequence[float]) -> list[list[object]]:
     """table.csv: a line for each run, so that anyone can take other means than ours."""
     names = ["train", "test", "scored", "failures", "seconds", "memory"]
-    lines: list[list[object]] = [["row", "seed", *names, *(f"births_to_{score:.6g}" for score in reach), "failed"]]
+    lines: list[list[object]] = [["row", "seed", *names, *(f"births_to_{score:g}" for score in reach), "failed"]]
     for row in rows:
         for run in row.runs:
             if row.seed:

@@ -111,12 +111,12 @@ def plan(
     if not rows:
         raise UserError("expected at least one config or run to compare, besides a sweep")
     births = _births(rows)
-    _check_fitness(rows)
-    _tell_populations(rows)
     first = next(iter(rows.values()))
     call = dict(first[0].call) | {"strategy": calls.describe(strategy=Sweep(points, _angle(first[0].call)))["strategy"]}
     call |= {"births": points, "lookahead": 1, "stack": 1, "patience": None, "hours": None}
     sweep = [mixed.get(run.seed, Run(out / SWEEP / str(run.seed), call | {"seed": run.seed}, ours=True)) for run in first]
+    _check_fitness({**rows, SWEEP: sweep})
+    _tell_populations({**rows, SWEEP: sweep})
     return Plan(rows, sweep, births)
 
 

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 SNAPSHOTS = ("latest", "previous")
 GRAMS = "grams.safetensors"
-BEGINNING = (".lock", "births.jsonl", "state", GRAMS, f".{GRAMS}.new", ".config.yaml.new")
+BEGINNING = (".lock", "births.jsonl", "state", "gallery", GRAMS, f".{GRAMS}.new", ".config.yaml.new")
 """What a run directory has before it has config.yaml and is a run."""
 
 FORMAT = 1

@@ -79,9 +79,9 @@ def run_all(runs: Sequence[Run], jobs: int) -> dict[Path, str]:
                     run = waiting.pop(0)
                     try:
                         going[run.path] = run, _begin(run)
+                        log.info("%s begins, %d more wait", run.path, len(waiting))
                     except Interrupted as error:
                         failed[run.path] = str(error)
-                    log.info("%s begins, %d more wait", run.path, len(waiting))
                 time.sleep(LOOK)
                 for path, (run, process) in list(going.items()):
                     if process.poll() is not None:
