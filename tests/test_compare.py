@@ -3,8 +3,8 @@
 import csv
 import io
 import json
-import math
 import logging
+import math
 import re
 import shutil
 import signal
