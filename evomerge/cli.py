@@ -157,6 +157,7 @@ def _check(options: argparse.Namespace) -> None:
     call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     call["births"] = max(call["births"], 1)  # one is tried
     parts, settings = with_defaults(call)
+    del parts["trackers"]  # nothing is kept of it
     steps = Steps(settings=settings, **parts)
     steps.workers.start(parts["population"], parts["fitness"], settings.stack)
     try:
