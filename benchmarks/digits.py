@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from evomerge import Local, calls, config, evolve
-from evomerge.cli import OUTSIDE
+from evomerge.evolution import OUTSIDE
 from evomerge.scoring import Outcome
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge import calls, config, evolve
-from evomerge.cli import OUTSIDE
+from evomerge.evolution import OUTSIDE
 
 
 def clocked(part: Any, method: str, spent: Counter[str]) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evomerge import calls, config, evolve
-from evomerge.cli import OUTSIDE
+from evomerge.evolution import OUTSIDE
 from evomerge.pool import Ray
 from evomerge.rundir import read_births, read_snapshot
 

@@ -15,15 +15,12 @@ from evomerge import calls, config, recipe, report
 from evomerge import export as exporting
 from evomerge.compare import compare
 from evomerge.errors import Interrupted, UserError
-from evomerge.evolution import evolve, with_defaults
+from evomerge.evolution import OUTSIDE, evolve, with_defaults
 from evomerge.files import saving
 from evomerge.rundir import check_run, free_name
 from evomerge.settings import RANGES
 from evomerge.steps import Steps
 from evomerge.stop import Stopped
-
-OUTSIDE = ("run_dir", "resume", "progress")
-"""Arguments of `evolve` that are the command's to give, besides run_dir, which a config may name too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 SAVE_SHARE = 0.01
 """The share of the time that snapshots may take: where they are slow, they are rarer than asked for."""
 
+OUTSIDE = ("run_dir", "resume", "progress")
+"""Arguments of `evolve` that are a command's to give and not a config's, besides run_dir, which a config may name too."""
+
 
 def evolve(
     population: Population,

@@ -15,7 +15,7 @@ from typing import Any
 
 from evomerge import calls, config
 from evomerge.errors import UserError
-from evomerge.evolution import evolve, with_defaults
+from evomerge.evolution import OUTSIDE, evolve, with_defaults
 from evomerge.rundir import read_births
 from evomerge.settings import RANGES
 from evomerge.sweep import Sweep
@@ -25,9 +25,6 @@ log = logging.getLogger(__name__)
 
 SWEEP, BEST_SEED = "sweep", "best seed"
 """The rows that are always there."""
-
-OUTSIDE = ("run_dir", "resume", "progress")
-"""Arguments of `evolve` that are not a config's."""
 
 OURS = ("seed", "run_dir")
 """Keys that a comparison sets itself."""

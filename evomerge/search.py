@@ -101,25 +101,27 @@ class Search:
         Raises:
             ValueError: as `Features.from_groups`.
         """
-        if self._elites:
-            features = Features.from_groups(fitness, self.features, self.bins)
-            if (cells := self.bins ** len(features.names)) > CELLS:
-                named = f"{len(features.names)} features ({', '.join(features.names[:4])}{', ...' * (len(features.names) > 4)})"
-                raise ValueError(f"features: {named} of {self.bins} bins make {cells:,} cells, expected at most {CELLS:,}")
+        features = self._features(fitness)
+        if features is not None and (cells := self.bins ** len(features.names)) > CELLS:
+            named = f"{len(features.names)} features ({', '.join(features.names[:4])}{', ...' * (len(features.names) > 4)})"
+            raise ValueError(f"features: {named} of {self.bins} bins make {cells:,} cells, expected at most {CELLS:,}")
 
     def archive(self, weights: np.ndarray | None, fitness: Fitness) -> Archive:
         """As `Strategy.archive`."""
         plain = Competition(alpha=0.0, capacity="one", weights=weights)
-        if self._elites:
-            features = Features.from_groups(fitness, self.features, self.bins)
+        features = self._features(fitness)
+        if features is not None:
             return Elites(max(self.bins ** len(features.names), 2), plain, features=features)
         elitist = self.operators and self.settings.get("elitist", True)
         return (Archive if elitist else Newest)(max(int(self.settings["popsize"]), 2), plain)
 
     def begin(self, population: Population, fitness: Fitness, founders: Callable[[], Sequence[Genome]], seed: int) -> Searching:
         """As `Strategy.begin`."""
-        features = Features.from_groups(fitness, self.features, self.bins) if self._elites else None
-        return Searching(self, self.vector.coding(population, founders()), features, seed)
+        return Searching(self, self.vector.coding(population, founders()), self._features(fitness), seed)
+
+    def _features(self, fitness: Fitness) -> Features | None:
+        """What tells the cells apart, for an algorithm that has cells."""
+        return Features.from_groups(fitness, self.features, self.bins) if self._elites else None
 
 
 class Searching:

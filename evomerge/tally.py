@@ -37,7 +37,7 @@ class Mean:
         """The mean over runs that are independent of each other."""
         if not values:
             return cls(math.nan, math.nan)
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values) if len(values) > 1 else math.nan
+        half = _quantile(len(values) - 1) * stats.sem(values) if len(values) > 1 else math.nan
         return cls(float(np.mean(values)), float(half))
 
 
@@ -173,7 +173,7 @@ class Row:
         if not sum(parts):
             return Mean(difference, 0.0)
         freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (mine, theirs), strict=True))
-        return Mean(difference, float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * math.sqrt(sum(parts))))
+        return Mean(difference, _quantile(float(freedom)) * math.sqrt(sum(parts)))
 
     def after(self, births: int) -> Mean:
         """Mean test score after so many births."""
@@ -192,13 +192,18 @@ class Row:
         count = len(values)
         half = np.zeros(values.shape[1])
         if count > 1:
-            half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * values.std(axis=0, ddof=1) / math.sqrt(count)
+            half = _quantile(count - 1) * values.std(axis=0, ddof=1) / math.sqrt(count)
         return self.runs[0].births, values.mean(axis=0), half
 
     def mean(self, name: str) -> float:
         """The mean of a number of the runs, over those that have it."""
         values = [getattr(run, name) for run in self.runs if getattr(run, name) is not None]
         return float(np.mean(values)) if values else math.nan
+
+
+def _quantile(freedom: float) -> float:
+    """How many standard errors half of an interval is, by Student's t with so many degrees of freedom."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def _test(entry: dict[str, Any]) -> float:

@@ -12,7 +12,7 @@ import pytest
 from whole_runs import DIGITS
 
 from evomerge import UserError, calls, evolve
-from evomerge.cli import OUTSIDE
+from evomerge.evolution import OUTSIDE
 from evomerge.settings import Settings
 from fitness.classification import Classification, right
 

@@ -5,7 +5,7 @@ import pytest
 from whole_runs import DIGITS, ROOT, small_run, write_config
 
 from evomerge import Crossover, NaturalNiches, UserError, calls, config, evolve
-from evomerge.cli import OUTSIDE
+from evomerge.evolution import OUTSIDE
 from evomerge.settings import Settings
 from evomerge.workers import Local
 from fitness import images

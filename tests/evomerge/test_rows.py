@@ -7,7 +7,8 @@ import pytest
 from whole_runs import write_config
 
 from evomerge import UserError, calls, evolve
-from evomerge.rows import OUTSIDE, SWEEP, plan, shared
+from evomerge.evolution import OUTSIDE
+from evomerge.rows import SWEEP, plan, shared
 from evomerge.sweep import grid
 
 OUT = Path("out")
