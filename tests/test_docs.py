@@ -1,19 +1,66 @@
-"""The programs in the docs run as they stand there."""
+"""The docs are true: programs run, configs can be built, commands are such as the command line takes, files and links are there."""
 
 import re
-from pathlib import Path
+import runpy
 
 import pytest
+from doc_blocks import GENERATED, PAGES, ROOT, blocks
+from doc_ground import Ground, working
+from doc_rules import RULES, parsed
 
-DOCS = Path(__file__).parents[1] / "docs"
-PROGRAMS = [
-    pytest.param(code, id=f"{path.stem} {number}")
-    for path in [DOCS / "comparing.md"]
-    for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE), 1)
-]
+import evomerge
+
+EVERYWHERE = "\n".join(path.read_text() for path in [*PAGES, *sorted((ROOT / "configs").rglob("*.yaml"))])
 
 
-@pytest.mark.parametrize("code", PROGRAMS)
-def test_a_program_of_the_docs_runs(code, capsys):
-    exec(compile(code, "docs", "exec"), {"__name__": "docs"})
-    assert "best_eval" in capsys.readouterr().out
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for page in PAGES for block in blocks(page)])
+def test_a_block_is_true(block, tmp_path, runs):
+    assert block.kind in RULES, f"no rule for a block of kind {block.kind!r}:\n{block.text}"
+    ground = Ground(tmp_path, runs)
+    ground.lay(block)
+    with working(tmp_path):
+        printed = RULES[block.kind](block, ground)
+    if block.output is not None:
+        alike = masked if block.kind == "sh" else str
+        assert alike(printed) == alike(block.output)
+
+
+def masked(text):
+    """What a command printed, without numbers."""
+    return re.sub(r"-?\d[\d.]*(e-\d+)?", "#", text)
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
+def test_what_a_text_names_is_there(page):
+    """Commands within a sentence, links, and the headings that links lead to."""
+    text = page.read_text()
+    for command in re.findall(r"`evomerge ([a-z]+ [^`]+)`", text):
+        parsed(command.split())
+    if page.name == "README.proposal.md":  # its links are of the folder above
+        return
+    for link in re.findall(r"\]\(([^)#]*(?:#[^)]*)?)\)", text):
+        path, _, anchor = link.partition("#")
+        if path.startswith("http"):
+            continue
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        headings = re.findall(r"^#+ (.*)", target.read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], link
+
+
+def test_the_reference_is_of_the_code_as_it_is():
+    """`python docs/api.py` writes it anew."""
+    assert runpy.run_path(str(GENERATED.with_suffix(".py")))["reference"]() == GENERATED.read_text()
+
+
+def test_the_reference_has_what_a_config_or_a_program_names():
+    headings = set(re.findall(r"^### (\S+)", GENERATED.read_text(), re.MULTILINE))
+    named = set(re.findall(r"\b(?:_target_|kind|algorithm|score): ((?:evomerge|fitness|populations)\.[\w.]+)", EVERYWHERE))
+    named |= {f"evomerge.{name}" for name in evomerge.__all__}
+    assert len(named) > 40
+    assert named - headings == set()
