@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -48,7 +49,7 @@ def config(block: Block, ground: Ground) -> str:
     """A config can be built, by itself or as a part of another."""
     for number, text in enumerate(alternatives(ground.meant(block.text))):
         if not {"population", "_base_"} & set(yaml.safe_load(text)):
-            text += "_base_: configs/digits.yaml\n"
+            text += "_base_: my.yaml\n"
         Path(f"{number}.yaml").write_text(text)
         built(Path(f"{number}.yaml"))
     return ""
@@ -88,14 +89,15 @@ def evomerge(words: Sequence[str], ground: Ground) -> str:
         built(path, overrides)
     if command == "resume":
         built(Path(words[1]) / "config.yaml", overrides)
-        return called([*words, *(["births=45"] if overrides else [])])
+        births = json.loads((Path(words[1]) / "summary.json").read_text())["births"]
+        return called([*words, *([f"births={births + 1}"] if overrides else [])])
     if command == "run" and configs[0].stem in SMALL and configs[0].stem not in QUICK:
         return ground.run(configs[0].stem)[1]
     if command in ("run", "check") and not (configs[0].stem in SMALL or configs[0].stem in QUICK):
         return ""
     if command == "compare" or any("evomerge.Ray" in word for word in words):
         return ""
-    return called([*words, *SMALL.get(configs[0].stem, [])] if configs else words)
+    return called([*words, *SMALL.get(configs[0].stem, ["births=5"])] if configs else words)
 
 
 def script(words: Sequence[str], ground: Ground) -> str:
