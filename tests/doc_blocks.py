@@ -11,7 +11,11 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "docs" / "api.md"
-PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {GENERATED})]
+PROPOSED = ROOT / "docs" / "README.proposal.md"
+FRONT = PROPOSED if PROPOSED.exists() else ROOT / "README.md"
+"""The front page; while another one is proposed, that one."""
+
+PAGES = [FRONT, ROOT / "cluster" / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {GENERATED, PROPOSED})]
 
 PROGRAMS = ("evomerge", "make", "pip", "python", "ray")
 """What a line of a shell block begins with."""
@@ -29,7 +33,7 @@ class Block:
         line: of the block's first line, from 1.
         kind: "python", "yaml", "sh", "files", "text", or whatever else a fence says; "" where nothing tells.
         text: its lines, without fence or indentation.
-        output: the block of kind "text" right behind it, which is what it prints; None if there is none.
+        output: the block of kind "text" that comes next, which is what it prints; None if there is none.
     """
 
     page: Path
@@ -54,7 +58,7 @@ def blocks(page: Path) -> list[Block]:
     """The blocks of a page, in order; what one prints is a part of it."""
     found: list[Block] = []
     lines = [*page.read_text().splitlines(), ""]
-    at = end = 0
+    at = 0
     while at < len(lines):
         start = at
         if fence := re.fullmatch(r"```(\S*).*", lines[at]):
@@ -71,11 +75,10 @@ def blocks(page: Path) -> list[Block]:
             at += 1
             continue
         at += 1
-        if block.kind == "text" and found and not "".join(lines[end:start]).strip():
+        if block.kind == "text" and found:
             found[-1] = replace(found[-1], output=block.text)
         else:
             found.append(block)
-        end = at
     return found
 
 

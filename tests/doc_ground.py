@@ -15,8 +15,6 @@ import pytest
 from doc_blocks import ROOT, Block, blocks
 
 from evomerge import cli
-from evomerge.record import id_of
-from evomerge.rundir import read_births
 
 DIGITS = ["births=40", "population.hidden=[16]"]
 SMALL = {
@@ -36,8 +34,8 @@ MEANT = {
     "stabilityai/stable-diffusion-xl-base-1.0": "folders/base",
     "owner/my-sdxl@main": "folders/mine",
     "openai/clip-vit-large-patch14": "folders/clip",
+    "max_new_tokens: 320": "max_new_tokens: 8",
     "dtype: float16": "dtype: float32  # for a processor",
-    "--member ID": "--member {admitted}",
 }
 """What words of the docs stand for here: a page's own abbreviations, and models of the hub that are folders here."""
 
@@ -65,8 +63,6 @@ class Ground:
         """A block's text with what its words stand for."""
         for word, meaning in MEANT.items():
             text = text.replace(word, meaning)
-        if "{admitted}" in text:
-            text = text.replace("{admitted}", str([id_of(birth) for birth in read_births(self.run("digits")[0]) if birth.get("admitted")][-1]))
         return text
 
     def lay(self, block: Block) -> None:
@@ -115,7 +111,7 @@ def image_generators(folder: Path) -> None:
     Image.fromarray(np.zeros((16, 16, 3), dtype=np.uint8)).save(folder / "real.png")
     for split in ("train", "test"):
         records = [{"prompt": f"a {n}", "image": "real.png"} for n in range(4)]
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        (folder / f"{split}_prompts.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 BROUGHT: dict[str, Callable[[Path], None]] = {"mine/math-7b": language_models, "folders/tuned-unet": image_generators}

@@ -22,6 +22,7 @@ from doc_ground import SMALL, Ground, called
 from evomerge import calls, cli, evolve
 from evomerge.config import load
 from evomerge.evolution import OUTSIDE
+from evomerge.rundir import read_births
 from evomerge.settings import RANGES
 
 QUICK = ("digits", "digits_units", "my")
@@ -82,7 +83,7 @@ RULES: dict[str, Callable[[Block, Ground], str]] = {"python": python, "yaml": co
 
 def evomerge(words: Sequence[str], ground: Ground) -> str:
     """The parser takes a line, its configs can be built; and it runs, smaller, on configs and runs that are here."""
-    parsed(words)
+    parsed(["0" if word == "ID" else word for word in words])
     command, overrides = words[0], [word for word in words[1:] if "=" in word and not word.startswith("-")]
     configs = [Path(word) for word in words[1:] if word.endswith(".yaml")]
     for path in configs:
@@ -95,6 +96,9 @@ def evomerge(words: Sequence[str], ground: Ground) -> str:
         return ground.run(configs[0].stem)[1]
     if command in ("run", "check") and not (configs[0].stem in SMALL or configs[0].stem in QUICK):
         return ""
+    if command == "export":  # the youngest member is alive
+        alive = [birth["birth"] for birth in read_births(Path(words[1])) if birth.get("admitted")][-1]
+        return called([str(alive) if word == "ID" else word for word in words])
     if command == "compare" or any("evomerge.Ray" in word for word in words):
         return ""
     return called([*words, *SMALL.get(configs[0].stem, ["births=5"])] if configs else words)

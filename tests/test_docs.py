@@ -4,7 +4,7 @@ import re
 import runpy
 
 import pytest
-from doc_blocks import GENERATED, PAGES, ROOT, blocks
+from doc_blocks import GENERATED, PAGES, PROPOSED, ROOT, blocks
 from doc_ground import Ground, working
 from doc_rules import RULES, parsed
 
@@ -41,7 +41,7 @@ def test_what_a_text_names_is_there(page):
     text = page.read_text()
     for command in re.findall(r"`evomerge ([a-z]+ [^`]+)`", text):
         parsed(command.split())
-    if page.name == "README.proposal.md":  # its links are of the folder above
+    if page == PROPOSED:  # its links are of the folder above
         return
     for link in re.findall(r"\]\(([^)#]*(?:#[^)]*)?)\)", text):
         path, _, anchor = link.partition("#")
