@@ -64,3 +64,11 @@ def test_the_reference_has_what_a_config_or_a_program_names():
     named |= {f"evomerge.{name}" for name in evomerge.__all__}
     assert len(named) > 40
     assert named - headings == set()
+
+
+def test_each_module_has_its_line():
+    """In docs/files.md, where somebody looks who wants to know what lives where."""
+    rows = re.findall(r"^\| (\w+)/((?:\w+\.py, )*\w+\.py)", (ROOT / "docs" / "files.md").read_text(), re.MULTILINE)
+    listed = sorted(f"{package}/{name}" for package, names in rows for name in names.split(", "))
+    modules = [path for package in ("evomerge", "fitness", "populations") for path in (ROOT / package).glob("[!_]*.py")]
+    assert listed == sorted(path.relative_to(ROOT).as_posix() for path in modules)
