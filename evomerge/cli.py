@@ -19,7 +19,7 @@ from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import OUTSIDE, evolve
 from evomerge.files import saving, write_file
 from evomerge.mergekit_evolve import Options
-from evomerge.rundir import check_run, free_name
+from evomerge.rundir import check_place, check_run, free_name
 from evomerge.settings import RANGES
 from evomerge.stop import Stopped
 
@@ -200,19 +200,21 @@ def _rebuild(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    if options.out is not None and options.out.exists() and not options.overwrite:
-        raise UserError(f"{options.out}: is there already; --overwrite writes over it")
-    if options.out is not None and options.out.resolve() == options.config.resolve():
-        raise UserError(f"{options.out}: expected another file than the one that is converted")
+    out = options.out
+    if out is not None:
+        if out.exists() and (not options.overwrite or out.is_dir() or out.samefile(options.config)):
+            raise UserError(f"{out}: expected a file that is not there yet; --overwrite writes over another config")
+        check_place(out)
     text, missing = convert(options.config, Options(**{one.name: getattr(options, one.name) for one in fields(Options)}))
     for line in missing:
         print(line, file=sys.stderr)
-    if options.out is None:
+    if out is None:
         print(text, end="")
         return
-    with saving(options.out):
-        write_file(options.out, text)
-    print(f"{options.out} is written; evomerge check {options.out}")
+    with saving(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_file(out, text)
+    print(f"{out} is written; evomerge check {out}")
 
 
 def _report(options: argparse.Namespace) -> None:

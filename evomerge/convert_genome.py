@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge.errors import UserError
-from evomerge.mergekit_evolve import BASELESS, Options, searched_besides_weights
+from evomerge.mergekit_evolve import BASELESS, Options, normalized, searched_besides_weights
 from evomerge.targets import TARGET
 
 SIGMA = 1 / 6
@@ -128,7 +128,6 @@ def _seeds(genome: Any, remarks: Remarks) -> tuple[list[str], str | None]:
 def _method(genome: Any, remarks: Remarks) -> dict[str, Any]:
     """One of mergekit's methods, whose weights the search sets."""
     name, place = genome.merge_method, ("population", "method", "parameters")
-    normalize = genome.normalize if genome.normalize is not None else name in ("ties", "dare_ties")
     parameters: dict[str, Any] = {}
     for searched in searched_besides_weights(name):
         if searched != "density":
@@ -144,7 +143,7 @@ def _method(genome: Any, remarks: Remarks) -> dict[str, Any]:
             "The share of numbers that is kept of each seed. Compare a few: "
             "`evomerge compare THIS.yaml --vary population.method.parameters.density=0.3,0.5,0.9`."
         )
-    parameters["normalize"] = normalize
+    parameters["normalize"] = normalized(genome)
     remarks.above[(*place, "normalize")] = "Whether weights are divided by their sum" + (
         "." if genome.normalize is not None else "; mergekit-evolve's default for this method."
     )
@@ -175,9 +174,9 @@ def natural_niches(genome: Any, options: Options, remarks: Remarks) -> dict[str,
     slerp = genome.merge_method == "slerp"
     if genome.normalize is not None and slerp:
         remarks.dropped["genome.normalize"] = "SLERP has no weights to divide by their sum"
-    if genome.normalize is False and genome.merge_method == "linear":
+    if not slerp and not normalized(genome):
         remarks.dropped["genome.normalize"] = (
-            "under M2N2 the seeds' shares always sum to one; under --search cma-es they need not"
+            "false: under M2N2 a child's weights sum to one all the same; under --search cma-es they are free"
         )
     if genome.allow_negative_weights and slerp:
         remarks.dropped["genome.allow_negative_weights"] = "SLERP's ratio lies between 0 and 1 there, too"
@@ -213,7 +212,7 @@ def cma_es(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
     else:
         vector["negative"] = genome.allow_negative_weights
         if genome.merge_method == "linear":
-            vector["normalize"] = genome.normalize is not False
+            vector["normalize"] = normalized(genome)
     remarks.above["strategy", "vector"] = (
         "The numbers that mergekit-evolve searches: a weight of each seed for each group of layers and filter."
     )

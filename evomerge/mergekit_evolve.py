@@ -104,6 +104,11 @@ def read(path: Path) -> tuple[Any, dict[str, str]]:
     return found, unknown
 
 
+def normalized(genome: Any) -> bool:
+    """Whether weights are divided by their sum, which depends on the method where a genome does not say."""
+    return bool(genome.merge_method in ("ties", "dare_ties", "linear") if genome.normalize is None else genome.normalize)
+
+
 def searched_besides_weights(method: str) -> list[str]:
     """The parameters of one of its methods that mergekit-evolve searches, but the first, which is the weight."""
     from mergekit.evo.genome import METHOD_PARAM_MAPS
