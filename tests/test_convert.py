@@ -202,7 +202,7 @@ def test_what_is_written_runs(tmp_path, models, monkeypatch, capsys, method, sea
     asked = ["--search", search, "--max-fevals", "6", "--task-search-path", str(models), "--batch-size", "8"]
     assert main(["convert", str(written(tmp_path, given)), "ours.yaml", *asked]) == 0
     assert main(["check", "ours.yaml"]) == 0
-    assert "datapoints: 18 train, 10 test" in capsys.readouterr().out
+    assert "18 train, 10 test" in capsys.readouterr().out
     assert main(["run", "ours.yaml", "run_dir=run"]) == 0
     entries = read_births(tmp_path / "run")
     assert [entry["birth"] for entry in entries if "founder" not in entry] == [1, 2, 3, 4, 5, 6]
