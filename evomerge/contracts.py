@@ -41,7 +41,8 @@ class Population(Protocol):
     under way, where founders are random; `linear -> bool`, whether genomes may be crossed linearly only; `grams -> Grams`, where
     genomes are recipes, kept by the run, and `restore_grams(units)`, by which a resume gives them back; `sources() -> list`, name and
     sha256 of each seed, by which a recipe is made again; `card() -> Mapping`, what the head of a model card says: base_model,
-    library_name, tags, ...
+    library_name, tags, ...; `footprint() -> Mapping`, before anything is loaded: bytes of the "seeds" and of the "model", and whether that is on a
+    "gpu".
     """
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,7 +16,7 @@ from evomerge.genome import Recipe
 from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
 from populations.pipeline_kin import blank, check_alike, check_predictions, whole
-from populations.pipelines import CHECKER, DENOISERS, Bred, Pipeline
+from populations.pipelines import CHECKER, CONFIG, DENOISERS, Bred, Pipeline
 from populations.resident import line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds, described_slots
 from populations.units import DENOISER, Units
@@ -97,6 +98,13 @@ class DiffusionModels(Merged):
         expressed = self.express(genome)
         with quiet("diffusers", "transformers"):
             expressed.save_pretrained(directory)
+
+    def footprint(self) -> dict[str, Any]:
+        """As `Merged.footprint`, the model with the components that are not bred."""
+        others = [self._others.get(name, self._whole).weights(name, self.variant) for name in self._unbred if self._weighs(name)]
+        size = sum(math.prod(entry.shape) for checkpoint in others for entry in checkpoint.entries.values())
+        bred = super().footprint()
+        return bred | {"model": bred["model"] + size * self._dtype.itemsize}
 
     def sources(self) -> list[dict[str, Any]]:
         """As `Merged.sources`, and of each component that is not bred whose it is, and the SHA-256 of its files."""
@@ -183,6 +191,10 @@ class DiffusionModels(Merged):
     def _unbred(self) -> list[str]:
         """The names of what the resident pipeline has beside what is bred."""
         return [name for name in self._whole.components if name not in self._bred and (name != CHECKER or self.safety_checker)]
+
+    def _weighs(self, name: str) -> bool:
+        """Whether a component has weights, as tokenizers and schedulers have none."""
+        return f"{name}/{CONFIG}" in self._others.get(name, self._whole).files
 
     @cached_property
     def _blank(self) -> dict[str, torch.nn.Module]:
