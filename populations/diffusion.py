@@ -14,6 +14,7 @@ from evomerge.axis import FlatCut
 from evomerge.genome import Recipe
 from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
+from populations.origins import Model
 from populations.pipeline_kin import blank, check_alike, check_predictions, whole
 from populations.pipelines import CHECKER, DENOISERS, Bred, Pipeline
 from populations.resident import line, moved, quiet, slots_of
@@ -112,9 +113,13 @@ class DiffusionModels(Merged):
         return parts
 
     def card(self) -> dict[str, Any]:
-        """What the head of a member's model card says, in the hub's words."""
-        facts = {"base_model": [seed.name for seed in self._found], "library_name": "diffusers"}
-        return facts | {"pipeline_tag": "text-to-image", "tags": ["merge", "evomerge"]}
+        """As `Merged.card`."""
+        return super().card() | {"library_name": "diffusers", "pipeline_tag": "text-to-image"}
+
+    def _models(self) -> tuple[list[Model], list[Model]]:
+        based = self.method is not None and self.method.needs_base
+        bases = [self._found_base] if based else []
+        return [(seed.folder, seed.repository) for seed in self._found], [(base.folder, base.repository) for base in bases]
 
     @property
     def _chromosomes(self) -> Mapping[str, str] | None:
@@ -204,11 +209,16 @@ class DiffusionModels(Merged):
 
     @cached_property
     def _base(self) -> Seeds:
-        base = named("base", lambda: Pipeline.find(self.base or ""))
+        base = self._found_base
         for component in self._bred:
             named("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
         named("base", lambda: check_predictions([*self._found, base]))
         return named("base", lambda: Seeds([self._source(base), *self._seeds.sources], self._seeds.slots))
+
+    @cached_property
+    def _found_base(self) -> Pipeline:
+        """Where everything of a method's base is."""
+        return named("base", lambda: Pipeline.find(self.base or ""))
 
     def _source(self, seed: Pipeline) -> Bred:
         return Bred(seed.pinned, {component: seed.weights(component, self.variant) for component in self._bred})
