@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ MERGEKIT = "mergekit.yaml"
 
 STRETCHES = 16
 """Most stretches of a recipe whose coefficients are listed."""
+
+ABSOLUTE = re.compile(r"((file|sqlite):/*|~\w*)?/[^\n{}<>]+/[^\n{}<>]+|~\w*/[^\n{}<>]*[^\n{}<>/]/?")
+"""A path on the machine of whoever wrote a config, rather than a word that begins with a slash."""
 
 PAPER = "https://arxiv.org/abs/2508.16204"
 CITATION = """@inproceedings{abrantes2025competition,
@@ -127,8 +131,8 @@ def without_places(config: str, call: Mapping[str, Any]) -> str:
         config: text of config.yaml, of which the comments stay.
         call: the same as data.
     """
-    comments = [f"{text}\n" for text in config.splitlines() if text.startswith("#")]
-    return re.sub(r"(?<![\w./~])[/~][^\s'\"]*/", "", "".join(comments)) + dumped(_short(call))
+    comments = [f"{text}\n" for text in takewhile(lambda text: text.startswith("#"), config.splitlines())]
+    return re.sub(r"(?<![\w./~:])[/~][^\s'\",=\[\]]*/", "", "".join(comments)) + dumped(_short(call))
 
 
 def _short(value: Any) -> Any:
@@ -136,8 +140,7 @@ def _short(value: Any) -> Any:
         return {key: _short(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_short(item) for item in value]
-    absolute = isinstance(value, str) and re.fullmatch(r"[/~][^\n{}<>]*", value)
-    return (Path(value).name or value) if absolute else value
+    return Path(value).name if isinstance(value, str) and ABSOLUTE.fullmatch(value) else value
 
 
 def _what(subject: Subject) -> str:
@@ -210,9 +213,7 @@ def _recipe(subject: Subject, folder: Path) -> str:
         return ""
     count = len(genome.coefficients)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    text = (
-        f"It is a weighted sum of the seeds on each of {count:,} stretch{'es' * (count != 1)} of the parameters. All of it is in "
-    )
+    text = f"It has a coefficient for each seed on each of {count:,} stretch{'es' * (count != 1)} of the parameters. All are in "
     text += f"`{recipe.NAME}` (SHA-256 `{sha256}`), which names the seeds by their SHA-256, too:\n\n"
     text += fenced(f"evomerge rebuild {recipe.NAME} OUT", "sh")
     if (folder / MERGEKIT).is_file():

@@ -134,7 +134,7 @@ def write_member(
     row = next((member.scores.astype(np.float64) for member in state.archive.members if member.id == id), None)
     weights = state.archive.competition.weights
     train = None if row is None else (row, np.ones(len(row)) if weights is None else weights)
-    test = None if answers is None else np.array([json.loads(line)["score"] for line in answers.splitlines()])
+    test = None if answers is None else _scores_in(answers)
     call = config.load(path / "config.yaml")
     subject = card.Subject(
         path.resolve().name,
@@ -176,6 +176,13 @@ def _answers_of(path: Path, member: int) -> str | None:
     if not (line.is_file() and kept.is_file()) or id_of(json.loads(line.read_text())[0]) != member:
         return None
     return kept.read_text()
+
+
+def _scores_in(answers: str) -> np.ndarray | None:
+    """(D,) the scores in what a member answered; None where a fitness explained something else by that name."""
+    scores = [json.loads(line)["score"] for line in answers.splitlines()]
+    numbers = all(isinstance(score, float) and 0 <= score <= 1 for score in scores)
+    return np.array(scores, dtype=np.float64) if numbers and scores else None
 
 
 def _plain(value: Any) -> Any:
