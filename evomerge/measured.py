@@ -83,8 +83,11 @@ def interval(scores: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
 
     shares = weights / weights.sum()
     mean = float(np.clip(shares @ scores, 0, 1))
-    variance = float(shares**2 @ (scores - mean) ** 2)
-    n = mean * (1 - mean) / variance if variance > 0 else 1 / float(shares @ shares)
+    most, count = mean * (1 - mean), 1 / float(shares @ shares)
+    variance = count * float(shares**2 @ (scores - mean) ** 2)
+    if variance < most and count > 1:  # it is taken from the scores themselves, but it is no larger than that of right and wrong
+        variance = min(most, variance * count / (count - 1))
+    n = count * most / variance if variance > 0 else count
     z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
     middle, half = mean + z * z / (2 * n), z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
     low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
