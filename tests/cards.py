@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from evomerge.licences import HUB
 
 SCHEMA = json.loads(Path(__file__).with_name("card_schema.json").read_text())
-TAGS = set(["h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "pre", "a", "details", "summary"])
+TAGS = {"h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "pre", "a", "details", "summary"}
 """All that a card's text may be made of."""
 
 

@@ -71,7 +71,7 @@ def test_a_folder_of_the_hubs_cache_is_a_repository(tmp_path):
 
 
 def test_seeds_and_the_base_of_a_method_are_told_and_no_place_of_this_machine(tmp_path, monkeypatch):
-    one, two = tiny_llama.tuned(tmp_path, ["one", "two"])
+    _, two = tiny_llama.tuned(tmp_path, ["one", "two"])
     for name, licence in (("base", "mit"), ("two", "apache-2.0")):
         (tmp_path / name / "README.md").write_text(f"---\nlicense: {licence}\nbase_model: {tmp_path}/x\n---\n")
     monkeypatch.chdir(tmp_path)
