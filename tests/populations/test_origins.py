@@ -75,7 +75,7 @@ def test_seeds_and_the_base_of_a_method_are_told_and_no_place_of_this_machine(tm
     for name, licence in (("base", "mit"), ("two", "apache-2.0")):
         (tmp_path / name / "README.md").write_text(f"---\nlicense: {licence}\nbase_model: {tmp_path}/x\n---\n")
     monkeypatch.chdir(tmp_path)
-    facts = LanguageModels(["one", two], base="base", method=Method("ties")).card()
+    facts = LanguageModels(["one", two], base="base", method=Method("task_arithmetic")).card()
     assert facts["seeds"] == [{"name": "one"}, {"name": "two", "license": ["apache-2.0"]}]
     assert facts["others"] == [{"name": "base", "license": ["mit"]}]
     assert facts["tags"] == ["merge", "mergekit"]
