@@ -6,20 +6,18 @@ import argparse
 import logging
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, config, recipe, report
+from evomerge import calls, config, preflight, recipe, report
 from evomerge import export as exporting
 from evomerge.compare import compare
 from evomerge.errors import Interrupted, UserError
-from evomerge.evolution import OUTSIDE, evolve, with_defaults
+from evomerge.evolution import OUTSIDE, evolve
 from evomerge.files import saving
 from evomerge.rundir import check_run, free_name
 from evomerge.settings import RANGES
-from evomerge.steps import Steps
 from evomerge.stop import Stopped
 
 
@@ -75,8 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     resume.set_defaults(command=_resume)
 
     check = commands.add_parser(
-        "check", help="check a config and try one birth", description="Checks a config and tries one birth."
+        "check",
+        help="what is wrong with a config, and what a run will need",
+        description="Says what is wrong with a config; then rehearses the run, its first births and its end, in a folder that is deleted again, "
+        "and says how long all of it will take, and how much memory and disk. Ends with yes (exit code 0) or no (1; 2 if the config is wrong).",
     )
+    check.add_argument("--seconds", type=float, default=60.0, metavar="S", help="try births for so long at most, by default 60")
     check.add_argument("config", type=Path)
     check.add_argument("overrides", nargs="*", metavar="key=value")
     check.set_defaults(command=_check)
@@ -150,31 +152,15 @@ def _resume(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     given = config.load(_find(options.config), options.overrides)
-    given.pop("run_dir", None)
+    folder = Path(given.pop("run_dir", None) or Path("runs") / "any").parent
     call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     call["births"] = max(call["births"], 1)  # one is tried
-    parts, settings = with_defaults(call)
-    del parts["trackers"]  # nothing is kept of it
-    steps = Steps(settings=settings, **parts)
-    steps.workers.start(parts["population"], parts["fitness"], settings.stack)
-    try:
-        started = time.perf_counter()
-        steps.found()
-        founding = time.perf_counter() - started
-        steps.plan_ahead()
-        outcome = steps.workers.result(1)
-    finally:
-        steps.workers.stop()
-        steps.stop()
-    if outcome.failure is not None:
-        raise UserError(f"the first birth failed: {outcome.failure}")
-    founders = ", ".join(f"{founder.train:.4f}" for founder in steps.founders)
-    print(f"datapoints: {', '.join(f'{size} {split}' for split, size in steps.sizes.items() if size)}")
-    print(f"parameters: {steps.axis.size} in {', '.join(chromosome.name for chromosome in steps.axis.chromosomes)}")
-    print(f"founders: {len(steps.founders)}, mean training scores {founders} ({founding:.2f} s)")
-    print(
-        f"one birth: {outcome.seconds:.4f} s, so {settings.births} births take about {_span(outcome.seconds * settings.births)}"
-    )
+    problems: list[str] = []
+    for needs in preflight.check(call, folder, options.seconds):
+        print(*needs.lines, sep="\n", flush=True)
+        problems += needs.problems
+    if problems:
+        raise Interrupted("\n".join(["no, this cannot run here", *problems]))
     print("yes, this can run")
 
 
@@ -267,9 +253,3 @@ def _tell(run_dir: Path) -> None:
     """Says what a run has left."""
     print((run_dir / "summary.json").read_text(), end="")
     print(f"report: {run_dir / 'report.html'}, best member: {run_dir / 'best'}")
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

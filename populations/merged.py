@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -174,6 +175,15 @@ class Merged(OnFirstUse, ABC):
         else:
             self._merge(genome, self.method)
         return self._resident
+
+    def footprint(self) -> dict[str, Any]:
+        """Bytes of the seeds and of the resident model, by headers alone, and whether the model runs on a GPU."""
+        size = sum(math.prod(slot.shape) for slot in self._seeds.slots.values())
+        return {
+            "seeds": len(self.seeds) * size * self._seeds.dtype.itemsize,
+            "model": size * self._dtype.itemsize,
+            "gpu": self._device.startswith("cuda"),
+        }
 
     def sources(self) -> list[dict[str, Any]]:
         """Name and SHA-256 of each seed, and of the base if a method has one; files are read once for it."""
