@@ -1,4 +1,4 @@
-"""The command line: evomerge run | resume | check | export | rebuild | compare | report."""
+"""The command line: evomerge run | resume | check | export | rebuild | compare | convert | report."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from evomerge import calls, config, preflight, recipe, report
 from evomerge import export as exporting
 from evomerge.compare import compare
+from evomerge.convert import convert
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import OUTSIDE, evolve
-from evomerge.files import saving
-from evomerge.rundir import check_run, free_name
+from evomerge.files import saving, write_file
+from evomerge.mergekit_evolve import Options
+from evomerge.rundir import check_place, check_run, free_name
 from evomerge.settings import RANGES
 from evomerge.stop import Stopped
 
@@ -122,6 +125,25 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument("--points", type=int, default=41, metavar="N", help="mixing ratios of the sweep, by default 41")
     comparing.set_defaults(command=_compare)
 
+    converting = commands.add_parser(
+        "convert",
+        help="make a config of one of mergekit-evolve",
+        description="Makes a config of one of mergekit-evolve, and says what has no counterpart. docs/from_mergekit_evolve.md is the guide.",
+    )
+    converting.add_argument("config", type=Path, help="a YAML file of mergekit-evolve")
+    converting.add_argument("out", type=Path, nargs="?", help="the config to write; it is printed if none is named")
+    converting.add_argument(
+        "--search", default="m2n2", help="m2n2 (the default), or cma-es: the numbers that mergekit-evolve searches"
+    )
+    converting.add_argument(
+        "--births", "--max-fevals", type=int, default=100, metavar="N", help="merges to score, by default 100"
+    )
+    for option, kind in (("batch-size", int), ("sigma0", float), ("force-population-size", int), ("timeout", float)):
+        converting.add_argument(f"--{option}", type=kind, metavar="N", help="as of mergekit-evolve")
+    converting.add_argument("--task-search-path", metavar="FOLDER", help="as of mergekit-evolve")
+    converting.add_argument("--overwrite", action="store_true", help="write over a file that is there")
+    converting.set_defaults(command=_convert)
+
     draw = commands.add_parser(
         "report", help="draw report.html again", description="Draws report.html again from the run's files."
     )
@@ -175,6 +197,24 @@ def _export(options: argparse.Namespace) -> None:
 def _rebuild(options: argparse.Namespace) -> None:
     recipe.rebuild(options.recipe, options.out, config.settings(options.settings), trust=options.trust)
     print(f"the member of {options.recipe} is in {options.out}")
+
+
+def _convert(options: argparse.Namespace) -> None:
+    out = options.out
+    if out is not None:
+        if out.exists() and (not options.overwrite or out.is_dir() or out.samefile(options.config)):
+            raise UserError(f"{out}: expected a file that is not there yet; --overwrite writes over another config")
+        check_place(out)
+    text, missing = convert(options.config, Options(**{one.name: getattr(options, one.name) for one in fields(Options)}))
+    for line in missing:
+        print(line, file=sys.stderr)
+    if out is None:
+        print(text, end="")
+        return
+    with saving(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_file(out, text)
+    print(f"{out} is written; evomerge check {out}")
 
 
 def _report(options: argparse.Namespace) -> None:
