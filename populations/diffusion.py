@@ -17,7 +17,7 @@ from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
 from populations.origins import Model
 from populations.pipeline_kin import blank, check_alike, check_predictions, whole
-from populations.pipelines import CHECKER, CONFIG, DENOISERS, Bred, Pipeline
+from populations.pipelines import CHECKER, CONFIG, DENOISERS, Bred, Pipeline, import_diffusers
 from populations.resident import line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds, described_slots
 from populations.units import DENOISER, Units
