@@ -190,7 +190,7 @@ def _export(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
     call = calls.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
     archive = call["strategy"].archive(None, call["fitness"])
-    member = exporting.export(options.run_dir, options.out, call["population"], archive, options.member)
+    member = exporting.export(options.run_dir, options.out, call["population"], call["fitness"], archive, options.member)
     print(f"member {member} is in {options.out}")
 
 

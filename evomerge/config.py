@@ -86,7 +86,12 @@ def to_yaml(call: Mapping[str, Any]) -> str:
         f"# {' '.join(shlex.join(sys.argv).split())}",
         f"# python {sys.version.split()[0]}, " + ", ".join(f"{n} {_version(n)}" for n in names),
     ]
-    return "\n".join(head) + "\n" + yaml.dump(dict(call), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return "\n".join(head) + "\n" + dumped(call)
+
+
+def dumped(call: Mapping[str, Any]) -> str:
+    """Plain data as the YAML that `load` reads."""
+    return yaml.dump(dict(call), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def commented(call: Mapping[str, Any], comments: Mapping[tuple[str | int, ...], str]) -> str:

@@ -257,7 +257,7 @@ class Loop:
 
         def write_best() -> None:
             with saving(path):
-                export.write_best(path, steps.population, steps.state, answers)
+                export.write_best(path, steps.population, steps.fitness, steps.state, answers)
 
         with saving(path):
             write_file(path / "summary.json", export.summary(steps.state, status))

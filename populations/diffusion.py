@@ -15,8 +15,9 @@ from evomerge.axis import FlatCut
 from evomerge.genome import Recipe
 from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
+from populations.origins import Model
 from populations.pipeline_kin import blank, check_alike, check_predictions, whole
-from populations.pipelines import CHECKER, CONFIG, DENOISERS, Bred, Pipeline
+from populations.pipelines import CHECKER, CONFIG, DENOISERS, Bred, Pipeline, import_diffusers
 from populations.resident import line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds, described_slots
 from populations.units import DENOISER, Units
@@ -120,9 +121,13 @@ class DiffusionModels(Merged):
         return parts
 
     def card(self) -> dict[str, Any]:
-        """What the head of a member's model card says, in the hub's words."""
-        facts = {"base_model": [seed.name for seed in self._found], "library_name": "diffusers"}
-        return facts | {"pipeline_tag": "text-to-image", "tags": ["merge", "evomerge"]}
+        """As `Merged.card`."""
+        return super().card() | {"library_name": "diffusers", "pipeline_tag": "text-to-image"}
+
+    def _models(self) -> tuple[list[Model], list[Model]]:
+        based = self.method is not None and self.method.needs_base
+        bases = [self._found_base] if based else []
+        return [(seed.folder, seed.repository) for seed in self._found], [(base.folder, base.repository) for base in bases]
 
     @property
     def _chromosomes(self) -> Mapping[str, str] | None:
@@ -203,7 +208,7 @@ class DiffusionModels(Merged):
 
     @cached_property
     def _seeds(self) -> Seeds:
-        _import()
+        import_diffusers()
         for component in self._bred:
             named("seeds", lambda: check_alike(self._found, component))  # noqa: B023
         check_predictions(self._found)
@@ -216,11 +221,16 @@ class DiffusionModels(Merged):
 
     @cached_property
     def _base(self) -> Seeds:
-        base = named("base", lambda: Pipeline.find(self.base or ""))
+        base = self._found_base
         for component in self._bred:
             named("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
         named("base", lambda: check_predictions([*self._found, base]))
         return named("base", lambda: Seeds([self._source(base), *self._seeds.sources], self._seeds.slots))
+
+    @cached_property
+    def _found_base(self) -> Pipeline:
+        """Where everything of a method's base is."""
+        return named("base", lambda: Pipeline.find(self.base or ""))
 
     def _source(self, seed: Pipeline) -> Bred:
         return Bred(seed.pinned, {component: seed.weights(component, self.variant) for component in self._bred})
@@ -279,22 +289,3 @@ class DiffusionModels(Merged):
             for name, tensor in slots_of(getattr(self._resident, component)).items()
             if f"{component}.{name}" in self._seeds.slots
         }
-
-
-def _import() -> None:
-    """Imports diffusers, without what transformers says where torchvision is missing, which nothing here needs.
-
-    Raises:
-        ImportError: if diffusers is not installed.
-    """
-    try:
-        from transformers.utils import logging as said
-
-        before = said.get_verbosity()
-        said.set_verbosity_error()
-        try:
-            from diffusers import StableDiffusionPipeline  # noqa: F401
-        finally:
-            said.set_verbosity(before)
-    except ImportError as error:
-        raise ImportError("image generators need the package diffusers: pip install 'evomerge[diffusion]'") from error

@@ -18,6 +18,7 @@ from evomerge.genome import Recipe
 from evomerge.grams import Grams
 from populations.express import express
 from populations.methods import Method
+from populations.origins import Model, origins
 from populations.resident import OnFirstUse, check_device
 from populations.seeds import Place, Seeds, digest
 from populations.units import Units, unit_axis
@@ -105,6 +106,17 @@ class Merged(OnFirstUse, ABC):
     @abstractmethod
     def _units(self) -> Sequence[Units]:
         """The units of the unit axis."""
+
+    @abstractmethod
+    def _models(self) -> tuple[list[Model], list[Model]]:
+        """Where each seed is, and what else is in its members' weights: bases of adapters, and of a method."""
+
+    def card(self) -> dict[str, Any]:
+        """What a member's model card says, in the hub's words; of each seed, and what else is in it, what is known (`origins`)."""
+        seeds, others = self._models()
+        beside = [model for model in dict.fromkeys(others) if model not in seeds]
+        known = origins([*seeds, *beside])
+        return {"tags": ["merge"], "seeds": known[: len(seeds)], "others": known[len(seeds) :]}
 
     @property
     def linear(self) -> bool:
