@@ -50,7 +50,7 @@ class Block:
     @property
     def file(self) -> str | None:
         """The file that the block's first line, a comment, says it is: `# my.yaml`."""
-        found = re.match(r"# (\S+\.(?:py|yaml))\n", self.text)
+        found = re.match(r"# (\S+\.(?:py|ya?ml))\n", self.text)
         return found[1] if found else None
 
 

@@ -6,12 +6,14 @@ command line's parser, a config that can be built, a target of the Makefile, opt
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
 import re
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,7 @@ LEFT_OUT = {
     "compare": "takes minutes; tests/test_compare.py has comparisons",
     "workers._target_=evomerge.Ray": "tests/evomerge/test_pool.py has Ray's workers",
     "configs/mnist.yaml": "needs MNIST, which does not ship",
+    "ours.yaml": "names models and tasks of a user's; tests/test_convert.py runs what is converted",
 }
 """Programs, and words of a line of evomerge's, with the reason why it is not run; it is held against what it names."""
 
@@ -48,7 +51,9 @@ def python(block: Block, ground: Ground) -> str:
 
 
 def config(block: Block, ground: Ground) -> str:
-    """A config can be built, by itself or as a part of another."""
+    """A config can be built, by itself or as a part of another; one of mergekit-evolve's can be converted."""
+    if block.file and block.file.endswith(".yml"):
+        return called(["convert", block.file])
     for number, text in enumerate(alternatives(ground.meant(block.text))):
         if not {"population", "_base_"} & set(yaml.safe_load(text)):
             text += "_base_: my.yaml\n"
@@ -86,11 +91,18 @@ RULES: dict[str, Callable[[Block, Ground], str]] = {"python": python, "yaml": co
 
 def evomerge(words: Sequence[str], ground: Ground) -> str:
     """The parser takes a line, its configs can be built; and it runs, smaller, on configs and runs that are here."""
-    parsed(["0" if word == "ID" else word for word in words])
-    command, overrides = words[0], [word for word in words[1:] if "=" in word and not word.startswith("-")]
+    options = parsed(words)
+    command = words[0]
+    if command == "convert":
+        return called(words)
+    varied = getattr(options, "vary", [])
+    overrides = [word for word in words[1:] if "=" in word and not word.startswith("-") and word not in varied]
     configs = [Path(word) for word in words[1:] if word.endswith(".yaml")]
     for path in configs:
-        built(path, overrides)
+        for chosen in product(
+            *([f"{key}={value}" for value in values.split(",")] for key, _, values in (text.partition("=") for text in varied))
+        ):
+            built(path, [*overrides, *chosen])
     if LEFT_OUT.keys() & set(words):
         return ""
     if command == "resume":
@@ -158,13 +170,14 @@ PROGRAMS: dict[str, Callable[[Sequence[str], Ground], str]] = {
 }
 
 
-def parsed(words: Sequence[str]) -> None:
-    """The command line takes these words."""
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    """The command line takes these words, with any number for ID."""
     try:
-        options, rest = cli._parser().parse_known_args(words)
+        options, rest = cli._parser().parse_known_args(["0" if word == "ID" else word for word in words])
     except SystemExit:
         raise AssertionError(f"the command line does not take: evomerge {' '.join(words)}") from None
     assert not rest or (hasattr(options, "given") and all("=" in word for word in rest)), rest
+    return options
 
 
 def built(path: Path, overrides: Sequence[str] = ()) -> None:
