@@ -1,0 +1,62 @@
+"""A report as a picture, drawn by Chromium, which has to be installed.
+
+    python docs/picture.py runs/digits/report.html docs/report_digits.png
+    python docs/picture.py runs/digits/report.html phone.png --width 400
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from matplotlib.image import imread, imsave
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+TALL = 16_000
+"""Pixels of the window's height; what is below the page is cut off."""
+
+MARGIN = 24
+"""Pixels that stay below it."""
+
+
+def picture(page: Path, out: Path, width: int, height: int | None = None) -> None:
+    """Draws a page.
+
+    Args:
+        page: an HTML file.
+        out: the PNG file to write.
+        width: of the window, in pixels.
+        height: what is shown of the page from its top; all of it if None.
+    """
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        raise SystemExit(f"expected a browser, one of {', '.join(BROWSERS)}, found none")
+    with tempfile.TemporaryDirectory() as folder:
+        shot = Path(folder) / "shot.png"
+        quiet = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--hide-scrollbars")
+        command = [browser, "--headless", *quiet, f"--user-data-dir={folder}/profile", f"--window-size={width},{height or TALL}"]
+        subprocess.run([*command, f"--screenshot={shot}", page.resolve().as_uri()], check=True, capture_output=True, timeout=120)
+        pixels = imread(shot)[..., :3]
+    drawn = np.flatnonzero((pixels != pixels[-1, 0]).any(axis=(1, 2)))
+    if height is None and drawn.size:
+        pixels = pixels[: drawn[-1] + MARGIN]
+    imsave(out, pixels)
+
+
+def main() -> None:
+    """Draws what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("page", type=Path, help="report.html of a run, or of a comparison")
+    parser.add_argument("out", type=Path, help="the PNG file to write")
+    parser.add_argument("--width", type=int, default=1200, help="of the window, in pixels")
+    parser.add_argument("--height", type=int, help="pixels of the page to show, from its top; by default all of it")
+    options = parser.parse_args()
+    picture(options.page, options.out, options.width, options.height)
+
+
+if __name__ == "__main__":
+    main()
