@@ -1,4 +1,4 @@
-"""The command line: evomerge run | resume | check | export | rebuild | compare | report."""
+"""The command line: evomerge run | resume | check | export | rebuild | compare | report | watch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from evomerge.rundir import check_run, free_name
 from evomerge.settings import RANGES
 from evomerge.steps import Steps
 from evomerge.stop import Stopped
+from evomerge.watch import watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,6 +127,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     draw.add_argument("run_dir", type=Path)
     draw.set_defaults(command=_report)
+
+    watching = commands.add_parser(
+        "watch",
+        help="see how a run is doing",
+        description="Shows how a run is doing until it has ended. Reads its files only, so it works wherever they can be read.",
+    )
+    watching.add_argument("run_dir", type=Path)
+    watching.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="between two views, by default 2")
+    watching.add_argument("--once", action="store_true", help="show one view and end")
+    watching.set_defaults(command=_watch)
     return parser
 
 
@@ -198,6 +210,12 @@ def _report(options: argparse.Namespace) -> None:
             print(report.write(options.run_dir))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{options.run_dir}: a file of the run is damaged ({type(error).__name__}: {error})") from error
+
+
+def _watch(options: argparse.Namespace) -> None:
+    if not 0 < options.every <= threading.TIMEOUT_MAX:
+        raise UserError(f"--every: expected a number of seconds above 0, got {options.every}")
+    watch(options.run_dir, sys.stdout, every=options.every, once=options.once)
 
 
 def _compare(options: argparse.Namespace) -> None:
