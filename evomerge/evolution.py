@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, config, export, gallery, report, snapshot
+from evomerge import calls, config, export, gallery, memory, report, snapshot
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Interrupted, UserError, blame
@@ -180,12 +178,6 @@ def with_defaults(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Setting
     return parts, Settings(**{name: value for name, value in arguments.items() if name not in parts})
 
 
-def peak_memory() -> int:
-    """Most bytes that this process has had in memory so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
 class Loop:
     """Goes from birth to birth until something ends the run, and keeps the run in its directory, if it has one."""
 
@@ -238,7 +230,7 @@ class Loop:
                 if state.failed_in_row >= settings.failures:
                     raise UserError(f"{state.failed_in_row} births in a row failed, the last with: {entry['failure']}")
                 state.seconds = before + time.monotonic() - started
-                state.memory = max(state.memory, peak_memory())
+                state.memory = max(state.memory, memory.peak())
                 bar.update(state, steps.workers)
                 self.tracking.put(entry, state, last=state.decided == settings.births)
                 if time.monotonic() - self._saved > max(settings.save_every, self._save_cost / SAVE_SHARE):
@@ -265,7 +257,7 @@ class Loop:
 
         def write_best() -> None:
             with saving(path):
-                export.write_best(path, steps.population, steps.state, answers)
+                export.write_best(path, steps.population, steps.fitness, steps.state, answers)
 
         with saving(path):
             write_file(path / "summary.json", export.summary(steps.state, status))

@@ -110,6 +110,16 @@ def find_log(path: Path | str) -> Path:
     return path / "births.jsonl"
 
 
+def check_every(seconds: float) -> None:
+    """Checks the time between two looks at a log.
+
+    Raises:
+        UserError: if nobody can wait so long.
+    """
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise UserError(f"every: expected a number of seconds above 0, got {seconds!r}")
+
+
 def condition(log_path: Path, decided: int) -> Condition:
     """How a run is, by its files.
 
@@ -153,11 +163,10 @@ def follow(
         An iterator of the lines, as `evomerge.births.FIELDS` has them.
 
     Raises:
-        UserError: if there is no run, or a line is damaged.
+        UserError: if there is no run, a line is damaged, or `every` is no time to wait.
     """
     log_path = find_log(path)
-    if not every > 0:
-        raise UserError(f"every: expected a number of seconds above 0, got {every!r}")
+    check_every(every)
     return _follow(log_path, every, linger, threading.Event() if stop is None else stop)
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from evomerge import lock
 from evomerge.errors import UserError
-from evomerge.following import GOING, Condition, Tail, condition, find_log
+from evomerge.following import GOING, Condition, Tail, check_every, condition, find_log
 from evomerge.terminal import Screen, clock, span, sparkline, wrap
 from evomerge.vitals import Vitals
 
@@ -34,10 +34,11 @@ def watch(path: Path, out: TextIO, *, every: float = 2.0, once: bool = False) ->
         once: show one view only.
 
     Raises:
-        UserError: if there is no run, or its log is damaged.
+        UserError: if there is no run, its log is damaged, or `every` is no time to wait.
         Stopped: if nobody reads the view any more.
     """
     log = find_log(path)
+    check_every(every)
     screen, files, tail, vitals = Screen(out), Files(log.parent), Tail(log), Vitals()
     while True:
         before, cuts = condition(log, vitals.decided), tail.cuts

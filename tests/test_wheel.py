@@ -121,6 +121,7 @@ NOT_IMPORTED = {
     "mypy": "a command of `make test`",
     "ruff": "a command of `make test`",
     "pytest-xdist": "options of pytest in `make test`",
+    "types-psutil": "for mypy",
     "types-pyyaml": "for mypy",
     "types-tqdm": "for mypy",
 }

@@ -150,8 +150,8 @@ def test_killed_and_stopped_runs_are_told_from_each_other_and_stay_as_they_are(t
     [
         (["run"], "run: not a run directory, it has no births.jsonl"),
         (["runn"], "runn: there is no such run directory"),
-        (["run", "--every", "0"], "--every: expected a number of seconds above 0, got 0.0"),
-        (["run", "--every", "nan"], "--every: expected a number of seconds above 0, got nan"),
+        (["damaged", "--every", "0"], "every: expected a number of seconds above 0, got 0.0"),
+        (["damaged", "--every", "inf"], "every: expected a number of seconds above 0, got inf"),
         (["damaged"], "damaged/births.jsonl: line 1 is damaged"),
         (["strange"], "strange/births.jsonl: a line of it is no birth (KeyError: 'coverage')"),
     ],
