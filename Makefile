@@ -21,7 +21,7 @@ test: .venv/test
 
 .venv/test: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[diffusion,evotorch,hub,llm,lm-eval,mlflow,ray,tensorboard,test,wandb]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[diffusion,evotorch,hub,llm,lm-eval,mlflow,pandas,ray,tensorboard,test,wandb]'
 	touch $@
 
 clean:

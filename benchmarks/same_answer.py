@@ -18,12 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evomerge import calls, config, evolve
+from evomerge.births import CLOCKS
 from evomerge.evolution import OUTSIDE
 from evomerge.pool import Ray
 from evomerge.rundir import read_births, read_snapshot
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-CLOCKS = ("seconds", "worker", "attempts")
 FORESEEN = ("scored", "train", "fitness", "reason")
 """What a birth that was not scored to the end does not know."""
 

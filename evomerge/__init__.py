@@ -1,9 +1,11 @@
 """evomerge breeds models: a few seeds of one architecture go in, one model with all their skills comes out."""
 
 from evomerge.archive import Archive, Member
+from evomerge.births import births_dataframe
 from evomerge.crossover import Crossover
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
+from evomerge.following import follow
 from evomerge.pool import Ray
 from evomerge.search import Operator, Search
 from evomerge.strategy import NaturalNiches
@@ -31,6 +33,8 @@ __all__ = [
     "TensorBoard",
     "UserError",
     "Wandb",
+    "births_dataframe",
     "evolve",
+    "follow",
 ]
 __version__ = "0.1.0"

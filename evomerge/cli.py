@@ -1,4 +1,4 @@
-"""The command line: evomerge run | resume | check | export | rebuild | compare | convert | report."""
+"""The command line: evomerge run | resume | check | export | rebuild | compare | convert | report | watch."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from evomerge.mergekit_evolve import Options
 from evomerge.rundir import check_place, check_run, free_name
 from evomerge.settings import RANGES
 from evomerge.stop import Stopped
+from evomerge.watch import watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,6 +150,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     draw.add_argument("run_dir", type=Path)
     draw.set_defaults(command=_report)
+
+    watching = commands.add_parser(
+        "watch", help="see how a run is doing", description="Shows how a run is doing, from its files alone, until it has ended."
+    )
+    watching.add_argument("run_dir", type=Path)
+    watching.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="between two views, by default 2")
+    watching.add_argument("--once", action="store_true", help="show one view and end")
+    watching.set_defaults(command=_watch)
     return parser
 
 
@@ -224,6 +233,10 @@ def _report(options: argparse.Namespace) -> None:
             print(report.write(options.run_dir))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{options.run_dir}: a file of the run is damaged ({type(error).__name__}: {error})") from error
+
+
+def _watch(options: argparse.Namespace) -> None:
+    watch(options.run_dir, sys.stdout, every=options.every, once=options.once)
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -285,7 +285,7 @@ class Loop:
 
     def _append(self, entry: dict[str, Any]) -> None:
         if self.run_dir is not None:
-            self.run_dir.append(entry)
+            self.run_dir.append({**entry, "time": round(time.time(), 3)})
 
     def _save(self) -> None:
         if self.run_dir is None:

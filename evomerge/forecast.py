@@ -8,11 +8,10 @@ average, from the first fifth within 8 %.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
 FLOOR = 0.3
 """The share that is scored of children in the end."""
@@ -56,7 +55,7 @@ def shares(scored: np.ndarray, births: int, members: int) -> np.ndarray:
         return misfit + sum(((p - mean) / off) ** 2 / 2 for p, (mean, off) in zip(parameters, (MIDDLE, SLOPE), strict=True))
 
     starts = [(MIDDLE[0] + doublings, SLOPE[0]) for doublings in (-3, 0, 4)]
-    best = min((minimize(cost, start, method="Nelder-Mead") for start in starts), key=lambda found: float(found.fun))
+    best = min((_least(cost, start) for start in starts), key=lambda found: float(found.fun))
     predicted: np.ndarray = curve(best.x, at)
     predicted[: len(scored)] = scored
     return predicted
@@ -79,7 +78,7 @@ def cost_of_birth(scored: np.ndarray, seconds: np.ndarray) -> tuple[float, float
         return float(off + ((parameters[1] - FIXED[0]) / FIXED[1]) ** 2 / 2)
 
     seconds = np.maximum(seconds, 1e-9)
-    part = float(np.clip(minimize(misfit, (np.log(np.median(seconds)), FIXED[0]), method="Nelder-Mead").x[1], 0, 0.9))
+    part = float(np.clip(_least(misfit, (float(np.log(np.median(seconds))), FIXED[0])).x[1], 0, 0.9))
     later = slice(len(seconds) // 4, None)  # the first ones wait for what is made on first use
     return float(seconds[later].mean() / (part + (1 - part) * scored[later].mean())), part
 
@@ -114,3 +113,10 @@ def loop_seconds(
     of_a_best = min(rest / bests, full * test) if bests else 0.0
     rest = (rest - bests * of_a_best) * births / born + bests * (births / born) ** BESTS * of_a_best
     return raising + rest, most + rest
+
+
+def _least(cost: Callable[[np.ndarray], float], start: tuple[float, float]) -> Any:
+    """Where a function is least, as scipy tells it."""
+    from scipy.optimize import minimize  # which takes long to import
+
+    return minimize(cost, start, method="Nelder-Mead")

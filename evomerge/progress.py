@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from evomerge.snapshot import State
+from evomerge.terminal import clock
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Progress:
         elif self._lines and (due or tenth != self._tenth):
             self._next, self._tenth = now + LINE_SECONDS, tenth
             rate = (state.decided - self._first) / max(now - self._started, 1e-9)
-            left = _clock((self._births - state.decided) / rate)
+            left = clock((self._births - state.decided) / rate)
             told = _scores(state) + _status(workers)
             log.info("birth %d of %d, %.3g a second, %s left, %s", state.decided, self._births, rate, left, told)
 
@@ -80,9 +81,3 @@ def _status(workers: Any) -> str:
     slow = f", a birth {now['median']:.3g} s (95 %: {now['p95']:.3g} s)" if now["median"] is not None else ""
     lost = f", {now['restarts']} restarted" if now["restarts"] else ""
     return f", {now['alive']} of {now['count']} workers, {now['in_flight']} births in flight{busy}{slow}{lost}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"

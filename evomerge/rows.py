@@ -125,7 +125,7 @@ def shared(plan: Plan) -> list[Run]:
     first, told = next(iter(plan.rows.values())), {}
     for run in first:
         with suppress(OSError, ValueError):
-            told[run.seed] = str([{**entry, "best": None} for entry in read_births(run.path) if "founder" in entry])
+            told[run.seed] = str([{**entry, "best": None, "time": None} for entry in read_births(run.path) if "founder" in entry])
     chosen: dict[str, Run] = {}
     for run in sorted(plan.sweep, key=lambda run: run.ours):  # rather what is there
         chosen.setdefault(told.get(run.seed, f"seed {run.seed}"), run)

@@ -7,17 +7,16 @@ state/latest    a snapshot: state.json and tensors.safetensors, checksummed; sta
 best/           the best member in its native format
 summary.json    the run in numbers
 report.html     the run in pictures
+.lock           who writes here now
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from evomerge import lock
 from evomerge.errors import Interrupted, UserError
 from evomerge.files import saving, sync_folder, write_file, write_synced
 
@@ -34,14 +34,11 @@ log = logging.getLogger(__name__)
 
 SNAPSHOTS = ("latest", "previous")
 GRAMS = "grams.safetensors"
-BEGINNING = (".lock", "births.jsonl", "state", "gallery", GRAMS, f".{GRAMS}.new", ".config.yaml.new")
+BEGINNING = (lock.NAME, "births.jsonl", "state", "gallery", GRAMS, f".{GRAMS}.new", ".config.yaml.new")
 """What a run directory has before it has config.yaml and is a run."""
 
 FORMAT = 1
 """Version of the snapshots' format."""
-
-FLUSH_SECONDS = 1.0
-"""How long a line of births.jsonl may wait before others can read it."""
 
 
 class RunDir:
@@ -50,11 +47,10 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         """Use `create` or `reopen`."""
         self.path = path
-        self._lock = self._take()
+        self._lock = lock.take(path)
         self._log = os.open(path / "births.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._waiting: list[bytes] = []
+        self._waiting = b""
         self._length, self._hash = 0, hashlib.sha256()
-        self._flushed = time.monotonic()
 
     @classmethod
     def create(cls, path: Path) -> RunDir:
@@ -103,26 +99,21 @@ class RunDir:
         return run_dir, data["state"], tensors
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Adds a line to births.jsonl.
+        """Adds a line to births.jsonl, where others can read it at once.
 
         Raises:
             Interrupted: if it cannot be written.
         """
         line = _compact(record).encode() + b"\n"
-        self._waiting.append(line)
+        self._waiting += line
         self._hash.update(line)
         self._length += len(line)
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self.flush()
+        self._flush()
 
-    def flush(self) -> None:
-        """Writes the lines that wait."""
+    def _flush(self) -> None:
         with saving(self.path):
-            self._waiting = [b"".join(self._waiting)]
-            while self._waiting[0]:  # what a full disk does not take stays there
-                self._waiting[0] = self._waiting[0][os.write(self._log, self._waiting[0]) :]
-            self._waiting.clear()
-        self._flushed = time.monotonic()
+            while self._waiting:  # what a full disk does not take stays there
+                self._waiting = self._waiting[os.write(self._log, self._waiting) :]
 
     def save(self, state: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
         """Writes a snapshot; the latest becomes the previous one.
@@ -136,7 +127,7 @@ class RunDir:
         """
         from safetensors.torch import save
 
-        self.flush()
+        self._flush()
         folder = self.path / "state"
         new, (latest, previous) = folder / "new", (folder / name for name in SNAPSHOTS)
         with saving(self.path):
@@ -191,18 +182,9 @@ class RunDir:
     def close(self) -> None:
         """Lets another process have the directory."""
         with suppress(Interrupted):
-            self.flush()
+            self._flush()
         os.close(self._log)
-        os.close(self._lock)
-
-    def _take(self) -> int:
-        lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise UserError(f"{self.path}: another process is using this run directory") from None
-        return lock
+        lock.release(self._lock)
 
 
 def check_run(path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from evomerge.rundir import read_births
 
@@ -37,7 +36,8 @@ class Mean:
         """The mean over runs that are independent of each other."""
         if not values:
             return cls(math.nan, math.nan)
-        half = _quantile(len(values) - 1) * stats.sem(values) if len(values) > 1 else math.nan
+        error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+        half = _quantile(len(values) - 1) * error if len(values) > 1 else math.nan
         return cls(float(np.mean(values)), float(half))
 
 
@@ -203,6 +203,8 @@ class Row:
 
 def _quantile(freedom: float) -> float:
     """How many standard errors half of an interval is, by Student's t with so many degrees of freedom."""
+    from scipy import stats  # which takes longer to import than all else that a command needs
+
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 

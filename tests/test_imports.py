@@ -94,7 +94,7 @@ def test_nothing_is_unpickled():
 
 def test_the_engine_is_light_to_import():
     """Torch and all that is heavier is imported where it is used."""
-    heavy = ["torch", "mergekit", "ray", "transformers", "diffusers", "sklearn", "matplotlib", "safetensors"]
+    heavy = ["torch", "mergekit", "ray", "transformers", "diffusers", "sklearn", "matplotlib", "safetensors", "scipy", "pandas"]
     code = f"""
 import sys
 import evomerge, evomerge.archive, evomerge.strategy, evomerge.scoring, evomerge.workers, evomerge.cli

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from evomerge import Crossover, NaturalNiches, evolve
+from evomerge.births import CLOCKS
 from evomerge.rundir import read_births, read_snapshot
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
@@ -19,8 +20,6 @@ from populations.mnist import Classifiers
 
 ROOT = Path(__file__).parents[1]
 DIGITS = SklearnDigits()
-CLOCKS = ("seconds", "worker", "attempts")
-"""What differs between two equal runs."""
 
 
 def small_run(run_dir: Path | None = None, *, births: int = 120, mutation: float = 0.01, **settings: Any) -> Any:

@@ -1,0 +1,193 @@
+"""Reading along with a run: every line once, through kills and resumes, and nothing of the run is touched."""
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from whole_runs import small_run, start, write_config
+
+from evomerge import UserError, follow, lock
+from evomerge.following import SILENT, Tail, condition
+from evomerge.rundir import RunDir, read_births
+
+
+def line(birth, **more):
+    return json.dumps({"birth": birth, "seconds": 0.25} | more).encode() + b"\n"
+
+
+def begun(folder, **changes):
+    """A run of its own process with some births in its log."""
+    process = start("run", write_config(folder, **changes), "run_dir=run", cwd=folder)
+    log = folder / "run" / "births.jsonl"
+    while not (folder / "run" / "config.yaml").exists() or log.read_bytes().count(b"\n") < 50:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    return process
+
+
+def replaced(entries):
+    """What is left of followed lines by the rule: a birth that is not above the last one replaces it and all behind it."""
+    kept, cuts = [], 0
+    for entry in entries:
+        id = entry.get("id", entry["birth"])
+        cuts += bool(kept) and id <= kept[-1][0]
+        while kept and kept[-1][0] >= id:
+            kept.pop()
+        kept.append((id, entry))
+    return [entry for _, entry in kept], cuts
+
+
+def test_a_run_is_followed_to_its_end(tmp_path):
+    process = begun(tmp_path, births=400)
+    followed = list(follow(tmp_path / "run", every=0.05))
+    assert process.wait(timeout=60) == 0
+    assert followed == read_births(tmp_path / "run")
+    assert followed[-1]["birth"] == 400
+    assert list(follow(str(tmp_path / "run" / "births.jsonl"))) == followed  # and after its end
+
+
+def test_a_run_that_is_killed_and_resumed_is_followed_through_the_cut(tmp_path):
+    """Its only snapshot is the first, so all of its births are raised again."""
+    process = begun(tmp_path, births=10**6, save_every=1e9)
+    followed, first = [], threading.Event()
+
+    def read():
+        for entry in follow(tmp_path / "run", every=0.02, linger=120):
+            followed.append(entry)
+            if entry["birth"] == 50:
+                first.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert first.wait(timeout=60)
+    process.kill()
+    process.communicate()
+    assert condition(tmp_path / "run" / "births.jsonl", 50) == "killed"
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("births: 1000000", "births: 300"))
+    resumed = start("resume", "run", cwd=tmp_path)
+    _, told = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, told
+    reader.join(timeout=60)
+    assert not reader.is_alive()
+    kept, cuts = replaced(followed)
+    assert kept == read_births(tmp_path / "run")
+    assert (kept[-1]["birth"], cuts) == (300, 1)
+
+
+@pytest.mark.parametrize("again", [[line(2, seconds=0.5)], [line(2, seconds=0.75), line(3), line(4), line(5)], []])
+def test_a_log_that_was_cut_back_is_read_from_the_first_line_that_is_not_as_it_was(tmp_path, again):
+    """Whether by then it is still shorter than what was read, or longer."""
+    path = tmp_path / "births.jsonl"
+    path.write_bytes(line(1) + line(2) + line(3) + line(4)[:9])
+    tail = Tail(path)
+    assert [entry["birth"] for entry in tail.new()] == [1, 2, 3]
+    assert (list(tail.new()), tail.cuts) == ([], 0)
+    path.write_bytes(b"".join([line(1), *again]))
+    assert [json.dumps(entry).encode() + b"\n" for entry in tail.new()] == again
+    assert (list(tail.new()), tail.cuts) == ([], 1)
+    with open(path, "ab") as file:
+        file.write(line(9))
+    assert [entry["birth"] for entry in tail.new()] == [9]
+
+
+def test_a_log_that_is_cut_back_while_it_is_read(tmp_path):
+    """What the reader has in its buffer goes on in what was written since, in the midst of a line."""
+    path = tmp_path / "births.jsonl"
+    lines = [line(birth) for birth in range(1, 2001)]
+    path.write_bytes(b"".join(lines))
+    tail, read = Tail(path), []
+    for entry in tail.new():
+        read.append(entry)
+        if entry["birth"] == 3:
+            path.write_bytes(b"".join([*lines[:10], *(line(birth, seconds=1 / 3) for birth in range(11, 3001))]))
+    kept, cuts = replaced(read + list(tail.new()))
+    assert kept == read_births(tmp_path)
+    assert cuts == tail.cuts == 1
+
+
+def all_read():
+    """Bytes that this process has read in all."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+def test_only_what_is_new_is_read(tmp_path):
+    path = tmp_path / "births.jsonl"
+    path.write_bytes(b"".join(map(line, range(1, 100_001))))
+
+    def read():
+        before = all_read()
+        return sum(1 for _ in tail.new()), all_read() - before
+
+    tail = Tail(path)
+    assert read()[0] == 100_000
+    with open(path, "ab") as file:
+        file.write(line(100_001))
+    count, read_bytes = read()
+    assert count == 1
+    assert read_bytes < 50_000
+
+
+def test_an_event_ends_it(tmp_path):
+    small_run(tmp_path / "run", births=5)
+    stop, run_dir = threading.Event(), RunDir(tmp_path / "run")
+    threading.Timer(0.2, stop.set).start()
+    assert len(list(follow(tmp_path / "run", every=600, stop=stop))) == 7
+    run_dir.close()
+
+
+def test_what_cannot_be_followed_is_said_at_once(tmp_path):
+    with pytest.raises(UserError, match="no such run directory"):
+        follow(tmp_path / "run")
+    small_run(tmp_path / "run", births=5)
+    with pytest.raises(UserError, match="every: expected a number of seconds above 0, got 0"):
+        follow(tmp_path / "run", every=0)
+    lines = follow(tmp_path / "run")
+    next(lines)
+    lines.close()
+    reading = follow(tmp_path / "run", linger=600, every=0.01)
+    (tmp_path / "run" / "summary.json").unlink()
+    (tmp_path / "run" / "births.jsonl").unlink()
+    with pytest.raises(UserError, match=r"births.jsonl: cannot be read \(No such file"):
+        list(reading)
+
+
+def test_the_files_tell_how_a_run_is(tmp_path):
+    small_run(tmp_path / "run", births=5)
+    log = tmp_path / "run" / "births.jsonl"
+    assert condition(log, 5) == "ended"
+    assert condition(log, 6) == "stopped"  # resumed since its summary
+    run_dir = RunDir(tmp_path / "run")
+    assert condition(log, 5) == "running"
+    assert lock.holder(tmp_path / "run").pid == os.getpid()
+    run_dir.close()
+    (tmp_path / "run" / ".lock").write_text("another-machine 4711\n")
+    assert condition(log, 5) == "running"
+    os.utime(log, (0, time.time() - SILENT - 5))
+    assert condition(log, 5) == "silent"
+    (tmp_path / "run" / ".lock").unlink()  # a copy, without it
+    assert condition(log, 5) == "ended"
+
+
+def test_looking_at_a_lock_keeps_nobody_from_taking_it(tmp_path):
+    over = threading.Event()
+
+    def look():
+        while not over.is_set():
+            lock.holder(tmp_path)
+            time.sleep(0.001)
+
+    lookers = [threading.Thread(target=look) for _ in range(3)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(300):
+            lock.release(lock.take(tmp_path))
+    finally:
+        over.set()
+        for looker in lookers:
+            looker.join()
+    assert lock.holder(tmp_path) is None

@@ -1,0 +1,267 @@
+"""evomerge watch: what a person sees of a run, on a terminal and in a pipe, and that the run does not notice."""
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+import pytest
+from whole_runs import ROOT, assert_same_run, small_run, start, write_config
+
+from evomerge.cli import main
+from evomerge.rundir import RunDir
+from evomerge.terminal import sparkline, width
+from evomerge.vitals import Vitals
+from evomerge.watch import watch
+
+BIRTHS = 3000
+
+
+def begun(folder, **changes):
+    """A run of its own process with some births in its log."""
+    process = start("run", write_config(folder, **{"births": BIRTHS} | changes), "run_dir=run", cwd=folder)
+    log = folder / "run" / "births.jsonl"
+    while not (folder / "run" / "config.yaml").exists() or log.read_bytes().count(b"\n") < 50:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    return process
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory):
+    """A run that goes on: its process, and the folder that its directory is in."""
+    folder = tmp_path_factory.mktemp("endless")
+    process = begun(folder, births=10**6)
+    yield process, folder
+    assert process.poll() is None
+    process.kill()
+    process.communicate()
+
+
+def on_a_terminal(*arguments, cwd, columns):
+    """Runs `evomerge` on a terminal of so many columns; gives its exit code and what it wrote there."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
+    environment.pop("COLUMNS", None)
+    command = [sys.executable, "-m", "evomerge", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    written = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while chunk := os.read(ours, 65536):
+            written += chunk
+    os.close(ours)
+    assert process.stderr.read() == b""
+    return process.wait(timeout=60), written.decode().replace("\r\n", "\n")
+
+
+def contents(folder):
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_on_a_terminal_a_view_renews_itself_until_the_run_has_ended(tmp_path):
+    run = begun(tmp_path)
+    code, written = on_a_terminal("watch", "run", "--every", "0.2", cwd=tmp_path, columns=60)
+    assert run.wait(timeout=60) == 0
+    assert code == 0
+    escapes = {re.sub(r"\d+", "N", escape) for escape in re.findall(r"\x1b\[?[\d;]*.", written)}
+    assert escapes == {
+        "\x1b[K",
+        "\x1b[J",
+        "\x1b[NF",
+    }
+    first, *others = re.split(r"\x1b\[(?=\d+F)", written)
+    assert others
+    before = first
+    for view in others:  # goes up by as many lines as there were
+        assert int(view.partition("F")[0]) == before.count("\n")
+        before = view
+    lines = re.sub(r"\x1b\[\d*[KJ]|^\d+F", "", others[-1]).splitlines()
+    assert all(width(line) < 60 for line in lines)
+    assert lines[:3] == ["run", "state     ended", f"births    {BIRTHS:,} of {BIRTHS:,} (100.0%)"]
+
+
+def test_in_a_pipe_it_is_text_and_the_run_is_as_if_nobody_had_looked(tmp_path):
+    run = begun(tmp_path)
+    watching = start("watch", "run", "--every", "0.05", cwd=tmp_path)
+    written, told = watching.communicate(timeout=60)
+    assert run.wait(timeout=60) == 0
+    assert (watching.returncode, told) == (0, "")
+    assert "\x1b" not in written
+    views = written.split("\n\n")
+    assert len(views) > 2
+    assert re.search(rf"^state     running, process {run.pid}, last line 0:00:0\d ago$", views[0], re.MULTILINE)
+    decided = [int(re.search(rf"births    ([\d,]+) of {BIRTHS:,}", view)[1].replace(",", "")) for view in views]
+    assert decided == sorted(decided)
+    assert decided[0] < decided[-1] == BIRTHS
+    assert re.search(r"^births .*\(\d+\.\d%\), 0:\d\d:\d\d left$", views[0], re.MULTILINE)
+    assert re.search(r"^rate      [\d.,]+ a second lately", views[0], re.MULTILINE)
+    assert "state     ended" in views[-1]
+    assert start("run", "config.yaml", "run_dir=alone", cwd=tmp_path).wait(timeout=60) == 0
+    assert_same_run(tmp_path / "alone", tmp_path / "run")
+
+
+def test_what_is_told_is_what_the_run_came_to(tmp_path, capsys):
+    small_run(tmp_path / "run", births=120)
+    before = contents(tmp_path)
+    assert main(["watch", str(tmp_path / "run"), "--once"]) == 0
+    view = capsys.readouterr().out
+    assert contents(tmp_path) == before
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    best = summary["best"]
+    assert re.search(rf"best      train {best['train']:.4f}, test {best['test']:.4f}; since birth {best['id']}, 0:0", view)
+    assert f"coverage  {summary['coverage']:.4f}, entropy {summary['entropy']:.4f} bits" in view
+    assert f"scored    {summary['share_scored']:.0%} of the datapoints" in view
+    assert re.search(r"workers   1 lately; a birth takes [\d.]+ ms on 0\n", view)
+    assert "failures" not in view
+
+
+def test_killed_and_stopped_runs_are_told_from_each_other_and_stay_as_they_are(tmp_path, capsys):
+    run = begun(tmp_path, births=10**6)
+    run.kill()
+    run.communicate()
+    before = contents(tmp_path)
+    assert main(["watch", str(tmp_path / "run")]) == 0  # with nothing to wait for
+    assert "state     killed; go on with `evomerge resume" in capsys.readouterr().out
+    assert contents(tmp_path) == before
+    resumed = start("resume", "run", cwd=tmp_path)
+    time.sleep(1)
+    while main(["watch", str(tmp_path / "run"), "--once"]) == 0 and "state     running" not in capsys.readouterr().out:
+        assert resumed.poll() is None
+    resumed.send_signal(signal.SIGINT)
+    resumed.communicate(timeout=60)
+    assert main(["watch", str(tmp_path / "run"), "--once"]) == 0
+    assert "state     stopped; go on with" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run"], "run: not a run directory, it has no births.jsonl"),
+        (["runn"], "runn: there is no such run directory"),
+        (["damaged", "--every", "0"], "every: expected a number of seconds above 0, got 0.0"),
+        (["damaged", "--every", "inf"], "every: expected a number of seconds above 0, got inf"),
+        (["damaged"], "damaged/births.jsonl: line 1 is damaged"),
+        (["strange"], "strange/births.jsonl: a line of it is no birth (KeyError: 'coverage')"),
+    ],
+)
+def test_what_is_no_run_is_said_with_exit_code_2(tmp_path, monkeypatch, capsys, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", "damaged", "strange"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "damaged" / "births.jsonl").write_text("hello\n")
+    (tmp_path / "strange" / "births.jsonl").write_text('{"birth": 1}\n')
+    assert main(["watch", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+HOSTILE = (
+    "\x1b]0;mine\x07\x1b[2J\x9b31m\r\n\x08\u202e名前の長い名前の長い名前の長い名前の長い名前の長い名前の長い名前 " + "x" * 200
+)
+
+
+@pytest.mark.parametrize("columns", [40, 57, 80])
+def test_what_others_wrote_reaches_no_terminal_raw_and_every_line_has_room(tmp_path, monkeypatch, capsys, columns):
+    small_run(tmp_path / "run\x1b[31m", births=60)
+    [run] = tmp_path.iterdir()
+    with open(run / "births.jsonl", "a") as log:
+        last = {"birth": 61, "parents": [1, 2], "scored": 1.0, "coverage": 0.5, "entropy": 0.1, "time": time.time()}
+        for worker in range(12):
+            log.write(json.dumps(last | {"birth": 61 + worker, "seconds": worker, "worker": worker, "failure": HOSTILE}) + "\n")
+    monkeypatch.setenv("COLUMNS", str(columns + 1))
+    assert main(["watch", str(run), "--once"]) == 0
+    written = capsys.readouterr().out
+    assert all(character.isprintable() for character in written.replace("\n", ""))
+    lines = written.splitlines()
+    assert max(map(width, lines)) <= columns
+    assert sum(line.startswith(" " * 10) for line in lines) >= 6
+    assert "12, the last at birth 72: ?]0;mine??[2J?31m ??" in re.sub(r"\s+", " ", written)
+    assert "12 lately; a birth takes 11 s on 11, 10 s on 10," in re.sub(r"\s+", " ", written)
+    assert "and 4 more" in re.sub(r"\s+", " ", written)
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_run(endless):
+    run, folder = endless
+    watching = start("watch", "run", cwd=folder)
+    assert watching.stdout.readline() == "run\n"
+    watching.send_signal(signal.SIGINT)
+    assert watching.communicate(timeout=30)[1] == ""
+    assert watching.returncode == 130
+    assert run.poll() is None
+
+
+def test_a_reader_that_goes_ends_it_quietly(endless):
+    _, folder = endless
+    watching = start("watch", "run", "--every", "0.05", cwd=folder)
+    assert watching.stdout.readline() == "run\n"
+    watching.stdout.close()
+    assert (watching.wait(timeout=30), watching.stderr.read()) == (141, "")
+
+
+def test_a_resume_that_cuts_the_log_back_is_shown(tmp_path):
+    small_run(tmp_path / "run", births=60)
+    log, run_dir, out = tmp_path / "run" / "births.jsonl", RunDir(tmp_path / "run"), io.StringIO()
+    whole = log.read_bytes()
+    watching = threading.Thread(target=watch, args=(log, out), kwargs={"every": 0.02})
+    watching.start()
+    while "births    60 of 60" not in out.getvalue():
+        time.sleep(0.01)
+    os.truncate(log, len(b"".join(whole.splitlines(keepends=True)[:42])))
+    while "births    40 of 60" not in out.getvalue():
+        time.sleep(0.01)
+    run_dir.close()
+    watching.join(timeout=30)
+    assert "state     stopped" in out.getvalue().split("\n\n")[-1]
+
+
+def line(birth, at, worker=0, seconds=1.0):
+    return {"birth": birth, "worker": worker, "seconds": seconds, "scored": 0.5, "coverage": 0.5, "time": 1e9 + at}
+
+
+def vitals(*lines):
+    taken = Vitals()
+    for entry in lines:
+        taken.take(entry)
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("times", "now", "rate"),
+    [
+        ([], 0, None),
+        ([0], 5, None),
+        ([0, 1, 2, 3, 4], 4, 1.0),  # a run that has just begun
+        ([*range(0, 1000), *[1000 + i / 10 for i in range(1000)]], 1099.9, 10.0),  # ten times as fast since a while
+        (range(0, 2000, 100), 1900, 0.01),  # slower than ten in a minute
+        (range(0, 100), 198, 10 / 109),  # and slower, the longer there is none
+    ],
+)
+def test_the_rate_is_that_of_the_last_minute_or_of_the_last_ten_births(times, now, rate):
+    taken = vitals(*(line(birth, at) for birth, at in enumerate(times, 1)))
+    assert taken.rate(1e9 + now) == (rate if rate is None else pytest.approx(rate, rel=0.02))
+
+
+def test_a_worker_that_should_have_come_back_is_silent_and_one_that_went_long_ago_is_forgotten():
+    lines = [line(1, -4000, worker=9), *(line(2 + i, 60 * i, worker=i, seconds=1 + 50 * (i == 0)) for i in range(4))]
+    taken = vitals(*lines, line(6, 185, worker=2, seconds=4))
+    assert taken.silent(1e9 + 190) == {1: pytest.approx(130)}  # 0 takes 51 s for a birth, so it may still be at one
+    assert list(taken.lately(1e9 + 190)) == [0, 2, 3]
+    assert taken.lately(1e9 + 190)[2] == 2.5
+
+
+def test_a_sparkline_ends_with_the_last_value():
+    assert sparkline([0.0, 0.5, 1.0], 10) == "▁▅█"
+    assert sparkline([0.5] * 100, 10) == "▁" * 10
+    assert sparkline(range(1000), 8) == "▁▂▃▄▅▆▇█"
+    assert sparkline([*[0.0] * 999, 1.0], 5) == "▁▁▁▁█"
