@@ -143,6 +143,7 @@ def evolve(
                 if path is not None:
                     loop.run_dir = RunDir.create(path)
                     loop.keep_grams()
+                    steps.founding.keep(path)
                 loop.record_founders()
                 if path is not None:  # from here on it is a run that can be resumed
                     with saving(path):

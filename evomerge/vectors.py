@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
-from evomerge.axis import LAYER, Axis
 from evomerge.contracts import Genome, Population
 from evomerge.crossover import Crossover
 from evomerge.genome import Recipe, Weights
-
-By = Literal["chromosome", "layer", "block", "tensor"]
+from evomerge.stretches import By, groups
 
 
 class Coding(Protocol):
@@ -119,46 +117,6 @@ class Genomes:
     def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
         """As `Vector.coding`."""
         return _GenomeCoding(population, founders)
-
-
-def groups(axis: Axis, by: By) -> tuple[np.ndarray, np.ndarray]:
-    """Groups of parameters along an axis.
-
-    Args:
-        axis: the axis.
-        by: as `Ratios.by`.
-
-    Returns:
-        (m + 1,) int64 bounds of stretches, and (m,) the group that each belongs to, numbered by first appearance.
-
-    Raises:
-        ValueError: if a tensor does not lie in one piece, and each is to be a group.
-    """
-    names: list[tuple[str, ...]] = []
-    bounds = [0]
-    for chromosome, units in zip(axis.chromosomes, axis.unit_bounds, strict=True):
-        last = 0
-        for block in chromosome.blocks:
-            if by == "tensor" and len(block.parts) > 1:
-                raise ValueError("by: 'tensor' needs a flat axis, on the unit axis tensors lie unit by unit")
-            tensor = block.parts[0].tensor
-            found = LAYER.match(tensor)
-            layer = found[1] if found else tensor
-            chosen = {
-                "chromosome": (chromosome.name,),
-                "layer": (layer,),
-                "block": (chromosome.name, layer),
-                "tensor": (tensor,),
-            }[by]
-            last += block.count
-            end = int(units[last])
-            if names and names[-1] == chosen:
-                bounds[-1] = end
-            else:
-                names.append(chosen)
-                bounds.append(end)
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array(bounds, dtype=np.int64), np.array([numbers[name] for name in names])
 
 
 class _WeightCoding:

@@ -6,7 +6,7 @@ import pytest
 from evomerge import AllWeights, Coefficients, Crossover, Ratios
 from evomerge.axis import Axis, Layer
 from evomerge.genome import Recipe, Weights
-from evomerge.vectors import groups
+from evomerge.stretches import groups
 
 SHAPES = {
     "embed.weight": (3, 2),
