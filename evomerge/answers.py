@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -36,11 +36,23 @@ def cards(run: Record) -> list[str]:
         shown.append(card(title, f'<ul class="gallery">{tiles}</ul>', how, wide=not confusion))
     if texts:
         names = list(dict.fromkeys(name for entry in texts for name in entry))
-        head = "".join(f"<th>{escape(name)}</th>" for name in names)
-        rows = "".join(f"<tr>{''.join(_cell(name, entry.get(name, '')) for name in names)}</tr>" for entry in texts)
-        table = f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        table = answer_table(names, ["".join(cell(name, entry.get(name, "")) for name in names) for entry in texts])
         shown.append(card(title, table, f"{count}; here are {len(texts)}, the lowest scores first.", wide=True))
     return shown
+
+
+def answer_table(names: Sequence[str], rows: Sequence[str]) -> str:
+    """A table of answers under these names, from the cells of each row."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(f"<tr>{cells}</tr>" for cells in rows)
+    return f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def cell(name: str, value: Any) -> str:
+    """A cell of such a table: a picture where the value is one, and its name says so, or text."""
+    uri = figures.picture(value) if name.endswith("picture") else None
+    shown = _said(value) if uri is None else f'<img src="{uri}" alt="">'
+    return f'<td data-name="{escape(name)}">{shown}</td>'
 
 
 def _confusion(run: Record) -> str:
@@ -64,10 +76,6 @@ def _caption(entry: Mapping[str, Any]) -> str:
     if {"expected", "answer"} <= said.keys():
         return f"expected <b>{said['expected']}</b>, answered <b>{said['answer']}</b>"
     return ", ".join(f"{escape(name)} <b>{value}</b>" for name, value in said.items())
-
-
-def _cell(name: str, value: Any) -> str:
-    return f'<td data-name="{escape(name)}">{_said(value)}</td>'
 
 
 def _said(value: Any, most: int = LETTERS) -> str:

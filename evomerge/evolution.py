@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, config, export, gallery, report, snapshot
+from evomerge import calls, changes, config, export, gallery, report, snapshot
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Interrupted, UserError, blame
 from evomerge.files import saving, write_file
+from evomerge.founding import Founding
 from evomerge.progress import Progress
+from evomerge.record import CHANGES
 from evomerge.rundir import RunDir, check_free, read_births
 from evomerge.settings import Settings
 from evomerge.snapshot import Best
@@ -255,10 +257,12 @@ class Loop:
 
     def conclude(self) -> None:
         """Leaves best, summary and report in the run directory; lets go of the workers before the best is expressed here."""
-        steps, answers = self.steps, None
+        steps, texts = self.steps, dict[str, str | None]()
         status = steps.workers.status() if hasattr(steps.workers, "status") else None
         if self.run_dir is not None and steps.sizes["test"] and hasattr(steps.fitness, "explain"):
-            answers = export.answers(steps.workers, steps.state.best.genome, steps.sizes["test"])
+            best, founding = steps.state.best, Founding.read(self.run_dir.path)
+            texts["test.jsonl"] = export.answers(steps.workers, best.genome, steps.sizes["test"])
+            texts[CHANGES] = changes.explained(steps.workers, best, founding, lambda: steps.workers.founders(steps.settings.seed))
         steps.workers.stop()
         if self.run_dir is None:
             return
@@ -266,7 +270,7 @@ class Loop:
 
         def write_best() -> None:
             with saving(path):
-                export.write_best(path, steps.population, steps.state, answers)
+                export.write_best(path, steps.population, steps.state, texts)
 
         with saving(path):
             write_file(path / "summary.json", export.summary(steps.state, status))

@@ -45,13 +45,14 @@ def summary(state: State, workers: Mapping[str, Any] | None = None) -> str:
     return json.dumps(numbers, indent=2) + "\n"
 
 
-def write_best(path: Path, population: Population, state: State, answers: str | None) -> None:
-    """Writes best/ of a run directory: the member, its card and lineage, and what it answers on the test split."""
+def write_best(path: Path, population: Population, state: State, texts: Mapping[str, str | None]) -> None:
+    """Writes best/ of a run directory: the member, its card and lineage, and texts by the name of their file, None for no file."""
 
     def fill(folder: Path) -> None:
         write_member(folder, population, state.best.id, state.best.genome, read_births(path))
-        if answers is not None:
-            (folder / "test.jsonl").write_text(answers)
+        for name, text in texts.items():
+            if text is not None:
+                (folder / name).write_text(text)
 
     write_folder(path / "best", fill)
 
@@ -70,7 +71,7 @@ def answers(workers: Workers, genome: Genome, size: int) -> str | None:
             {"datapoint": j, "score": float(scores[j])} | {k: v for k, v in entry.items() if k != "picture" or j in lost}
             for j, entry in enumerate(explained)
         ]
-        return "".join(json.dumps(line, default=_plain) + "\n" for line in lines)
+        return "".join(json.dumps(line, default=plain) + "\n" for line in lines)
     except Exception as error:
         log.warning("the answers of the best member are not kept: %s", reason(error))
         return None
@@ -163,6 +164,6 @@ def _shares(genome: Genome, seeds: Sequence[str]) -> str:
     return f"| seed | mean coefficient |\n|---|---|\n{rows}\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers and arrays of numpy and torch as JSON has them; anything else as text."""
     return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import answers, family, figures, gallery, page
+from evomerge import answers, changes, family, figures, gallery, page
 from evomerge.figures import Curve
 from evomerge.files import write_file
 from evomerge.page import LEGEND, card, short
@@ -33,6 +33,7 @@ def write(path: Path) -> Path:
         "The members alive": _members(run),
         "Where the best comes from": [family.tree(run)],
         "From the founders to the best": gallery.cards(run),
+        "What breeding won and lost": changes.cards(run),
         "What the best gets wrong": answers.cards(run),
         "What it cost": [_share_scored(run), _seconds(run), _workers(run)],
         "Failed births": [_failures(run)],
