@@ -17,6 +17,7 @@ from evomerge.contracts import Genome
 from evomerge.errors import reason
 from evomerge.export import plain
 from evomerge.founding import Founding
+from evomerge.niches import SOLVED
 from evomerge.page import card
 from evomerge.record import Record, id_of
 from evomerge.snapshot import Best
@@ -26,9 +27,6 @@ log = logging.getLogger(__name__)
 
 SHOWN = 20
 """Most datapoints that were won, and most that were lost, that are shown."""
-
-SOLVED = 0.5
-"""A datapoint is solved from this score on."""
 
 TOLD = ("are solved by the best and were by no founder", "were solved by a founder and are not by the best")
 

@@ -1,4 +1,4 @@
-"""The diagrams of a report: curves over births, bars, who solves what, a confusion matrix, pictures of datapoints."""
+"""The diagrams of a report: curves over births, bars, intervals, a confusion matrix, pictures of datapoints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evomerge.svg import INK, LINE, MUTED, ORANGE, as_svg, resize
+from evomerge.svg import INK, LINE, MUTED, as_svg, resize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 RAW_BLUE, RAW_ORANGE = (47, 111, 222), (226, 118, 46)
 """What a pixel can be: visible on light and on dark."""
-
-COLUMNS = 400
-"""Pixels across a picture of all datapoints."""
 
 LABELLED = 30
 """Most members, or classes, that are named one by one."""
@@ -85,7 +82,7 @@ def curves(
     columns = len(lines) if sum(map(len, names)) < LEGEND_LETTERS else 2 if max(map(len, names)) <= LEGEND_COLUMN else 1
     resize(figure, 240 + 17 * (-(-len(lines) // columns) - 1))
     axes = figure.subplots()
-    _axes(axes)
+    calm(axes)
     for order, line in enumerate(lines):
         style: dict[str, Any] = {"color": line.colour, "linewidth": 2.2, "zorder": 3 - order / 10, "solid_capstyle": "round"}
         if line.dashed:
@@ -142,48 +139,36 @@ def bars(figure: Figure, labels: Sequence[str], values: np.ndarray, colours: Seq
         values: (N,) lengths.
         colours: N colours.
     """
-    resize(figure, _rows_height(len(labels)) + 60)
+    resize(figure, rows_height(len(labels)) + 60)
     axes = figure.subplots()
-    _axes(axes, grid="x")
+    calm(axes, grid="x")
     axes.spines["bottom"].set_visible(False)
     axes.barh(np.arange(len(labels)), values, color=list(colours), height=0.72)
-    _name_rows(axes, labels)
+    name_rows(axes, labels)
     axes.set_xlim(0, float(values.max(initial=0)) * 1.02 or 1)
 
 
 @as_svg
-def niches(figure: Figure, labels: Sequence[str], scores: np.ndarray) -> None:
-    """Who solves what: members by datapoints, over how many members solve each datapoint.
+def intervals(figure: Figure, labels: Sequence[str], values: np.ndarray, halves: np.ndarray, colours: Sequence[str]) -> None:
+    """A dot for each of N members, the first on top, with its interval.
 
     Args:
         figure: where to draw.
-        labels: N names, the first on top.
-        scores: (N, D) in [0, 1].
+        labels: N names.
+        values: (N,) where the dots are.
+        halves: (N,) how far the intervals go to either side, NaN where that is not known.
+        colours: N colours.
     """
-    from matplotlib.ticker import MaxNLocator
-
-    solved = scores >= 0.5
-    count = solved.sum(axis=0)
-    order = np.lexsort((*(~solved[::-1]), -count))  # by count; where that is equal, by who is fit
-    chunks = np.array_split(order, min(COLUMNS, len(order)))
-    image = np.stack([scores[:, chunk].mean(axis=1) for chunk in chunks], axis=1)
-    by_chunk = np.array([count[chunk].mean() for chunk in chunks])
-
-    resize(figure, _rows_height(len(labels)) + 60)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(46, _rows_height(len(labels)) - 30))
-    for axes in (above, below):
-        _axes(axes, grid=None)
-        axes.spines["bottom"].set_visible(False)
-    edges = np.linspace(0, scores.shape[1], len(chunks) + 1)
-    above.stairs(by_chunk, edges, fill=True, color=ORANGE, alpha=0.75)
-    above.set_ylim(0, len(labels))
-    above.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-    extent = (0, scores.shape[1], len(labels) - 0.5, -0.5)
-    below.imshow(_pixels(image, RAW_BLUE), extent=extent, aspect="auto", interpolation="none")
-    _name_rows(below, labels)
-    below.set_xlabel("training datapoints", color=MUTED, fontsize=10, loc="right")
-    below.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    above.tick_params(labelbottom=False)
+    resize(figure, 24 * len(labels) + 40)
+    axes = figure.subplots()
+    calm(axes, grid="x")
+    axes.spines["bottom"].set_visible(False)
+    for row, (value, half, colour) in enumerate(zip(values, np.nan_to_num(halves), colours, strict=True)):
+        axes.plot([value - half, value + half], [row, row], color=colour, linewidth=3, alpha=0.5, solid_capstyle="round")
+        axes.plot([value], [row], marker="o", markersize=7, color=colour)
+    name_rows(axes, labels)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(0, low), min(1.02, high))
 
 
 @as_svg
@@ -199,11 +184,11 @@ def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None
     few = len(labels) <= 12
     resize(figure, 350 + 5 * min(longest, 14))
     axes = figure.subplots()
-    _axes(axes, grid=None)
+    calm(axes, grid=None)
     axes.spines["bottom"].set_visible(False)
     share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)) * 0.75  # the root: rare mistakes should show
     right = np.eye(len(labels), dtype=bool)[..., None]
-    axes.imshow(np.where(right, _pixels(share, RAW_BLUE), _pixels(share, RAW_ORANGE)), interpolation="none")
+    axes.imshow(np.where(right, pixels_of(share, RAW_BLUE), pixels_of(share, RAW_ORANGE)), interpolation="none")
     size = 9.5 if few else 7
     axes.set_xticks(range(len(labels)), labels, rotation=90 if longest > 3 else 0, fontsize=size)
     axes.set_yticks(range(len(labels)), labels, fontsize=size)
@@ -213,7 +198,7 @@ def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=INK, fontsize=9)
 
 
-def _axes(axes: Axes, *, grid: str | None = "y") -> None:
+def calm(axes: Axes, *, grid: str | None = "y") -> None:
     """A calm diagram: no frame, faint lines."""
     axes.set_facecolor("none")
     for side, spine in axes.spines.items():
@@ -225,11 +210,12 @@ def _axes(axes: Axes, *, grid: str | None = "y") -> None:
         axes.grid(axis=grid, color=LINE, linewidth=0.8)  # type: ignore[arg-type]
 
 
-def _rows_height(members: int) -> float:
+def rows_height(members: int) -> float:
+    """Units that a diagram with a row for each member is high."""
     return float(np.clip(13 * members + 40, 150, 340))
 
 
-def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
+def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     """Names the members on the vertical axis, or says how they are sorted where there are too many to name."""
     axes.set_ylim(len(labels) - 0.5, -0.5)
     if len(labels) <= LABELLED:
@@ -239,7 +225,7 @@ def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
         axes.set_ylabel(f"{len(labels)} members, fittest on top", color=MUTED, fontsize=10)
 
 
-def _pixels(opacity: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+def pixels_of(opacity: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """(H, W) opacities in [0, 1] as (H, W, 4) pixels of one colour."""
     pixels = np.empty((*opacity.shape, 4), dtype=np.uint8)
     pixels[..., :3] = colour
