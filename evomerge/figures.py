@@ -12,17 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evomerge.svg import INK, LINE, MUTED, as_svg, resize
+from evomerge.svg import INK, LINE, MUTED, WIDTH, as_svg, resize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from evomerge.founding import Stretch
 
 RAW_BLUE, RAW_ORANGE = (47, 111, 222), (226, 118, 46)
 """What a pixel can be: visible on light and on dark."""
 
 LABELLED = 30
 """Most members, or classes, that are named one by one."""
+
+LETTER = 6
+"""Units that a small letter is wide."""
 
 PICTURE_SIZE = 96
 """Most pixels across a datapoint's picture."""
@@ -208,6 +213,35 @@ def calm(axes: Axes, *, grid: str | None = "y") -> None:
     axes.set_axisbelow(True)
     if grid:
         axes.grid(axis=grid, color=LINE, linewidth=0.8)  # type: ignore[arg-type]
+
+
+def ruler(axes: Axes, stretches: Sequence[Stretch]) -> None:
+    """Says below a diagram what lies where on the parameter axis: layers by name where there is room, chromosomes above."""
+    size, room = stretches[-1].stop, WIDTH / LETTER
+    axes.set_xlim(0, size)
+    ticks, names = [], []
+    for stretch in stretches:
+        parts = stretch.layer.removesuffix(".weight").split(".")
+        fits = [name for name in (".".join(parts[-2:]), parts[-1]) if len(name) < room * (stretch.stop - stretch.start) / size]
+        ticks.append((stretch.start + stretch.stop) / 2)
+        names.append(fits[0] if fits else "")
+        if stretch.start:
+            axes.axvline(stretch.start, color=LINE, linewidth=0.8, zorder=0)
+    axes.set_xticks(ticks, names, fontsize=8.5)
+    own: dict[str, list[Stretch]] = {}
+    for stretch in stretches:
+        own.setdefault(stretch.chromosome, []).append(stretch)
+    for name, of in own.items() if len(own) > 1 else ():
+        axes.axvline(of[0].start, color=MUTED, linewidth=1.2)
+        axes.annotate(
+            name,
+            (of[0].start, 1),
+            (3, 2),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            fontsize=9,
+            color=MUTED,
+        )
 
 
 def rows_height(members: int) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from evomerge.figures import LABELLED, RAW_BLUE, calm, name_rows, pixels_of, rows_height
 from evomerge.page import card
 from evomerge.record import Record
-from evomerge.svg import INK, MUTED, ORANGE, as_svg, resize
+from evomerge.svg import MUTED, ORANGE, as_svg, resize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +93,8 @@ def draw(figure: Figure, labels: Sequence[str], scores: np.ndarray, codes: np.nd
     from matplotlib.ticker import MaxNLocator
 
     order = in_blocks(scores, codes)
-    chunks = np.array_split(order, min(COLUMNS, len(order)))
+    edges = np.linspace(0, len(order), min(COLUMNS, len(order)) + 1).round().astype(int)
+    chunks = np.split(order, edges[1:-1])
     image = np.stack([scores[:, chunk].mean(axis=1) for chunk in chunks], axis=1)
     by_chunk = np.array([(scores[:, chunk] >= SOLVED).sum(axis=0).mean() for chunk in chunks])
 
@@ -102,7 +103,6 @@ def draw(figure: Figure, labels: Sequence[str], scores: np.ndarray, codes: np.nd
     for axes in (above, below):
         calm(axes, grid=None)
         axes.spines["bottom"].set_visible(False)
-    edges = np.linspace(0, scores.shape[1], len(chunks) + 1)
     above.stairs(by_chunk, edges, fill=True, color=ORANGE, alpha=0.75)
     above.set_ylim(0, len(labels))
     above.yaxis.set_major_locator(MaxNLocator(2, integer=True))
@@ -118,7 +118,7 @@ def draw(figure: Figure, labels: Sequence[str], scores: np.ndarray, codes: np.nd
         ends = np.searchsorted(codes[order], np.arange(len(names) + 1)).astype(float)
         for axes in (above, below):
             for end in ends[(ends > 0) & (ends < len(order))]:
-                axes.axvline(end, color=INK, linewidth=0.6)
+                axes.axvline(end, color=MUTED, linewidth=0.8)
         shown = [name if len(name) <= 12 else name[:11] + "…" for name in names]
         fits = sum(map(len, shown)) + len(shown) <= GROUP_LETTERS
         below.set_xticks((ends[:-1] + ends[1:]) / 2, shown if fits else [""] * len(shown))

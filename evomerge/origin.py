@@ -54,5 +54,6 @@ def _plain(value: Any) -> bool:
 
 def _datapoints(run: Record) -> str:
     if run.founding is not None:
-        return ", ".join(f"{rows.shape[1]:,} {split}" for split, rows in run.founding.scores.items())
+        sizes = {split: rows.shape[1] for split, rows in run.founding.scores.items()}
+        return ", ".join(f"{sizes[split]:,} {split}" for split in ("train", "validation", "test") if split in sizes)
     return f"{run.scores.shape[1]:,} train" if run.scores.size else ""

@@ -46,7 +46,9 @@ def heat(heads: Sequence[str], columns: Sequence[str], rows: Sequence[tuple[Any,
         columns: what the numbers are.
         rows: for each row its texts, then a list of its numbers, None for an empty cell.
     """
-    head = "".join(f"<th>{escape(name)}</th>" for name in (*heads, *columns))
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads) + "".join(
+        f'<th class="number">{escape(name)}</th>' for name in columns
+    )
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(str(text))}</td>' for text in texts)}{''.join(map(_shaded, numbers))}</tr>"
         for *texts, numbers in rows
@@ -118,7 +120,9 @@ th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:
 .facts th{width:1%;padding-right:20px;white-space:nowrap}
 .scores td+td,.heat td{font-variant-numeric:tabular-nums}.scores small{color:var(--muted);white-space:nowrap}
 .scores tr:last-child td,.facts tr:last-child>*{border-bottom:0}
-.heat{border-spacing:0}.heat td[style]{text-align:right;padding:4px 10px}.heat th{padding-right:14px}
+.heat{border-spacing:0}.heat td[style]{text-align:right;padding:4px 10px}.heat .number{text-align:right;padding-left:10px}
+.chromosomes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:16px 28px}
+.chromosomes>div{min-width:0}.chromosomes p{margin:0;font-weight:600;font-size:13.5px}
 .count{font-size:21px;font-weight:600;margin:0}
 @media(min-width:760px){main{padding:44px 24px 64px}.cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:18px}
 .wide{grid-column:1/-1}.card{padding:20px}h1{font-size:32px}}

@@ -124,6 +124,11 @@ class Record:
         return [entry for entry in (*self.founders, *self.births) if entry.get("best")]
 
     @property
+    def answers_are_of_the_best(self) -> bool:
+        """Whether what is in best/ is the member that the log has as the best."""
+        return bool(self.bests) and self.answered_by == id_of(self.bests[-1])
+
+    @property
     def strategy(self) -> dict[str, Any]:
         """The settings of its strategy, as far as config.yaml has them."""
         strategy = self.call.get("strategy")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import answers, changes, family, figures, gallery, origin, page, standing
+from evomerge import answers, changes, crossings, family, figures, gallery, origin, page, shares, standing
 from evomerge.figures import Curve
 from evomerge.files import write_file
 from evomerge.niches import niches
@@ -34,7 +34,7 @@ def write(path: Path) -> Path:
         "The best and the founders": standing.cards(run),
         "Progress": [_scores(run), _diversity(run)],
         "The members alive": _members(run),
-        "Where the best comes from": [family.tree(run)],
+        "Where the best comes from": [family.tree(run), crossings.splits(run), *shares.cards(run)],
         "From the founders to the best": gallery.cards(run),
         "What breeding won and lost": changes.cards(run),
         "What the best gets wrong": answers.cards(run),
