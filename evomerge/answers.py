@@ -49,10 +49,8 @@ def answer_table(names: Sequence[str], rows: Sequence[str]) -> str:
 
 
 def cell(name: str, value: Any) -> str:
-    """A cell of such a table: a picture where the value is one, and its name says so, or text."""
-    uri = figures.picture(value) if name.endswith("picture") else None
-    shown = _said(value) if uri is None else f'<img src="{uri}" alt="">'
-    return f'<td data-name="{escape(name)}">{shown}</td>'
+    """A cell of such a table."""
+    return f'<td data-name="{escape(name)}">{_said(value)}</td>'
 
 
 def _confusion(run: Record) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evomerge.page import short
 from evomerge.svg import INK, LINE, MUTED, WIDTH, as_svg, resize
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ RAW_BLUE, RAW_ORANGE = (47, 111, 222), (226, 118, 46)
 
 LABELLED = 30
 """Most members, or classes, that are named one by one."""
+
+NAME_LETTERS = 18
+"""Longest name of a row."""
 
 LETTER = 6
 """Units that a small letter is wide."""
@@ -220,9 +224,13 @@ def ruler(axes: Axes, stretches: Sequence[Stretch]) -> None:
     size, room = stretches[-1].stop, WIDTH / LETTER
     axes.set_xlim(0, size)
     ticks, names = [], []
+    shortest = {layer: layer.removesuffix(".weight").rpartition(".")[2] for layer in {stretch.layer for stretch in stretches}}
     for stretch in stretches:
-        parts = stretch.layer.removesuffix(".weight").split(".")
-        fits = [name for name in (".".join(parts[-2:]), parts[-1]) if len(name) < room * (stretch.stop - stretch.start) / size]
+        last = shortest[stretch.layer]
+        known = [".".join(stretch.layer.removesuffix(".weight").split(".")[-2:]), last]
+        if list(shortest.values()).count(last) > 1:  # of several layers
+            known.pop()
+        fits = [name for name in known if len(name) < room * (stretch.stop - stretch.start) / size]
         ticks.append((stretch.start + stretch.stop) / 2)
         names.append(fits[0] if fits else "")
         if stretch.start:
@@ -253,7 +261,9 @@ def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     """Names the members on the vertical axis, or says how they are sorted where there are too many to name."""
     axes.set_ylim(len(labels) - 0.5, -0.5)
     if len(labels) <= LABELLED:
-        axes.set_yticks(range(len(labels)), labels, fontsize=9 if len(labels) <= 22 else 7.5)
+        axes.set_yticks(
+            range(len(labels)), [short(label, NAME_LETTERS) for label in labels], fontsize=9 if len(labels) <= 22 else 7.5
+        )
     else:
         axes.set_yticks([])
         axes.set_ylabel(f"{len(labels)} members, fittest on top", color=MUTED, fontsize=10)

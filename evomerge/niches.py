@@ -21,6 +21,9 @@ COLUMNS = 400
 GROUPS, GROUP_LETTERS = 30, 44
 """Most groups that the datapoints are sorted by; most letters of their names that go side by side."""
 
+TURNED = 1000
+"""Most members among which branches are turned until neighbours are as alike as can be, which takes long for more."""
+
 SOLVED = 0.5
 """A datapoint is solved from this score on."""
 
@@ -49,7 +52,7 @@ def niches(run: Record, fitness: np.ndarray) -> str:
 
 
 def alike(scores: np.ndarray, fitness: np.ndarray) -> np.ndarray:
-    """The members in an order in which those that solve the same are near each other: along the first principal component.
+    """The members in an order in which those that solve the same are near each other: the leaves of a tree of likeness.
 
     Args:
         scores: (N, D).
@@ -58,9 +61,16 @@ def alike(scores: np.ndarray, fitness: np.ndarray) -> np.ndarray:
     Returns:
         (N,) rows.
     """
-    apart = scores - scores.mean(axis=0)
-    along = np.linalg.eigh(apart @ apart.T)[1][:, -1].round(9)
-    rows = np.lexsort((-fitness, along))
+    from scipy.cluster.hierarchy import leaves_list, linkage  # late, since a run needs it only at its end
+    from scipy.spatial.distance import squareform
+
+    if len(scores) < 3:
+        return np.argsort(-fitness, kind="stable")
+    products = scores @ scores.T
+    squares = np.diag(products)
+    apart = np.sqrt(np.maximum(squares[:, None] + squares - 2 * products, 0)).round(9)
+    np.fill_diagonal(apart, 0)
+    rows = leaves_list(linkage(squareform(apart, checks=False), "average", optimal_ordering=len(scores) <= TURNED))
     return rows if 2 * np.flatnonzero(rows == fitness.argmax())[0] < len(rows) else rows[::-1]
 
 

@@ -49,11 +49,13 @@ def cards(run: Record) -> list[str]:
     hidden = f" {shares.shape[1] - SHOWN:,} others give less and are not shown." if shares.shape[1] > SHOWN else ""
     labels, shares = [labels[column] for column in most], shares[:, most]
     how = f"{what} Below is what lies where on the parameter axis, to scale.{hidden}"
+    found_by_layer = by_layer(stretches, at, shares)
     tables = "".join(
-        f"<div><p>{escape(chromosome)}</p>{heat(('layer',), labels, rows)}</div>"
-        for chromosome, rows in by_layer(stretches, at, shares).items()
+        f"<div>{f'<p>{escape(chromosome)}</p>' * (len(found_by_layer) > 1)}{heat('layer', labels, rows)}</div>"
+        for chromosome, rows in found_by_layer.items()
     )
-    layers = "The mean over each layer, for each chromosome of its own; the darker, the more, and orange is below 0."
+    several = ", for each chromosome by itself" * (len(found_by_layer) > 1)
+    layers = f"The mean over what lies in each layer{several}; the stronger the colour, the more, and orange is below 0."
     return [
         card("Along the axis", draw(labels, at, shares, stretches), how),
         card("Layer by layer", f'<div class="chromosomes">{tables}</div>', layers, wide=True),

@@ -133,7 +133,7 @@ def _by_group(run: Record, founders: list[dict[str, Any]], split: str) -> str:
         means = [
             float(np.average(row[own], weights=None if weights is None else weights[own])) for row in rows if row is not None
         ]
-        table.append((founding.names[number], f"{own.sum():,}", means))
-    how = f"Mean {split} scores in each group of datapoints, as the fitness names them; the darker, the higher."
+        table.append((f"{founding.names[number]} ({own.sum():,})", means))
+    how = f"Mean {split} scores in each group of datapoints, as the fitness names them, with their number; the stronger the colour, the higher."
     columns = ["best" if entry is best else run.label(id_of(entry)) for entry in members]
-    return card("By group", heat(("group", "datapoints"), columns, table), how, wide=True)
+    return card("By group", heat("group", columns, table), how, wide=True)
