@@ -12,6 +12,7 @@ from evomerge import figures
 from evomerge.figures import LABELLED
 from evomerge.page import LETTERS, card, short
 from evomerge.record import Record
+from evomerge.thumbnails import picture
 
 SHOWN, FEWER = 40, 20
 """Most pictures that are shown; most beside a confusion matrix, and most answers in text."""
@@ -21,7 +22,7 @@ def cards(run: Record) -> list[str]:
     """Pictures where there are any, a table of the rest, beside or below a confusion matrix."""
     confusion = _confusion(run)
     lost = sorted((entry for entry in run.answers if entry["score"] < 1), key=lambda entry: (entry["score"], entry["datapoint"]))
-    pictures = [(entry, uri) for entry in lost if "picture" in entry and (uri := figures.picture(entry["picture"]))]
+    pictures = [(entry, uri) for entry in lost if "picture" in entry and (uri := picture(entry["picture"]))]
     pictured = {frozenset(entry) for entry, _ in pictures}  # only the first of a kind have their picture in the file
     texts = [entry for entry in lost if "picture" not in entry and frozenset({*entry, "picture"}) not in pictured][:FEWER]
     pictures = pictures[: FEWER if confusion else SHOWN]

@@ -17,12 +17,12 @@ from evomerge.answers import answer_table, cell
 from evomerge.contracts import Genome
 from evomerge.errors import reason
 from evomerge.export import plain
-from evomerge.figures import picture
 from evomerge.founding import Founding
 from evomerge.niches import SOLVED
 from evomerge.page import LETTERS, card, short
 from evomerge.record import Record, id_of
 from evomerge.snapshot import Best
+from evomerge.thumbnails import picture
 from evomerge.workers import Workers
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,8 @@
-"""The diagrams of a report: curves over births, bars, intervals, a confusion matrix, pictures of datapoints."""
+"""The diagrams of a report: curves over births, bars, intervals, a confusion matrix, the parameter axis."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,13 +30,8 @@ NAME_LETTERS = 18
 LETTER = 6
 """Units that a small letter is wide."""
 
-PICTURE_SIZE = 96
-"""Most pixels across a datapoint's picture."""
-
 LEGEND_LETTERS, LEGEND_COLUMN = 44, 26
 """Letters of a legend that go in one line, and in half of one."""
-
-DATA_URI = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]+=*")
 
 
 @dataclass(frozen=True)
@@ -275,21 +267,3 @@ def pixels_of(opacity: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     pixels[..., :3] = colour
     pixels[..., 3] = np.rint(255 * np.clip(np.nan_to_num(opacity), 0, 1))
     return pixels
-
-
-def picture(rows: Any) -> str | None:
-    """A datapoint's picture, rows of grey or RGB values from 0 to 255, or a data URI of one, as such; None if it is no picture."""
-    from matplotlib.image import imsave
-
-    if isinstance(rows, str):
-        return rows if DATA_URI.fullmatch(rows) else None
-    try:
-        pixels = np.nan_to_num(np.asarray(rows, dtype=np.float64)).clip(0, 255).astype(np.uint8)
-    except (TypeError, ValueError):
-        return None
-    if pixels.size == 0 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
-        return None
-    pixels = pixels[:: -(-pixels.shape[0] // PICTURE_SIZE), :: -(-pixels.shape[1] // PICTURE_SIZE)]
-    file = io.BytesIO()
-    imsave(file, pixels, format="png", cmap="gray", vmin=0, vmax=255, metadata={"Software": ""})
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
