@@ -90,9 +90,11 @@ def _name(run: Record, entry: Mapping[str, Any]) -> str:
 
 
 def _row(run: Record, entry: Mapping[str, Any], split: str) -> np.ndarray | None:
-    """A founder's or the best's scores by datapoint, where they are known."""
+    """A founder's or the best's scores by datapoint, where they are known, and so are their weights."""
+    if run.founding is None:
+        return None
     if "founder" in entry:
-        return run.founding.scores[split][entry["founder"]] if run.founding is not None and split in run.founding.scores else None
+        return run.founding.scores[split][entry["founder"]] if split in run.founding.scores else None
     return run.best_rows.get(split)
 
 
