@@ -83,5 +83,6 @@ def test_a_recipe_is_told_by_its_coefficients(linear):
     first, *_, last = run.founding.stretches
     recipe = {"bounds": [0, first.stop, last.stop], "coefficients": [[1.25, -0.5], [0.0, 1.0]]}
     html = shares.cards(replace(run, recipe=recipe))[1]
-    assert re.findall(">([-.0-9]+)</td>", html)[:2] == ["1.25", "-0.50"]
-    assert set(re.findall(r">([-.0-9]+\.[0-9]+)</td>", html)[2:]) == {"0.00", "1.00"}
+    numbers = re.findall(r">(-?\d\.\d\d)</td>", html)
+    assert numbers[:2] == ["1.25", "-0.50"]
+    assert set(numbers[2:]) == {"0.00", "1.00"}
