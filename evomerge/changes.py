@@ -91,7 +91,7 @@ def cards(run: Record) -> list[str]:
     founding, row = run.founding, run.best_rows.get("test")
     if founding is None or row is None or id_of(run.bests[-1]) <= 0:
         return []
-    kept = [line for line in run.changes if line.keys() >= {"datapoint", "id", *WHO}]
+    kept = [line for line in run.changes * run.answers_are_of_the_best if line.keys() >= {"datapoint", "id", *WHO}]
     shown = []
     for name, told, found in zip(("Won", "Lost"), TOLD, differing(row, founding.scores["test"]), strict=True):
         lines = [line for line in kept if line["datapoint"] in set(found.tolist())]
@@ -138,5 +138,5 @@ def _tile(run: Record, line: Mapping[str, Any], both: Sequence[str], each: Seque
 def _made(answer: Mapping[str, Any], names: Sequence[str], most: int = LETTERS) -> str:
     """What a member made of a datapoint, as text: an answer as it is, anything else by its name."""
     told = {name: answer[name] for name in names if name in answer and name != "picture"}
-    texts = {name: f"{value:.3g}" if isinstance(value, float) else short(value, most) for name, value in told.items()}
+    texts = {name: f"{value:.3g}" if isinstance(value, float) else short(value, most).strip() for name, value in told.items()}
     return "\n".join(text if name == "answer" else f"{name} {text}" for name, text in texts.items())

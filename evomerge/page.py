@@ -114,13 +114,15 @@ th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:
 .facts th{width:1%;padding-right:20px;white-space:nowrap}
 .scores td+td,.heat td{font-variant-numeric:tabular-nums}.scores small{color:var(--muted);white-space:nowrap}
 .scores tr:last-child td,.facts tr:last-child>*{border-bottom:0}
-.heat{border-spacing:0}.heat td[style]{text-align:right;padding:4px 10px}.heat td:first-child{white-space:normal;min-width:90px}.heat .number{text-align:right;padding-left:10px}
+.heat{border-spacing:0}.heat td[style]{text-align:right;padding:4px 10px}.heat td:first-child{white-space:normal;min-width:80px}.heat .number{text-align:right;padding-left:10px}
 .chromosomes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));gap:16px 28px}
 .chromosomes>div{min-width:0}.chromosomes p{margin:0;font-weight:600;font-size:13.5px}
 .count{font-size:21px;font-weight:600;margin:0}
 @media(min-width:760px){main{padding:44px 24px 64px}.cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:18px}
 .wide{grid-column:1/-1}.card{padding:20px}h1{font-size:32px}}
-@media(max-width:600px){.answers thead{display:none}.answers tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}
+@media(min-width:601px){.answers td[data-name=best],.answers td[data-name=founder]{min-width:170px}}
+@media(max-width:600px){.heat td[style]{padding:4px 6px}.heat .number{padding:6px 6px 6px 4px}
+.answers thead{display:none}.answers tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}
 .answers tr td[data-name]{display:block;border:0;padding:1px 0;width:auto}.answers td::before{content:attr(data-name) " ";color:var(--muted)}}
 """
 )

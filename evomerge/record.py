@@ -90,7 +90,7 @@ class Record:
                 of_best = best_rows(tensors)
         numbers, lineage = _read(path / "summary.json", {}), _read(path / "best" / "lineage.json", [])
         founding = Founding.read(path)
-        if founding is not None and len(founding.scores["train"]) != len(founders):  # not this log's
+        if founding is not None and len(founding.scores.get("train", ())) != len(founders):  # not this log's
             founding = None
         call = yaml.safe_load(config)
         return cls(

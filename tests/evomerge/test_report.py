@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import browser
@@ -17,6 +18,7 @@ from whole_runs import DIGITS, small_run
 
 from evomerge import Crossover, NaturalNiches, UserError, report
 from evomerge.answers import FEWER, SHOWN
+from evomerge.founding import Founding, Stretch
 from evomerge.record import Record
 from evomerge.rundir import read_births, read_snapshot
 from fitness.classification import Classification
@@ -280,6 +282,9 @@ def test_in_a_browser(finished, tmp_path):
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["population"]["seeds"] = [f"hub/{HOSTILE}", f"hub/{'W' * 300}"]
     (run / "config.yaml").write_text(yaml.safe_dump(config))
+    kept = Founding.read(run)
+    stretches = tuple(Stretch(HOSTILE, HOSTILE + "W" * 300, start, stop) for *_, start, stop in kept.stretches)
+    replace(kept, names=(HOSTILE, "W" * 300, *kept.names[2:]), stretches=stretches).keep(run)
     for name in ("test.jsonl", "changes.jsonl"):
         lines = (run / "best" / name).read_text().replace('"expected"', json.dumps(HOSTILE + "W" * 300))
         (run / "best" / name).write_text(lines)
