@@ -1,4 +1,4 @@
-"""The command line: evomerge run | resume | check | export | rebuild | compare | report."""
+"""The command line: evomerge run | resume | check | export | rebuild | compare | convert | report."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import argparse
 import logging
 import os
 import sys
-import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, config, recipe, report
+from evomerge import calls, config, preflight, recipe, report
 from evomerge import export as exporting
 from evomerge.compare import compare
+from evomerge.convert import convert
 from evomerge.errors import Interrupted, UserError
-from evomerge.evolution import OUTSIDE, evolve, with_defaults
-from evomerge.files import saving
-from evomerge.rundir import check_run, free_name
+from evomerge.evolution import OUTSIDE, evolve
+from evomerge.files import saving, write_file
+from evomerge.mergekit_evolve import Options
+from evomerge.rundir import check_place, check_run, free_name
 from evomerge.settings import RANGES
-from evomerge.steps import Steps
 from evomerge.stop import Stopped
 
 
@@ -75,8 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     resume.set_defaults(command=_resume)
 
     check = commands.add_parser(
-        "check", help="check a config and try one birth", description="Checks a config and tries one birth."
+        "check",
+        help="what is wrong with a config, and what a run will need",
+        description="Says what is wrong with a config; then rehearses the run, its first births and its end, in a folder that is deleted again, "
+        "and says how long all of it will take, and how much memory and disk. Ends with yes (exit code 0) or no (1; 2 if the config is wrong).",
     )
+    check.add_argument("--seconds", type=float, default=60.0, metavar="S", help="try births for so long at most, by default 60")
     check.add_argument("config", type=Path)
     check.add_argument("overrides", nargs="*", metavar="key=value")
     check.set_defaults(command=_check)
@@ -120,6 +125,25 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument("--points", type=int, default=41, metavar="N", help="mixing ratios of the sweep, by default 41")
     comparing.set_defaults(command=_compare)
 
+    converting = commands.add_parser(
+        "convert",
+        help="make a config of one of mergekit-evolve",
+        description="Makes a config of one of mergekit-evolve, and says what has no counterpart. docs/from_mergekit_evolve.md is the guide.",
+    )
+    converting.add_argument("config", type=Path, help="a YAML file of mergekit-evolve")
+    converting.add_argument("out", type=Path, nargs="?", help="the config to write; it is printed if none is named")
+    converting.add_argument(
+        "--search", default="m2n2", help="m2n2 (the default), or cma-es: the numbers that mergekit-evolve searches"
+    )
+    converting.add_argument(
+        "--births", "--max-fevals", type=int, default=100, metavar="N", help="merges to score, by default 100"
+    )
+    for option, kind in (("batch-size", int), ("sigma0", float), ("force-population-size", int), ("timeout", float)):
+        converting.add_argument(f"--{option}", type=kind, metavar="N", help="as of mergekit-evolve")
+    converting.add_argument("--task-search-path", metavar="FOLDER", help="as of mergekit-evolve")
+    converting.add_argument("--overwrite", action="store_true", help="write over a file that is there")
+    converting.set_defaults(command=_convert)
+
     draw = commands.add_parser(
         "report", help="draw report.html again", description="Draws report.html again from the run's files."
     )
@@ -150,31 +174,15 @@ def _resume(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     given = config.load(_find(options.config), options.overrides)
-    given.pop("run_dir", None)
+    folder = Path(given.pop("run_dir", None) or Path("runs") / "any").parent
     call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     call["births"] = max(call["births"], 1)  # one is tried
-    parts, settings = with_defaults(call)
-    del parts["trackers"]  # nothing is kept of it
-    steps = Steps(settings=settings, **parts)
-    steps.workers.start(parts["population"], parts["fitness"], settings.stack)
-    try:
-        started = time.perf_counter()
-        steps.found()
-        founding = time.perf_counter() - started
-        steps.plan_ahead()
-        outcome = steps.workers.result(1)
-    finally:
-        steps.workers.stop()
-        steps.stop()
-    if outcome.failure is not None:
-        raise UserError(f"the first birth failed: {outcome.failure}")
-    founders = ", ".join(f"{founder.train:.4f}" for founder in steps.founders)
-    print(f"datapoints: {', '.join(f'{size} {split}' for split, size in steps.sizes.items() if size)}")
-    print(f"parameters: {steps.axis.size} in {', '.join(chromosome.name for chromosome in steps.axis.chromosomes)}")
-    print(f"founders: {len(steps.founders)}, mean training scores {founders} ({founding:.2f} s)")
-    print(
-        f"one birth: {outcome.seconds:.4f} s, so {settings.births} births take about {_span(outcome.seconds * settings.births)}"
-    )
+    problems: list[str] = []
+    for needs in preflight.check(call, folder, options.seconds):
+        print(*needs.lines, sep="\n", flush=True)
+        problems += needs.problems
+    if problems:
+        raise Interrupted("\n".join(["no, this cannot run here", *problems]))
     print("yes, this can run")
 
 
@@ -182,13 +190,31 @@ def _export(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
     call = calls.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
     archive = call["strategy"].archive(None, call["fitness"])
-    member = exporting.export(options.run_dir, options.out, call["population"], archive, options.member)
+    member = exporting.export(options.run_dir, options.out, call["population"], call["fitness"], archive, options.member)
     print(f"member {member} is in {options.out}")
 
 
 def _rebuild(options: argparse.Namespace) -> None:
     recipe.rebuild(options.recipe, options.out, config.settings(options.settings), trust=options.trust)
     print(f"the member of {options.recipe} is in {options.out}")
+
+
+def _convert(options: argparse.Namespace) -> None:
+    out = options.out
+    if out is not None:
+        if out.exists() and (not options.overwrite or out.is_dir() or out.samefile(options.config)):
+            raise UserError(f"{out}: expected a file that is not there yet; --overwrite writes over another config")
+        check_place(out)
+    text, missing = convert(options.config, Options(**{one.name: getattr(options, one.name) for one in fields(Options)}))
+    for line in missing:
+        print(line, file=sys.stderr)
+    if out is None:
+        print(text, end="")
+        return
+    with saving(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_file(out, text)
+    print(f"{out} is written; evomerge check {out}")
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -267,9 +293,3 @@ def _tell(run_dir: Path) -> None:
     """Says what a run has left."""
     print((run_dir / "summary.json").read_text(), end="")
     print(f"report: {run_dir / 'report.html'}, best member: {run_dir / 'best'}")
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

@@ -6,8 +6,9 @@ import difflib
 import re
 import shlex
 import sys
+import textwrap
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from evomerge.targets import TARGET
 BASE = "_base_"
 CHANGEABLE = ("births", "workers", "trackers", "hours", "patience", "save_every")
 """What a resume may change."""
+
+COMMENT = 120
+"""Longest line of a YAML that is written for people."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -82,7 +86,62 @@ def to_yaml(call: Mapping[str, Any]) -> str:
         f"# {' '.join(shlex.join(sys.argv).split())}",
         f"# python {sys.version.split()[0]}, " + ", ".join(f"{n} {_version(n)}" for n in names),
     ]
-    return "\n".join(head) + "\n" + yaml.dump(dict(call), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return "\n".join(head) + "\n" + dumped(call)
+
+
+def dumped(call: Mapping[str, Any]) -> str:
+    """Plain data as the YAML that `load` reads."""
+    return yaml.dump(dict(call), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def commented(call: Mapping[str, Any], comments: Mapping[tuple[str | int, ...], str]) -> str:
+    """A call as YAML for people, with comments.
+
+    Args:
+        call: plain data, as `load` gives it.
+        comments: what stands above a key, by its place: ("fitness", "parts", 0, "train").
+    """
+    return "".join(f"{line}\n" for key in call for line in _block(call[key], comments, (key,), f"{key}:", ""))
+
+
+def _block(
+    value: Any, comments: Mapping[tuple[str | int, ...], str], place: tuple[str | int, ...], name: str, indent: str
+) -> Iterator[str]:
+    """The lines of one value behind its name: one, where it is short and nothing is said inside of it."""
+    if place in comments:
+        head = f"{indent}# "
+        yield from textwrap.wrap(comments[place], COMMENT, initial_indent=head, subsequent_indent=head, break_on_hyphens=False)
+    said_inside = any(len(other) > len(place) and other[: len(place)] == place for other in comments)
+    deep = isinstance(value, dict | list) and len(value) > 0
+    text = _inline(value)
+    nested = deep and any(isinstance(item, dict | list) for item in (value.values() if isinstance(value, dict) else value))
+    if not deep or (indent and not said_inside and not nested and len(f"{indent}{name} {text}") <= COMMENT):
+        yield f"{indent}{name} {text}"
+        return
+    yield f"{indent}{name}"
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(value, dict):
+            yield from _block(item, comments, (*place, key), f"{_inline(key)}:", f"{indent}  ")
+        elif isinstance(item, dict) and item:
+            for number, inner in enumerate(item):  # the first key stands behind the dash
+                first, *more = _block(item[inner], comments, (*place, key, inner), f"{_inline(inner)}:", f"{indent}    ")
+                yield first if number else f"{indent}  - {first.lstrip()}"
+                yield from more
+        else:
+            yield f"{indent}  - {_inline(item)}"
+
+
+def _inline(value: Any) -> str:
+    """A value on one line."""
+    settings: dict[str, Any] = {
+        "Dumper": _Dumper,
+        "default_flow_style": True,
+        "width": 10**9,
+        "sort_keys": False,
+        "allow_unicode": True,
+    }
+    text = yaml.dump(value, **settings).removesuffix("\n...\n").removesuffix("\n")
+    return text if "\n" not in text else yaml.dump(value, default_style='"', **settings).removesuffix("\n")
 
 
 def plain(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,8 +40,11 @@ class Population(Protocol):
     `only(places)` is narrowed to the models that still matter); `immigrant(rng) -> Genome`, a new founder for a run that is
     under way, where founders are random; `linear -> bool`, whether genomes may be crossed linearly only; `grams -> Grams`, where
     genomes are recipes, kept by the run, and `restore_grams(units)`, by which a resume gives them back; `sources() -> list`, name and
-    sha256 of each seed, by which a recipe is made again; `card() -> Mapping`, what the head of a model card says: base_model,
-    library_name, tags, ...
+    sha256 of each seed, by which a recipe is made again; `card() -> Mapping`, what a model card says in the hub's words: keys of its head such
+    as library_name, pipeline_tag and tags; and `seeds`, a Mapping for each seed in the order of a recipe's coefficients, and `others`, for what
+    else is in the weights, each with `name` and what is known of `repository`, `revision`, `license` (a list), `license_name`, `license_link`,
+    `base_model`, `language` and `datasets` (lists); `footprint() -> Mapping`, before anything is loaded: bytes of the "seeds" and of the
+    "model", and whether that is on a "gpu".
     """
 
     @property

@@ -73,6 +73,8 @@ class Worker:
         busy: seconds in which it had something to do.
         raised: births.
         seconds: what they took.
+        memory: most bytes that its process has had.
+        gpu_memory: likewise on GPUs.
     """
 
     id: int
@@ -85,6 +87,8 @@ class Worker:
     busy: float = 0.0
     raised: int = 0
     seconds: float = 0.0
+    memory: int = 0
+    gpu_memory: int = 0
 
 
 class Births(Protocol):
@@ -203,6 +207,8 @@ class Crew:
             "p95": times[int(0.95 * len(times))] if times else None,
             "slowest": slowest and {"worker": slowest.id, "node": slowest.node, "seconds": slowest.seconds / slowest.raised},
             "restarts": self._restarts,
+            "memory": max((worker.memory for worker in alive), default=0),
+            "gpu_memory": max((worker.gpu_memory for worker in alive), default=0),
         }
 
     def _answer(self, call: Call) -> Any:
@@ -268,6 +274,7 @@ class Crew:
             self._times.extend(times)
             worker.raised += len(times)
             worker.seconds += sum(times)
+            worker.memory, worker.gpu_memory = call.answer[-1].memory, call.answer[-1].gpu_memory
             self.births.answered(call, worker.id)
 
     def _raised(self, call: Call, error: Exception) -> None:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import gc
 import logging
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, changes, config, export, gallery, report, snapshot
+from evomerge import calls, changes, config, export, gallery, memory, report, snapshot
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Interrupted, UserError, blame
 from evomerge.files import saving, write_file
 from evomerge.founding import Founding
 from evomerge.progress import Progress
-from evomerge.record import CHANGES
+from evomerge.record import ANSWERS, CHANGES
 from evomerge.rundir import RunDir, check_free, read_births
 from evomerge.settings import Settings
 from evomerge.snapshot import Best
@@ -183,12 +181,6 @@ def with_defaults(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Setting
     return parts, Settings(**{name: value for name, value in arguments.items() if name not in parts})
 
 
-def peak_memory() -> int:
-    """Most bytes that this process has had in memory so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
 class Loop:
     """Goes from birth to birth until something ends the run, and keeps the run in its directory, if it has one."""
 
@@ -241,7 +233,7 @@ class Loop:
                 if state.failed_in_row >= settings.failures:
                     raise UserError(f"{state.failed_in_row} births in a row failed, the last with: {entry['failure']}")
                 state.seconds = before + time.monotonic() - started
-                state.memory = max(state.memory, peak_memory())
+                state.memory = max(state.memory, memory.peak())
                 bar.update(state, steps.workers)
                 self.tracking.put(entry, state, last=state.decided == settings.births)
                 if time.monotonic() - self._saved > max(settings.save_every, self._save_cost / SAVE_SHARE):
@@ -261,7 +253,7 @@ class Loop:
         status = steps.workers.status() if hasattr(steps.workers, "status") else None
         if self.run_dir is not None and steps.sizes["test"] and hasattr(steps.fitness, "explain"):
             best, founding = steps.state.best, Founding.read(self.run_dir.path)
-            texts["test.jsonl"] = export.answers(steps.workers, best.genome, steps.sizes["test"])
+            texts[ANSWERS] = export.answers(steps.workers, best.genome, steps.sizes["test"])
             texts[CHANGES] = changes.explained(steps.workers, best, founding, lambda: steps.workers.founders(steps.settings.seed))
         steps.workers.stop()
         if self.run_dir is None:
@@ -270,7 +262,7 @@ class Loop:
 
         def write_best() -> None:
             with saving(path):
-                export.write_best(path, steps.population, steps.state, texts)
+                export.write_best(path, steps.population, steps.fitness, steps.state, texts)
 
         with saving(path):
             write_file(path / "summary.json", export.summary(steps.state, status))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from evomerge import recipe
+from evomerge import card, config, recipe
 from evomerge.archive import Archive
-from evomerge.contracts import Genome, Population
+from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, blame, reason
 from evomerge.files import saving, write_folder
 from evomerge.genome import Recipe
-from evomerge.record import id_of
+from evomerge.measured import measured
+from evomerge.record import ANSWERS, id_of
 from evomerge.rundir import check_new, check_run, read_births, read_snapshot
 from evomerge.snapshot import State, unpack
 from evomerge.workers import Workers
@@ -45,11 +46,11 @@ def summary(state: State, workers: Mapping[str, Any] | None = None) -> str:
     return json.dumps(numbers, indent=2) + "\n"
 
 
-def write_best(path: Path, population: Population, state: State, texts: Mapping[str, str | None]) -> None:
+def write_best(path: Path, population: Population, fitness: Fitness, state: State, texts: Mapping[str, str | None]) -> None:
     """Writes best/ of a run directory: the member, its card and lineage, and texts by the name of their file, None for no file."""
 
     def fill(folder: Path) -> None:
-        write_member(folder, population, state.best.id, state.best.genome, read_births(path))
+        write_member(folder, path, population, fitness, state, state.best.id, texts.get(ANSWERS))
         for name, text in texts.items():
             if text is not None:
                 (folder / name).write_text(text)
@@ -77,13 +78,14 @@ def answers(workers: Workers, genome: Genome, size: int) -> str | None:
         return None
 
 
-def export(path: Path, out: Path, population: Population, archive: Archive, member: int | None = None) -> int:
+def export(path: Path, out: Path, population: Population, fitness: Fitness, archive: Archive, member: int | None = None) -> int:
     """Writes a member of a run, the best one if none is named, in the ecosystem's own format.
 
     Args:
         path: the run directory.
         out: the folder to make.
         population: the run's population.
+        fitness: the run's fitness; it scores nothing.
         archive: an empty archive such as the run's.
         member: id of a member alive in the newest snapshot, or of the best.
 
@@ -96,26 +98,59 @@ def export(path: Path, out: Path, population: Population, archive: Archive, memb
     check_run(path)
     check_new(out)
     _, data, tensors = read_snapshot(path)
+    if "weights" in tensors:
+        archive = replace(archive, competition=replace(archive.competition, weights=tensors["weights"].numpy()))
     state = unpack(data["state"], tensors, archive)
-    alive: dict[int, Genome] = {member.id: member.genome for member in state.archive.members}
-    alive[state.best.id] = state.best.genome
+    alive = _alive(state)
     chosen = state.best.id if member is None else member
     if chosen not in alive:
         raise UserError(f"--member: {chosen} is not alive in {path}; there are {', '.join(map(str, sorted(alive)))}")
     blame("population", lambda: population.express(alive[chosen]))  # a device that is not here is no failure to write
+    answers = _answers_of(path, chosen)
     with saving(out):
-        write_folder(out, lambda folder: write_member(folder, population, chosen, alive[chosen], read_births(path)))
+        write_folder(out, lambda folder: write_member(folder, path, population, fitness, state, chosen, answers))
     return chosen
 
 
-def write_member(folder: Path, population: Population, id: int, genome: Genome, births: list[dict[str, Any]]) -> None:
-    """Writes one member into a folder: its weights, its recipe if it is one, lineage.json, and README.md, its card."""
+def write_member(
+    folder: Path, path: Path, population: Population, fitness: Fitness, state: State, id: int, answers: str | None
+) -> None:
+    """Writes one member into a folder: its weights, its recipe if it is one, lineage.json, and README.md, its card.
+
+    Args:
+        folder: where to.
+        path: the run directory.
+        population: the run's population.
+        fitness: the run's fitness.
+        state: the run's state, in which the member is alive.
+        id: the member's.
+        answers: what it answered on the test split, as `answers` gives it, if that is known.
+    """
+    genome, births = _alive(state)[id], read_births(path)
     population.save(genome, folder)
     if isinstance(genome, Recipe) and hasattr(population, "sources"):
         recipe.write(folder, population, genome)
     ancestors = lineage(id, births)
     (folder / "lineage.json").write_text(json.dumps(list(ancestors.values())) + "\n")
-    (folder / "README.md").write_text(_card(id, population, genome, ancestors))
+    row = next((member.scores.astype(np.float64) for member in state.archive.members if member.id == id), None)
+    weights = state.archive.competition.weights
+    train = None if row is None else (row, np.ones(len(row)) if weights is None else weights)
+    test = None if answers is None else _scores_in(answers)
+    call = config.load(path / "config.yaml")
+    subject = card.Subject(
+        path.resolve().name,
+        id,
+        genome,
+        f"{type(population).__module__}.{type(population).__qualname__}",
+        population.card() if hasattr(population, "card") else {},
+        (path / "config.yaml").read_text(),
+        call,
+        state.decided,
+        ancestors,
+        [entry for entry in births if "founder" in entry],
+        measured(ancestors[id], train, test, fitness, call.get("fitness")),
+    )
+    card.write(folder, subject)
 
 
 def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
@@ -131,37 +166,24 @@ def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     return found
 
 
-def _card(id: int, population: Population, genome: Genome, ancestors: Mapping[int, dict[str, Any]]) -> str:
-    me = ancestors[id]
-    alone = [entry for entry in ancestors.values() if not entry.get("parents") and "made" not in entry]
-    founders = sum("founder" in entry for entry in alone)
-    immigrants = f" and {len(alone) - founders} immigrants" if len(alone) > founders else ""
-    between = len(ancestors) - len(alone) - bool(me.get("parents"))
-    bred = f" from {founders} founder{'s' * (founders != 1)}{immigrants}, {between} ancestors between" if alone else ""
-    scores = "".join(f"| {name} | {me[name]:.4f} |\n" for name in ("train", "validation", "test") if me.get(name) is not None)
-    alone_as = "a founder" if "founder" in me else "what a search found" if "made" in me else "an immigrant"
-    parents = ", ".join(map(str, me.get("parents", ()))) or f"none, it is {alone_as}"
-    facts = population.card() if hasattr(population, "card") else {}
-    head = f"---\n{yaml.safe_dump(dict(facts), sort_keys=False)}---\n" if facts else ""
-    return f"""{head}# Member {id}
-
-Bred with evomerge{bred}. Parents: {parents}.
-
-| split | mean score |
-|---|---|
-{scores}
-{_shares(genome, facts.get("base_model", ()))}Population: `{type(population).__module__}.{type(population).__qualname__}`. Every ancestor, with its parents, mixing ratios
-and split points, is in `lineage.json`.
-"""
+def _alive(state: State) -> dict[int, Genome]:
+    """The genomes of the members alive, and of the best, by id."""
+    return {member.id: member.genome for member in state.archive.members} | {state.best.id: state.best.genome}
 
 
-def _shares(genome: Genome, seeds: Sequence[str]) -> str:
-    """A table of the seeds, with the mean of each one's coefficients over all parameters, for a recipe over named seeds."""
-    if not isinstance(genome, Recipe) or len(seeds) != genome.coefficients.shape[1]:
-        return ""
-    means = np.average(genome.coefficients, axis=0, weights=np.diff(genome.bounds))
-    rows = "".join(f"| {seed} | {mean:.4f} |\n" for seed, mean in zip(seeds, means, strict=True))
-    return f"| seed | mean coefficient |\n|---|---|\n{rows}\n"
+def _answers_of(path: Path, member: int) -> str | None:
+    """What a member answered on the test split, if it is the one whose answers the run has kept."""
+    line, kept = path / "best" / "lineage.json", path / "best" / ANSWERS
+    if not (line.is_file() and kept.is_file()) or id_of(json.loads(line.read_text())[0]) != member:
+        return None
+    return kept.read_text()
+
+
+def _scores_in(answers: str) -> np.ndarray | None:
+    """(D,) the scores in what a member answered; None where a fitness explained something else by that name."""
+    scores = [json.loads(line)["score"] for line in answers.splitlines()]
+    numbers = all(isinstance(score, float) and 0 <= score <= 1 for score in scores)
+    return np.array(scores, dtype=np.float64) if numbers and scores else None
 
 
 def plain(value: Any) -> Any:

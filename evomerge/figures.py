@@ -150,22 +150,24 @@ def bars(figure: Figure, labels: Sequence[str], values: np.ndarray, colours: Seq
 
 
 @as_svg
-def intervals(figure: Figure, labels: Sequence[str], values: np.ndarray, halves: np.ndarray, colours: Sequence[str]) -> None:
+def intervals(
+    figure: Figure, labels: Sequence[str], values: Sequence[float], between: Sequence[tuple[float, float]], colours: Sequence[str]
+) -> None:
     """A dot for each of N members, the first on top, with its interval.
 
     Args:
         figure: where to draw.
         labels: N names.
-        values: (N,) where the dots are.
-        halves: (N,) how far the intervals go to either side, NaN where that is not known.
+        values: N places of dots.
+        between: N intervals, each from where to where.
         colours: N colours.
     """
     resize(figure, 24 * len(labels) + 40)
     axes = figure.subplots()
     calm(axes, grid="x")
     axes.spines["bottom"].set_visible(False)
-    for row, (value, half, colour) in enumerate(zip(values, np.nan_to_num(halves), colours, strict=True)):
-        axes.plot([value - half, value + half], [row, row], color=colour, linewidth=3, alpha=0.5, solid_capstyle="round")
+    for row, (value, ends, colour) in enumerate(zip(values, between, colours, strict=True)):
+        axes.plot(ends, [row, row], color=colour, linewidth=3, alpha=0.5, solid_capstyle="round")
         axes.plot([value], [row], marker="o", markersize=7, color=colour)
     name_rows(axes, labels)
     low, high = axes.get_xlim()

@@ -18,7 +18,7 @@ import numpy as np
 from evomerge.axis import Axis
 from evomerge.errors import reason
 from evomerge.files import saving, write_file
-from evomerge.stretches import stretches
+from evomerge.groups import stretches
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from evomerge.measured import label
 from evomerge.page import card
 from evomerge.record import Record
+from evomerge.targets import TARGET
 
 NAMES = 12
 """Most founders that are named."""
@@ -23,10 +25,10 @@ def table(run: Record) -> str:
     births, planned = len(run.births), run.call.get("births")
     rows = {
         "bred from": ", ".join(names[:NAMES]) + more,
-        "population": told(run.call.get("population")),
-        "fitness": told(run.call.get("fitness")),
+        "population": label(run.call.get("population")),
+        "fitness": label(run.call.get("fitness")),
         "datapoints": _datapoints(run),
-        "strategy": told(run.call.get("strategy"), settings=True),
+        "strategy": settled(run.call.get("strategy")),
         "births": f"{births:,} of {planned:,}" if isinstance(planned, int) and planned != births else f"{births:,}",
         "random seed": run.call.get("seed"),
         "made with": next((line[2:] for line in run.config.splitlines() if line.startswith("# python ")), ""),
@@ -38,18 +40,13 @@ def table(run: Record) -> str:
     return card("", f'<table class="facts">{body}</table>', how, wide=True)
 
 
-def told(part: Any, *, settings: bool = False) -> str:
-    """A described call in a few words: its class, with what it is given that is a call, too, and with its settings if asked for."""
-    if not isinstance(part, Mapping) or "_target_" not in part:
+def settled(part: Any) -> str:
+    """A described strategy in a few words: its class and its settings, with those of what it is given that is a call, too."""
+    if not isinstance(part, Mapping) or TARGET not in part:
         return ""
-    inner = [value for given in part.values() for value in (given if isinstance(given, list) else [given])]
-    words = [f"{name} {value}" for name, value in part.items() if settings and name in SETTINGS and _plain(value)]
-    words += [word for value in inner if (word := told(value, settings=settings))]
-    return str(part["_target_"]).rpartition(".")[2] + (f" ({', '.join(words)})" if words else "")
-
-
-def _plain(value: Any) -> bool:
-    return value is not None and not isinstance(value, Mapping)
+    words = [f"{name} {value}" for name, value in part.items() if name in SETTINGS and value is not None]
+    words += [word for value in part.values() if (word := settled(value))]
+    return str(part[TARGET]).rpartition(".")[2] + (f" ({', '.join(words)})" if words else "")
 
 
 def _datapoints(run: Record) -> str:

@@ -20,6 +20,9 @@ from evomerge.snapshot import best_rows
 GALLERY = "gallery"
 """The folder in which members show themselves, a file each."""
 
+ANSWERS = "test.jsonl"
+"""The file, beside the best member's, of what it answers on the test split."""
+
 CHANGES = "changes.jsonl"
 """The file, beside the best member's, of datapoints that it or a founder alone solves."""
 
@@ -105,7 +108,7 @@ class Record:
             weights,
             numbers.get("births"),
             numbers.get("workers", {}),
-            _lines(path / "best" / "test.jsonl"),
+            _lines(path / "best" / ANSWERS),
             id_of(lineage[0]) if lineage else None,
             {
                 int(file.stem): json.loads(file.read_text())

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from evomerge import memory
 from evomerge.archive import Tiling, View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import Interrupted, reason
@@ -56,6 +57,8 @@ class Outcome:
         failure: why the birth failed, None if it did not.
         seconds: time that it took.
         worker: who raised it.
+        memory: most bytes that the process which raised it has had.
+        gpu_memory: likewise on GPUs.
         attempts: how often it was raised, since workers can be lost.
         lost: whether it failed because it lost its worker every time; such a verdict is kept at once.
     """
@@ -66,6 +69,8 @@ class Outcome:
     failure: str | None = None
     seconds: float = 0.0
     worker: int = 0
+    memory: int = 0
+    gpu_memory: int = 0
     attempts: int = 1
     lost: bool = False
 
@@ -159,7 +164,8 @@ class Nursery:
             lanes.append(_Lane(job, self._conceive(job, Outcome(None, unscored(job.tiling.tiles), 0)), slot))
         self._score([lane for lane in lanes if lane.outcome.failure is None])
         seconds = (time.perf_counter() - started) / len(jobs)
-        return [replace(lane.outcome, seconds=seconds) for lane in lanes]
+        host, gpu = memory.peak(), memory.gpu_peak()
+        return [replace(lane.outcome, seconds=seconds, memory=host, gpu_memory=gpu) for lane in lanes]
 
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
         """Scores the tiles of a stopped birth that are still missing."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from evomerge import figures, tally
+from evomerge import figures
+from evomerge.measured import interval, titled
 from evomerge.page import card, heat
 from evomerge.record import Record, id_of
 from evomerge.svg import GREEN, ORANGE
+from evomerge.tally import Mean
 
 SHOWN, COMPARED = 12, 5
 """Most founders that are shown; most beside the best, group by group."""
@@ -34,20 +37,20 @@ def cards(run: Record) -> list[str]:
     means = {id_of(entry): {split: _mean(run, entry, split) for split in splits} for entry in (*child, *founders)}
     rows = [
         f'<tr><td class="{"orange" if entry is best else "green"}">{escape(_name(run, entry))}</td>'
-        + "".join(f"<td>{said(means[id_of(entry)][split])}</td>" for split in splits)
+        + "".join(f"<td>{means[id_of(entry)][split].text()}</td>" for split in splits)
         + "</tr>"
         for entry in shown
     ]
     if child:
-        ahead = "".join(f"<td>{said(_ahead(run, split, founders), sign='+')}</td>" for split in splits)
+        ahead = "".join(f"<td>{_ahead(run, split, founders)}</td>" for split in splits)
         rows.append(f"<tr><td>best minus the best founder</td>{ahead}</tr>")
     head = "".join(f"<th>{split}</th>" for split in ("", *splits))
-    how = _how(run, known=not math.isnan(means[id_of(shown[0])][splits[0]].half), child=bool(child), hidden=len(founders[SHOWN:]))
+    how = _how(run, known=means[id_of(shown[0])][splits[0]].interval is not None, child=bool(child), hidden=len(founders[SHOWN:]))
     values = [means[id_of(entry)][splits[0]] for entry in shown]
     drawing = figures.intervals(
         [_name(run, entry) for entry in shown],
-        np.array([mean.value for mean in values]),
-        np.array([mean.half for mean in values]),
+        [mean.value for mean in values],
+        [mean.interval or (mean.value, mean.value) for mean in values],
         [ORANGE if entry is best else GREEN for entry in shown],
     )
     drawn = f"The {splits[0]} column as a picture: a dot is a mean score, the line its 95 % interval where that is known."
@@ -58,12 +61,17 @@ def cards(run: Record) -> list[str]:
     ]
 
 
-def said(mean: tally.Mean, sign: str = "") -> str:
-    """A mean with half of its interval, if it has one."""
-    if math.isnan(mean.value):
-        return ""
-    half = "" if math.isnan(mean.half) else f" <small>± {mean.half:.3f}</small>"
-    return f"{mean.value:{sign}.3f}{half}"
+@dataclass(frozen=True)
+class Told:
+    """A mean score, and its 95 % interval if that is known."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+    def text(self) -> str:
+        """Both for a cell of a table."""
+        between = "" if self.interval is None else " <small>{:.3f} to {:.3f}</small>".format(*self.interval)
+        return f"{self.value:.3f}{between}"
 
 
 def _how(run: Record, *, known: bool, child: bool, hidden: int) -> str:
@@ -74,7 +82,7 @@ def _how(run: Record, *, known: bool, child: bool, hidden: int) -> str:
     if not child:
         how = ["Mean scores. The best is one of the founders; no child has beaten it yet."]
     if known:
-        how.append("± is half of the 95 % interval over datapoints: how far a mean could be off because these datapoints are a sample. "
+        how.append("Beside each is its 95 % interval over datapoints: how far it could be off because these datapoints are a sample. "
                    "Another random seed may differ by more.")  # fmt: skip
         how += ["The last line is taken datapoint by datapoint, against the founder that is highest in that column."] * child
     else:
@@ -102,20 +110,21 @@ def _weights(run: Record, split: str) -> np.ndarray | None:
     return run.founding.weights.get(split) if run.founding is not None else None
 
 
-def _mean(run: Record, entry: Mapping[str, Any], split: str) -> tally.Mean:
-    row = _row(run, entry, split)
+def _mean(run: Record, entry: Mapping[str, Any], split: str) -> Told:
+    row, weights = _row(run, entry, split), _weights(run, split)
     if row is None:
-        return tally.Mean(entry.get(split, math.nan), math.nan)
-    return tally.Mean.over(row.astype(np.float64), _weights(run, split))
+        return Told(entry.get(split, math.nan))
+    return Told(entry[split], interval(row.astype(np.float64), np.ones(len(row)) if weights is None else weights))
 
 
-def _ahead(run: Record, split: str, founders: list[dict[str, Any]]) -> tally.Mean:
-    """How far the best is above the best founder, paired where rows are known."""
+def _ahead(run: Record, split: str, founders: list[dict[str, Any]]) -> str:
+    """How far the best is above the founder that is highest on a split, paired where rows are known."""
     highest = max(founders, key=lambda entry: entry.get(split, -math.inf))
     mine, theirs = _row(run, run.bests[-1], split), _row(run, highest, split)
     if mine is None or theirs is None:
-        return tally.Mean(run.bests[-1].get(split, math.nan) - highest.get(split, math.nan), math.nan)
-    return tally.Mean.over(mine.astype(np.float64) - theirs, _weights(run, split))
+        return f"{run.bests[-1][split] - highest[split]:+.3f}"
+    mean = Mean.over(mine.astype(np.float64) - theirs, _weights(run, split))
+    return f"{mean.value:+.3f} <small>± {mean.half:.3f}</small>"
 
 
 def _by_group(run: Record, founders: list[dict[str, Any]], split: str) -> str:
@@ -135,7 +144,7 @@ def _by_group(run: Record, founders: list[dict[str, Any]], split: str) -> str:
         means = [
             float(np.average(row[own], weights=None if weights is None else weights[own])) for row in rows if row is not None
         ]
-        table.append((f"{founding.names[number]} ({own.sum():,})", means))
+        table.append((f"{titled(founding.names[number], run.call.get('fitness'))} ({own.sum():,})", means))
     how = f"Mean {split} scores in each group of datapoints, as the fitness names them, with their number; the stronger the colour, the higher."
     columns = ["best" if entry is best else run.label(id_of(entry)) for entry in members]
     return card("By group", heat("group", columns, table), how, wide=True)

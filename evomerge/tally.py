@@ -70,7 +70,7 @@ class Done:
         born: births that it had, of those that are compared.
         tested: whether there is a test split.
         seconds: that it took; None if it has gone further than the others.
-        memory: most bytes of the process that led it, 0 if that is not known.
+        memory: most bytes of one process, the one that led it or a worker's; 0 if that is not known.
     """
 
     seed: int
@@ -132,7 +132,7 @@ class Done:
             len(children),
             "test" in first,
             summary["seconds"] if summary["births"] == len(children) else None,
-            summary.get("peak_memory", 0),
+            max(summary.get("peak_memory", 0), (summary.get("workers") or {}).get("memory", 0)),
         )
 
     def after(self, births: int) -> float:

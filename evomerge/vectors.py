@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 import numpy as np
 
 from evomerge.contracts import Genome, Population
 from evomerge.crossover import Crossover
 from evomerge.genome import Recipe, Weights
-from evomerge.stretches import By, groups
+from evomerge.groups import By, check_groups, groups
 
 
 class Coding(Protocol):
@@ -78,18 +78,19 @@ class Ratios:
     """For each group of parameters how much each seed but the first gives; the first gives the rest, so that they sum to one.
 
     Attributes:
-        by: a group is a whole "chromosome"; a "layer", wherever its tensors lie (tensors whose names are alike up to the first part that
-            is a number); a "block", what a chromosome has of a layer; or a "tensor".
+        by: what a group is, as `evomerge.groups.groups` has it.
+        layers: how many layers a group has, likewise.
     """
 
     by: By = "layer"
+    layers: int | None = None
 
     def __post_init__(self) -> None:
-        _check_by(self.by)
+        check_groups(self.by, self.layers)
 
     def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
         """As `Vector.coding`."""
-        return _RecipeCoding(population, founders, self.by, free=False)
+        return _RecipeCoding(population, founders, self)
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,22 @@ class Coefficients:
 
     Attributes:
         by: as `Ratios.by`.
+        layers: as `Ratios.layers`.
+        negative: whether a coefficient may be below 0; if not, it is the absolute value of its number.
+        normalize: whether those of a group are divided by their sum.
     """
 
     by: By = "layer"
+    layers: int | None = None
+    negative: bool = True
+    normalize: bool = False
 
     def __post_init__(self) -> None:
-        _check_by(self.by)
+        check_groups(self.by, self.layers)
 
     def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
         """As `Vector.coding`."""
-        return _RecipeCoding(population, founders, self.by, free=True)
+        return _RecipeCoding(population, founders, self)
 
 
 @dataclass(frozen=True)
@@ -168,14 +175,14 @@ class _RecipeCoding:
 
     dtype: Any = np.float64
 
-    def __init__(self, population: Population, founders: Sequence[Any], by: By, *, free: bool) -> None:
+    def __init__(self, population: Population, founders: Sequence[Any], vector: Ratios | Coefficients) -> None:
         if not isinstance(founders[0], Recipe):
             raise ValueError(f"expected members that are recipes, {type(population).__name__} breeds weights; "
                              "choose evomerge.AllWeights")  # fmt: skip
         self.seeds = self.parents = len(founders)
-        self.bounds, self.groups = groups(population.axis, by)
-        self.shape = (int(self.groups.max()) + 1, self.seeds if free else self.seeds - 1)
-        self.free = free
+        self.vector = vector
+        self.bounds, self.groups = groups(population.axis, vector.by, vector.layers)
+        self.shape = (int(self.groups.max()) + 1, self.seeds - isinstance(vector, Ratios))
         self.size: int | None = self.shape[0] * self.shape[1]
 
     def centre(self) -> np.ndarray:
@@ -191,8 +198,11 @@ class _RecipeCoding:
     def genome(self, vector: np.ndarray) -> Recipe:
         """The recipe with these coefficients."""
         table = np.asarray(vector, dtype=self.dtype).reshape(self.shape)
-        if not self.free:
+        if isinstance(self.vector, Ratios):
             table = np.concatenate([1 - table.sum(axis=1, keepdims=True), table], axis=1)
+        else:
+            table = table if self.vector.negative else np.abs(table)
+            table = table / table.sum(axis=1, keepdims=True) if self.vector.normalize else table
         return Recipe(self.bounds, table[self.groups])
 
     def vectors(self, genomes: Sequence[Recipe]) -> np.ndarray:  # noqa: ARG002
@@ -246,8 +256,3 @@ class _GenomeCoding:
         """As genomes are crossed."""
         crossing = crossover.draw(self.population.axis, rng)
         return self.vectors([self.genome(a).cross(self.genome(b), crossing, self.population)])[0]
-
-
-def _check_by(by: str) -> None:
-    if by not in get_args(By):
-        raise ValueError(f"by: expected one of {get_args(By)}, got {by!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -14,8 +15,9 @@ from evomerge.axis import FlatCut
 from evomerge.genome import Recipe
 from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
+from populations.origins import Model
 from populations.pipeline_kin import blank, check_alike, check_predictions, whole
-from populations.pipelines import CHECKER, DENOISERS, Bred, Pipeline
+from populations.pipelines import CHECKER, CONFIG, DENOISERS, Bred, Pipeline, import_diffusers
 from populations.resident import line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds, described_slots
 from populations.units import DENOISER, Units
@@ -98,6 +100,13 @@ class DiffusionModels(Merged):
         with quiet("diffusers", "transformers"):
             expressed.save_pretrained(directory)
 
+    def footprint(self) -> dict[str, Any]:
+        """As `Merged.footprint`, the model with the components that are not bred."""
+        others = [self._others.get(name, self._whole).weights(name, self.variant) for name in self._unbred if self._weighs(name)]
+        size = sum(math.prod(entry.shape) for checkpoint in others for entry in checkpoint.entries.values())
+        bred = super().footprint()
+        return bred | {"model": bred["model"] + size * self._dtype.itemsize}
+
     def sources(self) -> list[dict[str, Any]]:
         """As `Merged.sources`, and of each component that is not bred whose it is, and the SHA-256 of its files."""
         return super().sources() + self._parts
@@ -112,9 +121,13 @@ class DiffusionModels(Merged):
         return parts
 
     def card(self) -> dict[str, Any]:
-        """What the head of a member's model card says, in the hub's words."""
-        facts = {"base_model": [seed.name for seed in self._found], "library_name": "diffusers"}
-        return facts | {"pipeline_tag": "text-to-image", "tags": ["merge", "evomerge"]}
+        """As `Merged.card`."""
+        return super().card() | {"library_name": "diffusers", "pipeline_tag": "text-to-image"}
+
+    def _models(self) -> tuple[list[Model], list[Model]]:
+        based = self.method is not None and self.method.needs_base
+        bases = [self._found_base] if based else []
+        return [(seed.folder, seed.repository) for seed in self._found], [(base.folder, base.repository) for base in bases]
 
     @property
     def _chromosomes(self) -> Mapping[str, str] | None:
@@ -184,6 +197,10 @@ class DiffusionModels(Merged):
         """The names of what the resident pipeline has beside what is bred."""
         return [name for name in self._whole.components if name not in self._bred and (name != CHECKER or self.safety_checker)]
 
+    def _weighs(self, name: str) -> bool:
+        """Whether a component has weights, as tokenizers and schedulers have none."""
+        return f"{name}/{CONFIG}" in self._others.get(name, self._whole).files
+
     @cached_property
     def _blank(self) -> dict[str, torch.nn.Module]:
         """What is bred, as its config describes it, without weights."""
@@ -191,7 +208,7 @@ class DiffusionModels(Merged):
 
     @cached_property
     def _seeds(self) -> Seeds:
-        _import()
+        import_diffusers()
         for component in self._bred:
             named("seeds", lambda: check_alike(self._found, component))  # noqa: B023
         check_predictions(self._found)
@@ -204,11 +221,16 @@ class DiffusionModels(Merged):
 
     @cached_property
     def _base(self) -> Seeds:
-        base = named("base", lambda: Pipeline.find(self.base or ""))
+        base = self._found_base
         for component in self._bred:
             named("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
         named("base", lambda: check_predictions([*self._found, base]))
         return named("base", lambda: Seeds([self._source(base), *self._seeds.sources], self._seeds.slots))
+
+    @cached_property
+    def _found_base(self) -> Pipeline:
+        """Where everything of a method's base is."""
+        return named("base", lambda: Pipeline.find(self.base or ""))
 
     def _source(self, seed: Pipeline) -> Bred:
         return Bred(seed.pinned, {component: seed.weights(component, self.variant) for component in self._bred})
@@ -267,22 +289,3 @@ class DiffusionModels(Merged):
             for name, tensor in slots_of(getattr(self._resident, component)).items()
             if f"{component}.{name}" in self._seeds.slots
         }
-
-
-def _import() -> None:
-    """Imports diffusers, without what transformers says where torchvision is missing, which nothing here needs.
-
-    Raises:
-        ImportError: if diffusers is not installed.
-    """
-    try:
-        from transformers.utils import logging as said
-
-        before = said.get_verbosity()
-        said.set_verbosity_error()
-        try:
-            from diffusers import StableDiffusionPipeline  # noqa: F401
-        finally:
-            said.set_verbosity(before)
-    except ImportError as error:
-        raise ImportError("image generators need the package diffusers: pip install 'evomerge[diffusion]'") from error

@@ -12,12 +12,13 @@ import torch
 
 from populations.adapters import CONFIG, Adapted, base_of
 from populations.checkpoints import DTYPES, Checkpoint, Entry
+from populations.origins import Model
 
 REPOSITORY = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 """owner/name, or owner/name@revision."""
 
-SMALL = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "adapter_model.safetensors"]
-"""What is fetched at once: settings, tokenizers, adapters."""
+SMALL = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "README.md", "LICENSE*", "adapter_model.safetensors"]
+"""What is fetched at once: settings, tokenizers, cards, adapters."""
 
 
 class Remote(Checkpoint):
@@ -54,11 +55,22 @@ class Found:
         name: a folder, or the repository without its revision: what a model card calls it.
         folder: its own settings and tokenizer, as far as it has them.
         source: its tensors, by their headers.
+        repository: of the hub, if it is from there.
     """
 
     name: str
     folder: Path
     source: Checkpoint | Adapted
+    repository: str | None = None
+
+    @property
+    def models(self) -> list[Model]:
+        """What has to be asked for a licence: it, and the base of an adapter."""
+        own: list[Model] = [(self.folder, self.repository)]
+        if not isinstance(self.source, Adapted):
+            return own
+        base = self.source.base
+        return [*own, (base.root, base.repository) if isinstance(base, Remote) else (base.folder, None)]
 
     @property
     def model_folder(self) -> Path:
@@ -89,9 +101,11 @@ def find(seed: str | Path, base: str | Path | None = None) -> Found:
         name, match = str(seed), None
     else:
         raise FileNotFoundError(f"expected a folder, or owner/name of the hub, there is no folder {folder}")
+    repository = None if match is None else match["name"]
     if (folder / CONFIG).is_file():
-        return Found(name, folder, _adapted(folder, base))
-    return Found(name, folder, Checkpoint.open(folder) if match is None else _remote(match["name"], match["revision"], folder))
+        return Found(name, folder, _adapted(folder, base), repository)
+    source = Checkpoint.open(folder) if match is None else _remote(match["name"], match["revision"], folder)
+    return Found(name, folder, source, repository)
 
 
 def _adapted(folder: Path, base: str | Path | None) -> Adapted:

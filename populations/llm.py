@@ -20,6 +20,7 @@ from populations.kin import Vocabulary, config_of, described, template_of, token
 from populations.merged import Dtype, Merged, Order, check_choice, named
 from populations.mergekit_config import config_text
 from populations.methods import Method
+from populations.origins import Model
 from populations.resident import line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds
 from populations.units import LLAMA, Units
@@ -108,9 +109,15 @@ class LanguageModels(Merged):
             (directory / mergekit_config.NAME).write_text(config)
 
     def card(self) -> dict[str, Any]:
-        """What the head of a member's model card says, in the hub's words."""
-        facts = {"base_model": [seed.name for seed in self._found], "library_name": "transformers"}
-        return facts | {"pipeline_tag": "text-generation", "tags": ["merge", "mergekit", "evomerge"]}
+        """As `Merged.card`."""
+        tags = ["merge"] if self.method is None else ["merge", "mergekit"]
+        return super().card() | {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": tags}
+
+    def _models(self) -> tuple[list[Model], list[Model]]:
+        others = [model for seed in self._found for model in seed.models[1:]]
+        if self.method is not None and self.method.needs_base:
+            others += self._found_base.models
+        return [seed.models[0] for seed in self._found], others
 
     @cached_property
     def _found(self) -> list[Found]:
@@ -141,8 +148,13 @@ class LanguageModels(Merged):
     @cached_property
     def _base(self) -> Seeds:
         """The base, and the seeds behind it, which lend it the rows that it lacks."""
-        found = named("base", lambda: find(self.base or ""))
-        return named("base", lambda: Seeds([found.source, *self._seeds.sources], self._seeds.slots, self._seeds.trailing))
+        sources = [self._found_base.source, *self._seeds.sources]
+        return named("base", lambda: Seeds(sources, self._seeds.slots, self._seeds.trailing))
+
+    @cached_property
+    def _found_base(self) -> Found:
+        """Where everything of a method's base is."""
+        return named("base", lambda: find(self.base or ""))
 
     @cached_property
     def _resident(self) -> LanguageModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -17,6 +18,7 @@ from evomerge.genome import Recipe
 from evomerge.grams import Grams
 from populations.express import express
 from populations.methods import Method
+from populations.origins import Model, origins
 from populations.resident import OnFirstUse, check_device
 from populations.seeds import Place, Seeds, digest
 from populations.units import Units, unit_axis
@@ -105,6 +107,17 @@ class Merged(OnFirstUse, ABC):
     def _units(self) -> Sequence[Units]:
         """The units of the unit axis."""
 
+    @abstractmethod
+    def _models(self) -> tuple[list[Model], list[Model]]:
+        """Where each seed is, and what else is in its members' weights: bases of adapters, and of a method."""
+
+    def card(self) -> dict[str, Any]:
+        """What a member's model card says, in the hub's words; of each seed, and what else is in it, what is known (`origins`)."""
+        seeds, others = self._models()
+        beside = [model for model in dict.fromkeys(others) if model not in seeds]
+        known = origins([*seeds, *beside])
+        return {"tags": ["merge"], "seeds": known[: len(seeds)], "others": known[len(seeds) :]}
+
     @property
     def linear(self) -> bool:
         """Whether genomes may be crossed linearly only: where coefficients are the weights of a method."""
@@ -162,6 +175,15 @@ class Merged(OnFirstUse, ABC):
         else:
             self._merge(genome, self.method)
         return self._resident
+
+    def footprint(self) -> dict[str, Any]:
+        """Bytes of the seeds and of the resident model, by headers alone, and whether the model runs on a GPU."""
+        size = sum(math.prod(slot.shape) for slot in self._seeds.slots.values())
+        return {
+            "seeds": len(self.seeds) * size * self._seeds.dtype.itemsize,
+            "model": size * self._dtype.itemsize,
+            "gpu": self._device.startswith("cuda"),
+        }
 
     def sources(self) -> list[dict[str, Any]]:
         """Name and SHA-256 of each seed, and of the base if a method has one; files are read once for it."""

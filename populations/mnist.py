@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -83,6 +83,10 @@ class Classifiers(Modules):
         for inputs, outputs in pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
         return nn.Sequential(*layers[:-1])
+
+    def card(self) -> dict[str, Any]:
+        """What a member's model card says, in the hub's words."""
+        return {"pipeline_tag": "image-classification"}
 
     def founders(self, rng: np.random.Generator) -> list[Weights]:
         """As `Modules.founders`, and two specialists that are trained here.

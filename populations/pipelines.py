@@ -235,3 +235,22 @@ class Bred:
         """A tensor of it, memory-mapped."""
         component, _, rest = name.partition(".")
         return self.components[component].tensor(rest)
+
+
+def import_diffusers() -> None:
+    """Imports diffusers, without what transformers says where torchvision is missing, which nothing here needs.
+
+    Raises:
+        ImportError: if diffusers is not installed.
+    """
+    try:
+        from transformers.utils import logging as said
+
+        before = said.get_verbosity()
+        said.set_verbosity_error()
+        try:
+            from diffusers import StableDiffusionPipeline  # noqa: F401
+        finally:
+            said.set_verbosity(before)
+    except ImportError as error:
+        raise ImportError("image generators need the package diffusers: pip install 'evomerge[diffusion]'") from error

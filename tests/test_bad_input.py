@@ -381,7 +381,7 @@ def test_a_mistake_is_told_and_nothing_is_written(place, capsys, command, said, 
     before = contents(place)
     code, output = evomerge(command, capsys)
     check_message(code, output.err, said, lines)
-    assert output.out == ""
+    assert output.out == "" or command.startswith("check")  # which has told what headers tell by then
     assert contents(place) == before
 
 

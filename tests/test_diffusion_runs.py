@@ -3,13 +3,14 @@
 import json
 import re
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_judges
 import tiny_pipelines
 import torch
-import yaml
+from cards import checked
 from diffusers import DiffusionPipeline
 from whole_runs import assert_same_run, start
 
@@ -80,9 +81,9 @@ def test_what_a_run_leaves(ground, tmp_path):
     assert [entry["score"] for entry in answers] == pytest.approx(scores.tolist(), abs=1e-6)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["best"]["test"] == pytest.approx(float(np.mean(scores)), abs=1e-6)
-    head = yaml.safe_load((best / "README.md").read_text().split("---")[1])
-    assert head["base_model"] == ground["seeds"]
-    assert head["library_name"] == "diffusers"
+    head, _ = checked(best / "README.md")
+    assert head["base_model"] == [Path(seed).name for seed in ground["seeds"]]
+    assert (head["library_name"], head["tags"]) == ("diffusers", ["merge", "evomerge"])
     assert main(["rebuild", str(best / "recipe.json"), str(tmp_path / "again")]) == 0
     again = DiffusionPipeline.from_pretrained(tmp_path / "again").unet.state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in pipeline.unet.state_dict().items())

@@ -59,7 +59,6 @@ def test_imports_run_one_way(package, barred, allowed):
 @pytest.mark.parametrize(
     ("module", "home"),
     [
-        ("mergekit", "populations/methods.py"),
         ("numba", "populations/fused.py"),
         ("ray", "evomerge/pool.py"),
         ("omegaconf", "evomerge/config.py"),
@@ -69,6 +68,11 @@ def test_imports_run_one_way(package, barred, allowed):
 def test_a_dependency_has_one_home(module, home):
     users = {file for file, path in FILES.items() for name in imports(path) if within(name, module)}
     assert users <= {home}
+
+
+def test_mergekit_has_two_homes_one_for_its_merge_methods_one_for_its_evolutionary_search():
+    users = {file for file, path in FILES.items() for name in imports(path) if within(name, "mergekit")}
+    assert users <= {"populations/methods.py", "evomerge/mergekit_evolve.py"}
 
 
 @pytest.mark.parametrize("module", ["ray", "mergekit", "transformers", "lm_eval"])

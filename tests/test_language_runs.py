@@ -1,5 +1,6 @@
 """Whole runs of language models, on the demo's seeds: the same answer with and without foresight, killed and resumed; what they leave."""
 
+import hashlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from cards import checked
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from whole_runs import assert_same_run, start
 
@@ -141,15 +143,29 @@ def test_from_config_to_export(tmp_path, monkeypatch, capsys):
     best = tmp_path / "run" / "best"
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "recipe.json", "mergekit.yaml",
             "lineage.json", "README.md", "test.jsonl"} <= {path.name for path in best.iterdir()}  # fmt: skip
-    head = yaml.safe_load((best / "README.md").read_text().split("---")[1])
-    assert [Path(name).name for name in head["base_model"]] == ["arithmetic", "shopping"]
-    assert "| seed | mean coefficient |" in (best / "README.md").read_text()
+    head, page = checked(best / "README.md")
+    assert (head["base_model"], head["tags"]) == (["arithmetic", "shopping"], ["merge", "mergekit", "evomerge"])
+    assert "license" not in head
+    recipe = json.loads((best / "recipe.json").read_text())
+    shares = np.average(recipe["coefficients"], axis=0, weights=np.diff(recipe["bounds"]))
+    cells = page.cells[page.cells.index("arithmetic (a folder)") :]
+    alone = [entry for entry in read_births(tmp_path / "run") if "founder" in entry]
+    for row, share, founder in zip((cells[:5], cells[5:10]), shares, alone, strict=True):
+        assert row[2:] == [f"{number:.4f}" for number in (share, founder["train"], founder["test"])]
+    assert hashlib.sha256((best / "recipe.json").read_bytes()).hexdigest() in page.text
+    assert str(Path.home()) not in page.text
+    assert str(seeds()[0]) not in page.text
+    results = {result["dataset"].get("config"): result for result in head["model-index"][0]["results"]}
+    assert {"0: QuestionAnswering (Arithmetic)", "1: Agents (Shop)"} <= results.keys()
     assert main(["export", "run", "out"]) == 0
+    assert (tmp_path / "out" / "README.md").read_text() == (best / "README.md").read_text()
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == (best / "model.safetensors").read_bytes()
     exported, words = AutoModelForCausalLM.from_pretrained("out"), AutoTokenizer.from_pretrained("out")
     answers = [json.loads(line) for line in (best / "test.jsonl").read_text().splitlines()]
     sums = [answer for answer in answers if answer["prompt"].endswith(" = ")]
     assert len(sums) == 12
+    value = results["0: QuestionAnswering (Arithmetic)"]["metrics"][0]["value"]
+    assert value == pytest.approx(np.mean([answer["score"] for answer in sums]), abs=1e-6)
     for answer in sums:
         ids = words(answer["prompt"], return_tensors="pt").input_ids
         said = exported.generate(ids, max_new_tokens=4, do_sample=False)[0, ids.shape[1] :]

@@ -3,7 +3,7 @@
 import pytest
 from whole_runs import small_run
 
-from evomerge.origin import told
+from evomerge.origin import settled
 from evomerge.record import Record
 
 
@@ -26,10 +26,7 @@ def test_founders_are_called_after_their_seeds(tmp_path, seeds, names):
     assert [run.label(entry["id"]) for entry in run.founders] == names
 
 
-def test_a_call_in_words():
-    part = {"_target_": "fitness.questions.QuestionAnswering", "data": {"_target_": "fitness.skills.Arithmetic", "train": 5}}
-    both = {"_target_": "fitness.combined.Combined", "parts": [part, {"_target_": "Other"}], "shares": None}
-    assert told(both) == "Combined (QuestionAnswering (Arithmetic), Other)"
+def test_a_strategy_in_words():
     strategy = {"_target_": "NaturalNiches", "size": 20, "warmup": 3, "crossover": {"_target_": "Crossover", "ratio": [0, 1]}}
-    assert told(strategy, settings=True) == "NaturalNiches (size 20, Crossover (ratio [0, 1]))"
-    assert told(None) == told("text") == ""
+    assert settled(strategy) == "NaturalNiches (size 20, Crossover (ratio [0, 1]))"
+    assert settled(None) == settled("text") == ""

@@ -10,6 +10,7 @@ from scipy import stats
 from whole_runs import DIGITS, small_run
 
 from evomerge import standing
+from evomerge.measured import interval
 from evomerge.record import Record
 from evomerge.tally import Mean
 
@@ -39,7 +40,10 @@ def test_the_table_has_means_and_paired_differences(tmp_path):
     assert len(told) == 4
     for entry in (*run.founders, run.bests[-1]):
         name = run.label(entry["id"]) if "founder" in entry else f"best, birth {entry['birth']}"
-        assert [text.split()[0] for text in told[name]] == [f"{entry[split]:.3f}" for split in columns]
+        for text, split in zip(told[name], columns, strict=True):
+            row = run.founding.scores[split][entry["founder"]] if "founder" in entry else run.best_rows[split]
+            low, high = interval(row.astype(float), run.founding.weights[split])
+            assert text == f"{entry[split]:.3f} {low:.3f} to {high:.3f}"
     for text, split in zip(told["best minus the best founder"], columns, strict=True):
         highest = max(run.founders, key=lambda entry: entry[split])
         apart = run.best_rows[split].astype(float) - run.founding.scores[split][highest["founder"]]
@@ -61,5 +65,6 @@ def test_a_snapshot_that_is_older_than_the_log_tells_no_interval_of_the_best(tmp
     small_run(tmp_path, births=100)
     run = Record.read(tmp_path)
     told = numbers(standing.cards(replace(run, best_rows={}))[0])
-    assert "±" not in "".join(told[f"best, birth {run.bests[-1]['birth']}"])
-    assert "±" in "".join(told["founder 0"])
+    assert " to " not in "".join(told[f"best, birth {run.bests[-1]['birth']}"])
+    assert " to " in "".join(told["founder 0"])
+    assert "±" not in "".join(told["best minus the best founder"])

@@ -1,12 +1,11 @@
-"""What a vector stands for: groups of parameters, and the way from vectors to genomes."""
+"""What a vector stands for: the way from vectors to genomes."""
 
 import numpy as np
 import pytest
 
 from evomerge import AllWeights, Coefficients, Crossover, Ratios
-from evomerge.axis import Axis, Layer
+from evomerge.axis import Axis
 from evomerge.genome import Recipe, Weights
-from evomerge.stretches import groups
 
 SHAPES = {
     "embed.weight": (3, 2),
@@ -40,44 +39,6 @@ class Networks:
         return [Weights(np.full(6, value, dtype=np.float32)) for value in (1.0, 2.0)]
 
 
-def by_tensor(axis, by):
-    """The group of each tensor."""
-    bounds, numbers = groups(axis, by)
-    starts = {lie.tensor: start for lie, start in zip(axis.lie(np.array([0, axis.size])), tensor_starts(axis), strict=True)}
-    return {tensor: int(numbers[np.searchsorted(bounds, start, side="right") - 1]) for tensor, start in starts.items()}
-
-
-def tensor_starts(axis):
-    sizes = [np.prod(axis.shapes[lie.tensor]) for lie in axis.lie(np.array([0, axis.size]))]
-    return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(int).tolist()
-
-
-def test_groups_on_one_chromosome():
-    axis = Axis.flat(SHAPES)
-    assert list(by_tensor(axis, "layer").values()) == [0, 1, 1, 2, 2, 3]
-    assert list(by_tensor(axis, "block").values()) == [0, 1, 1, 2, 2, 3]
-    assert list(by_tensor(axis, "tensor").values()) == [0, 1, 2, 3, 4, 5]
-    assert set(by_tensor(axis, "chromosome").values()) == {0}
-
-
-def test_a_layer_lies_in_several_chromosomes_and_is_one_group_a_block_is_not():
-    axis = Axis.flat(SHAPES, chromosomes={"attention": "attn", "mlp": "mlp"})
-    layers = by_tensor(axis, "layer")
-    assert layers["layers.0.attn.weight"] == layers["layers.0.mlp.weight"] != layers["layers.1.mlp.weight"]
-    blocks = by_tensor(axis, "block")
-    assert len(set(blocks.values())) == 6
-    chromosomes = by_tensor(axis, "chromosome")
-    assert chromosomes["layers.0.attn.weight"] == chromosomes["layers.1.attn.weight"] != chromosomes["layers.0.mlp.weight"]
-    assert groups(axis, "chromosome")[0].tolist() == [0, 8, 16, 24]
-
-
-def test_groups_on_the_unit_axis_are_whole_layers():
-    axis = Axis.unit({"0.weight": (4, 3), "0.bias": (4,), "2.weight": (2, 4)}, [Layer(["0.weight", "0.bias"], ["2.weight"])])
-    assert groups(axis, "layer")[0].tolist() == [0, axis.size]
-    with pytest.raises(ValueError, match="needs a flat axis"):
-        groups(axis, "tensor")
-
-
 def test_ratios_sum_to_one_and_the_first_seed_gives_the_rest():
     coding = Ratios(by="layer").coding(Recipes(3), Recipes(3).founders())
     assert coding.size == 4 * 2
@@ -93,6 +54,17 @@ def test_coefficients_are_free():
     recipe = coding.genome(np.array([1.5, -2.0]))
     assert recipe.bounds.tolist() == [0, population.axis.size]
     assert recipe.coefficients.tolist() == [[1.5, -2.0]]
+
+
+def test_coefficients_that_may_not_be_negative_are_absolute_values_and_may_be_shares():
+    population = Recipes(2)
+
+    def made(**settings):
+        return Coefficients(by="chromosome", **settings).coding(population, population.founders()).genome(np.array([1.5, -0.5]))
+
+    assert made(negative=False).coefficients.tolist() == [[1.5, 0.5]]
+    assert made(normalize=True).coefficients.tolist() == [[1.5, -0.5]]
+    assert made(negative=False, normalize=True).coefficients.tolist() == [[0.75, 0.25]]
 
 
 @pytest.mark.parametrize("vector", [Ratios(), Coefficients()], ids=["ratios", "coefficients"])

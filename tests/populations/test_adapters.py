@@ -74,7 +74,13 @@ def test_models_and_adapters_breed(base, tmp_path):
     (tmp_path / "out").mkdir()
     population.save(second, tmp_path / "out")
     assert [seed["name"] for seed in population.sources()] == [base, f"{base}+{folder}"]
-    assert population.card()["base_model"] == [base, folder]
+    (Path(base) / "README.md").write_text("---\nlicense: mit\n---\n")
+    facts = LanguageModels([folder, folder]).card()
+    assert [seed["name"] for seed in facts["seeds"]] == ["adapter", "adapter"]
+    assert facts["others"] == [{"name": Path(base).name, "license": ["mit"]}], "its weights are in the adapter's, too"
+    assert base in (tmp_path / "adapter" / "README.md").read_text()
+    assert base not in json.dumps(facts), "PEFT's card has the path of its base; that is nobody's business"
+    assert population.card()["others"] == [], "here it is a seed"
     command = [Path(sys.executable).with_name("mergekit-yaml"), tmp_path / "out" / "mergekit.yaml", tmp_path / "mergekit"]
     subprocess.run([*command, "--lora-merge-cache", tmp_path / "cache"], check=True, capture_output=True)
     built = AutoModelForCausalLM.from_pretrained(tmp_path / "mergekit")

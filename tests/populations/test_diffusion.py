@@ -317,7 +317,8 @@ def test_types_and_the_card(seeds):
     assert {pipeline.unet.dtype, pipeline.vae.dtype, pipeline.text_encoder.dtype} == {torch.bfloat16}
     assert drawn(pipeline).dtype == torch.float32
     card = population.card()
-    assert card["base_model"] == seeds
+    assert [seed["name"] for seed in card["seeds"]] == [Path(seed).name for seed in seeds]
+    assert card["others"] == []
     assert (card["library_name"], card["pipeline_tag"]) == ("diffusers", "text-to-image")
 
 

@@ -24,6 +24,7 @@ def served(tmp_path, monkeypatch):
     fetched = []
     for seed, name in enumerate("ab"):
         tiny_llama.save(tmp_path / "hub" / "mine" / name, seed=seed)
+    (tmp_path / "hub" / "mine" / "b" / "README.md").write_text("---\nlicense: mit\nbase_model: mine/base\n---\n")
 
     def snapshot_download(name, revision=None, allow_patterns=()):
         there = tmp_path / "hub" / name
@@ -69,7 +70,10 @@ def test_weights_are_fetched_after_all_is_known_to_fit(served):
     ]
     words = torch.tensor([[5, 6]])
     assert torch.equal(population.express(second).model(words).logits, tiny_llama.tiny_llama(seed=1).model(words).logits)
-    assert population.card()["base_model"] == ["mine/a", "mine/b"]
+    assert population.card()["seeds"] == [
+        {"name": f"mine/{name}", "repository": f"mine/{name}", "revision": "c0ffee"} | known
+        for name, known in (("a", {}), ("b", {"license": ["mit"], "base_model": ["mine/base"]}))
+    ]
 
 
 def test_what_does_not_fit_is_known_before(served, tmp_path):
@@ -103,6 +107,7 @@ def pipelines(tmp_path, monkeypatch):
     for name, seed in zip("ab", tiny_pipelines.saved(tmp_path / "made"), strict=True):
         shutil.copytree(seed, hub / name)
         torch.save({}, hub / name / "unet" / "diffusion_pytorch_model.bin")  # as many repositories have beside
+    (hub / "a" / "LICENSE.md").write_text("Apache License\nVersion 2.0, January 2004\n")
 
     def snapshot_download(name, revision=None, allow_patterns=()):
         folder = tmp_path / "cache" / name.replace("/", "--") / "snapshots" / "c0ffee"
@@ -148,12 +153,13 @@ def test_of_a_pipeline_what_is_needed_is_fetched_after_all_is_known_to_fit(pipel
             getattr(second, part).state_dict().values(), getattr(expected, part).state_dict().values(), strict=True
         ):
             assert torch.equal(tensor, other), part
-    weights = {name for name in pipelines if not name.endswith((".json", ".txt", ".model"))}
+    weights = {name for name in pipelines if not name.endswith((".json", ".txt", ".model", ".md"))}
     assert weights == {
         "mine/a/unet/diffusion_pytorch_model.safetensors", "mine/a/text_encoder/model.safetensors",
         "mine/b/unet/diffusion_pytorch_model.safetensors", "mine/b/vae/diffusion_pytorch_model.safetensors",
     }  # fmt: skip
-    assert population.card()["base_model"] == ["mine/a", "mine/b"]
+    known = [(seed["repository"], seed["revision"], seed.get("license")) for seed in population.card()["seeds"]]
+    assert known == [("mine/a", "c0ffee", ["apache-2.0"]), ("mine/b", "c0ffee", None)]
     assert population.sources()[0]["name"] == "mine/a@c0ffee"
 
 

@@ -1,0 +1,43 @@
+"""Parts of a page of Markdown, in which what others wrote shows as text and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
+"""What means something even behind a backslash, somewhere: in HTML, in the cells of a table."""
+
+
+def line(value: object) -> str:
+    """A text in one line, without characters that do not show."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+
+
+def plain(value: object) -> str:
+    """Markdown that shows a text as it is, in one line: in a paragraph, a cell, a link."""
+    escaped = re.sub(r"([\\`*_\[\]~$#!])", r"\\\1", line(value))
+    return re.sub("[&<>|]", lambda match: ENTITIES[match[0]], escaped)
+
+
+def link(text: str, url: object) -> str:
+    """A link on a text that is Markdown already; the text alone, where the address is none of the web or would end the link."""
+    return f"[{text}]({url})" if re.fullmatch(r"https?://[^\s<>()\[\]|\\`\"'*]+", str(url)) else text
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def fenced(content: str, language: str) -> str:
+    """A block of code, whatever is in it: its fence is longer than any row of backticks there."""
+    longest = max((len(ticks) for ticks in re.findall("`+", content)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{content.rstrip()}\n{fence}\n"
+
+
+def details(title: str, body: str) -> str:
+    """A part that is shut at first. The title is HTML, the body Markdown."""
+    return f"<details>\n<summary>{title}</summary>\n\n{body}\n</details>\n"

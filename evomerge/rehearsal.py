@@ -1,0 +1,129 @@
+"""A run rehearsed: its first births and its end for real, in a folder that is thrown away."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evomerge import memory
+from evomerge.archive import Archive
+from evomerge.errors import Interrupted, UserError
+from evomerge.evolution import evolve
+from evomerge.files import saving
+from evomerge.rundir import read_births
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """What a rehearsal was like.
+
+    Attributes:
+        archive: at its end.
+        founders: the log's lines of the founders.
+        births: the log's lines of its births, one or more, not all of which failed.
+        seconds: what all of it took.
+        loop: what its births took of that.
+        sizes: bytes of what it left on the disk, by name in the run directory.
+        snapshot: bytes of its last snapshot.
+        memory: most bytes that this process has had.
+        gpu_memory: likewise on GPUs.
+        workers: what its workers said of themselves, if they are of a kind that does.
+    """
+
+    archive: Archive
+    founders: list[dict[str, Any]]
+    births: list[dict[str, Any]]
+    seconds: float
+    loop: float
+    sizes: dict[str, int]
+    snapshot: int
+    memory: int
+    gpu_memory: int
+    workers: dict[str, Any]
+
+    @property
+    def failures(self) -> list[str]:
+        """Why births failed."""
+        return [entry["failure"] for entry in self.births if "failure" in entry]
+
+    @property
+    def seconds_a_birth(self) -> float:
+        """What one took."""
+        return sum(entry["seconds"] for entry in self.births) / len(self.births)
+
+    @property
+    def scored(self) -> float:
+        """The mean share of the datapoints that was scored."""
+        return sum(entry["scored"] for entry in self.births) / len(self.births)
+
+
+def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float) -> Rehearsal:
+    """Runs the first births, and everything that comes before and after them.
+
+    Args:
+        call: the arguments of `evolve`. Trackers that it names hear nothing.
+        folder: an existing one on the disk that the run will use; nothing is left in it.
+        births: how many at most.
+        seconds: for how long births are raised; at least one is.
+
+    Raises:
+        UserError: if something is wrong, or all births failed.
+        Interrupted: if the environment fails.
+    """
+    with saving(folder):
+        place = tempfile.TemporaryDirectory(prefix=".rehearsal-", dir=folder)
+    with place as name, _silent(name):
+        path, trackers = Path(name) / "run", call.get("trackers") and []
+        changed = {"births": births, "hours": seconds / 3600, "patience": None, "trackers": trackers, "run_dir": path}
+        started = time.monotonic()
+        try:
+            archive = evolve(**{**call, **changed, "progress": False})
+        except (UserError, Interrupted) as error:
+            inner = error.__cause__ if isinstance(error.__cause__, UserError | Interrupted) else error
+            raise type(inner)(str(inner)) from error  # which is without what the run says of going on
+        took = time.monotonic() - started
+        log, summary = read_births(path), json.loads((path / "summary.json").read_text())
+        done = Rehearsal(
+            archive,
+            [entry for entry in log if "founder" in entry],
+            [entry for entry in log if "founder" not in entry],
+            took,
+            summary["seconds"],
+            {part.name: size(part) for part in path.iterdir()},
+            size(path / "state" / "latest"),
+            memory.peak(),
+            memory.gpu_peak(),
+            summary.get("workers", {}),
+        )
+    if len(done.failures) == len(done.births):
+        raise UserError(f"the first birth failed: {done.failures[0]}")
+    return done
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Without news, and without warnings that name a folder which will be gone; other warnings are told."""
+
+    def worth(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING and name not in record.getMessage()
+
+    handlers = logging.getLogger().handlers
+    for handler in handlers:
+        handler.addFilter(worth)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(worth)

@@ -1,0 +1,157 @@
+"""evomerge check: what a run will need, and that nothing is left of the rehearsal."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import namedtuple
+
+import pytest
+import torch
+import yaml
+
+from evomerge import memory, preflight
+from evomerge.cli import main
+from evomerge.rehearsal import size
+from populations import skills
+from populations.llm import LanguageModels
+
+DIGITS = {
+    "population": {"_target_": "populations.mnist.Classifiers", "data": {"_target_": "fitness.images.SklearnDigits"}},
+    "fitness": {"_target_": "fitness.classification.Classification", "data": {"_target_": "fitness.images.SklearnDigits"}},
+    "births": 300,
+}
+LLAMAS = {
+    "population": {
+        "_target_": "populations.llm.LanguageModels",
+        "seeds": [{"_target_": "populations.skills.folder", "name": name} for name in ("arithmetic", "shopping")],
+    },
+    "fitness": {
+        "_target_": "fitness.questions.QuestionAnswering",
+        "data": {"_target_": "fitness.skills.Arithmetic", "train": 20, "test": 10},
+        "template": "{question} = ",
+    },
+    "births": 4,
+}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
+    return tmp_path
+
+
+def config(given, **changes):
+    with open("config.yaml", "w") as file:
+        yaml.safe_dump(given | changes, file)
+    return "config.yaml"
+
+
+def figures(text):
+    """The lines of a check by what they are about."""
+    return {line.split()[0]: line for line in text.splitlines()}
+
+
+def test_the_rehearsal_is_the_run_and_leaves_nothing(place, capsys):
+    assert main(["check", config(DIGITS), "run_dir=deep/er/run"]) == 0
+    said = figures(capsys.readouterr().out)
+    assert said["rehearsal"].startswith("rehearsal    60 births")
+    assert "300 births" in said["time"]
+    assert said["disk"].endswith(f"free in {place}")
+    assert said["yes,"] == "yes, this can run"
+    assert [path.name for path in place.iterdir()] == ["config.yaml"]
+
+
+def test_memory_and_disk_are_what_the_run_then_takes(place):
+    def evomerge(command):
+        done = subprocess.run([sys.executable, "-m", "evomerge", *command.split()], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    said = figures(evomerge(f"check {config(DIGITS, births=1000)}"))
+    evomerge("run config.yaml run_dir=run")
+    summary = json.loads((place / "run" / "summary.json").read_text())
+    memory, disk = (1e6 * float(re.search(r" ([\d.]+) MB of", said[name])[1]) for name in ("memory", "disk"))
+    assert memory == pytest.approx(summary["peak_memory"], rel=0.15)
+    taken = size(place / "run")
+    assert taken <= disk <= 3 * taken  # it may have had up to three snapshots on the way
+
+
+def test_a_model_that_has_no_room_is_never_loaded(place, monkeypatch, capsys):
+    monkeypatch.setattr(memory, "room", lambda: 100_000)
+    monkeypatch.setattr(LanguageModels, "founders", lambda *_: pytest.fail("a weight was read"))
+    assert main(["check", config(LLAMAS)]) == 1
+    output = capsys.readouterr()
+    assert "one model 469 kB" in output.out
+    assert "no, this cannot run here" in output.err
+    assert "memory: the model needs 469 kB, there are 100 kB" in output.err
+
+
+def test_so_is_one_whose_best_has_no_room_on_the_disk(place, monkeypatch, capsys):
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(1000))
+    assert main(["check", config(LLAMAS)]) == 1
+    assert f"disk: the best member needs 469 kB, {place} has 1 kB free" in capsys.readouterr().err
+
+
+def test_what_a_rehearsal_takes_can_be_too_much(place, monkeypatch, capsys):
+    monkeypatch.setattr(memory, "room", lambda: 50_000_000)
+    assert main(["check", config(DIGITS)]) == 1
+    assert re.search(r"memory: the run needs [\d.]+ [MG]B here, there are 50 MB", capsys.readouterr().err)
+
+
+def test_a_footprint_is_what_is_then_loaded():
+    population = LanguageModels([skills.folder("arithmetic"), skills.folder("shopping")], dtype="bfloat16")
+    told = population.footprint()
+    assert "_kept" not in vars(population)
+    model = population.express(population.founders(None)[0]).model
+    assert told["model"] == sum(p.numel() * p.element_size() for p in model.parameters())
+    assert told["gpu"] == torch.cuda.is_available()
+
+
+class Moody:
+    """Fails with every child after the founders."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def size(self, split):
+        return 4 if split == "train" else 0
+
+    def __call__(self, model, datapoints, split):
+        self.calls += 1
+        if self.calls > 2:
+            raise RuntimeError("no more")
+        return [0.5] * len(datapoints)
+
+
+def test_births_that_all_fail_are_the_configs_fault(place, capsys):
+    assert main(["check", config(DIGITS, fitness={"_target_": f"{__name__}.Moody"}, births=10)]) == 2
+    said = capsys.readouterr().err
+    assert "evomerge: the first birth failed: RuntimeError: no more" in said
+    assert "resume" not in said
+    assert len(list(place.iterdir())) == 1
+
+
+def test_a_server_hears_nothing_of_a_rehearsal(place, capsys):
+    tracker = {"_target_": "evomerge.Wandb", "project": "mine", "mode": "offline"}
+    assert main(["check", config(DIGITS, births=20, trackers=[tracker])]) == 0
+    assert [path.name for path in place.iterdir()] == ["config.yaml"]
+    capsys.readouterr()
+
+
+def test_each_worker_on_ray_tells_its_memory(place, capsys):
+    pytest.importorskip("ray")
+    assert main(["check", config(DIGITS, births=20, lookahead=4, workers={"_target_": "evomerge.Ray", "count": 2})]) == 0
+    a_worker, driver = (float(text) for text in re.findall(r"([\d.]+) MB", figures(capsys.readouterr().out)["memory"])[:2])
+    assert 100 < a_worker < 2000
+    assert driver > 100
+
+
+def test_what_a_container_may_have_counts(tmp_path, monkeypatch):
+    (tmp_path / "max").write_text("1000000000\n")
+    (tmp_path / "current").write_text("999000000\n")
+    before = memory.room()
+    monkeypatch.setattr(memory, "CGROUPS", [(tmp_path / "max", tmp_path / "current")])
+    assert memory.room() < before - 10_000_000
+    (tmp_path / "max").write_text("max\n")
+    assert memory.room() > 10_000_000
