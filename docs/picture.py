@@ -1,7 +1,7 @@
 """A report as a picture, drawn by Chromium, which has to be installed.
 
-    python docs/picture.py runs/digits/report.html docs/report_digits.png
-    python docs/picture.py runs/digits/report.html phone.png --width 400
+python docs/picture.py runs/digits/report.html docs/report_digits.png
+python docs/picture.py runs/digits/report.html phone.png --width 400
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -12,6 +12,7 @@ from evomerge import figures
 from evomerge.figures import LABELLED
 from evomerge.page import LETTERS, card, short
 from evomerge.record import Record
+from evomerge.thumbnails import picture
 
 SHOWN, FEWER = 40, 20
 """Most pictures that are shown; most beside a confusion matrix, and most answers in text."""
@@ -21,7 +22,7 @@ def cards(run: Record) -> list[str]:
     """Pictures where there are any, a table of the rest, beside or below a confusion matrix."""
     confusion = _confusion(run)
     lost = sorted((entry for entry in run.answers if entry["score"] < 1), key=lambda entry: (entry["score"], entry["datapoint"]))
-    pictures = [(entry, uri) for entry in lost if "picture" in entry and (uri := figures.picture(entry["picture"]))]
+    pictures = [(entry, uri) for entry in lost if "picture" in entry and (uri := picture(entry["picture"]))]
     pictured = {frozenset(entry) for entry, _ in pictures}  # only the first of a kind have their picture in the file
     texts = [entry for entry in lost if "picture" not in entry and frozenset({*entry, "picture"}) not in pictured][:FEWER]
     pictures = pictures[: FEWER if confusion else SHOWN]
@@ -36,11 +37,21 @@ def cards(run: Record) -> list[str]:
         shown.append(card(title, f'<ul class="gallery">{tiles}</ul>', how, wide=not confusion))
     if texts:
         names = list(dict.fromkeys(name for entry in texts for name in entry))
-        head = "".join(f"<th>{escape(name)}</th>" for name in names)
-        rows = "".join(f"<tr>{''.join(_cell(name, entry.get(name, '')) for name in names)}</tr>" for entry in texts)
-        table = f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        table = answer_table(names, ["".join(cell(name, entry.get(name, "")) for name in names) for entry in texts])
         shown.append(card(title, table, f"{count}; here are {len(texts)}, the lowest scores first.", wide=True))
     return shown
+
+
+def answer_table(names: Sequence[str], rows: Sequence[str]) -> str:
+    """A table of answers under these names, from the cells of each row."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(f"<tr>{cells}</tr>" for cells in rows)
+    return f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def cell(name: str, value: Any) -> str:
+    """A cell of such a table."""
+    return f'<td data-name="{escape(name)}">{_said(value)}</td>'
 
 
 def _confusion(run: Record) -> str:
@@ -64,10 +75,6 @@ def _caption(entry: Mapping[str, Any]) -> str:
     if {"expected", "answer"} <= said.keys():
         return f"expected <b>{said['expected']}</b>, answered <b>{said['answer']}</b>"
     return ", ".join(f"{escape(name)} <b>{value}</b>" for name, value in said.items())
-
-
-def _cell(name: str, value: Any) -> str:
-    return f'<td data-name="{escape(name)}">{_said(value)}</td>'
 
 
 def _said(value: Any, most: int = LETTERS) -> str:

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, config, export, gallery, memory, report, snapshot
+from evomerge import calls, changes, config, export, gallery, memory, report, snapshot
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Interrupted, UserError, blame
 from evomerge.files import saving, write_file
+from evomerge.founding import Founding
 from evomerge.progress import Progress
+from evomerge.record import ANSWERS, CHANGES
 from evomerge.rundir import RunDir, check_free, read_births
 from evomerge.settings import Settings
 from evomerge.snapshot import Best
@@ -141,6 +143,7 @@ def evolve(
                 if path is not None:
                     loop.run_dir = RunDir.create(path)
                     loop.keep_grams()
+                    steps.founding.keep(path)
                 loop.record_founders()
                 if path is not None:  # from here on it is a run that can be resumed
                     with saving(path):
@@ -246,10 +249,12 @@ class Loop:
 
     def conclude(self) -> None:
         """Leaves best, summary and report in the run directory; lets go of the workers before the best is expressed here."""
-        steps, answers = self.steps, None
+        steps, texts = self.steps, dict[str, str | None]()
         status = steps.workers.status() if hasattr(steps.workers, "status") else None
         if self.run_dir is not None and steps.sizes["test"] and hasattr(steps.fitness, "explain"):
-            answers = export.answers(steps.workers, steps.state.best.genome, steps.sizes["test"])
+            best, founding = steps.state.best, Founding.read(self.run_dir.path)
+            texts[ANSWERS] = export.answers(steps.workers, best.genome, steps.sizes["test"])
+            texts[CHANGES] = changes.explained(steps.workers, best, founding, lambda: steps.workers.founders(steps.settings.seed))
         steps.workers.stop()
         if self.run_dir is None:
             return
@@ -257,7 +262,7 @@ class Loop:
 
         def write_best() -> None:
             with saving(path):
-                export.write_best(path, steps.population, steps.fitness, steps.state, answers)
+                export.write_best(path, steps.population, steps.fitness, steps.state, texts)
 
         with saving(path):
             write_file(path / "summary.json", export.summary(steps.state, status))

@@ -18,7 +18,7 @@ from evomerge.errors import UserError, blame, reason
 from evomerge.files import saving, write_folder
 from evomerge.genome import Recipe
 from evomerge.measured import measured
-from evomerge.record import id_of
+from evomerge.record import ANSWERS, id_of
 from evomerge.rundir import check_new, check_run, read_births, read_snapshot
 from evomerge.snapshot import State, unpack
 from evomerge.workers import Workers
@@ -46,13 +46,14 @@ def summary(state: State, workers: Mapping[str, Any] | None = None) -> str:
     return json.dumps(numbers, indent=2) + "\n"
 
 
-def write_best(path: Path, population: Population, fitness: Fitness, state: State, answers: str | None) -> None:
-    """Writes best/ of a run directory: the member, its card and lineage, and what it answers on the test split."""
+def write_best(path: Path, population: Population, fitness: Fitness, state: State, texts: Mapping[str, str | None]) -> None:
+    """Writes best/ of a run directory: the member, its card and lineage, and texts by the name of their file, None for no file."""
 
     def fill(folder: Path) -> None:
-        write_member(folder, path, population, fitness, state, state.best.id, answers)
-        if answers is not None:
-            (folder / "test.jsonl").write_text(answers)
+        write_member(folder, path, population, fitness, state, state.best.id, texts.get(ANSWERS))
+        for name, text in texts.items():
+            if text is not None:
+                (folder / name).write_text(text)
 
     write_folder(path / "best", fill)
 
@@ -71,7 +72,7 @@ def answers(workers: Workers, genome: Genome, size: int) -> str | None:
             {"datapoint": j, "score": float(scores[j])} | {k: v for k, v in entry.items() if k != "picture" or j in lost}
             for j, entry in enumerate(explained)
         ]
-        return "".join(json.dumps(line, default=_plain) + "\n" for line in lines)
+        return "".join(json.dumps(line, default=plain) + "\n" for line in lines)
     except Exception as error:
         log.warning("the answers of the best member are not kept: %s", reason(error))
         return None
@@ -172,7 +173,7 @@ def _alive(state: State) -> dict[int, Genome]:
 
 def _answers_of(path: Path, member: int) -> str | None:
     """What a member answered on the test split, if it is the one whose answers the run has kept."""
-    line, kept = path / "best" / "lineage.json", path / "best" / "test.jsonl"
+    line, kept = path / "best" / "lineage.json", path / "best" / ANSWERS
     if not (line.is_file() and kept.is_file()) or id_of(json.loads(line.read_text())[0]) != member:
         return None
     return kept.read_text()
@@ -185,6 +186,6 @@ def _scores_in(answers: str) -> np.ndarray | None:
     return np.array(scores, dtype=np.float64) if numbers and scores else None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers and arrays of numpy and torch as JSON has them; anything else as text."""
     return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from evomerge.page import LEGEND, card
+from evomerge.page import LEGEND, card, short
 from evomerge.record import Record, id_of
 from evomerge.svg import CARD, GREEN, INK, LINE, MUTED, ORANGE, WIDTH, as_svg, resize
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 GENERATIONS, COLUMNS = 4, 11
 """How far back a family tree goes; fewer where relatives so often had children together that it would need more columns."""
+
+LETTERS = 10
+"""Longest name in a family tree."""
 
 COLUMN_WIDTH = 81
 """Units of a generation in a family tree; a tree of many is wider than other figures."""
@@ -135,7 +138,7 @@ def draw(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None:
             "linewidth": 1.5,
         }
         axes.add_patch(FancyBboxPatch((x - half, y - 13), 2 * half, 26, zorder=3, **frame))
-        write(x, y - 5, relative.label, fontsize=9, color=INK)
+        write(x, y - 5, short(relative.label, LETTERS), fontsize=9, color=INK)
         write(x, y + 6, "" if relative.score is None else f"{relative.score:.3f}", fontsize=8.5, color=MUTED)
 
 

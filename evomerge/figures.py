@@ -1,39 +1,37 @@
-"""The diagrams of a report: curves over births, bars, who solves what, a confusion matrix, pictures of datapoints."""
+"""The diagrams of a report: curves over births, bars, intervals, a confusion matrix, the parameter axis."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evomerge.svg import INK, LINE, MUTED, ORANGE, as_svg, resize
+from evomerge.page import short
+from evomerge.svg import INK, LINE, MUTED, WIDTH, as_svg, resize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from evomerge.founding import Stretch
+
 RAW_BLUE, RAW_ORANGE = (47, 111, 222), (226, 118, 46)
 """What a pixel can be: visible on light and on dark."""
-
-COLUMNS = 400
-"""Pixels across a picture of all datapoints."""
 
 LABELLED = 30
 """Most members, or classes, that are named one by one."""
 
-PICTURE_SIZE = 96
-"""Most pixels across a datapoint's picture."""
+NAME_LETTERS = 18
+"""Longest name of a row."""
+
+LETTER = 6
+"""Units that a small letter is wide."""
 
 LEGEND_LETTERS, LEGEND_COLUMN = 44, 26
 """Letters of a legend that go in one line, and in half of one."""
-
-DATA_URI = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]+=*")
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def curves(
     columns = len(lines) if sum(map(len, names)) < LEGEND_LETTERS else 2 if max(map(len, names)) <= LEGEND_COLUMN else 1
     resize(figure, 240 + 17 * (-(-len(lines) // columns) - 1))
     axes = figure.subplots()
-    _axes(axes)
+    calm(axes)
     for order, line in enumerate(lines):
         style: dict[str, Any] = {"color": line.colour, "linewidth": 2.2, "zorder": 3 - order / 10, "solid_capstyle": "round"}
         if line.dashed:
@@ -142,48 +140,38 @@ def bars(figure: Figure, labels: Sequence[str], values: np.ndarray, colours: Seq
         values: (N,) lengths.
         colours: N colours.
     """
-    resize(figure, _rows_height(len(labels)) + 60)
+    resize(figure, rows_height(len(labels)) + 60)
     axes = figure.subplots()
-    _axes(axes, grid="x")
+    calm(axes, grid="x")
     axes.spines["bottom"].set_visible(False)
     axes.barh(np.arange(len(labels)), values, color=list(colours), height=0.72)
-    _name_rows(axes, labels)
+    name_rows(axes, labels)
     axes.set_xlim(0, float(values.max(initial=0)) * 1.02 or 1)
 
 
 @as_svg
-def niches(figure: Figure, labels: Sequence[str], scores: np.ndarray) -> None:
-    """Who solves what: members by datapoints, over how many members solve each datapoint.
+def intervals(
+    figure: Figure, labels: Sequence[str], values: Sequence[float], between: Sequence[tuple[float, float]], colours: Sequence[str]
+) -> None:
+    """A dot for each of N members, the first on top, with its interval.
 
     Args:
         figure: where to draw.
-        labels: N names, the first on top.
-        scores: (N, D) in [0, 1].
+        labels: N names.
+        values: N places of dots.
+        between: N intervals, each from where to where.
+        colours: N colours.
     """
-    from matplotlib.ticker import MaxNLocator
-
-    solved = scores >= 0.5
-    count = solved.sum(axis=0)
-    order = np.lexsort((*(~solved[::-1]), -count))  # by count; where that is equal, by who is fit
-    chunks = np.array_split(order, min(COLUMNS, len(order)))
-    image = np.stack([scores[:, chunk].mean(axis=1) for chunk in chunks], axis=1)
-    by_chunk = np.array([count[chunk].mean() for chunk in chunks])
-
-    resize(figure, _rows_height(len(labels)) + 60)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(46, _rows_height(len(labels)) - 30))
-    for axes in (above, below):
-        _axes(axes, grid=None)
-        axes.spines["bottom"].set_visible(False)
-    edges = np.linspace(0, scores.shape[1], len(chunks) + 1)
-    above.stairs(by_chunk, edges, fill=True, color=ORANGE, alpha=0.75)
-    above.set_ylim(0, len(labels))
-    above.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-    extent = (0, scores.shape[1], len(labels) - 0.5, -0.5)
-    below.imshow(_pixels(image, RAW_BLUE), extent=extent, aspect="auto", interpolation="none")
-    _name_rows(below, labels)
-    below.set_xlabel("training datapoints", color=MUTED, fontsize=10, loc="right")
-    below.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    above.tick_params(labelbottom=False)
+    resize(figure, 24 * len(labels) + 40)
+    axes = figure.subplots()
+    calm(axes, grid="x")
+    axes.spines["bottom"].set_visible(False)
+    for row, (value, ends, colour) in enumerate(zip(values, between, colours, strict=True)):
+        axes.plot(ends, [row, row], color=colour, linewidth=3, alpha=0.5, solid_capstyle="round")
+        axes.plot([value], [row], marker="o", markersize=7, color=colour)
+    name_rows(axes, labels)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(0, low), min(1.02, high))
 
 
 @as_svg
@@ -199,11 +187,11 @@ def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None
     few = len(labels) <= 12
     resize(figure, 350 + 5 * min(longest, 14))
     axes = figure.subplots()
-    _axes(axes, grid=None)
+    calm(axes, grid=None)
     axes.spines["bottom"].set_visible(False)
     share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)) * 0.75  # the root: rare mistakes should show
     right = np.eye(len(labels), dtype=bool)[..., None]
-    axes.imshow(np.where(right, _pixels(share, RAW_BLUE), _pixels(share, RAW_ORANGE)), interpolation="none")
+    axes.imshow(np.where(right, pixels_of(share, RAW_BLUE), pixels_of(share, RAW_ORANGE)), interpolation="none")
     size = 9.5 if few else 7
     axes.set_xticks(range(len(labels)), labels, rotation=90 if longest > 3 else 0, fontsize=size)
     axes.set_yticks(range(len(labels)), labels, fontsize=size)
@@ -213,7 +201,7 @@ def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=INK, fontsize=9)
 
 
-def _axes(axes: Axes, *, grid: str | None = "y") -> None:
+def calm(axes: Axes, *, grid: str | None = "y") -> None:
     """A calm diagram: no frame, faint lines."""
     axes.set_facecolor("none")
     for side, spine in axes.spines.items():
@@ -225,41 +213,59 @@ def _axes(axes: Axes, *, grid: str | None = "y") -> None:
         axes.grid(axis=grid, color=LINE, linewidth=0.8)  # type: ignore[arg-type]
 
 
-def _rows_height(members: int) -> float:
+def ruler(axes: Axes, stretches: Sequence[Stretch]) -> None:
+    """Says below a diagram what lies where on the parameter axis: layers by name where there is room, chromosomes above."""
+    size, room = stretches[-1].stop, WIDTH / LETTER
+    axes.set_xlim(0, size)
+    ticks, names = [], []
+    shortest = {layer: layer.removesuffix(".weight").rpartition(".")[2] for layer in {stretch.layer for stretch in stretches}}
+    for stretch in stretches:
+        last = shortest[stretch.layer]
+        known = [".".join(stretch.layer.removesuffix(".weight").split(".")[-2:]), last]
+        if list(shortest.values()).count(last) > 1:  # of several layers
+            known.pop()
+        fits = [name for name in known if len(name) < room * (stretch.stop - stretch.start) / size]
+        ticks.append((stretch.start + stretch.stop) / 2)
+        names.append(fits[0] if fits else "")
+        if stretch.start:
+            axes.axvline(stretch.start, color=LINE, linewidth=0.8, zorder=0)
+    axes.set_xticks(ticks, names, fontsize=8.5)
+    own: dict[str, list[Stretch]] = {}
+    for stretch in stretches:
+        own.setdefault(stretch.chromosome, []).append(stretch)
+    for name, of in own.items() if len(own) > 1 else ():
+        axes.axvline(of[0].start, color=MUTED, linewidth=1.2)
+        axes.annotate(
+            name,
+            (of[0].start, 1),
+            (3, 2),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            fontsize=9,
+            color=MUTED,
+        )
+
+
+def rows_height(members: int) -> float:
+    """Units that a diagram with a row for each member is high."""
     return float(np.clip(13 * members + 40, 150, 340))
 
 
-def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
+def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     """Names the members on the vertical axis, or says how they are sorted where there are too many to name."""
     axes.set_ylim(len(labels) - 0.5, -0.5)
     if len(labels) <= LABELLED:
-        axes.set_yticks(range(len(labels)), labels, fontsize=9 if len(labels) <= 22 else 7.5)
+        axes.set_yticks(
+            range(len(labels)), [short(label, NAME_LETTERS) for label in labels], fontsize=9 if len(labels) <= 22 else 7.5
+        )
     else:
         axes.set_yticks([])
         axes.set_ylabel(f"{len(labels)} members, fittest on top", color=MUTED, fontsize=10)
 
 
-def _pixels(opacity: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+def pixels_of(opacity: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """(H, W) opacities in [0, 1] as (H, W, 4) pixels of one colour."""
     pixels = np.empty((*opacity.shape, 4), dtype=np.uint8)
     pixels[..., :3] = colour
     pixels[..., 3] = np.rint(255 * np.clip(np.nan_to_num(opacity), 0, 1))
     return pixels
-
-
-def picture(rows: Any) -> str | None:
-    """A datapoint's picture, rows of grey or RGB values from 0 to 255, or a data URI of one, as such; None if it is no picture."""
-    from matplotlib.image import imsave
-
-    if isinstance(rows, str):
-        return rows if DATA_URI.fullmatch(rows) else None
-    try:
-        pixels = np.nan_to_num(np.asarray(rows, dtype=np.float64)).clip(0, 255).astype(np.uint8)
-    except (TypeError, ValueError):
-        return None
-    if pixels.size == 0 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
-        return None
-    pixels = pixels[:: -(-pixels.shape[0] // PICTURE_SIZE), :: -(-pixels.shape[1] // PICTURE_SIZE)]
-    file = io.BytesIO()
-    imsave(file, pixels, format="png", cmap="gray", vmin=0, vmax=255, metadata={"Software": ""})
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

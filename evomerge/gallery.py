@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from evomerge import figures
 from evomerge.contracts import Genome
 from evomerge.errors import reason
 from evomerge.files import saving, write_file
 from evomerge.page import card, short
 from evomerge.record import GALLERY, Record, id_of
+from evomerge.thumbnails import picture
 from evomerge.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ def keep(path: Path, workers: Workers, id: int, genome: Genome, datapoints: np.n
 def cards(run: Record) -> list[str]:
     """Pictures of the founders, of members that were best on the way, and of the best, and a table of who is ahead where."""
     found = {id: run.gallery.get(id, []) for id in _shown(run)}
-    kept = {id: entries for id, entries in found.items() if entries and all("picture" in entry for entry in entries)}
+    pictures = {id: [picture(entry.get("picture")) for entry in entries] for id, entries in found.items()}
+    kept = {id: entries for id, entries in found.items() if entries and all(pictures[id])}
     ids = [id for id in kept if len(kept[id]) == max(map(len, kept.values()))]
     if len(ids) < 2:
         return []
@@ -61,7 +62,7 @@ def cards(run: Record) -> list[str]:
     rows = []
     for row, id in enumerate(ids):
         cells = "".join(
-            f'<img src="{figures.picture(entry["picture"]) or ""}" alt="{entry["score"]:.2f}" title="{entry["score"]:.2f}"'
+            f'<img src="{pictures[id][column]}" alt="{entry["score"]:.2f}" title="{entry["score"]:.2f}"'
             f"{' class=won' if ahead[column] == row else ''}>"
             for column, entry in enumerate(kept[id])
         )

@@ -26,7 +26,23 @@ def check_groups(by: By, layers: int | None) -> None:
 
 
 def groups(axis: Axis, by: By, layers: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Groups of parameters along an axis.
+    """Groups of parameters along an axis: stretches of one name are one group, wherever they lie.
+
+    Args: as `stretches`.
+
+    Returns:
+        (m + 1,) int64 bounds of stretches, and (m,) the group that each belongs to, numbered by first appearance.
+
+    Raises:
+        ValueError: as `stretches`.
+    """
+    bounds, names = stretches(axis, by, layers)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return bounds, np.array([numbers[name] for name in names])
+
+
+def stretches(axis: Axis, by: By, layers: int | None = None) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """An axis in stretches of one name each.
 
     Args:
         axis: the axis.
@@ -37,7 +53,7 @@ def groups(axis: Axis, by: By, layers: int | None = None) -> tuple[np.ndarray, n
             of all layers.
 
     Returns:
-        (m + 1,) int64 bounds of stretches, and (m,) the group that each belongs to, numbered by first appearance.
+        (m + 1,) int64 bounds of stretches, and their m names, each by chromosome, by layer, by both or by tensor.
 
     Raises:
         ValueError: if a tensor does not lie in one piece, and each is to be a group; if layers are to be counted and there are none.
@@ -64,8 +80,7 @@ def groups(axis: Axis, by: By, layers: int | None = None) -> tuple[np.ndarray, n
             else:
                 names.append(chosen)
                 bounds.append(end)
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array(bounds, dtype=np.int64), np.array([numbers[name] for name in names])
+    return np.array(bounds, dtype=np.int64), names
 
 
 def _layers(axis: Axis, together: int | None) -> dict[str, str]:

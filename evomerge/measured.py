@@ -104,17 +104,26 @@ def label(call: Any) -> str:
     return str(call[TARGET]).rpartition(".")[2] + (f" ({named})" if named else "")
 
 
+def titled(group: Any, call: Any) -> str:
+    """What a group of datapoints is called: its name, with that of the part of a combined fitness that it is.
+
+    Args:
+        group: its name.
+        call: the fitness as config.yaml has it.
+    """
+    parts = call.get("parts") if isinstance(call, Mapping) else None
+    part = label(parts[int(group)]) if isinstance(parts, list) and str(group).isdigit() and int(group) < len(parts) else ""
+    return f"{group}: {part}" if part else str(group)
+
+
 def _by_group(row: np.ndarray, weights: np.ndarray, fitness: Fitness, call: Any) -> list[Score]:
     """The scores on each group of test datapoints; on the parts of a combined fitness by their names."""
     groups: Mapping[Any, np.ndarray] | None = _asked(fitness, "groups", "test") if hasattr(fitness, "groups") else None
-    parts = call.get("parts") if isinstance(call, Mapping) else None
     scores = []
     for name, places in (groups or {}).items() if len(groups or ()) <= GROUPS else ():
         if len(places):
             of, w = row[places], weights[places]
-            part = label(parts[int(name)]) if isinstance(parts, list) and str(name).isdigit() and int(name) < len(parts) else ""
-            title = f"{name}: {part}" if part else str(name)
-            scores.append(Score("test", float(np.average(of, weights=w)), len(of), interval(of, w), title))
+            scores.append(Score("test", float(np.average(of, weights=w)), len(of), interval(of, w), titled(name, call)))
     return scores
 
 

@@ -38,6 +38,24 @@ def card(title: str, content: str, how_to_read: str, *, wide: bool = False) -> s
     return f'<figure class="card{" wide" * wide}">{heading}{content}<figcaption>{how_to_read}</figcaption></figure>'
 
 
+def heat(head: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> str:
+    """A table of numbers, coloured the more strongly the higher they are; those below 0 are orange.
+
+    Args:
+        head: what the rows are.
+        columns: what the numbers are.
+        rows: for each row its name and its numbers.
+    """
+    names = "".join(f'<th class="number">{escape(name)}</th>' for name in columns)
+    body = "".join(f"<tr><td>{escape(name)}</td>{''.join(map(_shaded, numbers))}</tr>" for name, numbers in rows)
+    return f'<div class="table"><table class="heat"><tr><th>{head}</th>{names}</tr>{body}</table></div>'
+
+
+def _shaded(number: float) -> str:
+    colour = "47,111,222" if number >= 0 else "226,118,46"
+    return f'<td style="background:rgba({colour},{0.6 * min(abs(number), 1.0):.2f})">{round(number, 2) + 0.0:.2f}</td>'
+
+
 def short(value: Any, most: int = LETTERS) -> str:
     """A value from a fitness as short text."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -91,11 +109,21 @@ th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:
 .strips img{display:block;width:100%;image-rendering:pixelated;border-radius:5px;background:#000}
 .strips .won{outline:2px solid var(--orange);outline-offset:1px}
 .ahead th,.ahead td+td{overflow-wrap:normal;white-space:nowrap}
-.answers td{white-space:pre-wrap}
+.answers td{white-space:pre-wrap}.answers th{white-space:nowrap}.answers td[data-name=datapoint],.answers td[data-name=part]{width:1%;overflow-wrap:normal}
+.gallery div{display:flex;gap:4px}.gallery div img{min-width:0;flex:1}.pairs{grid-template-columns:repeat(auto-fill,minmax(128px,1fr))}
+.facts th{width:1%;padding-right:20px;white-space:nowrap}
+.scores td+td,.heat td{font-variant-numeric:tabular-nums}.scores small{color:var(--muted);white-space:nowrap}
+.scores tr:last-child td,.facts tr:last-child>*{border-bottom:0}
+.heat{border-spacing:0}.heat td[style]{text-align:right;padding:4px 10px}.heat td:first-child{white-space:normal;min-width:80px}.heat .number{text-align:right;padding-left:10px}
+.chromosomes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));gap:16px 28px}
+.chromosomes>div{min-width:0}.chromosomes p{margin:0;font-weight:600;font-size:13.5px}
+.count{font-size:21px;font-weight:600;margin:0}
 @media(min-width:760px){main{padding:44px 24px 64px}.cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:18px}
 .wide{grid-column:1/-1}.card{padding:20px}h1{font-size:32px}}
-@media(max-width:600px){.answers thead{display:none}.answers tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}
-.answers td{display:block;border:0;padding:1px 0}.answers td::before{content:attr(data-name) " ";color:var(--muted)}}
+@media(min-width:601px){.answers td[data-name=best],.answers td[data-name=founder]{min-width:170px}}
+@media(max-width:600px){.heat td[style]{padding:4px 6px}.heat .number{padding:6px 6px 6px 4px}
+.answers thead{display:none}.answers tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}
+.answers tr td[data-name]{display:block;border:0;padding:1px 0;width:auto}.answers td::before{content:attr(data-name) " ";color:var(--muted)}}
 """
 )
 

@@ -13,10 +13,18 @@ import numpy as np
 import yaml
 
 from evomerge.errors import UserError
+from evomerge.founding import Founding
 from evomerge.rundir import read_births, read_snapshot
+from evomerge.snapshot import best_rows
 
 GALLERY = "gallery"
 """The folder in which members show themselves, a file each."""
+
+ANSWERS = "test.jsonl"
+"""The file, beside the best member's, of what it answers on the test split."""
+
+CHANGES = "changes.jsonl"
+"""The file, beside the best member's, of datapoints that it or a founder alone solves."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,10 @@ class Record:
         answers: what the best member answered on the test split.
         answered_by: that member's id.
         gallery: what members show of themselves, by id (`evomerge.gallery`).
+        founding: what is known of its beginning, if that was kept.
+        best_rows: by split (D,) the scores of who was best in the newest snapshot.
+        recipe: the best member's, if it is one (`evomerge.recipe`).
+        changes: where the best and the founders differ (`evomerge.changes`).
     """
 
     name: str
@@ -54,13 +66,19 @@ class Record:
     answers: list[dict[str, Any]]
     answered_by: int | None
     gallery: dict[int, list[dict[str, Any]]]
+    founding: Founding | None
+    best_rows: dict[str, np.ndarray]
+    recipe: dict[str, Any] | None
+    changes: list[dict[str, Any]]
 
     @classmethod
     def read(cls, path: Path) -> Record:
         """Reads a run directory, of a run that has ended or not."""
         log = read_births(path)
         config = (path / "config.yaml").read_text()
-        counters, alive, scores, weights = {}, [], np.zeros((0, 0)), None
+        founders = [entry for entry in log if "founder" in entry]
+        bests = [id_of(entry) for entry in log if entry.get("best")]
+        counters, alive, scores, weights, of_best = {}, [], np.zeros((0, 0)), None, {}
         try:
             _, data, tensors = read_snapshot(path)
         except UserError:  # killed before the first one
@@ -71,13 +89,16 @@ class Record:
             counters, alive = state["counters"], state["archive"]
             scores = np.array([rows[id] for id in alive], dtype=np.float64)
             weights = tensors["weights"].numpy() if "weights" in tensors else None
-        summary, answers, line = (path / name for name in ("summary.json", "best/test.jsonl", "best/lineage.json"))
-        numbers = json.loads(summary.read_text()) if summary.is_file() else {}
-        lineage = json.loads(line.read_text()) if line.is_file() else []
+            if bests and state["best"]["id"] == bests[-1]:
+                of_best = best_rows(tensors)
+        numbers, lineage = _read(path / "summary.json", {}), _read(path / "best" / "lineage.json", [])
+        founding = Founding.read(path)
+        if founding is not None and len(founding.scores.get("train", ())) != len(founders):  # not this log's
+            founding = None
         call = yaml.safe_load(config)
         return cls(
             path.resolve().name,
-            [entry for entry in log if "founder" in entry],
+            founders,
             [entry for entry in log if "founder" not in entry],
             config,
             call if isinstance(call, dict) else {},
@@ -87,19 +108,28 @@ class Record:
             weights,
             numbers.get("births"),
             numbers.get("workers", {}),
-            [json.loads(entry) for entry in answers.read_text().splitlines()] if answers.is_file() else [],
+            _lines(path / "best" / ANSWERS),
             id_of(lineage[0]) if lineage else None,
             {
                 int(file.stem): json.loads(file.read_text())
                 for file in (path / GALLERY).glob("*.json")
                 if file.stem.lstrip("-").isdigit()
             },
+            founding,
+            of_best,
+            _read(path / "best" / "recipe.json", None),
+            _lines(path / "best" / CHANGES),
         )
 
     @cached_property
     def bests(self) -> list[dict[str, Any]]:
         """The log's lines of those that were best when they were born."""
         return [entry for entry in (*self.founders, *self.births) if entry.get("best")]
+
+    @property
+    def answers_are_of_the_best(self) -> bool:
+        """Whether what is in best/ is the member that the log has as the best."""
+        return bool(self.bests) and self.answered_by == id_of(self.bests[-1])
 
     @property
     def strategy(self) -> dict[str, Any]:
@@ -124,7 +154,30 @@ class Record:
     @cached_property
     def _labels(self) -> dict[int, str]:
         immigrants = {id: f"immigrant {id}" for id in self.alone}
-        return immigrants | {entry["id"]: f"founder {entry['founder']}" for entry in self.founders}
+        names = self.seeds or [f"founder {entry['founder']}" for entry in self.founders]
+        return immigrants | {entry["id"]: name for entry, name in zip(self.founders, names, strict=True)}
+
+    @cached_property
+    def seeds(self) -> list[str]:
+        """What the founders are called where the config names a seed for each: the last parts of its path that tell it apart."""
+        population = self.call.get("population")
+        seeds = population.get("seeds") if isinstance(population, dict) else None
+        if not isinstance(seeds, list) or len(seeds) != len(self.founders) or not all(isinstance(seed, str) for seed in seeds):
+            return []
+        parts = [seed.removesuffix(".safetensors").strip("/").split("/") for seed in seeds]
+        deepest = max(map(len, parts))
+        kept = next((n for n in range(1, deepest) if len({tuple(of[-n:]) for of in parts}) == len(parts)), deepest)
+        return ["/".join(of[-kept:]) for of in parts]
+
+
+def _read(path: Path, default: Any) -> Any:
+    """A JSON file; the default where there is none."""
+    return json.loads(path.read_text()) if path.is_file() else default
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """A file of JSON lines; none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def id_of(entry: Mapping[str, Any]) -> int:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import answers, family, figures, gallery, page
+from evomerge import answers, changes, crossings, family, figures, gallery, origin, page, shares, standing
 from evomerge.figures import Curve
 from evomerge.files import write_file
+from evomerge.niches import niches
 from evomerge.page import LEGEND, card, short
 from evomerge.record import Record, id_of
 from evomerge.svg import BLUE, GREEN, MUTED, ORANGE
@@ -29,10 +30,13 @@ def write(path: Path) -> Path:
     """Draws report.html of a run directory; gives its path."""
     run = Record.read(path)
     sections = {
+        "What was bred": [origin.table(run)],
+        "The best and the founders": standing.cards(run),
         "Progress": [_scores(run), _diversity(run)],
         "The members alive": _members(run),
-        "Where the best comes from": [family.tree(run)],
+        "Where the best comes from": [family.tree(run), crossings.splits(run), *shares.cards(run)],
         "From the founders to the best": gallery.cards(run),
+        "What breeding won and lost": changes.cards(run),
         "What the best gets wrong": answers.cards(run),
         "What it cost": [_share_scored(run), _seconds(run), _workers(run)],
         "Failed births": [_failures(run)],
@@ -142,12 +146,7 @@ def _members(run: Record) -> list[str]:
             figures.bars(labels, fitness[order], colours),
             f"The longer the bar, the more a member{when} solves that few others do{leaves}. {LEGEND}",
         ),
-        card(
-            "Who solves what",
-            figures.niches(labels, run.scores[order]),
-            "Each row is a member, each column a datapoint, coloured where it is solved; the shape above counts the members that "
-            "solve it, so what is far to the right is somebody's niche, or nobody's.",
-        ),
+        niches(run, fitness),
     ]
 
 

@@ -3,6 +3,7 @@
 config.yaml     the call of `evolve` that made the run
 births.jsonl    a line for each founder and each birth, in order
 grams.safetensors  inner products of the seeds, where genomes are recipes
+founders.safetensors  the founders' scores at each datapoint, and more that only the beginning knows
 state/latest    a snapshot: state.json and tensors.safetensors, checksummed; state/previous is the one before
 best/           the best member in its native format
 summary.json    the run in numbers
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import lock
+from evomerge import founding, lock
 from evomerge.errors import Interrupted, UserError
 from evomerge.files import saving, sync_folder, write_file, write_synced
 
@@ -34,7 +35,8 @@ log = logging.getLogger(__name__)
 
 SNAPSHOTS = ("latest", "previous")
 GRAMS = "grams.safetensors"
-BEGINNING = (lock.NAME, "births.jsonl", "state", "gallery", GRAMS, f".{GRAMS}.new", ".config.yaml.new")
+WHOLE = (GRAMS, founding.NAME, "config.yaml")
+BEGINNING = (lock.NAME, "births.jsonl", "state", "gallery", *WHOLE[:-1], *(f".{name}.new" for name in WHOLE))
 """What a run directory has before it has config.yaml and is a run."""
 
 FORMAT = 1

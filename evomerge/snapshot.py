@@ -26,6 +26,7 @@ class Best:
         train: its mean score on the training split.
         validation: on the validation split, if the run has one: what it is chosen by.
         test: on the test split, if there is one.
+        rows: by split (D,) float32, its score at each datapoint, where they are known.
     """
 
     id: int
@@ -33,6 +34,7 @@ class Best:
     train: float
     validation: float | None = None
     test: float | None = None
+    rows: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def chosen_by(self) -> float:
@@ -78,6 +80,8 @@ class State:
 
 
 COUNTERS = ("decided", "since_best", "failures", "failed_in_row", "scored", "seconds", "memory")
+BEST = "best."
+"""What the names of the best's rows begin with."""
 
 
 def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -123,6 +127,7 @@ def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors |= {f"tiling.{tiling.number}": torch.from_numpy(np.concatenate(tiling.tiles)) for tiling in tilings}
     if state.archive.competition.weights is not None:  # not to resume from, but so that a report can tell who is fit
         tensors["weights"] = torch.from_numpy(state.archive.competition.weights)
+    tensors |= {BEST + split: torch.from_numpy(row) for split, row in state.best.rows.items()}
     for id, genome in genomes.items():
         tensors |= {f"genome.{id}.{name}": tensor for name, tensor in genome.tensors().items()}
     return data, tensors
@@ -167,9 +172,14 @@ def unpack(data: Mapping[str, Any], tensors: Mapping[str, Any], archive: Archive
         birth = Birth(parents=parents, crossing=crossing, made=made, **plan)
         view = None if entry["view"] is None else views[entry["view"]]
         jobs[birth.number] = Job(birth, tilings[entry["tiling"]], view, entry["best"])
-    best = Best(genome=genomes[data["best"]["id"]], **data["best"])
+    best = Best(genome=genomes[data["best"]["id"]], **data["best"], rows=best_rows(tensors))
     archive = replace(archive, members=tuple(members[id] for id in data["archive"]))
     return State(archive, best, tilings[max(tilings)], jobs=jobs, **data["counters"])
+
+
+def best_rows(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The best's scores at each datapoint by split, as a snapshot's tensors have them."""
+    return {name.removeprefix(BEST): tensor.numpy() for name, tensor in tensors.items() if name.startswith(BEST)}
 
 
 def _view(members: list[Member], competition: Competition, full: bool) -> View:

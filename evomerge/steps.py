@@ -13,6 +13,7 @@ import numpy as np
 from evomerge.archive import Archive, Member, Tiling
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import Lost, UserError, blame
+from evomerge.founding import Founding, along, groups
 from evomerge.scoring import Job, Outcome
 from evomerge.settings import Settings
 from evomerge.snapshot import Best, State
@@ -25,6 +26,8 @@ class Steps:
 
     state: State
     planner: Planner
+    founders: list[Best]
+    founding: Founding
 
     def __init__(
         self, population: Population, fitness: Fitness, strategy: Strategy, workers: Workers, settings: Settings
@@ -116,13 +119,15 @@ class Steps:
             members.append(Member(1 - len(founders) + index, (), genome, scores))
         for member in members:
             archive.admit(member)
-        candidates = [Best(member.id, member.genome, archive.competition.mean(member.scores)) for member in members]
+        train = archive.competition.mean
+        candidates = [Best(member.id, member.genome, train(member.scores), rows={"train": member.scores}) for member in members]
         if self.settings.validate:
             candidates = self._scored("validation", candidates)
         candidates = self._scored("test", candidates)
         best = max(candidates, key=lambda best: best.chosen_by)
         self.state = State(archive, best, Tiling.cut(1, archive.view.scarcity(), self.settings.tile))
         self.founders = candidates
+        self.founding = self._founding()
         self.begin(lambda: founders)
 
     def plan_ahead(self) -> None:
@@ -207,7 +212,7 @@ class Steps:
             verdict["reason"] = "least fit"
         elif leaver is not None:
             verdict["replaced"] = leaver.id
-        candidate = Best(member.id, member.genome, train)
+        candidate = Best(member.id, member.genome, train, rows={"train": member.scores})
         if self.settings.validate and leaver is not member:
             [candidate] = self._scored("validation", [candidate])
         if candidate.chosen_by > best.chosen_by and not (self.settings.validate and leaver is member):
@@ -230,9 +235,19 @@ class Steps:
             return list(candidates)
         tiles, weights = Tiling.cut(0, np.arange(self.sizes[split]), self.settings.tile).tiles, self._weights(split)
         rows = self.workers.score([best.genome for best in candidates], tiles, split)
-        scores = [blame(f"fitness on the {split} split", lambda: next(rows)).astype(np.float64) for _ in candidates]
-        means = [float(np.average(row, weights=weights)) for row in scores]
-        return [replace(best, **dict[str, Any]({split: mean})) for best, mean in zip(candidates, means, strict=True)]
+        scores = [blame(f"fitness on the {split} split", lambda: next(rows)) for _ in candidates]
+        means = [float(np.average(row.astype(np.float64), weights=weights)) for row in scores]
+        return [
+            replace(best, rows={**best.rows, split: row}, **dict[str, Any]({split: mean}))
+            for best, row, mean in zip(candidates, scores, means, strict=True)
+        ]
+
+    def _founding(self) -> Founding:
+        """What a report needs of the beginning."""
+        splits = list(self.founders[0].rows)
+        scores = {split: np.stack([founder.rows[split] for founder in self.founders]) for split in splits}
+        weights = {split: weights for split in splits if (weights := self._weights(split)) is not None}
+        return Founding(scores, weights, *groups(self.fitness, {split: self.sizes[split] for split in splits}), along(self.axis))
 
     def _weights(self, split: str) -> np.ndarray | None:
         """The fitness's weights of a split's datapoints, None if it has none."""

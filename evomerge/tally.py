@@ -21,24 +21,33 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over runs.
+    """A mean over runs, or over datapoints.
 
     Attributes:
-        value: the mean; NaN of no runs.
-        half: half of its 95 % interval by Student's t; NaN of fewer than two runs.
+        value: the mean; NaN of none.
+        half: half of its 95 % interval by Student's t; NaN of fewer than two.
     """
 
     value: float
     half: float
 
     @classmethod
-    def over(cls, values: Sequence[float]) -> Mean:
-        """The mean over runs that are independent of each other."""
-        if not values:
+    def over(cls, values: Sequence[float] | np.ndarray, weights: np.ndarray | None = None) -> Mean:
+        """The mean over runs, or datapoints, that are independent of each other.
+
+        Args:
+            values: (n,) one of each.
+            weights: (n,) how much each counts; all the same if None.
+        """
+        count = len(values)
+        if not count:
             return cls(math.nan, math.nan)
-        error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        half = _quantile(len(values) - 1) * error if len(values) > 1 else math.nan
-        return cls(float(np.mean(values)), float(half))
+        mean = float(np.average(values, weights=weights))
+        if count < 2:
+            return cls(mean, math.nan)
+        share = np.full(count, 1 / count) if weights is None else weights / np.sum(weights)
+        error = math.sqrt(count / (count - 1) * np.sum((share * (np.asarray(values) - mean)) ** 2))
+        return cls(mean, _quantile(count - 1) * error)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,22 +6,27 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
+import browser
 import numpy as np
 import pytest
+import yaml
 from faulty import Faulty
 from whole_runs import DIGITS, small_run
 
 from evomerge import Crossover, NaturalNiches, UserError, report
 from evomerge.answers import FEWER, SHOWN
+from evomerge.founding import Founding, Stretch
 from evomerge.record import Record
 from evomerge.rundir import read_births, read_snapshot
 from fitness.classification import Classification
 from populations.mnist import Classifiers
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
-HOSTILE = "<script>alert('\"&amp;')</script><img src=x onerror=alert(1)> $\\frac{1}{$ ]]>"
+HOSTILE_NAME = "<b>me&you"
+HOSTILE = "<script>document.title=('\"&amp;')</script><img src=x onerror=document.title=1> $\\frac{1}{$ ]]>"
 
 
 class Page(HTMLParser):
@@ -115,11 +120,28 @@ def test_needs_nothing_else(page):
 
 def test_has_every_part(page):
     assert page.headings == [
+        *("What was bred", "The best and the founders", "Scores", "Mean score, test", "By group"),
         *("Progress", "Score", "Coverage and entropy", "The members alive", "Competitive fitness", "Who solves what"),
-        *("Where the best comes from", "Family tree", "What the best gets wrong", "Confusion", "Wrong answers"),
+        *("Where the best comes from", "Family tree", "Split points", "Along the axis", "Layer by layer"),
+        *("What breeding won and lost", "Won", "Lost", "What the best gets wrong", "Confusion", "Wrong answers"),
         *("What it cost", "Datapoints scored", "Time of a birth", "How it was run"),
     ]
-    assert page.tags.count("figcaption") == page.tags.count("figure") == 9
+    assert page.tags.count("figcaption") == page.tags.count("figure") == 18
+
+
+def test_is_the_same_twice(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "finished")
+    assert report.write(run).read_bytes() == (finished / "report.html").read_bytes()
+
+
+def test_run_of_before_founders_were_kept(finished, tmp_path):
+    """Nothing is told that such a run does not know."""
+    run = copy_of(finished, tmp_path)
+    (run / "founders.safetensors").unlink()
+    page = Page(report.write(run))
+    assert {"Scores", "Family tree", "Confusion"} <= set(page.headings)
+    assert not {"By group", "Split points", "Along the axis", "Layer by layer", "Won"} & set(page.headings)
+    assert "There are no intervals" in page.text
 
 
 def test_numbers_are_the_summary(finished, page):
@@ -204,7 +226,7 @@ def test_killed_before_the_first_snapshot(finished, tmp_path):
     (run / "births.jsonl").write_text("")
     page = Page(report.write(run))
     assert "The members alive" not in page.headings
-    assert page.headings == ["How it was run"]
+    assert page.headings == ["What was bred", "How it was run"]
 
 
 def test_text_of_others_stays_text(tmp_path):
@@ -216,7 +238,9 @@ def test_text_of_others_stays_text(tmp_path):
         log.write(json.dumps(read_births(run)[-1] | {"birth": 31, "admitted": False, "failure": HOSTILE}) + "\n")
     page = Page(report.write(run))
     assert not {"script", "img"} & set(page.tags)
-    assert page.text.count(HOSTILE) == FEWER + 2  # prompts, the failure, the config
+    changed = len((run / "best" / "changes.jsonl").read_text().splitlines())
+    assert changed > 0
+    assert page.text.count(HOSTILE) == FEWER + changed + 2  # prompts, the failure, the config
     assert "<b>me&you" in page.texts
     assert {"<b>expected", "prompt"} <= set(page.texts)
     assert "Confusion" not in page.headings
@@ -226,7 +250,7 @@ def test_labels_of_others_stay_text(tmp_path):
     small_run(tmp_path / "run", births=30, fitness=Chatty(DIGITS))
     page = Page(tmp_path / "run" / "report.html")
     assert "script" not in page.tags
-    assert "<script>alert…" in page.texts
+    assert "<script>docum…" in page.texts
     assert "Confusion" in page.headings
 
 
@@ -241,14 +265,62 @@ def test_long_run_is_a_small_page(finished, tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (300, 300)).tolist()
     answers = [{"datapoint": j, "score": 0.0, "text": "long " * 10_000, "picture": picture} for j in range(SHOWN)]
     (run / "best" / "test.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in answers))
+    changed = [json.loads(line) for line in (run / "best" / "changes.jsonl").read_text().splitlines()]
+    for line in changed:
+        line["best"]["picture"], line["founder"]["picture"] = picture, picture[::-1]
+    (run / "best" / "changes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in changed))
     page = Page(report.write(run))
-    assert page.tags.count("img") == SHOWN
+    assert page.tags.count("img") == SHOWN + 2 * len(changed)
     assert len(page.source.encode()) < 2_000_000
     assert "50,000" in page.text
 
 
+@pytest.mark.skipif(browser.FOUND is None, reason=f"no browser is installed: {', '.join(browser.NAMES)}")
+def test_in_a_browser(finished, tmp_path):
+    """Nothing is missing or said, nothing is wider than a telephone, and text of others is text."""
+    run = shutil.copytree(finished, tmp_path / HOSTILE_NAME)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["population"]["seeds"] = [f"hub/{HOSTILE}", f"hub/{'W' * 300}"]
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    kept = Founding.read(run)
+    stretches = tuple(Stretch(HOSTILE, HOSTILE + "W" * 300, start, stop) for *_, start, stop in kept.stretches)
+    replace(kept, names=(HOSTILE, "W" * 300, *kept.names[2:]), stretches=stretches).keep(run)
+    for name in ("test.jsonl", "changes.jsonl"):
+        lines = (run / "best" / name).read_text().replace('"expected"', json.dumps(HOSTILE + "W" * 300))
+        (run / "best" / name).write_text(lines)
+    with open(run / "births.jsonl", "a") as log:
+        log.write(json.dumps(read_births(run)[-1] | {"birth": 301, "admitted": False, "failure": HOSTILE + "W" * 300}) + "\n")
+    page = report.write(run)
+    for width in (320, 400, 1200):
+        seen = browser.look(page, width, tmp_path)
+        assert seen["title"] == f"{HOSTILE_NAME}: evomerge"
+        assert not seen["console"]
+        assert not seen["missing"]
+        assert not seen["wide"]
+        assert seen["scroll"] <= seen["inner"] == width
+        assert not seen["scripts"]
+        assert seen["images"] == len(re.findall("<img ", page.read_text())) > 20
+        assert seen["text"].count(HOSTILE) > 20
+
+
+@pytest.mark.skipif(browser.FOUND is None, reason=f"no browser is installed: {', '.join(browser.NAMES)}")
+def test_a_browser_would_tell(tmp_path):
+    (tmp_path / "page.html").write_text(
+        "<title>a</title><main><p style='width:500px'>b</p></main><img src=x onerror=document.title='c'>"
+    )
+    seen = browser.look(tmp_path / "page.html", 400, tmp_path)
+    assert (seen["title"], seen["images"]) == ("c", 1)
+    assert seen["scroll"] > seen["inner"] == 400
+    assert seen["missing"]
+    assert seen["wide"]
+    (tmp_path / "page.html").write_text("<main><script>nowhere()</script></main>")
+    seen = browser.look(tmp_path / "page.html", 400, tmp_path)
+    assert seen["console"]
+    assert seen["scripts"]
+
+
 def test_drawing_is_imported_late():
-    code = "import sys, evomerge.report; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, evomerge.report; sys.exit(bool({'matplotlib', 'scipy', 'PIL'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
