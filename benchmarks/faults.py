@@ -22,7 +22,7 @@ from same_answer import log_of, same
 from scaling import DATAPOINTS, Sleep, Vectors
 
 from evomerge import Crossover, NaturalNiches, evolve
-from evomerge.pool import LOOPBACK, Ray
+from evomerge.actors.pool import LOOPBACK, Ray
 from evomerge.rundir import read_births
 
 

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evomerge import calls, config, evolve
+from evomerge.actors.pool import Ray
 from evomerge.births import CLOCKS
 from evomerge.evolution import OUTSIDE
-from evomerge.pool import Ray
 from evomerge.rundir import read_births, read_snapshot
 
 CONFIGS = Path(__file__).parents[1] / "configs"

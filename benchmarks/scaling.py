@@ -19,9 +19,9 @@ import numpy as np
 import psutil
 
 from evomerge import Crossover, NaturalNiches, evolve
+from evomerge.actors.pool import Ray
 from evomerge.axis import Axis
 from evomerge.genome import Weights
-from evomerge.pool import Ray
 from evomerge.scoring import Job, Outcome
 
 DATAPOINTS = 100

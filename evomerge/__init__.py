@@ -1,17 +1,17 @@
 """evomerge breeds models: a few seeds of one architecture go in, one model with all their skills comes out."""
 
+from evomerge.actors.pool import Ray
 from evomerge.archive import Archive, Member
 from evomerge.births import births_dataframe
 from evomerge.crossover import Crossover
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
 from evomerge.following import follow
-from evomerge.pool import Ray
-from evomerge.search import Operator, Search
+from evomerge.searches.search import Operator, Search
+from evomerge.searches.vectors import AllWeights, Coefficients, Genomes, Ratios
 from evomerge.strategy import NaturalNiches
 from evomerge.sweep import Sweep
 from evomerge.trackers import MLflow, TensorBoard, Wandb
-from evomerge.vectors import AllWeights, Coefficients, Genomes, Ratios
 from evomerge.workers import Local
 
 __all__ = [

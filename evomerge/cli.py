@@ -11,18 +11,20 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, config, preflight, recipe, report
+from evomerge import calls, config, recipe
 from evomerge import export as exporting
-from evomerge.compare import compare
-from evomerge.convert import convert
+from evomerge.comparison.compare import compare
+from evomerge.conversion.convert import convert
+from evomerge.conversion.mergekit_evolve import Options
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import OUTSIDE, evolve
 from evomerge.files import saving, write_file
-from evomerge.mergekit_evolve import Options
+from evomerge.preflight import check as preflight
+from evomerge.reports import report
 from evomerge.rundir import check_place, check_run, free_name
 from evomerge.settings import RANGES
 from evomerge.stop import Stopped
-from evomerge.watch import watch
+from evomerge.watching.watch import watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

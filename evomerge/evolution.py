@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, changes, config, export, gallery, memory, report, snapshot
+from evomerge import calls, config, export, memory, snapshot
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Interrupted, UserError, blame
 from evomerge.files import saving, write_file
 from evomerge.founding import Founding
 from evomerge.progress import Progress
-from evomerge.record import ANSWERS, CHANGES
+from evomerge.reports import changes, gallery, report
+from evomerge.reports.record import ANSWERS, CHANGES
 from evomerge.rundir import RunDir, check_free, read_births
 from evomerge.settings import Settings
 from evomerge.snapshot import Best
@@ -66,7 +67,7 @@ def evolve(
         population: the species: its founders, and how a genome becomes a model.
         fitness: scores a model on each datapoint.
         births: number of the last birth.
-        strategy: which births to plan, and who stays; `NaturalNiches()` if None (others: `evomerge.search`, `evomerge.sweep`).
+        strategy: which births to plan, and who stays; `NaturalNiches()` if None (others: `evomerge.searches.search`, `evomerge.sweep`).
         seed: of all randomness.
         lookahead: births in flight at once; 1 is the sequential algorithm of the paper.
         stack: births that are expressed and scored as one stack, where the population can (`express_many`); it decides the

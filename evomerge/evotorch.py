@@ -6,7 +6,7 @@
     searcher.run(20)
     population.save(problem.genome(searcher.status["best"].values), Path("merged"))
 
-`evomerge.search` runs such searches as strategies of `evolve`, with a run directory, a resume, and workers anywhere.
+`evomerge.searches.search` runs such searches as strategies of `evolve`, with a run directory, a resume, and workers anywhere.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from evotorch.tools import ObjectArray
 from evomerge.archive import Member, Tiling
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.crossover import Crossover
+from evomerge.searches.survival import Features
+from evomerge.searches.vectors import AllWeights, Coding, Vector
 from evomerge.strategy import NaturalNiches
-from evomerge.survival import Features
-from evomerge.vectors import AllWeights, Coding, Vector
 from evomerge.workers import Local, Workers
 
 

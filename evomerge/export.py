@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import card, config, recipe
+from evomerge import config, recipe
 from evomerge.archive import Archive
+from evomerge.cards import card
+from evomerge.cards.measured import measured
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, blame, reason
 from evomerge.files import saving, write_folder
 from evomerge.genome import Recipe
-from evomerge.measured import measured
-from evomerge.record import ANSWERS, id_of
+from evomerge.reports.record import ANSWERS, id_of
 from evomerge.rundir import check_new, check_run, read_births, read_snapshot
 from evomerge.snapshot import State, unpack
 from evomerge.workers import Workers

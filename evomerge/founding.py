@@ -18,7 +18,7 @@ import numpy as np
 from evomerge.axis import Axis
 from evomerge.errors import reason
 from evomerge.files import saving, write_file
-from evomerge.groups import stretches
+from evomerge.searches.groups import stretches
 
 log = logging.getLogger(__name__)
 

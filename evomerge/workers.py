@@ -1,4 +1,4 @@
-"""Where births are raised: in this process, or on Ray actors (`evomerge.pool`)."""
+"""Where births are raised: in this process, or on Ray actors (`evomerge.actors.pool`)."""
 
 from __future__ import annotations
 

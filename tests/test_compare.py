@@ -24,11 +24,12 @@ import torch
 from safetensors.torch import save_file
 from whole_runs import assert_same_run, log_of, start, write_config
 
-from evomerge import UserError, side_by_side
+from evomerge import UserError
 from evomerge.cli import main
-from evomerge.rows import plan
+from evomerge.comparison import side_by_side
+from evomerge.comparison.rows import plan
+from evomerge.comparison.tally import Mean
 from evomerge.rundir import read_births, read_snapshot
-from evomerge.tally import Mean
 
 HOSTILE = "tuned <img src=x onerror=alert(1)> & |co|"
 """A row's name that a page would run if it let it."""

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 
 from evomerge import UserError, calls, config, evolve
 from evomerge.cli import main
-from evomerge.convert import GENOME, TASK, WHOLE, convert
+from evomerge.conversion.convert import GENOME, TASK, WHOLE, convert
+from evomerge.conversion.mergekit_evolve import Options
 from evomerge.evolution import OUTSIDE
-from evomerge.mergekit_evolve import Options
 from evomerge.rundir import read_births
 
 DOC = Path(__file__).parents[1] / "docs" / "from_mergekit_evolve.md"

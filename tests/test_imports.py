@@ -60,7 +60,7 @@ def test_imports_run_one_way(package, barred, allowed):
     ("module", "home"),
     [
         ("numba", "populations/fused.py"),
-        ("ray", "evomerge/pool.py"),
+        ("ray", "evomerge/actors/pool.py"),
         ("omegaconf", "evomerge/config.py"),
         ("lm_eval", "fitness/tasks.py"),
     ],
@@ -72,7 +72,7 @@ def test_a_dependency_has_one_home(module, home):
 
 def test_mergekit_has_two_homes_one_for_its_merge_methods_one_for_its_evolutionary_search():
     users = {file for file, path in FILES.items() for name in imports(path) if within(name, "mergekit")}
-    assert users <= {"populations/methods.py", "evomerge/mergekit_evolve.py"}
+    assert users <= {"populations/methods.py", "evomerge/conversion/mergekit_evolve.py"}
 
 
 @pytest.mark.parametrize("module", ["ray", "mergekit", "transformers", "lm_eval"])

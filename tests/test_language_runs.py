@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from whole_runs import assert_same_run, start
 
 from evomerge import Crossover, NaturalNiches, evolve
+from evomerge.actors.pool import Ray
 from evomerge.cli import main
 from evomerge.errors import UserError
-from evomerge.pool import Ray
 from evomerge.rundir import read_births
 from fitness.agents import Agents
 from fitness.combined import Combined

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from whole_runs import small_run
 
-from evomerge import card
+from evomerge.cards import card
+from evomerge.cards.licences import inherited
+from evomerge.cards.markdown import details, fenced, line, link, plain, table
+from evomerge.cards.measured import Score, interval, label
 from evomerge.cli import main
 from evomerge.genome import Recipe
-from evomerge.licences import inherited
-from evomerge.markdown import details, fenced, line, link, plain, table
-from evomerge.measured import Score, interval, label
 from evomerge.rundir import read_births, read_snapshot
 
 NASTY = [

@@ -7,7 +7,7 @@ from whole_runs import DIGITS, small_run
 
 from evomerge.axis import Axis
 from evomerge.founding import NAME, Founding, Stretch, along, groups
-from evomerge.record import Record
+from evomerge.reports.record import Record
 from evomerge.rundir import read_births, read_snapshot
 from fitness.classification import Classification
 from fitness.images import SklearnDigits

@@ -5,7 +5,7 @@ import pytest
 
 from evomerge import Coefficients, Ratios
 from evomerge.axis import Axis, Layer
-from evomerge.groups import groups
+from evomerge.searches.groups import groups
 
 SHAPES = {
     "embed.weight": (3, 2),

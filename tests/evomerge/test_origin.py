@@ -3,8 +3,8 @@
 import pytest
 from whole_runs import small_run
 
-from evomerge.origin import settled
-from evomerge.record import Record
+from evomerge.reports.origin import settled
+from evomerge.reports.record import Record
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from on_ray import Slow, Unlucky, Vectors
 from whole_runs import ROOT, assert_same_run, log_of, small_run, start, state_of
 
 from evomerge import Crossover, NaturalNiches, Search, Sweep, evolve
+from evomerge.actors.pool import Ray, connected
 from evomerge.errors import Interrupted
 from evomerge.evotorch import MergeProblem, as_numpy
-from evomerge.pool import Ray, connected
 from evomerge.rundir import read_births, read_snapshot
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'evomerge[ray]'")
@@ -124,7 +124,7 @@ def test_the_verdict_outlives_the_driver(tmp_path):
     config = {
         "population": {"_target_": "on_ray.Vectors"},
         "fitness": {"_target_": "on_ray.Unlucky", "what": "dies", "while_there": str(tmp_path / "switch"), "seconds": 0.3},
-        "workers": {"_target_": "evomerge.pool.Ray", "count": 2, "retries": 1},
+        "workers": {"_target_": "evomerge.actors.pool.Ray", "count": 2, "retries": 1},
         "strategy": {"size": 8},
         "births": 25,
         "lookahead": 4,
@@ -187,7 +187,7 @@ def test_a_run_goes_on_with_other_workers(tmp_path):
 
 def test_a_worker_that_cannot_load_is_of_no_use_and_spoils_no_birth(tmp_path, caplog, monkeypatch):
     """Say, its node has no seeds: it is replaced, after a pause, and the others go on."""
-    monkeypatch.setattr("evomerge.crew.PAUSE", 0.1)
+    monkeypatch.setattr("evomerge.actors.crew.PAUSE", 0.1)
     bred(Slow(0.05), births=25, run_dir=tmp_path / "whole")
     population = Poor(tmp_path)
     evolve(population, Slow(0.05), workers=Late(2, tmp_path), births=25, lookahead=6, tile=8, progress=False,
@@ -249,7 +249,7 @@ class OnTest(Unlucky):
 
 
 def test_without_room_for_a_worker_it_waits_says_so_and_ends(caplog, monkeypatch):
-    monkeypatch.setattr("evomerge.crew.SILENT", 0.2)
+    monkeypatch.setattr("evomerge.actors.crew.SILENT", 0.2)
     with pytest.raises(Interrupted, match=r"there was no worker for 1.5 s: one needs 1 CPU, 1 unobtainium, the cluster has"):
         bred(Slow(), Ray(2, resources={"unobtainium": 1}, wait=1.5))
     assert "there is no worker; waiting up to 1.5 s" in caplog.text
@@ -306,7 +306,7 @@ import sys
 sys.modules["ray"] = None
 from whole_runs import small_run
 from evomerge.errors import UserError
-from evomerge.pool import Ray
+from evomerge.actors.pool import Ray
 print(len(small_run(births=5).members))
 try:
     small_run(births=5, workers=Ray(1))
@@ -329,7 +329,7 @@ except UserError as error:
 def test_no_cluster_at_an_address_is_said(address, message):
     code = f"""
 from evomerge.errors import UserError
-from evomerge.pool import connected
+from evomerge.actors.pool import connected
 try:
     connected({address!r}, 1)
 except UserError as error:
@@ -342,7 +342,7 @@ def test_a_listener_that_is_no_cluster_is_said():
     """One that says nothing, on which Ray itself would wait for ever."""
     code = """
 import socket
-from evomerge import pool
+from evomerge.actors import pool
 from evomerge.errors import UserError
 pool.ANSWER = 1
 with socket.create_server(("127.0.0.1", 0)) as mute:
@@ -362,7 +362,7 @@ import psutil
 from evotorch.algorithms import SNES
 from on_ray import Slow, Vectors
 from evomerge import evolve
-from evomerge.pool import Ray
+from evomerge.actors.pool import Ray
 
 class Spy(Ray):
     def result(self, number):
@@ -390,7 +390,7 @@ from pathlib import Path
 from evotorch.algorithms import SNES
 from on_ray import Slow, Vectors
 from evomerge import evolve
-from evomerge.pool import Ray
+from evomerge.actors.pool import Ray
 from evomerge.stop import Stopped
 log = Path({str(tmp_path / "run" / "births.jsonl")!r})
 

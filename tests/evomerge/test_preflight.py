@@ -10,9 +10,10 @@ import pytest
 import torch
 import yaml
 
-from evomerge import memory, preflight
+from evomerge import memory
 from evomerge.cli import main
-from evomerge.rehearsal import size
+from evomerge.preflight import check as preflight
+from evomerge.preflight.rehearsal import size
 from populations import skills
 from populations.llm import LanguageModels
 

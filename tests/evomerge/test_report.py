@@ -16,10 +16,11 @@ import yaml
 from faulty import Faulty
 from whole_runs import DIGITS, small_run
 
-from evomerge import Crossover, NaturalNiches, UserError, report
-from evomerge.answers import FEWER, SHOWN
+from evomerge import Crossover, NaturalNiches, UserError
 from evomerge.founding import Founding, Stretch
-from evomerge.record import Record
+from evomerge.reports import report
+from evomerge.reports.answers import FEWER, SHOWN
+from evomerge.reports.record import Record
 from evomerge.rundir import read_births, read_snapshot
 from fitness.classification import Classification
 from populations.mnist import Classifiers
@@ -320,7 +321,7 @@ def test_a_browser_would_tell(tmp_path):
 
 
 def test_drawing_is_imported_late():
-    code = "import sys, evomerge.report; sys.exit(bool({'matplotlib', 'scipy', 'PIL'} & sys.modules.keys()))"
+    code = "import sys, evomerge.reports.report; sys.exit(bool({'matplotlib', 'scipy', 'PIL'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -7,8 +7,8 @@ import pytest
 from whole_runs import write_config
 
 from evomerge import UserError, calls, evolve
+from evomerge.comparison.rows import SWEEP, plan, shared
 from evomerge.evolution import OUTSIDE
-from evomerge.rows import SWEEP, plan, shared
 from evomerge.sweep import grid
 
 OUT = Path("out")

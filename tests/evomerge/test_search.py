@@ -14,7 +14,7 @@ from whole_runs import DIGITS, assert_same_run, log_of, small_run, start, write_
 from evomerge import Crossover, Operator, Ratios, Search, UserError
 from evomerge.evotorch import MAPElites, Merge, MergeProblem, as_numpy
 from evomerge.rundir import read_snapshot
-from evomerge.survival import Features
+from evomerge.searches.survival import Features
 from fitness.classification import Classification
 from populations.mnist import Classifiers
 

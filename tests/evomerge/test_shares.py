@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from whole_runs import DIGITS, small_run
 
-from evomerge import Crossover, NaturalNiches, shares
-from evomerge.crossings import parts
+from evomerge import Crossover, NaturalNiches
 from evomerge.crossover import Crossing, regions
 from evomerge.founding import Stretch, along
-from evomerge.record import Record
+from evomerge.reports import shares
+from evomerge.reports.crossings import parts
+from evomerge.reports.record import Record
 from evomerge.rundir import read_snapshot
 from populations.mnist import Classifiers
 

@@ -9,10 +9,10 @@ from faulty import Weighted
 from scipy import stats
 from whole_runs import DIGITS, small_run
 
-from evomerge import standing
-from evomerge.measured import interval
-from evomerge.record import Record
-from evomerge.tally import Mean
+from evomerge.cards.measured import interval
+from evomerge.comparison.tally import Mean
+from evomerge.reports import standing
+from evomerge.reports.record import Record
 
 
 def test_an_interval_over_datapoints_that_weigh_the_same_is_students():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evomerge.archive import Competition, Member
-from evomerge.survival import Elites, Features, Newest
+from evomerge.searches.survival import Elites, Features, Newest
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
 

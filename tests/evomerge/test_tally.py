@@ -10,8 +10,8 @@ from faulty import Faulty
 from scipy import stats
 from whole_runs import DIGITS, small_run
 
+from evomerge.comparison.tally import POINTS, Done, Mean, Row
 from evomerge.rundir import read_births
-from evomerge.tally import POINTS, Done, Mean, Row
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers

@@ -20,9 +20,9 @@ from whole_runs import ROOT, assert_same_run, small_run, start, write_config
 
 from evomerge.cli import main
 from evomerge.rundir import RunDir
-from evomerge.terminal import sparkline, width
-from evomerge.vitals import Vitals
-from evomerge.watch import watch
+from evomerge.watching.terminal import sparkline, width
+from evomerge.watching.vitals import Vitals
+from evomerge.watching.watch import watch
 
 BIRTHS = 3000
 

@@ -1,0 +1,1 @@
+"""Births raised on Ray actors, on one machine or many."""

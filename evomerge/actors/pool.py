@@ -1,0 +1,361 @@
+"""Births on Ray actors, on one machine or many, with the same answer as in one process.
+
+Each actor holds a population and a fitness of its own, its seeds memory-mapped. What travels is small: plans, recipes or small networks'
+weights, a row of scores. An archive to stop by, a parent or a tiling travels once to a machine, as an object in Ray's store.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import os
+import signal
+import socket
+import sys
+import sysconfig
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from heapq import heappop, heappush
+from pathlib import Path
+from typing import Any
+from weakref import finalize
+
+import numpy as np
+
+from evomerge.actors.actor import Actor, Plan, owned
+from evomerge.actors.crew import TICK, Call, Crew, line
+from evomerge.archive import View
+from evomerge.contracts import Fitness, Genome, Population
+from evomerge.errors import Interrupted, UserError
+from evomerge.scoring import Job, Outcome, placed, unscored
+
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Where it is 0, Ray's servers listen on the loopback interface only, as they do on Windows and macOS by default."""
+
+ANSWER = 10
+"""Seconds in which a cluster has to answer."""
+
+
+class Ray:
+    """Raises births on Ray actors, on one machine or many. The run is the same as in one process."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        cpus: float = 1,
+        gpus: float = 0,
+        resources: Mapping[str, float] | None = None,
+        threads: int = 1,
+        births: int = 1,
+        limit: float | None = None,
+        retries: int = 3,
+        wait: float = 600,
+        address: str | None = None,
+        runtime_env: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Settings only.
+
+        Args:
+            count: workers. Those for which the cluster has no room yet join when there is some.
+            cpus: processors that a worker needs; a share of one is fine.
+            gpus: likewise GPUs.
+            resources: likewise anything else that nodes have by name.
+            threads: as for `Local`: with another number the last bits of a score may differ.
+            births: births a call; more than one where births take milliseconds.
+            limit: seconds a birth, and on the other splits a tile; the worker of one that takes longer is stopped. None: no limit.
+                Loading the seeds and the model does not count.
+            retries: lost workers, or births over the limit, after which a birth has failed.
+            wait: seconds without any worker after which the run is saved and ends.
+            address: of a cluster; "auto": the one that runs on this machine. None: what RAY_ADDRESS names, as `ray job submit` sets
+                it; otherwise a Ray of its own, on this machine, that listens on the loopback interface only.
+            runtime_env: Ray's runtime environment of the workers.
+
+        Raises:
+            ValueError: if a setting is out of its range.
+        """
+        for name, whole in (("count", count), ("threads", threads), ("births", births), ("retries", retries)):
+            if isinstance(whole, bool) or not isinstance(whole, int) or whole < 1:
+                raise ValueError(f"{name}: expected a whole number of at least 1, got {whole!r}")
+        for name, amount in (("cpus", cpus), ("gpus", gpus), *(dict(resources or {}).items())):
+            if isinstance(amount, str) or not (math.isfinite(amount) and amount >= 0) or round(amount, 4) != amount:
+                raise ValueError(f"{name}: expected a number of at least 0 with at most 4 decimals, got {amount!r}")
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"gpus: expected a share of one GPU or a whole number of them, got {gpus!r}")
+        if wrong := {"CPU", "GPU", "memory"} & set(resources or {}):
+            raise ValueError(f"resources: expected names that nodes have given; {wrong.pop()} has a setting of its own or none")
+        for name, seconds in (("limit", limit), ("wait", wait)):
+            if not (name == "limit" and seconds is None) and (isinstance(seconds, str) or seconds is None or not seconds > 0):
+                raise ValueError(f"{name}: expected a number of seconds above 0, got {seconds!r}")
+        variables = dict(runtime_env or {}).get("env_vars", {})
+        if not isinstance(variables, Mapping) or not all(isinstance(text, str) for text in (*variables, *variables.values())):
+            raise ValueError(f"runtime_env.env_vars: expected names and texts, got {variables!r}")
+        self.count, self.cpus, self.gpus, self.resources = count, cpus, gpus, resources
+        self.threads, self.births, self.limit, self.retries, self.wait = threads, births, limit, retries, wait
+        self.address, self.runtime_env = address, runtime_env
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings travel, the pool does not."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def start(self, population: Population, fitness: Fitness, width: int) -> None:
+        """As `Workers.start`; workers come to life as the cluster has room for them.
+
+        Raises:
+            UserError: if Ray is not installed, or there is no cluster at the address.
+        """
+        ray, self._ours = connected(self.address, math.ceil(self.count * self.cpus))
+        self._ray = ray
+        self._limit = math.inf if self.limit is None else self.limit
+        self._births = _Births(ray, population, width, self.births, self.retries, self._limit)
+        try:
+            actor = ray.remote(Actor).options(
+                num_cpus=self.cpus, num_gpus=self.gpus, resources=dict(self.resources or {}), runtime_env=self._environment()
+            )
+        except (ValueError, TypeError) as error:  # what Ray knows better than we
+            raise UserError(f"workers: {line(str(error))}") from error
+        hire = partial(actor.remote, ray.put((population, fitness)), width, self.threads)
+        needs = {"CPU": self.cpus, "GPU": self.gpus} | dict(self.resources or {})
+        told = ", ".join(f"{amount:g} {name}" for name, amount in needs.items() if amount)
+        self._crew = Crew(ray, hire, self._births, self.count, self.retries, self.wait, told)
+
+    def _environment(self) -> dict[str, Any]:
+        """The runtime environment of workers: so many threads, and modules from where they are found here, if that is there."""
+        everybodys = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+        entries = [os.path.abspath(entry) for entry in sys.path]
+        own = [entry for entry in entries if not any(Path(entry).is_relative_to(folder) for folder in everybodys)]
+        variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(self.threads))
+        variables["PYTHONPATH"] = os.pathsep.join(own)
+        given = dict(self.runtime_env or {})
+        return given | {"env_vars": variables | dict(given.get("env_vars", {}))}
+
+    def founders(self, seed: int) -> list[Genome]:
+        """As `Workers.founders`: made by a worker, which takes the Gram matrices on the way."""
+        [(founders, units)] = self._crew.ask("founders", (seed,))
+        if units is not None:
+            self._births.population.restore_grams(np.array(units))
+        return [copy.deepcopy(founder) for founder in founders]  # memory of its own
+
+    def submit(self, job: Job) -> None:
+        """As `Workers.submit`; handed out when a result is waited for, so that births of one call are together by then."""
+        self._births.add(job)
+
+    def result(self, number: int) -> Outcome:
+        """As `Workers.result`."""
+        self._crew.turn()
+        while number not in self._births.outcomes:
+            self._crew.turn(TICK)
+        outcome = self._births.outcomes.pop(number)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def finish(self, job: Job, outcome: Outcome) -> Outcome:
+        """As `Workers.finish`."""
+        [finished] = self._crew.ask("finish", (replace(job, view=None), outcome), seconds=self._limit)
+        return owned(finished)
+
+    def score(self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str) -> Iterator[np.ndarray]:
+        """As `Workers.score`: all genomes at once, the tiles of each divided among as many workers as there are to be."""
+        parts = min(self.count, len(tiles))
+        shares = [tiles[part::parts] for part in range(parts)]
+        arguments = [[(self._births.ref(genome), share, split) for share in shares] for genome in genomes]
+        asked = [self._crew.ask("score", *each, seconds=self._limit * len(shares[0])) for each in arguments]
+        for answers in asked:
+            scores: list[Any] = [None] * len(tiles)
+            for part, share in enumerate(answers):
+                scores[part::parts] = share
+            yield placed(tiles, scores)
+
+    def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        """As `Workers.explain`."""
+        [(scores, explained)] = self._crew.ask("explain", (self._births.ref(genome), datapoints, split))
+        return scores, explained
+
+    def status(self) -> dict[str, Any]:
+        """As `Crew.status`, and how many births are in flight."""
+        return {"in_flight": len(self._births.jobs)} | self._crew.status()
+
+    def stop(self) -> None:
+        """As `Workers.stop`."""
+        if hasattr(self, "_crew"):
+            self._crew.dismiss()
+            del self._crew, self._births
+        if hasattr(self, "_ray"):
+            if self._ours:
+                self._ray.shutdown()
+            del self._ray
+
+
+class _Births:
+    """The births in flight: those that wait, what becomes of each, and whether one has cost too many workers."""
+
+    def __init__(self, ray: Any, population: Any, width: int, together: int, retries: int, limit: float) -> None:
+        self.ray, self.population, self.width, self.retries, self.limit = ray, population, width, retries, limit
+        self.most = together if width == 1 else width
+        self.jobs: dict[int, Job] = {}
+        self.outcomes: dict[int, Outcome | Exception] = {}
+        self._waiting: list[int] = []
+        self._raised: Counter[int] = Counter()
+        self._strikes: Counter[int] = Counter()
+        self._suspects: set[int] = set()
+        self._refs: dict[int, Any] = {}
+
+    def add(self, job: Job) -> None:
+        """One more."""
+        self.jobs[job.birth.number] = job
+        heappush(self._waiting, job.birth.number)
+
+    def preparation(self) -> Call | None:
+        """As `Births.preparation`: what takes long the first time does not count as a birth's."""
+        if not self._waiting:
+            return None
+        birth = self.jobs[self._waiting[0]].birth
+        genome = birth.made if birth.made is not None else next(iter(birth.genomes), None)
+        units = self.ref(self.population.grams.units) if hasattr(self.population, "restore_grams") else None
+        return Call("prepare", (units, None if genome is None else self.ref(genome)))
+
+    def next(self) -> Call | None:
+        """As `Births.next`: births of one tiling, and of one stack; one alone that may be a worker's end."""
+        if not self._waiting:
+            return None
+        numbers = [heappop(self._waiting)]
+        first, stack = self.jobs[numbers[0]], (numbers[0] - 1) // self.width
+        while len(numbers) < self.most and self._waiting and not self._suspects & {numbers[0], self._waiting[0]}:
+            number = self._waiting[0]
+            if self.jobs[number].tiling is not first.tiling or (self.width > 1 and (number - 1) // self.width != stack):
+                break
+            numbers.append(heappop(self._waiting))
+        self._raised.update(numbers)
+        refs: dict[Any, int] = {self.ref(first.tiling): 0}
+
+        def place(value: Any) -> int:
+            return refs.setdefault(self.ref(value), len(refs))
+
+        plans = [
+            Plan(
+                replace(job.birth, genomes=()),
+                tuple(map(place, job.birth.genomes)),
+                None if job.view is None else (place(job.view), self.ref(job.view).hex()),
+                job.best,
+            )
+            for job in map(self.jobs.__getitem__, numbers)
+        ]
+        return Call("raise_births", (plans, *refs), tuple(numbers), self.limit * len(numbers))
+
+    def answered(self, call: Call, worker: int) -> None:
+        """As `Births.answered`."""
+        for number, outcome in zip(call.births, call.answer, strict=True):
+            self._settle(number, replace(owned(outcome), worker=worker, attempts=self._raised[number]))
+
+    def failed(self, call: Call, error: Exception) -> None:
+        """As `Births.failed`: what the surroundings did is tried again, as often as workers may be lost."""
+        for number in call.births:
+            self._strikes[number] += 1
+            if isinstance(error, Interrupted) and self._strikes[number] < self.retries:
+                heappush(self._waiting, number)
+            else:
+                self._settle(number, error)
+
+    def lost(self, call: Call, why: str, *, blameless: bool) -> None:
+        """As `Births.lost`: each is raised again, alone, and is a failure after too many."""
+        for number in call.births:
+            self._suspects.add(number)
+            self._strikes[number] += len(call.births) == 1 and not blameless
+            strikes = self._strikes[number]
+            if strikes < self.retries:
+                heappush(self._waiting, number)
+                continue
+            scores = unscored(self.jobs[number].tiling.tiles)
+            failure = f"it lost its worker {strikes} times, at last: {why}"
+            self._settle(number, Outcome(None, scores, 0, failure, attempts=self._raised[number], lost=True))
+
+    def ref(self, value: Any) -> Any:
+        """A value in Ray's store, put there once; an archive without its members."""
+        key = id(value)
+        if key not in self._refs:
+            try:
+                self._refs[key] = self.ray.put(replace(value, members=()) if isinstance(value, View) else value)
+            except self.ray.exceptions.RayError as error:
+                raise Interrupted(f"Ray's store takes no more: {line(str(error))}") from error
+            finalize(value, self._refs.pop, key, None)
+        return self._refs[key]
+
+    def _settle(self, number: int, outcome: Outcome | Exception) -> None:
+        del self.jobs[number]
+        self._raised.pop(number, None)
+        self._strikes.pop(number, None)
+        self._suspects.discard(number)
+        self.outcomes[number] = outcome
+
+
+def connected(address: str | None, cpus: int) -> tuple[Any, bool]:
+    """Ray, connected to a cluster.
+
+    Args:
+        address: as for `Ray`.
+        cpus: what a cluster of our own has at least.
+
+    Returns:
+        The module; whether the cluster is our own, to be shut down.
+
+    Raises:
+        UserError: if Ray is not installed, or there is no cluster at the address.
+    """
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    if address in (None, "local"):
+        address = None
+        os.environ.setdefault(LOOPBACK, "0")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        from ray._private import ray_constants
+    except ImportError as error:
+        raise UserError("workers: Ray is not installed: pip install 'evomerge[ray]', or use evomerge.workers.Local") from error
+    if ray.is_initialized():
+        return ray, False
+    if address is None and os.environ[LOOPBACK] == "0":
+        ray_constants.ENABLE_RAY_CLUSTER = False  # whoever imported Ray before us had it read the variable too early
+    _check_address(address)
+    handler = signal.getsignal(signal.SIGTERM)
+    settings: dict[str, Any] = {"address": address}
+    if address is None:
+        settings = {"address": "local", "include_dashboard": False, "num_cpus": max(cpus, os.cpu_count() or 1)}
+    try:
+        ray.init(**settings, logging_level=logging.WARNING)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"workers.address: cannot connect to {address or 'a Ray of our own'}: {line(str(error))}") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray has taken it
+    return ray, address is None
+
+
+def _check_address(address: str | None) -> None:
+    """Whether a cluster answers there; Ray itself would try for a minute, and then end the process, or wait for ever.
+
+    Raises:
+        UserError: if nobody does, or it is no address.
+    """
+    if address in (None, "auto"):
+        return
+    host, _, port = str(address).rpartition(":")
+    if not host or "//" in host or not port.isdigit():
+        raise UserError(f"workers.address: expected auto, or host:port of a cluster, got {address!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
+    except OSError as error:
+        raise UserError(f"workers.address: there is no cluster at {address} ({error})") from error
+    import grpc
+    from ray._private.gcs_utils import create_gcs_channel
+
+    with create_gcs_channel(str(address)) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=ANSWER)
+        except grpc.FutureTimeoutError:
+            raise UserError(
+                f"workers.address: what listens at {address} does not answer as a cluster of Ray does within {ANSWER} s"
+            ) from None

@@ -1,0 +1,1 @@
+"""Model cards: where a member comes from, what it scored, whose licence it has."""

@@ -1,0 +1,145 @@
+"""What a member scored, for its card: means on each split, on groups of test datapoints, and how far they can be trusted."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evomerge.contracts import Fitness
+from evomerge.errors import reason
+from evomerge.targets import TARGET
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
+
+Row = tuple[np.ndarray, np.ndarray]
+"""(D,) scores, and (D,) weights."""
+
+GROUPS = 32
+"""Most groups that are told one by one."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A mean score.
+
+    Attributes:
+        split: "train", "validation" or "test".
+        value: the mean.
+        datapoints: over how many, None if that is not known.
+        interval: its 95 % interval over datapoints, None if their scores are not known.
+        group: the datapoints that it is the mean of, None if it is all of the split.
+    """
+
+    split: str
+    value: float
+    datapoints: int | None = None
+    interval: tuple[float, float] | None = None
+    group: str | None = None
+
+
+def measured(entry: Mapping[str, Any], train: Row | None, test: np.ndarray | None, fitness: Fitness, call: Any) -> list[Score]:
+    """The scores of a member.
+
+    Args:
+        entry: the log's line of it.
+        train: (D,) its scores at each training datapoint and (D,) their weights, if they are known.
+        test: (D,) its scores at each test datapoint, if they are known.
+        fitness: the run's fitness, which is asked for weights and groups of the test datapoints, if their scores are known.
+        call: the same as config.yaml has it.
+    """
+    weights = None if test is None else _weights(fitness, "test", len(test))
+    rows = {"train": train, "test": None if test is None or weights is None else (test, weights)}
+    scores = []
+    for split in (split for split in SPLITS if entry.get(split) is not None):
+        row = rows.get(split)
+        if row is None:
+            scores.append(Score(split, entry[split]))
+        else:
+            scores.append(Score(split, entry[split], len(row[0]), interval(*row)))
+    row = rows["test"] if entry.get("test") is not None else None
+    return scores if row is None else scores + _by_group(*row, fitness, call)
+
+
+def interval(scores: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a weighted mean over datapoints.
+
+    It is Wilson's, for the number of right or wrong answers that would be as uncertain: for such answers, equally weighted, Wilson's own.
+    So it is none of width zero where all answers are right.
+
+    Args:
+        scores: (n,) from 0 to 1.
+        weights: (n,) above 0.
+    """
+    from scipy import stats
+
+    from evomerge.comparison.tally import CONFIDENCE
+
+    shares = weights / weights.sum()
+    mean = float(np.clip(shares @ scores, 0, 1))
+    most, count = mean * (1 - mean), 1 / float(shares @ shares)
+    variance = count * float(shares**2 @ (scores - mean) ** 2)
+    if variance < most and count > 1:  # it is taken from the scores themselves, but it is no larger than that of right and wrong
+        variance = min(most, variance * count / (count - 1))
+    n = count * most / variance if variance > 0 else count
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    middle, half = mean + z * z / (2 * n), z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
+    low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)
+
+
+def label(call: Any) -> str:
+    """What a described object is called: its class, and in brackets the task or the objects that it is made of."""
+    if not isinstance(call, Mapping) or TARGET not in call:
+        return ""
+    values = [item for value in call.values() for item in (value if isinstance(value, list) else [value])]
+    inner = [call["task"]] if isinstance(call.get("task"), str) else [label(value) for value in values]
+    named = ", ".join(text for text in inner if text)
+    return str(call[TARGET]).rpartition(".")[2] + (f" ({named})" if named else "")
+
+
+def titled(group: Any, call: Any) -> str:
+    """What a group of datapoints is called: its name, with that of the part of a combined fitness that it is.
+
+    Args:
+        group: its name.
+        call: the fitness as config.yaml has it.
+    """
+    parts = call.get("parts") if isinstance(call, Mapping) else None
+    part = label(parts[int(group)]) if isinstance(parts, list) and str(group).isdigit() and int(group) < len(parts) else ""
+    return f"{group}: {part}" if part else str(group)
+
+
+def _by_group(row: np.ndarray, weights: np.ndarray, fitness: Fitness, call: Any) -> list[Score]:
+    """The scores on each group of test datapoints; on the parts of a combined fitness by their names."""
+    groups: Mapping[Any, np.ndarray] | None = _asked(fitness, "groups", "test") if hasattr(fitness, "groups") else None
+    scores = []
+    for name, places in (groups or {}).items() if len(groups or ()) <= GROUPS else ():
+        if len(places):
+            of, w = row[places], weights[places]
+            scores.append(Score("test", float(np.average(of, weights=w)), len(of), interval(of, w), titled(name, call)))
+    return scores
+
+
+def _weights(fitness: Fitness, split: str, size: int) -> np.ndarray | None:
+    """(D,) weights of a split's datapoints; None where the fitness does not tell those of as many."""
+    if not hasattr(fitness, "weights"):
+        return np.ones(size)
+    weights = _asked(fitness, "weights", split)
+    return None if weights is None or np.shape(weights) != (size,) else np.asarray(weights, dtype=np.float64)
+
+
+def _asked(fitness: Fitness, method: str, split: str) -> Any:
+    """What a fitness tells of a split; None where that fails, which may not cost the member."""
+    call: Callable[[str], Any] = getattr(fitness, method)
+    try:
+        return call(split)
+    except Exception as error:
+        log.info("%s of the %s split are not told: %s", method, split, reason(error))
+        return None

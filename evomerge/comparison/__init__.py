@@ -1,0 +1,1 @@
+"""evomerge compare: several searches, several random seeds, one table."""

@@ -1,0 +1,1 @@
+"""evomerge convert: configs of mergekit-evolve as configs of evomerge."""

@@ -1,0 +1,1 @@
+"""evomerge check: what a run will need, before it begins."""

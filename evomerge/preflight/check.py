@@ -1,0 +1,178 @@
+"""evomerge check: what a run will need, first from headers and configs, then from a rehearsal."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from evomerge import memory
+from evomerge.actors.pool import Ray
+from evomerge.errors import blame
+from evomerge.evolution import with_defaults
+from evomerge.preflight import forecast
+from evomerge.preflight.rehearsal import Rehearsal, rehearse
+from evomerge.searches.search import Search
+from evomerge.steps import Steps
+
+SHARE = 0.2
+"""The share of the births that is rehearsed at most: from a fifth, the time of all is told within some 8 %."""
+
+SNAPSHOTS = 3
+"""The latest, the one before, and the one that is being written."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run needs.
+
+    Attributes:
+        lines: that in words.
+        problems: what there is not enough of, in words.
+    """
+
+    lines: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Room:
+    """What there is for a run.
+
+    Attributes:
+        folder: where its directory will be, or the nearest folder above that which is there.
+        disk: bytes free there.
+        memory: bytes that this process may have.
+        gpu_memory: likewise on GPUs.
+    """
+
+    folder: Path
+    disk: int
+    memory: int
+    gpu_memory: int
+
+    @classmethod
+    def of(cls, folder: Path) -> Room:
+        """What there is now for a run in a folder, which need not be there."""
+        near = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
+        return cls(near, shutil.disk_usage(near).free, memory.room(), memory.gpu_room())
+
+
+def check(call: Mapping[str, Any], folder: Path, seconds: float) -> Iterator[Needs]:
+    """Says what a run needs, as soon as it is known.
+
+    Args:
+        call: the arguments of `evolve`.
+        folder: where the run directory will be.
+        seconds: for how long births are rehearsed; at least one is.
+
+    Yields:
+        What is known before a weight is read; then, unless there is not enough of something, what the rehearsal tells.
+
+    Raises:
+        UserError: if something is wrong.
+        Interrupted: if the environment fails.
+    """
+    room = Room.of(folder)
+    parts, settings = with_defaults(call)
+    steps = Steps(parts["population"], parts["fitness"], parts["strategy"], parts["workers"], settings)
+    at_hand = _at_hand(steps, room)
+    yield at_hand
+    if at_hand.problems:
+        return
+    imports = time.time() - psutil.Process().create_time()  # what it has taken to get here, as it will take the run
+    done = rehearse(call, room.folder, max(1, math.ceil(SHARE * settings.births)), seconds)
+    yield Needs(
+        (
+            f"founders     {len(done.founders)}, mean training scores {', '.join(_score(row) for row in done.founders)}",
+            f"rehearsal    {len(done.births):,} births, {_span(done.seconds_a_birth)} each, {done.scored:.0%} of the datapoints scored",
+            *(f"failures     {len(done.failures)} of these births, the first by {why}" for why in done.failures[:1]),
+        )
+    )
+    yield _time(steps, done, imports)
+    yield _memory(steps, done, room)
+    yield _disk(steps, done, room)
+
+
+def _at_hand(steps: Steps, room: Room) -> Needs:
+    """Sizes, and whether one model has room at all."""
+    datapoints = ", ".join(f"{size:,} {split}" for split, size in steps.sizes.items() if size)
+    chromosomes = ", ".join(chromosome.name for chromosome in steps.axis.chromosomes)
+    lines = (f"datapoints   {datapoints}", f"parameters   {steps.axis.size:,} in {chromosomes}")
+    population: Any = steps.population
+    if not hasattr(population, "footprint"):
+        return Needs(lines)
+    needs = blame("population", population.footprint)
+    model, (kind, there) = needs["model"], ("GPU memory", room.gpu_memory) if needs["gpu"] else ("memory", room.memory)
+    problems = []
+    if model > there:
+        problems.append(f"{kind}: the model needs {_bytes(model)}, there are {_bytes(there)}")
+    if model > room.disk:
+        problems.append(f"disk: the best member needs {_bytes(model)}, {room.folder} has {_bytes(room.disk)} free")
+    return Needs((*lines, f"to load      seeds {_bytes(needs['seeds'])}, one model {_bytes(model)}"), tuple(problems))
+
+
+def _time(steps: Steps, done: Rehearsal, imports: float) -> Needs:
+    settings = steps.settings
+    stops = settings.foresee and done.archive.competition.bounded and not isinstance(steps.strategy, Search)
+    test = steps.sizes["test"] / steps.sizes["train"]
+    members = done.archive.size
+    loop, most = forecast.loop_seconds(done.births, done.loop, settings.births, members=members, stops=stops, test=test)
+    once = imports + done.seconds - done.loop
+    line = f"time         about {_span(once + loop)} for {settings.births:,} births"
+    if most > 1.05 * loop:
+        line += f"; at most {_span(once + most)}, if no child can be stopped early"
+    if settings.hours is not None and loop > 3600 * settings.hours:
+        line += f"; it stops after {settings.hours:g} hours"
+    return Needs((line,))
+
+
+def _memory(steps: Steps, done: Rehearsal, room: Room) -> Needs:
+    workers = done.workers
+    here = workers["count"] if workers and isinstance(steps.workers, Ray) and steps.workers.address is None else 0
+    needed = done.memory + here * workers.get("memory", 0)
+    lines = [f"memory       {_bytes(needed)} of {_bytes(room.memory)}"]
+    if workers:
+        lines[0] += f": {_bytes(workers['memory'])} a worker, {_bytes(done.memory)} the process that leads them"
+    if gpu := max(done.gpu_memory, workers.get("gpu_memory", 0)):
+        lines.append(f"GPU memory   {_bytes(gpu)} a worker, {_bytes(room.gpu_memory)} here")
+    problem = f"memory: the run needs {_bytes(needed)} here, there are {_bytes(room.memory)}"
+    return Needs(tuple(lines), (problem,) if needed > room.memory else ())
+
+
+def _disk(steps: Steps, done: Rehearsal, room: Room) -> Needs:
+    growth = steps.settings.births / len(done.births)
+    grows = {"births.jsonl": growth, "gallery": growth**forecast.BESTS, "state": 0.0}
+    needed = sum(size * grows.get(name, 1.0) for name, size in done.sizes.items())
+    needed += SNAPSHOTS * done.snapshot * max(1.0, done.archive.size / len(done.archive.members))
+    problem = f"disk: the run needs {_bytes(needed)}, {room.folder} has {_bytes(room.disk)} free"
+    line = f"disk         {_bytes(needed)} of {_bytes(room.disk)} free in {room.folder}"
+    return Needs((line,), (problem,) if needed > room.disk else ())
+
+
+def _bytes(size: float) -> str:
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{_rounded(size / unit, 3)} {name}"
+    return f"{size:.0f} bytes"
+
+
+def _span(seconds: float) -> str:
+    for least, unit, name in ((5400, 3600, "hours"), (90, 60, "min"), (1, 1, "s")):
+        if seconds >= least:
+            return f"{_rounded(seconds / unit, 2)} {name}"
+    return f"{_rounded(1000 * seconds, 2)} ms"
+
+
+def _score(founder: Mapping[str, Any]) -> str:
+    return f"{founder['train']:.4f}"
+
+
+def _rounded(value: float, digits: int) -> str:
+    return f"{float(f'{value:.{digits}g}'):g}"

@@ -1,0 +1,1 @@
+"""report.html: what happened in a run, in one file."""

@@ -1,0 +1,1 @@
+"""Searches of EvoTorch as strategies, over weights or merge coefficients."""

@@ -1,0 +1,1 @@
+"""evomerge watch: a run in progress, on a terminal."""
