@@ -41,7 +41,9 @@ def main() -> None:
     """Prints a row for each config."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("given", nargs="+", metavar="CONFIG|key=value")
-    given = parser.parse_args().given
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the runs there")
+    options = parser.parse_args()
+    given, kept = options.given, options.keep
     overrides = [text for text in given if "=" in text]
     print("| config | check took | time told | taken | ratio | memory told | taken | ratio |\n|---|---|---|---|---|---|---|---|")
     for config in (Path(text).resolve() for text in given if "=" not in text):
@@ -56,7 +58,8 @@ def main() -> None:
                 told(check.stdout, r"about ([\d.e+]+) (\w+) for"),
                 told(check.stdout, r"memory +([\d.e+]+) (\w+) of"),
             )
-            took, had = measured([*base, "run", str(config), *overrides, "run_dir=run"], folder)
+            run_dir = Path(folder) / "run" if kept is None else kept.resolve() / config.stem
+            took, had = measured([*base, "run", str(config), *overrides, f"run_dir={run_dir}"], folder)
         print(
             f"| {config.name} | {checking:.0f} s | {seconds:.0f} s | {took:.0f} s | {seconds / took:.2f} "
             f"| {memory / 1e6:.0f} MB | {had / 1e6:.0f} MB | {memory / had:.2f} |",

@@ -36,6 +36,7 @@ SECTIONS = {
         fitness.competition.competitive_fitness fitness.attraction.attraction""",
     "Other searches": """evomerge.Search evomerge.Operator evomerge.AllWeights evomerge.Ratios evomerge.Coefficients evomerge.Genomes
         evomerge.Sweep evomerge.evotorch.MergeProblem evomerge.evotorch.M2N2 evomerge.evotorch.MAPElites evomerge.evotorch.Merge""",
+    "A run's log": "evomerge.births_dataframe evomerge.follow",
     "Trackers": "evomerge.TensorBoard evomerge.Wandb evomerge.MLflow",
     "Classes of your own": """evomerge.contracts.Fitness evomerge.contracts.Population evomerge.genome.Weights evomerge.genome.Recipe
         evomerge.axis.Axis fitness.images.Images fitness.questions.Records fitness.agents.Environment fitness.agents.Episode

@@ -11,11 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "docs" / "api.md"
-PROPOSED = ROOT / "docs" / "README.proposal.md"
-FRONT = PROPOSED if PROPOSED.exists() else ROOT / "README.md"
-"""The front page; while another one is proposed, that one."""
-
-PAGES = [FRONT, ROOT / "cluster" / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {GENERATED, PROPOSED})]
+PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {GENERATED})]
 
 PROGRAMS = ("evomerge", "make", "pip", "python", "ray")
 """What a line of a shell block begins with."""

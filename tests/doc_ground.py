@@ -67,7 +67,8 @@ class Ground:
 
     def lay(self, block: Block) -> None:
         """Puts into the folder the files that the page shows, and what it says that a user has."""
-        for other in blocks(block.page):
+        theirs = blocks(ROOT / "docs" / "from_mergekit_evolve.md") if "my.yml" in block.text else []
+        for other in (*theirs, *blocks(block.page)):
             if other.file is not None:
                 (self.folder / other.file).write_text(self.meant(other.text))
         for name in SMALL:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge import config
-from evomerge.conversion.genome_of import Remarks, cma_es, natural_niches, population
+from evomerge.conversion.genome import Remarks, cma_es, natural_niches, population
 from evomerge.conversion.mergekit_evolve import Options, read
 from evomerge.targets import TARGET
 
