@@ -103,8 +103,8 @@ def test_a_report_shows_members_side_by_side(ground, tmp_path, monkeypatch):
     strips = re.search(r'<div class="strips".*?</figure>', page, re.DOTALL)[0]
     assert strips.count("<img") == 10 * strips.count("<p>")
     assert strips.count("class=won") == 10
-    assert "founder 0" in strips
-    assert "founder 1" in strips
+    assert "<b>seed0</b>" in strips
+    assert "<b>seed1</b>" in strips
 
 
 def test_a_gallery_that_fails_costs_no_run(ground, tmp_path, monkeypatch, caplog):
