@@ -234,7 +234,6 @@ class Loop:
                 if state.failed_in_row >= settings.failures:
                     raise UserError(f"{state.failed_in_row} births in a row failed, the last with: {entry['failure']}")
                 state.seconds = before + time.monotonic() - started
-                state.memory = max(state.memory, memory.peak())
                 bar.update(state, steps.workers)
                 self.tracking.put(entry, state, last=state.decided == settings.births)
                 if time.monotonic() - self._saved > max(settings.save_every, self._save_cost / SAVE_SHARE):
@@ -297,6 +296,7 @@ class Loop:
         if self.run_dir is None:
             return
         started = time.monotonic()
+        self.steps.state.memory = max(self.steps.state.memory, memory.peak())
         self.run_dir.save(*snapshot.pack(self.steps.state))
         self._saved = time.monotonic()
         self._save_cost = self._saved - started

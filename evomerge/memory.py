@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,8 +16,16 @@ CGROUPS = (
 """Where Linux says what a container, or a job of Slurm, may have and has: version 2, version 1."""
 
 
+STATUS = Path("/proc/self/status")
+"""Where Linux says what a process has had since its program began; the system call counts its parent's, too."""
+
+
 def peak() -> int:
-    """Most bytes that this process has had in memory so far."""
+    """Most bytes that this process has had in memory so far; some 30 µs."""
+    with suppress(OSError):
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 

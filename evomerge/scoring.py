@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3
 """How often a fitness is called when what it stands on (a disk, a server, memory) fails."""
 
+LOOK = 1.0
+"""Seconds after which a process looks again how much memory it has had."""
+
 FITNESS, EXPRESS = "the fitness", "expressing a child"
 
 
@@ -154,6 +157,7 @@ class Nursery:
         """
         self.population, self.fitness, self.width = population, fitness, width
         self.stacks = hasattr(population, "express_many") and hasattr(fitness, "score_many")
+        self._looked, self._memory = -LOOK, (0, 0)
 
     def raise_births(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Raises births of one tiling: at most `width`, each in the slot that its number gives it."""
@@ -164,7 +168,9 @@ class Nursery:
             lanes.append(_Lane(job, self._conceive(job, Outcome(None, unscored(job.tiling.tiles), 0)), slot))
         self._score([lane for lane in lanes if lane.outcome.failure is None])
         seconds = (time.perf_counter() - started) / len(jobs)
-        host, gpu = memory.peak(), memory.gpu_peak()
+        if started > self._looked + LOOK:
+            self._looked, self._memory = started, (memory.peak(), memory.gpu_peak())
+        host, gpu = self._memory
         return [replace(lane.outcome, seconds=seconds, memory=host, gpu_memory=gpu) for lane in lanes]
 
     def finish(self, job: Job, outcome: Outcome) -> Outcome:

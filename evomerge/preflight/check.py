@@ -24,6 +24,9 @@ from evomerge.steps import Steps
 SHARE = 0.2
 """The share of the births that is rehearsed at most: from a fifth, the time of all is told within some 8 %."""
 
+LOG = 7
+"""Bytes in memory for each byte of births.jsonl, all of which a report reads."""
+
 SNAPSHOTS = 3
 """The latest, the one before, and the one that is being written."""
 
@@ -136,10 +139,12 @@ def _time(steps: Steps, done: Rehearsal, imports: float) -> Needs:
 def _memory(steps: Steps, done: Rehearsal, room: Room) -> Needs:
     workers = done.workers
     here = workers["count"] if workers and isinstance(steps.workers, Ray) and steps.workers.address is None else 0
-    needed = done.memory + here * workers.get("memory", 0)
+    log = done.sizes["births.jsonl"] * (steps.settings.births / len(done.births) - 1)
+    leader, worker = done.memory + LOG * log, workers.get("memory", 0)
+    needed = leader + here * worker
     lines = [f"memory       {_bytes(needed)} of {_bytes(room.memory)}"]
     if workers:
-        lines[0] += f": {_bytes(workers['memory'])} a worker, {_bytes(done.memory)} the process that leads them"
+        lines[0] += f": {_bytes(worker)} a worker, {_bytes(leader)} the process that leads them"
     if gpu := max(done.gpu_memory, workers.get("gpu_memory", 0)):
         lines.append(f"GPU memory   {_bytes(gpu)} a worker, {_bytes(room.gpu_memory)} here")
     problem = f"memory: the run needs {_bytes(needed)} here, there are {_bytes(room.memory)}"
