@@ -20,6 +20,7 @@ from evomerge.preflight import forecast
 from evomerge.preflight.rehearsal import Rehearsal, rehearse
 from evomerge.searches.search import Search
 from evomerge.steps import Steps
+from evomerge.words import size, span
 
 SHARE = 0.2
 """The share of the births that is rehearsed at most: from a fifth, the time of all is told within some 8 %."""
@@ -94,7 +95,7 @@ def check(call: Mapping[str, Any], folder: Path, seconds: float) -> Iterator[Nee
     yield Needs(
         (
             f"founders     {len(done.founders)}, mean training scores {', '.join(_score(row) for row in done.founders)}",
-            f"rehearsal    {len(done.births):,} births, {_span(done.seconds_a_birth)} each, {done.scored:.0%} of the datapoints scored",
+            f"rehearsal    {len(done.births):,} births, {span(done.seconds_a_birth, 2)} each, {done.scored:.0%} of the datapoints scored",
             *(f"failures     {len(done.failures)} of these births, the first by {why}" for why in done.failures[:1]),
         )
     )
@@ -105,7 +106,7 @@ def check(call: Mapping[str, Any], folder: Path, seconds: float) -> Iterator[Nee
 
 def _at_hand(steps: Steps, room: Room) -> Needs:
     """Sizes, and whether one model has room at all."""
-    datapoints = ", ".join(f"{size:,} {split}" for split, size in steps.sizes.items() if size)
+    datapoints = ", ".join(f"{count:,} {split}" for split, count in steps.sizes.items() if count)
     chromosomes = ", ".join(chromosome.name for chromosome in steps.axis.chromosomes)
     lines = (f"datapoints   {datapoints}", f"parameters   {steps.axis.size:,} in {chromosomes}")
     population: Any = steps.population
@@ -115,10 +116,10 @@ def _at_hand(steps: Steps, room: Room) -> Needs:
     model, (kind, there) = needs["model"], ("GPU memory", room.gpu_memory) if needs["gpu"] else ("memory", room.memory)
     problems = []
     if model > there:
-        problems.append(f"{kind}: the model needs {_bytes(model)}, there are {_bytes(there)}")
+        problems.append(f"{kind}: the model needs {size(model)}, there are {size(there)}")
     if model > room.disk:
-        problems.append(f"disk: the best member needs {_bytes(model)}, {room.folder} has {_bytes(room.disk)} free")
-    return Needs((*lines, f"to load      seeds {_bytes(needs['seeds'])}, one model {_bytes(model)}"), tuple(problems))
+        problems.append(f"disk: the best member needs {size(model)}, {room.folder} has {size(room.disk)} free")
+    return Needs((*lines, f"to load      seeds {size(needs['seeds'])}, one model {size(model)}"), tuple(problems))
 
 
 def _time(steps: Steps, done: Rehearsal, imports: float) -> Needs:
@@ -128,9 +129,9 @@ def _time(steps: Steps, done: Rehearsal, imports: float) -> Needs:
     members = done.archive.size
     loop, most = forecast.loop_seconds(done.births, done.loop, settings.births, members=members, stops=stops, test=test)
     once = imports + done.seconds - done.loop
-    line = f"time         about {_span(once + loop)} for {settings.births:,} births"
+    line = f"time         about {span(once + loop, 2)} for {settings.births:,} births"
     if most > 1.05 * loop:
-        line += f"; at most {_span(once + most)}, if no child can be stopped early"
+        line += f"; at most {span(once + most, 2)}, if no child can be stopped early"
     if settings.hours is not None and loop > 3600 * settings.hours:
         line += f"; it stops after {settings.hours:g} hours"
     return Needs((line,))
@@ -142,42 +143,24 @@ def _memory(steps: Steps, done: Rehearsal, room: Room) -> Needs:
     log = done.sizes["births.jsonl"] * (steps.settings.births / len(done.births) - 1)
     leader, worker = done.memory + LOG * log, workers.get("memory", 0)
     needed = leader + here * worker
-    lines = [f"memory       {_bytes(needed)} of {_bytes(room.memory)}"]
+    lines = [f"memory       {size(needed)} of {size(room.memory)}"]
     if workers:
-        lines[0] += f": {_bytes(worker)} a worker, {_bytes(leader)} the process that leads them"
+        lines[0] += f": {size(worker)} a worker, {size(leader)} the process that leads them"
     if gpu := max(done.gpu_memory, workers.get("gpu_memory", 0)):
-        lines.append(f"GPU memory   {_bytes(gpu)} a worker, {_bytes(room.gpu_memory)} here")
-    problem = f"memory: the run needs {_bytes(needed)} here, there are {_bytes(room.memory)}"
+        lines.append(f"GPU memory   {size(gpu)} a worker, {size(room.gpu_memory)} here")
+    problem = f"memory: the run needs {size(needed)} here, there are {size(room.memory)}"
     return Needs(tuple(lines), (problem,) if needed > room.memory else ())
 
 
 def _disk(steps: Steps, done: Rehearsal, room: Room) -> Needs:
     growth = steps.settings.births / len(done.births)
     grows = {"births.jsonl": growth, "gallery": growth**forecast.BESTS, "state": 0.0}
-    needed = sum(size * grows.get(name, 1.0) for name, size in done.sizes.items())
+    needed = sum(left * grows.get(name, 1.0) for name, left in done.sizes.items())
     needed += SNAPSHOTS * done.snapshot * max(1.0, done.archive.size / len(done.archive.members))
-    problem = f"disk: the run needs {_bytes(needed)}, {room.folder} has {_bytes(room.disk)} free"
-    line = f"disk         {_bytes(needed)} of {_bytes(room.disk)} free in {room.folder}"
+    problem = f"disk: the run needs {size(needed)}, {room.folder} has {size(room.disk)} free"
+    line = f"disk         {size(needed)} of {size(room.disk)} free in {room.folder}"
     return Needs((line,), (problem,) if needed > room.disk else ())
-
-
-def _bytes(size: float) -> str:
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= unit:
-            return f"{_rounded(size / unit, 3)} {name}"
-    return f"{size:.0f} bytes"
-
-
-def _span(seconds: float) -> str:
-    for least, unit, name in ((5400, 3600, "hours"), (90, 60, "min"), (1, 1, "s")):
-        if seconds >= least:
-            return f"{_rounded(seconds / unit, 2)} {name}"
-    return f"{_rounded(1000 * seconds, 2)} ms"
 
 
 def _score(founder: Mapping[str, Any]) -> str:
     return f"{founder['train']:.4f}"
-
-
-def _rounded(value: float, digits: int) -> str:
-    return f"{float(f'{value:.{digits}g}'):g}"

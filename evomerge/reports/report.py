@@ -17,6 +17,7 @@ from evomerge.reports.niches import niches
 from evomerge.reports.page import LEGEND, card, short
 from evomerge.reports.record import Record, id_of
 from evomerge.reports.svg import BLUE, GREEN, MUTED, ORANGE
+from evomerge.words import span
 from fitness.competition import competitive_fitness
 
 POINTS = 400
@@ -170,7 +171,7 @@ def _seconds(run: Record) -> str:
         _binned(timed, "seconds", "median", np.median, BLUE),
         _binned(timed, "seconds", "95th percentile", lambda values: np.percentile(values, 95), ORANGE),
     ]
-    how = f"Half of the births took less than {_span(median)}, 19 of 20 less than {_span(slow)}; each step up a marked line is ten times slower."
+    how = f"Half of the births took less than {span(median)}, 19 of 20 less than {span(slow)}; each step up a marked line is ten times slower."
     return card("Time of a birth", figures.curves(lines, form="seconds"), how)
 
 
@@ -184,8 +185,8 @@ def _workers(run: Record) -> str:
         return ""
     slowest = sorted(seconds.items(), key=lambda item: -float(np.mean(item[1])))
     rows = "".join(
-        f"<tr><td>{worker}</td><td>{len(times):,}</td><td>{_span(float(np.median(times)))}</td>"
-        f"<td>{_span(float(np.percentile(times, 95)))}</td></tr>"
+        f"<tr><td>{worker}</td><td>{len(times):,}</td><td>{span(float(np.median(times)))}</td>"
+        f"<td>{span(float(np.percentile(times, 95)))}</td></tr>"
         for worker, times in slowest[:REASONS]
     )
     again = sum(entry.get("attempts", 1) - 1 for entry in run.births)
@@ -220,10 +221,3 @@ def _thin(count: int) -> np.ndarray:
 
 def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:.3f}"
-
-
-def _span(seconds: float) -> str:
-    for unit, name in ((1, "s"), (1e-3, "ms")):
-        if seconds >= unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds * 1e6:.3g} µs"

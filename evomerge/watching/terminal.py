@@ -70,11 +70,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}"
 
 
-def span(seconds: float) -> str:
-    """A short time with its unit."""
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
-
-
 class Screen:
     """Where a view is shown again and again: in its own place on a terminal, one below the other, without escape codes, elsewhere."""
 

@@ -14,8 +14,9 @@ import yaml
 from evomerge import lock
 from evomerge.errors import UserError
 from evomerge.following import GOING, Condition, Tail, check_every, condition, find_log
-from evomerge.watching.terminal import Screen, clock, span, sparkline, wrap
+from evomerge.watching.terminal import Screen, clock, sparkline, wrap
 from evomerge.watching.vitals import Vitals
+from evomerge.words import span
 
 LABEL = 10
 """Columns of what stands before each line."""

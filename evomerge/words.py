@@ -1,0 +1,23 @@
+"""Figures in words: times and sizes in the unit that suits them."""
+
+from __future__ import annotations
+
+
+def span(seconds: float, digits: int = 3) -> str:
+    """A time with its unit, from microseconds to hours, with so many digits that count."""
+    for least, unit, name in ((5400, 3600, "hours"), (90, 60, "min"), (1, 1, "s"), (1e-3, 1e-3, "ms")):
+        if seconds >= least:
+            return f"{_rounded(seconds / unit, digits)} {name}"
+    return f"{_rounded(1e6 * seconds, digits)} µs"
+
+
+def size(count: float) -> str:
+    """Bytes with their unit."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{_rounded(count / unit, 3)} {name}"
+    return f"{count:.0f} bytes"
+
+
+def _rounded(value: float, digits: int) -> str:
+    return f"{float(f'{value:.{digits}g}'):g}"
