@@ -1,7 +1,6 @@
 """A report as a picture, drawn by Chromium, which has to be installed.
 
-python docs/picture.py runs/digits/report.html docs/report_digits.png
-python docs/picture.py runs/digits/report.html phone.png --width 400
+`python docs/picture.py runs/digits/report.html docs/report_digits.png`, and with `--width 400` as on a telephone.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from matplotlib.image import imread, imsave
+from PIL import Image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TALL = 16_000
@@ -21,6 +20,9 @@ TALL = 16_000
 
 MARGIN = 24
 """Pixels that stay below it."""
+
+COLOURS = 256
+"""Of the picture, which are enough for a page and make the file a third as large."""
 
 
 def picture(page: Path, out: Path, width: int, height: int | None = None) -> None:
@@ -41,11 +43,11 @@ def picture(page: Path, out: Path, width: int, height: int | None = None) -> Non
         command = [browser, "--headless", *quiet, f"--user-data-dir={folder}/profile", f"--window-size={width},{height or TALL}"]
         shown = [*command, f"--screenshot={shot}", page.resolve().as_uri()]
         subprocess.run(shown, check=True, capture_output=True, timeout=120)  # noqa: S603
-        pixels = imread(shot)[..., :3]
+        pixels = np.asarray(Image.open(shot).convert("RGB"))
     drawn = np.flatnonzero((pixels != pixels[-1, 0]).any(axis=(1, 2)))
     if height is None and drawn.size:
         pixels = pixels[: drawn[-1] + MARGIN]
-    imsave(out, pixels)
+    Image.fromarray(pixels).quantize(COLOURS, dither=Image.Dither.NONE).save(out, optimize=True)
 
 
 def main() -> None:

@@ -122,7 +122,7 @@ BROUGHT: dict[str, Callable[[Path], None]] = {"mine/math-7b": language_models, "
 @contextlib.contextmanager
 def working(folder: Path) -> Iterator[None]:
     """Works in a folder that has the repository's configs and scripts; forgets the modules that were imported from there."""
-    for name in ("configs", "examples", "benchmarks"):
+    for name in ("configs", "docs", "examples", "benchmarks"):
         if not (folder / name).exists():
             (folder / name).symlink_to(ROOT / name)
     before = set(sys.modules)
