@@ -28,37 +28,39 @@ NOISE = 0.3
 FIXED = (0.2, 0.25)
 """The part of a fully scored birth's time that does not fall with the share; and how far runs differ in that."""
 
+POINTS = 2001
+"""Births at which the share is reckoned."""
+
 BESTS = 0.4
 """With which power of births the number of those that were best grows."""
 
 
-def shares(scored: np.ndarray, births: int, members: int) -> np.ndarray:
-    """The share of the datapoints that each birth of a run is scored on.
+def mean_share(scored: np.ndarray, births: int, members: int) -> float:
+    """The mean share of the datapoints that the births of a run are scored on.
 
     Args:
         scored: (n,) those of its first births.
         births: all that it will have, n or more.
         members: of its archive.
-
-    Returns:
-        (births,) in [0, 1], the first n as they were.
     """
-    at = np.arange(1, births + 1)
 
     def curve(parameters: np.ndarray, at: np.ndarray) -> np.ndarray:
         middle, slope = parameters
         exponent = np.clip(-slope * (np.log2(at / members) - middle), -50, 50)
         return np.where(at <= members, 1.0, FLOOR + (1 - FLOOR) / (1 + np.exp(exponent)))
 
+    born = len(scored)
+    at = np.arange(1, born + 1)
+
     def cost(parameters: np.ndarray) -> float:
-        misfit = float(((scored - curve(parameters, at[: len(scored)])) ** 2).sum()) / (2 * NOISE**2)
+        misfit = float(((scored - curve(parameters, at)) ** 2).sum()) / (2 * NOISE**2)
         return misfit + sum(((p - mean) / off) ** 2 / 2 for p, (mean, off) in zip(parameters, (MIDDLE, SLOPE), strict=True))
 
     starts = [(MIDDLE[0] + doublings, SLOPE[0]) for doublings in (-3, 0, 4)]
     best = min((_least(cost, start) for start in starts), key=lambda found: float(found.fun))
-    predicted: np.ndarray = curve(best.x, at)
-    predicted[: len(scored)] = scored
-    return predicted
+    edges = np.geomspace(born, births, POINTS)  # runs may be longer than memory
+    later = curve(best.x, (edges[1:] + edges[:-1]) / 2) @ np.diff(edges)
+    return float((scored.sum() + later) / births)
 
 
 def cost_of_birth(scored: np.ndarray, seconds: np.ndarray) -> tuple[float, float]:
@@ -103,8 +105,8 @@ def loop_seconds(
     scored = np.array([entry["scored"] for entry in entries])
     seconds = np.array([entry["seconds"] for entry in entries])
     full, part = cost_of_birth(scored, seconds)
-    expected = shares(scored, births, members) if stops else np.ones(births)
-    raising, most = (float(full * (part + (1 - part) * of).sum()) for of in (expected, np.ones(births)))
+    expected = mean_share(scored, births, members) if stops else 1.0
+    raising, most = (births * full * (part + (1 - part) * share) for share in (expected, 1.0))
     rest = elapsed - float(seconds.sum())
     if rest < 0:  # births were raised side by side
         beside = elapsed / float(seconds.sum())
