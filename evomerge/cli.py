@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -19,9 +20,9 @@ from evomerge.conversion.mergekit_evolve import Options
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import OUTSIDE, evolve
 from evomerge.files import saving, write_file
-from evomerge.preflight import check as preflight
+from evomerge.preflight import check
 from evomerge.reports import report
-from evomerge.rundir import check_place, check_run, free_name
+from evomerge.rundir import check_free, check_place, check_run, free_name
 from evomerge.settings import RANGES
 from evomerge.stop import Stopped
 from evomerge.watching.watch import watch
@@ -31,8 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; gives its exit code: 0, 2 for bad input, 1 where the environment failed, 128 + n for a signal."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and not (hasattr(options, "given") and all("=" in text and not text.startswith("-") for text in rest)):
+    takes = hasattr(options, "given") or hasattr(options, "overrides")
+    if rest and not (takes and all("=" in text and not text.startswith("-") for text in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if hasattr(options, "overrides"):
+        options.overrides += rest
     options.rest = rest  # overrides behind the options of a comparison
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr, force=True)
     os.environ.setdefault("EVOTORCH_VERBOSE_LEVEL", "-1")  # it would say on import that logging is configured already
@@ -78,16 +82,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     resume.set_defaults(command=_resume)
 
-    check = commands.add_parser(
+    checking = commands.add_parser(
         "check",
         help="what is wrong with a config, and what a run will need",
         description="Says what is wrong with a config; then rehearses the run, its first births and its end, in a folder that is deleted again, "
         "and says how long all of it will take, and how much memory and disk. Ends with yes (exit code 0) or no (1; 2 if the config is wrong).",
     )
-    check.add_argument("--seconds", type=float, default=60.0, metavar="S", help="try births for so long at most, by default 60")
-    check.add_argument("config", type=Path)
-    check.add_argument("overrides", nargs="*", metavar="key=value")
-    check.set_defaults(command=_check)
+    checking.add_argument(
+        "--seconds", type=float, default=60.0, metavar="S", help="try births for so long at most, by default 60"
+    )
+    checking.add_argument("config", type=Path)
+    checking.add_argument("overrides", nargs="*", metavar="key=value")
+    checking.set_defaults(command=_check)
 
     export = commands.add_parser(
         "export", help="write a member out", description="Writes a member out, the best if none is named."
@@ -166,10 +172,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     path = _find(options.config)
     given = config.load(path, options.overrides)
-    named = given.pop("run_dir", None)
-    if named is not None and not isinstance(named, str):
-        raise UserError(f"run_dir: expected a path, got {named!r}")
-    run_dir = Path(named) if named is not None else free_name(Path("runs") / path.stem)
+    named = _named_place(given)
+    run_dir = named or free_name(Path("runs") / path.stem)
     call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     logging.info("running %s in %s", path, run_dir)
     evolve(**call, run_dir=run_dir)
@@ -184,17 +188,23 @@ def _resume(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
+    if not options.seconds >= 0.1:
+        raise UserError(f"--seconds: expected a number of at least 0.1, got {options.seconds:g}")
     given = config.load(_find(options.config), options.overrides)
-    folder = Path(given.pop("run_dir", None) or Path("runs") / "any").parent
+    run_dir = _named_place(given)
     call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     call["births"] = max(call["births"], 1)  # one is tried
+    if run_dir is not None:
+        check_free(run_dir)
+    doubts: list[str] = []
     problems: list[str] = []
-    for needs in preflight.check(call, folder, options.seconds):
+    for needs in check.check(call, (run_dir or Path("runs") / "any").parent, options.seconds):
         print(*needs.lines, sep="\n", flush=True)
         problems += needs.problems
+        doubts += needs.doubts
     if problems:
         raise Interrupted("\n".join(["no, this cannot run here", *problems]))
-    print("yes, this can run")
+    print("; but ".join(["yes, this can run", *doubts]))
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -213,7 +223,7 @@ def _rebuild(options: argparse.Namespace) -> None:
 def _convert(options: argparse.Namespace) -> None:
     out = options.out
     if out is not None:
-        if out.exists() and (not options.overwrite or out.is_dir() or out.samefile(options.config)):
+        if out.exists() and (not options.overwrite or out.is_dir() or (options.config.exists() and out.samefile(options.config))):
             raise UserError(f"{out}: expected a file that is not there yet; --overwrite writes over another config")
         check_place(out)
     text, missing = convert(options.config, Options(**{one.name: getattr(options, one.name) for one in fields(Options)}))
@@ -225,14 +235,15 @@ def _convert(options: argparse.Namespace) -> None:
     with saving(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_file(out, text)
-    print(f"{out} is written; evomerge check {out}")
+    print(f"{out} is written; evomerge check {shlex.quote(str(out))}")
 
 
 def _report(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
     try:
-        with saving(options.run_dir):
-            print(report.write(options.run_dir))
+        print(report.write(options.run_dir))
+    except OSError as error:
+        raise UserError(f"{error.filename or options.run_dir}: cannot be read ({error.strerror or error})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{options.run_dir}: a file of the run is damaged ({type(error).__name__}: {error})") from error
 
@@ -295,6 +306,18 @@ def _numbers(option: str, texts: Sequence[str]) -> list[Any]:
     if kind is float and not all(0 <= number <= 1 for number in numbers):
         raise UserError(f"{option}: expected {what}, got {' '.join(texts)}")
     return numbers
+
+
+def _named_place(given: dict[str, Any]) -> Path | None:
+    """The run directory that a config names, taken out of it; None if it names none.
+
+    Raises:
+        UserError: if it is no path.
+    """
+    named = given.pop("run_dir", None)
+    if named is not None and not isinstance(named, str):
+        raise UserError(f"run_dir: expected a path, got {named!r}")
+    return None if named is None else Path(named)
 
 
 def _find(path: Path) -> Path:

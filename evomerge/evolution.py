@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from evomerge import calls, config, export, memory, snapshot
 from evomerge.archive import Archive
 from evomerge.contracts import Fitness, Population
-from evomerge.errors import Interrupted, UserError, blame
+from evomerge.errors import Interrupted, UserError, blame, reason
 from evomerge.files import saving, write_file
 from evomerge.founding import Founding
 from evomerge.progress import Progress
@@ -267,8 +268,12 @@ class Loop:
         with saving(path):
             write_file(path / "summary.json", export.summary(steps.state, status))
         blame("best", write_best)
-        with saving(path):
+        try:
             report.write(path)
+        except Interrupted:
+            raise
+        except Exception as error:  # which may not cost the run
+            log.warning("report.html is not drawn: %s", reason(error))
 
     def _over(self, seconds: float) -> str | None:
         """Why the run is over, None while it is not."""
@@ -286,7 +291,7 @@ class Loop:
         steps = self.steps
         if self.run_dir is not None and hasattr(steps.fitness, "showcase"):
             split = "test" if steps.sizes["test"] else "train"
-            gallery.keep(self.run_dir.path, steps.workers, member.id, member.genome, steps.fitness.showcase(split), split)
+            gallery.keep(self.run_dir.path, steps.workers, member.id, member.genome, steps.fitness.showcase, split)
 
     def _append(self, entry: dict[str, Any]) -> None:
         if self.run_dir is not None:
@@ -305,7 +310,7 @@ class Loop:
         """Saves what there is, and says in words what is saved and how to go on."""
         if self.run_dir is None:
             return "nothing is saved, since there is no run_dir"
-        resume = f"go on with `evomerge resume {self.run_dir.path}`"
+        resume = f"go on with `evomerge resume {shlex.quote(str(self.run_dir.path))}`"
         try:
             self._save()
         except Interrupted:

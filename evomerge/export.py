@@ -26,6 +26,9 @@ from evomerge.workers import Workers
 
 log = logging.getLogger(__name__)
 
+OURS = ("datapoint", "score")
+"""What each line says by itself, whatever a fitness explains."""
+
 PICTURES = 40
 """How many wrong answers are kept with what they were asked."""
 
@@ -70,7 +73,8 @@ def answers(workers: Workers, genome: Genome, size: int) -> str | None:
         scores, explained = workers.explain(genome, datapoints, "test")
         lost = set(np.flatnonzero(scores < 1)[:PICTURES].tolist())  # pictures of the first few of these
         lines = [
-            {"datapoint": j, "score": float(scores[j])} | {k: v for k, v in entry.items() if k != "picture" or j in lost}
+            {"datapoint": j, "score": float(scores[j])}
+            | {k: v for k, v in entry.items() if k not in OURS and (k != "picture" or j in lost)}
             for j, entry in enumerate(explained)
         ]
         return "".join(json.dumps(line, default=plain) + "\n" for line in lines)
@@ -138,12 +142,13 @@ def write_member(
     train = None if row is None else (row, np.ones(len(row)) if weights is None else weights)
     test = None if answers is None else _scores_in(answers)
     call = config.load(path / "config.yaml")
+    facts = _facts(population)
     subject = card.Subject(
         path.resolve().name,
         id,
         genome,
         f"{type(population).__module__}.{type(population).__qualname__}",
-        population.card() if hasattr(population, "card") else {},
+        facts,
         (path / "config.yaml").read_text(),
         call,
         state.decided,
@@ -151,7 +156,13 @@ def write_member(
         [entry for entry in births if "founder" in entry],
         measured(ancestors[id], train, test, fitness, call.get("fitness")),
     )
-    card.write(folder, subject)
+    try:
+        card.write(folder, subject)
+    except OSError:
+        raise
+    except Exception as error:  # facts that are not of the kind that they have to be
+        log.warning("the card is without what the population says of itself: %s", reason(error))
+        card.write(folder, replace(subject, facts={}))
 
 
 def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
@@ -165,6 +176,15 @@ def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
         found[youngest] = by_id[youngest]
         waiting.update(by_id[youngest].get("parents", ()))
     return found
+
+
+def _facts(population: Population) -> Mapping[str, Any]:
+    """What a population says for its card; nothing, with a warning, where that fails, which may not cost the member."""
+    try:
+        return dict(population.card()) if hasattr(population, "card") else {}
+    except Exception as error:
+        log.warning("the card is without what the population says of itself: %s", reason(error))
+        return {}
 
 
 def _alive(state: State) -> dict[int, Genome]:

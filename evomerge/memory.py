@@ -9,12 +9,14 @@ from pathlib import Path
 
 import psutil
 
-CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
-"""Where Linux says what a container, or a job of Slurm, may have and has: version 2, version 1."""
+CGROUPS = Path("/sys/fs/cgroup")
+"""Where Linux says what a container, or a job of Slurm, may have and has."""
 
+MINE = Path("/proc/self/cgroup")
+"""Where it says in which of them this process is."""
+
+LIMITS = {"memory.max": "memory.current", "memory.limit_in_bytes": "memory.usage_in_bytes"}
+"""The files for both, in version 2 and 1."""
 
 STATUS = Path("/proc/self/status")
 """Where Linux says what a process has had since its program began; the system call counts its parent's, too."""
@@ -55,10 +57,25 @@ def gpu_room() -> int:
 
 
 def _left_in_containers() -> list[int]:
+    """Bytes that are left in each container around this process; what files take there is left, too."""
     left = []
-    for limit, usage in CGROUPS:
-        try:
-            left.append(max(int(Path(limit).read_text()) - int(Path(usage).read_text()), 0))
-        except (OSError, ValueError):  # not there, or "max"
-            continue
+    for folder in _containers():
+        for limit, usage in LIMITS.items():
+            with suppress(OSError, ValueError):  # not there, or "max"
+                most, used = int((folder / limit).read_text()), int((folder / usage).read_text())
+                stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                files = int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
+                left.append(max(most - used + files, 0))
     return left or [sys.maxsize]
+
+
+def _containers() -> list[Path]:
+    """The folders of the groups that this process is in, and of those around them."""
+    found = [CGROUPS, CGROUPS / "memory"]
+    with suppress(OSError):
+        for line in MINE.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "memory"):
+                place = CGROUPS / controllers / path.lstrip("/")
+                found += [place, *place.parents]
+    return list(dict.fromkeys(folder for folder in found if folder.is_relative_to(CGROUPS)))

@@ -17,6 +17,7 @@ import hashlib
 import json
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -208,12 +209,16 @@ def check_free(path: Path) -> None:
         UserError: if there is a run, or anything else.
     """
     if (path / "config.yaml").exists():
-        raise UserError(f"{path}: there is a run in it already; go on with `evomerge resume {path}`, or name another run_dir")
+        raise UserError(
+            f"{path}: there is a run in it already; go on with `evomerge resume {shlex.quote(str(path))}`, or name another run_dir"
+        )
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: expected a run directory, this is a file")
     check_place(path)
-    saved = any((path / "state" / name).exists() for name in SNAPSHOTS)  # a run that lost its config.yaml is not nothing
-    if path.is_dir() and (saved or any(entry.name not in BEGINNING for entry in path.iterdir())):
+    saved = any((path / "state" / name).exists() for name in SNAPSHOTS)
+    if saved and (not (path / "births.jsonl").is_file() or any("founder" not in entry for entry in read_births(path))):
+        raise UserError(f"{path}: a run is in it that has lost its config.yaml; put it back, or name another run_dir")
+    if path.is_dir() and any(entry.name not in BEGINNING for entry in path.iterdir()):
         raise UserError(f"{path}: a new run needs an empty directory, this one has other files in it")
 
 

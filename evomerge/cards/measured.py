@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from evomerge.contracts import Fitness
 from evomerge.errors import reason
+from evomerge.founding import groups_of
 from evomerge.targets import TARGET
 
 log = logging.getLogger(__name__)
@@ -118,9 +119,9 @@ def titled(group: Any, call: Any) -> str:
 
 def _by_group(row: np.ndarray, weights: np.ndarray, fitness: Fitness, call: Any) -> list[Score]:
     """The scores on each group of test datapoints; on the parts of a combined fitness by their names."""
-    groups: Mapping[Any, np.ndarray] | None = _asked(fitness, "groups", "test") if hasattr(fitness, "groups") else None
+    groups = groups_of(fitness, "test", len(row))
     scores = []
-    for name, places in (groups or {}).items() if len(groups or ()) <= GROUPS else ():
+    for name, places in groups.items() if len(groups) <= GROUPS else ():
         if len(places):
             of, w = row[places], weights[places]
             scores.append(Score("test", float(np.average(of, weights=w)), len(of), interval(of, w), titled(name, call)))
@@ -131,15 +132,9 @@ def _weights(fitness: Fitness, split: str, size: int) -> np.ndarray | None:
     """(D,) weights of a split's datapoints; None where the fitness does not tell those of as many."""
     if not hasattr(fitness, "weights"):
         return np.ones(size)
-    weights = _asked(fitness, "weights", split)
-    return None if weights is None or np.shape(weights) != (size,) else np.asarray(weights, dtype=np.float64)
-
-
-def _asked(fitness: Fitness, method: str, split: str) -> Any:
-    """What a fitness tells of a split; None where that fails, which may not cost the member."""
-    call: Callable[[str], Any] = getattr(fitness, method)
     try:
-        return call(split)
-    except Exception as error:
-        log.info("%s of the %s split are not told: %s", method, split, reason(error))
+        weights = np.asarray(fitness.weights(split), dtype=np.float64)
+    except Exception as error:  # which may not cost the member
+        log.warning("weights(%r) of the fitness are not told: %s", split, reason(error))
         return None
+    return weights if weights.shape == (size,) else None

@@ -20,6 +20,7 @@ from evomerge.preflight import forecast
 from evomerge.preflight.rehearsal import Rehearsal, rehearse
 from evomerge.searches.search import Search
 from evomerge.steps import Steps
+from evomerge.watching.terminal import plain
 from evomerge.words import size, span
 
 SHARE = 0.2
@@ -39,10 +40,12 @@ class Needs:
     Attributes:
         lines: that in words.
         problems: what there is not enough of, in words.
+        doubts: what may be wrong, likewise.
     """
 
     lines: tuple[str, ...]
     problems: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,14 @@ def check(call: Mapping[str, Any], folder: Path, seconds: float) -> Iterator[Nee
         (
             f"founders     {len(done.founders)}, mean training scores {', '.join(_score(row) for row in done.founders)}",
             f"rehearsal    {len(done.births):,} births, {span(done.seconds_a_birth, 2)} each, {done.scored:.0%} of the datapoints scored",
-            *(f"failures     {len(done.failures)} of these births, the first by {why}" for why in done.failures[:1]),
-        )
+            *(f"failures     {len(done.failures)} of these births, the first by {plain(why)}" for why in done.failures[:1]),
+        ),
+        doubts=(f"{len(done.failures)} of {len(done.births)} births failed",) if done.failures else (),
     )
-    yield _time(steps, done, imports)
-    yield _memory(steps, done, room)
-    yield _disk(steps, done, room)
+    told, births = _time(steps, done, imports)
+    yield told
+    yield _memory(steps, done, room, births)
+    yield _disk(done, room, births)
 
 
 def _at_hand(steps: Steps, room: Room) -> Needs:
@@ -122,25 +127,32 @@ def _at_hand(steps: Steps, room: Room) -> Needs:
     return Needs((*lines, f"to load      seeds {size(needs['seeds'])}, one model {size(model)}"), tuple(problems))
 
 
-def _time(steps: Steps, done: Rehearsal, imports: float) -> Needs:
+def _time(steps: Steps, done: Rehearsal, imports: float) -> tuple[Needs, int]:
+    """The time, and how many births there will be in it."""
     settings = steps.settings
     stops = settings.foresee and done.archive.competition.bounded and not isinstance(steps.strategy, Search)
     test = steps.sizes["test"] / steps.sizes["train"]
     members = done.archive.size
     loop, most = forecast.loop_seconds(done.births, done.loop, settings.births, members=members, stops=stops, test=test)
     once = imports + done.seconds - done.loop
-    line = f"time         about {span(once + loop, 2)} for {settings.births:,} births"
+    births = settings.births
+    if settings.hours is not None and loop > 3600 * settings.hours:
+        births = max(len(done.births), round(births * 3600 * settings.hours / loop))
+        return Needs(
+            (f"time         {settings.hours:g} hours, in which there are about {births:,} of {settings.births:,} births",)
+        ), births
+    line = f"time         about {span(once + loop, 2)} for {births:,} birth{'s' * (births != 1)}"
     if most > 1.05 * loop:
         line += f"; at most {span(once + most, 2)}, if no child can be stopped early"
-    if settings.hours is not None and loop > 3600 * settings.hours:
-        line += f"; it stops after {settings.hours:g} hours"
-    return Needs((line,))
+    if settings.patience is not None:
+        line += f"; less, where best has not changed for {settings.patience:,} births"
+    return Needs((line,)), births
 
 
-def _memory(steps: Steps, done: Rehearsal, room: Room) -> Needs:
+def _memory(steps: Steps, done: Rehearsal, room: Room, births: int) -> Needs:
     workers = done.workers
     here = workers["count"] if workers and isinstance(steps.workers, Ray) and steps.workers.address is None else 0
-    log = done.sizes["births.jsonl"] * (steps.settings.births / len(done.births) - 1)
+    log = done.sizes["births.jsonl"] * (births / len(done.births) - 1)
     leader, worker = done.memory + LOG * log, workers.get("memory", 0)
     needed = leader + here * worker
     lines = [f"memory       {size(needed)} of {size(room.memory)}"]
@@ -152,11 +164,12 @@ def _memory(steps: Steps, done: Rehearsal, room: Room) -> Needs:
     return Needs(tuple(lines), (problem,) if needed > room.memory else ())
 
 
-def _disk(steps: Steps, done: Rehearsal, room: Room) -> Needs:
-    growth = steps.settings.births / len(done.births)
+def _disk(done: Rehearsal, room: Room, births: int) -> Needs:
+    growth = births / len(done.births)
     grows = {"births.jsonl": growth, "gallery": growth**forecast.BESTS, "state": 0.0}
     needed = sum(left * grows.get(name, 1.0) for name, left in done.sizes.items())
-    needed += SNAPSHOTS * done.snapshot * max(1.0, done.archive.size / len(done.archive.members))
+    members = min(done.archive.size, len(done.founders) + births)
+    needed += SNAPSHOTS * done.snapshot * max(1.0, members / len(done.archive.members))
     problem = f"disk: the run needs {size(needed)}, {room.folder} has {size(room.disk)} free"
     line = f"disk         {size(needed)} of {size(room.disk)} free in {room.folder}"
     return Needs((line,), (problem,) if needed > room.disk else ())

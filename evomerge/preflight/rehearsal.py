@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,10 @@ from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
 from evomerge.files import saving
 from evomerge.rundir import read_births
+from evomerge.stop import Stopped
+
+PREFIX, DAY = ".rehearsal-", 86_400
+"""How its folder is called; seconds after which one that is still there was left by a rehearsal that was killed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +84,10 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
         UserError: if something is wrong, or all births failed.
         Interrupted: if the environment fails.
     """
+    _clean(folder)
     with saving(folder):
-        place = tempfile.TemporaryDirectory(prefix=".rehearsal-", dir=folder)
-    with place as name, _silent(name):
+        place = tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder)
+    with _hanging_up(), place as name, _silent(name):
         path, trackers = Path(name) / "run", call.get("trackers") and []
         changed = {"births": births, "hours": seconds / 3600, "patience": None, "trackers": trackers, "run_dir": path}
         started = time.monotonic()
@@ -87,7 +95,10 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
             archive = evolve(**{**call, **changed, "progress": False})
         except (UserError, Interrupted) as error:
             inner = error.__cause__ if isinstance(error.__cause__, UserError | Interrupted) else error
-            raise type(inner)(str(inner)) from error  # which is without what the run says of going on
+            said = str(inner).replace(
+                str(path), str(folder)
+            )  # without what the run says of going on, or of a folder that is gone
+            raise type(inner)(said) from error
         took = time.monotonic() - started
         log, summary = read_births(path), json.loads((path / "summary.json").read_text())
         done = Rehearsal(
@@ -102,6 +113,8 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
             memory.gpu_peak(),
             summary.get("workers", {}),
         )
+    if not done.births:
+        raise UserError(f"births: not one was decided in {seconds:g} s")
     if len(done.failures) == len(done.births):
         raise UserError(f"the first birth failed: {done.failures[0]}")
     return done
@@ -110,6 +123,31 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
 def size(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _clean(folder: Path) -> None:
+    """Deletes what is left of rehearsals that were killed a day ago or longer."""
+    for old in folder.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if old.stat().st_mtime < time.time() - DAY:
+                shutil.rmtree(old)
+
+
+@contextmanager
+def _hanging_up() -> Iterator[None]:
+    """Ends in order, too, where the terminal goes away."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:  # noqa: ARG001
+        raise Stopped(number)
+
+    before = signal.signal(signal.SIGHUP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -24,7 +24,7 @@ ROWS = 6
 """Most members that were best on the way, and are shown beside the founders and the best."""
 
 
-def keep(path: Path, workers: Workers, id: int, genome: Genome, datapoints: np.ndarray, split: str) -> None:
+def keep(path: Path, workers: Workers, id: int, genome: Genome, showcase: Callable[[str], np.ndarray], split: str) -> None:
     """Keeps what a member makes of some datapoints in a run directory; where it fails at that, with a warning, nothing.
 
     Args:
@@ -32,14 +32,14 @@ def keep(path: Path, workers: Workers, id: int, genome: Genome, datapoints: np.n
         workers: who expresses it.
         id: the member's.
         genome: the member.
-        datapoints: (n,) indices.
+        showcase: the fitness's, which gives (n,) indices of a split.
         split: of the datapoints.
 
     Raises:
         Interrupted: if the system refuses to write.
     """
     try:
-        scores, explained = workers.explain(genome, datapoints, split)
+        scores, explained = workers.explain(genome, showcase(split), split)
         shown = json.dumps([{"score": float(score)} | entry for score, entry in zip(scores, explained, strict=True)], default=str)
     except Exception as error:
         log.warning("member %d is not shown beside others: %s", id, reason(error))

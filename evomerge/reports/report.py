@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.files import write_file
+from evomerge.files import saving, write_file
 from evomerge.reports import answers, changes, crossings, family, figures, gallery, origin, page, shares, standing
 from evomerge.reports.figures import Curve
 from evomerge.reports.niches import niches
@@ -28,7 +28,11 @@ REASONS = 40
 
 
 def write(path: Path) -> Path:
-    """Draws report.html of a run directory; gives its path."""
+    """Draws report.html of a run directory; gives its path.
+
+    Raises:
+        Interrupted: if the system refuses to write.
+    """
     run = Record.read(path)
     sections = {
         "What was bred": [origin.table(run)],
@@ -44,7 +48,9 @@ def write(path: Path) -> Path:
         "How it was run": [f'<details class="card wide"><summary>config.yaml</summary><pre>{escape(run.config)}</pre></details>'],
     }
     report = path / "report.html"
-    write_file(report, page.fill(run.name, _head(run), sections))
+    text = page.fill(run.name, _head(run), sections)
+    with saving(path):
+        write_file(report, text)
     return report
 
 

@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections import namedtuple
 
 import pytest
@@ -149,10 +151,71 @@ def test_each_worker_on_ray_tells_its_memory(place, capsys):
 
 
 def test_what_a_container_may_have_counts(tmp_path, monkeypatch):
-    (tmp_path / "max").write_text("1000000000\n")
-    (tmp_path / "current").write_text("999000000\n")
-    before = memory.room()
-    monkeypatch.setattr(memory, "CGROUPS", [(tmp_path / "max", tmp_path / "current")])
-    assert memory.room() < before - 10_000_000
-    (tmp_path / "max").write_text("max\n")
-    assert memory.room() > 10_000_000
+    before, place = memory.room(), tmp_path / "job_7"
+    place.mkdir()
+    (tmp_path / "mine").write_text("0::/job_7/step_0\n")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "MINE", tmp_path / "mine")
+
+    def room(limit, files):
+        (place / "memory.max").write_text(f"{limit}\n")
+        (place / "memory.current").write_text("999000000\n")
+        (place / "memory.stat").write_text(f"anon 1\ninactive_file {files}\n")
+        return memory.room()
+
+    assert room(1_000_000_000, files=0) < before - 10_000_000
+    assert room(1_000_000_000, files=500_000_000) - room(1_000_000_000, files=0) == pytest.approx(500_000_000, rel=0.1)
+    assert room("max", files=0) == pytest.approx(before, rel=0.2)
+
+
+def test_a_place_that_the_run_will_not_get_is_told_at_once(place, capsys):
+    assert main(["run", config(DIGITS, births=2), "run_dir=taken"]) == 0
+    for run_dir, said in (
+        ("taken", "there is a run in it already"),
+        ("config.yaml/run", "config.yaml"),
+        ("5", "expected a path, got 5"),
+    ):
+        assert main(["check", "config.yaml", f"run_dir={run_dir}"]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_hours_say_how_many_births_there_will_be(place, capsys):
+    assert main(["check", "--seconds", "1", config(DIGITS), "births=1000000000", "hours=0.001"]) == 0
+    said = figures(capsys.readouterr().out)
+    assert "0.001 hours, in which there are about" in said["time"]
+    assert " MB of " in said["disk"]
+    assert " MB of " in said["memory"]
+
+
+def test_seconds_are_some(place, capsys):
+    for text in ("0", "-1", "nan", "1e-9"):
+        assert main(["check", "--seconds", text, config(DIGITS)]) == 2
+        assert "--seconds: expected a number of at least 0.1" in capsys.readouterr().err
+
+
+def test_a_terminal_that_goes_away_leaves_nothing(place):
+    command = [sys.executable, "-m", "evomerge", "check", config(DIGITS, births=10**6), "--seconds", "60"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while not list(place.glob(".rehearsal-*/run/births.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 128 + signal.SIGHUP
+    assert [path.name for path in place.iterdir()] == ["config.yaml"]
+
+
+class HalfMoody(Moody):
+    """Fails with every other child."""
+
+    def __call__(self, model, datapoints, split):
+        self.calls += 1
+        if self.calls > 2 and self.calls % 2:
+            raise RuntimeError("not \x1b[31mnow")
+        return [0.5] * len(datapoints)
+
+
+def test_births_of_which_some_fail_are_a_yes_with_a_doubt(place, capsys):
+    assert main(["check", config(DIGITS, fitness={"_target_": f"{__name__}.HalfMoody"}, births=50)]) == 0
+    said = capsys.readouterr().out
+    assert "yes, this can run; but 5 of 10 births failed" in said
+    assert "\x1b" not in said
