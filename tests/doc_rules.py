@@ -21,7 +21,7 @@ import yaml
 from doc_blocks import ROOT, Block, alternatives, commands
 from doc_ground import SMALL, Ground, called
 
-from evomerge import calls, cli, evolve
+from evomerge import arguments, calls, evolve
 from evomerge.config import load
 from evomerge.evolution import OUTSIDE
 from evomerge.rundir import read_births
@@ -173,11 +173,9 @@ PROGRAMS: dict[str, Callable[[Sequence[str], Ground], str]] = {
 def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line takes these words, with any number for ID."""
     try:
-        options, rest = cli._parser().parse_known_args(["0" if word == "ID" else word for word in words])
+        return arguments.parsed(["0" if word == "ID" else word for word in words])
     except SystemExit:
         raise AssertionError(f"the command line does not take: evomerge {' '.join(words)}") from None
-    assert not rest or (hasattr(options, "given") and all("=" in word for word in rest)), rest
-    return options
 
 
 def built(path: Path, overrides: Sequence[str] = ()) -> None:

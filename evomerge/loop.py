@@ -1,0 +1,161 @@
+"""A run's loop: from birth to birth until something ends the run; what of it is kept in its directory, and what it leaves there."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import time
+from typing import Any
+
+from evomerge import export, memory, snapshot
+from evomerge.errors import Interrupted, UserError, blame, reason
+from evomerge.files import saving, write_file
+from evomerge.founding import Founding
+from evomerge.progress import Progress
+from evomerge.reports import changes, gallery, report
+from evomerge.reports.record import ANSWERS, CHANGES
+from evomerge.rundir import RunDir
+from evomerge.snapshot import Best
+from evomerge.steps import Steps
+from evomerge.stop import StopRequest
+from evomerge.trackers import Tracking
+
+log = logging.getLogger(__name__)
+
+SAVE_SHARE = 0.01
+"""The share of the time that snapshots may take: where they are slow, they are rarer than asked for."""
+
+
+class Loop:
+    """Goes from birth to birth until something ends the run, and keeps the run in its directory, if it has one."""
+
+    def __init__(self, steps: Steps, tracking: Tracking) -> None:
+        """Nothing is kept until there is a run_dir."""
+        self.steps, self.tracking = steps, tracking
+        self.run_dir: RunDir | None = None
+        self._saved = self._save_cost = 0.0
+
+    def record_founders(self) -> None:
+        """Writes the founders to the log, and the first snapshot, without which there is nothing to resume."""
+        best = self.steps.state.best
+        for index, founder in enumerate(self.steps.founders):
+            entry = {"birth": 0, "id": founder.id, "founder": index, "train": founder.train} | founder.other_scores
+            self._append(entry | ({"best": True} if founder.id == best.id else {}))
+            self._show(founder)
+        self._save()
+
+    def keep_grams(self) -> None:
+        """Keeps the seeds' Gram matrices, where genomes are recipes."""
+        population: Any = self.steps.population
+        if self.run_dir is not None and hasattr(population, "restore_grams"):
+            self.run_dir.keep_grams(population.grams.units)
+
+    def restore_grams(self) -> None:
+        """Gives the population what `keep_grams` kept; keeps it again if that is damaged."""
+        population: Any = self.steps.population
+        if self.run_dir is not None and hasattr(population, "restore_grams"):
+            units = self.run_dir.grams()
+            if units is None:
+                self.keep_grams()
+            else:
+                blame("population", lambda: population.restore_grams(units))
+
+    def run(self, stop_request: StopRequest, bar: Progress) -> None:
+        """Plans and decides births until the last one, or until something ends the run, and leaves everything in order."""
+        steps, state, settings = self.steps, self.steps.state, self.steps.settings
+        started, before = time.monotonic(), state.seconds
+        try:
+            for job in state.jobs.values():
+                steps.submit(job)
+            while (why := self._over(time.monotonic() - started)) is None and not stop_request:
+                steps.plan_ahead()
+                entry = steps.decide(steps.workers.result(state.decided + 1))
+                self._append(entry)
+                if entry.get("best"):
+                    self._show(state.best)
+                if entry.get("lost"):  # what the environment did is not sure to happen again, and the verdict has to stay
+                    self._save()
+                if state.failed_in_row >= settings.failures:
+                    raise UserError(f"{state.failed_in_row} births in a row failed, the last with: {entry['failure']}")
+                state.seconds = before + time.monotonic() - started
+                bar.update(state, steps.workers)
+                self.tracking.put(entry, state, last=state.decided == settings.births)
+                if time.monotonic() - self._saved > max(settings.save_every, self._save_cost / SAVE_SHARE):
+                    self._save()
+            steps.plan_ahead()  # as a longer run would have, so that it can go on from here
+        except (UserError, Interrupted) as error:
+            raise type(error)(f"{error}; {self._rescue()}") from error
+        if stop_request:
+            log.warning("stopped after birth %d; %s", state.decided, self._rescue())
+            raise stop_request.error()
+        log.info("ended after birth %d: %s", state.decided, why)
+        self._save()
+
+    def conclude(self) -> None:
+        """Leaves best, summary and report in the run directory; lets go of the workers before the best is expressed here."""
+        steps, texts = self.steps, dict[str, str | None]()
+        status = steps.workers.status() if hasattr(steps.workers, "status") else None
+        if self.run_dir is not None and steps.sizes["test"] and hasattr(steps.fitness, "explain"):
+            best, founding = steps.state.best, Founding.read(self.run_dir.path)
+            texts[ANSWERS] = export.answers(steps.workers, best.genome, steps.sizes["test"])
+            texts[CHANGES] = changes.explained(steps.workers, best, founding, lambda: steps.workers.founders(steps.settings.seed))
+        steps.workers.stop()
+        if self.run_dir is None:
+            return
+        path = self.run_dir.path
+
+        def write_best() -> None:
+            with saving(path):
+                export.write_best(path, steps.population, steps.fitness, steps.state, texts)
+
+        with saving(path):
+            write_file(path / "summary.json", export.summary(steps.state, status))
+        blame("best", write_best)
+        try:
+            report.write(path)
+        except Interrupted:
+            raise
+        except Exception as error:  # which may not cost the run
+            log.warning("report.html is not drawn: %s", reason(error))
+
+    def _over(self, seconds: float) -> str | None:
+        """Why the run is over, None while it is not."""
+        state, settings = self.steps.state, self.steps.settings
+        if state.decided >= settings.births:
+            return "all births are decided"
+        if settings.hours is not None and seconds > 3600 * settings.hours:
+            return f"{settings.hours} hours have passed"
+        if settings.patience is not None and state.since_best >= settings.patience:
+            return f"best has not changed for {state.since_best} births"
+        return None
+
+    def _show(self, member: Best) -> None:
+        """Keeps what a member makes of a few datapoints, where the fitness has some to show."""
+        steps = self.steps
+        if self.run_dir is not None and hasattr(steps.fitness, "showcase"):
+            split = "test" if steps.sizes["test"] else "train"
+            gallery.keep(self.run_dir.path, steps.workers, member.id, member.genome, steps.fitness.showcase, split)
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        if self.run_dir is not None:
+            self.run_dir.append({**entry, "time": round(time.time(), 3)})
+
+    def _save(self) -> None:
+        if self.run_dir is None:
+            return
+        started = time.monotonic()
+        self.steps.state.memory = max(self.steps.state.memory, memory.peak())
+        self.run_dir.save(*snapshot.pack(self.steps.state))
+        self._saved = time.monotonic()
+        self._save_cost = self._saved - started
+
+    def _rescue(self) -> str:
+        """Saves what there is, and says in words what is saved and how to go on."""
+        if self.run_dir is None:
+            return "nothing is saved, since there is no run_dir"
+        resume = f"go on with `evomerge resume {shlex.quote(str(self.run_dir.path))}`"
+        try:
+            self._save()
+        except Interrupted:
+            return f"what was saved before is still there; {resume}"
+        return f"everything up to birth {self.steps.state.decided} is saved; {resume}"
