@@ -9,6 +9,7 @@ import sys
 import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
-from evomerge.errors import UserError
+from evomerge.errors import UserError, reason
 from evomerge.targets import TARGET
 
 BASE = "_base_"
@@ -48,20 +49,15 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.yaml")], 1)
         what = "expected a YAML file, this is a folder" if path.is_dir() else "there is no such file"
         raise UserError(f"{path}: {what}" + (f"; did you mean {path.parent / near[0]}?" if near else ""))
-    where = str(path)
-    try:
-        config = _with_base(path)
-        for override in overrides:
-            where, equals, value = override.partition("=")
-            if not where or not equals:
-                raise UserError(f"{override!r}: expected key=value")
+    config = _with_base(path)
+    for override in overrides:
+        where, equals, value = override.partition("=")
+        if not where or not equals:
+            raise UserError(f"{override!r}: expected key=value")
+        with parsing(where):
             _override(config, where, value, override)
-        where = str(path)
+    with parsing(path):
         return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
-    except RecursionError:
-        raise UserError(f"{where}: expected values, got a value that refers to itself") from None
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
-        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
 
 
 def settings(overrides: Sequence[str]) -> dict[str, Any]:
@@ -73,10 +69,32 @@ def settings(overrides: Sequence[str]) -> dict[str, Any]:
     for override in overrides:
         if "=" not in override.lstrip("="):
             raise UserError(f"{override!r}: expected key=value")
-    try:
+    with parsing(" ".join(overrides)):
         return typing.cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True))
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise UserError(f"{' '.join(overrides)}: {' '.join(str(error).split())}") from None
+
+
+@contextmanager
+def parsing(where: object) -> Iterator[None]:
+    """Makes a mistake of the user of whatever a parser of YAML raises: what a tag makes of a text may end in any exception.
+
+    Args:
+        where: the file, or the override; the message begins with it.
+
+    Raises:
+        UserError: instead of what was raised.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except RecursionError:
+        raise UserError(
+            f"{where}: expected values, got a value that refers to itself, or too many brackets in brackets"
+        ) from None
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
+        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
+    except Exception as error:
+        raise UserError(f"{where}: expected YAML, got what cannot be read: {reason(error)}") from None
 
 
 def to_yaml(call: Mapping[str, Any]) -> str:
@@ -210,7 +228,8 @@ def _override(config: Any, key: str, value: str, override: str) -> None:
 
 def _with_base(path: Path) -> Any:
     """A YAML file, laid over the one that its `_base_` names, if it has one."""
-    config: Any = OmegaConf.load(path)
+    with parsing(path):
+        config: Any = OmegaConf.load(path)
     if not OmegaConf.is_dict(config):
         raise UserError(f"{path}: expected keys and values, got a {type(OmegaConf.to_container(config)).__name__}")
     base = config.pop(BASE, None)
@@ -221,7 +240,8 @@ def _with_base(path: Path) -> Any:
             f"{path}: {BASE}: expected the path of another config, got {base!r}; there is no {path.parent / str(base)}"
         )
     below = _with_base(path.parent / base)
-    return OmegaConf.merge(below, config) if _same_call(below, config) else config
+    with parsing(path):
+        return OmegaConf.merge(below, config) if _same_call(below, config) else config
 
 
 def _same_call(below: Any, above: Any) -> bool:

@@ -83,7 +83,7 @@ def head(folder: Path) -> dict[str, Any]:
         raise ValueError(f"expected keys and values, got a {type(found).__name__}")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except Exception as error:  # what a tag such as !!bool makes of a text may end in any exception
         log.warning("%s: what it says of its licence cannot be read, and is left out: %s", folder / README, line(error))
         return {}
 

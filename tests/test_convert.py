@@ -237,7 +237,15 @@ def test_mistakes_are_told_with_their_place(tmp_path, capsys, change, said):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("a: [", "while parsing"), ("- a", "expected keys and values"), (None, "there is no such file")]
+    ("text", "said"),
+    [
+        ("a: [", "while parsing"),
+        ("- a", "expected keys and values"),
+        ("a: !!bool maybe", r"theirs.yml: .*KeyError: 'maybe'"),
+        ("a: !!timestamp abc", "theirs.yml: .*AttributeError"),
+        (f"a: {'[' * 3000}", "theirs.yml: .*brackets in brackets"),
+        (None, "there is no such file"),
+    ],
 )
 def test_a_file_that_is_none(tmp_path, text, said):
     if text is not None:

@@ -3,7 +3,6 @@
 import json
 import re
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,7 +81,7 @@ def test_what_a_run_leaves(ground, tmp_path):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["best"]["test"] == pytest.approx(float(np.mean(scores)), abs=1e-6)
     head, _ = checked(best / "README.md")
-    assert head["base_model"] == [Path(seed).name for seed in ground["seeds"]]
+    assert "base_model" not in head, "the folders of the seeds have no README.md"
     assert (head["library_name"], head["tags"]) == ("diffusers", ["merge", "evomerge"])
     assert main(["rebuild", str(best / "recipe.json"), str(tmp_path / "again")]) == 0
     again = DiffusionPipeline.from_pretrained(tmp_path / "again").unet.state_dict()

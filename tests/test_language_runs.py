@@ -144,8 +144,8 @@ def test_from_config_to_export(tmp_path, monkeypatch, capsys):
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "recipe.json", "mergekit.yaml",
             "lineage.json", "README.md", "test.jsonl"} <= {path.name for path in best.iterdir()}  # fmt: skip
     head, page = checked(best / "README.md")
-    assert (head["base_model"], head["tags"]) == (["arithmetic", "shopping"], ["merge", "mergekit", "evomerge"])
-    assert "license" not in head
+    assert head["tags"] == ["merge", "mergekit", "evomerge"]
+    assert not {"base_model", "base_model_relation", "license"} & head.keys(), "the folders of the seeds have no README.md"
     recipe = json.loads((best / "recipe.json").read_text())
     shares = np.average(recipe["coefficients"], axis=0, weights=np.diff(recipe["bounds"]))
     cells = page.cells[page.cells.index("arithmetic (a folder)") :]

@@ -99,7 +99,7 @@ def head_of(subject: Subject, mergekit: bool = False) -> dict[str, Any]:
         mergekit: whether mergekit can build the same weights.
     """
     facts, models = subject.facts, subject.models
-    bases = [base for model in models for base in ([model["repository"]] if "repository" in model else _bases(model))]
+    bases = [base for model in models for base in _bases(model)]
     tags = [*facts.get("tags", ()), *(["mergekit"] if mergekit else []), "evomerge"]
     head = {"base_model": _distinct(bases)} | ({"base_model_relation": "merge"} if bases else {})
     head |= inherited(models)[0]
@@ -250,9 +250,8 @@ def _index(subject: Subject) -> list[dict[str, Any]]:
 
 
 def _bases(model: Mapping[str, Any]) -> list[str]:
-    """What a folder was tuned from, as it says itself; its own name, if it does not and the hub could have that name."""
-    name = Path(model["name"]).name
-    return list(model.get("base_model") or ([name] if re.fullmatch(r"[\w.-]+", name, re.ASCII) else []))
+    """A repository of the hub; what a folder was tuned from, as it says itself. A folder's own name may be somebody else's on the hub."""
+    return [model["repository"]] if "repository" in model else list(model.get("base_model", ()))
 
 
 def _distinct(values: Any) -> list[Any]:

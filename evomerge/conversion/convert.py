@@ -50,8 +50,8 @@ def convert(path: Path, options: Options | None = None) -> tuple[str, list[str]]
         for name in part.model_fields_set.difference(known):
             remarks.dropped[f"{where}{name}"] = "newer than what evomerge knows of mergekit-evolve"
     head = (
-        f"# {path.name} of mergekit-evolve, as `evomerge convert` has written it. `evomerge check` tells whether it can run, and how long\n"
-        "# a birth takes.\n"
+        f"# {path.name} of mergekit-evolve, as `evomerge convert` has written it. `evomerge check` tells whether it can run, and what time,\n"
+        "# memory and disk the run takes.\n"
     )
     lines = remarks.lines()
     return head + config.commented(call, remarks.above) + "".join(f"# {line}\n" for line in lines), lines

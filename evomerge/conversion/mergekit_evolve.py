@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
+from evomerge.config import parsing
 from evomerge.errors import UserError, reason
 from evomerge.targets import nearest
 
@@ -67,10 +68,8 @@ def read(path: Path) -> tuple[Any, dict[str, str]]:
     """
     if not path.is_file():
         raise UserError(f"{path}: expected a YAML file, {'this is a folder' if path.is_dir() else 'there is no such file'}")
-    try:
+    with parsing(path):
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, OSError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(given, Mapping):
         raise UserError(f"{path}: expected keys and values, with genome and tasks, got a {type(given).__name__}")
     try:

@@ -75,7 +75,7 @@ def test_the_head_has_the_hubs_words(tmp_path):
     head, page = written(tmp_path, facts=facts)
     index = head.pop("model-index")
     assert head == {
-        "base_model": ["o/a", "o/base", "o/more", "b2"],
+        "base_model": ["o/a", "o/base", "o/more"],
         "base_model_relation": "merge",
         "license": "mit",
         "language": ["en", "no", "ja"],
@@ -92,6 +92,12 @@ def test_the_head_has_the_hubs_words(tmp_path):
     ]
     assert "https://huggingface.co/o/a/tree/c0ffee" in page.links
     assert {"o/a", "b (a folder, from o/base, o/more)", "0.3000 to 0.9500"} <= set(page.cells)
+
+
+def test_a_folder_that_names_no_base_is_none_of_the_hubs_models(tmp_path):
+    head, page = written(tmp_path, facts={"seeds": [{"name": "gpt2"}, {"name": "b"}]})
+    assert not {"base_model", "base_model_relation"} & head.keys()
+    assert "gpt2 (a folder)" in page.cells
 
 
 def test_seeds_have_their_shares_and_what_they_scored_alone(tmp_path):

@@ -92,6 +92,21 @@ def test_a_base_is_laid_under(tmp_path):
     assert loaded(tmp_path, "_base_: base.yaml\na: {c: 5}\n", "d=4") == {"a": {"b": 1, "c": 5}, "d": 4}
 
 
+@pytest.mark.parametrize(
+    "value", ["!!bool maybe", "!!timestamp abc", "[" * 3000, "[" * 3000 + "]" * 3000], ids=lambda value: value[:12]
+)
+def test_what_is_no_yaml_is_a_mistake_that_names_its_place(tmp_path, value):
+    with pytest.raises(UserError, match=r"^\S+/c\.yaml: "):
+        loaded(tmp_path, f"a: {value}\n")
+    with pytest.raises(UserError, match=r"^\S+/c\.yaml: "):
+        (tmp_path / "d.yaml").write_text("_base_: c.yaml\n")
+        config.load(tmp_path / "d.yaml")
+    with pytest.raises(UserError, match="^a: "):
+        loaded(tmp_path, "b: 1\n", f"a={value}")
+    with pytest.raises(UserError, match=r"^a="):
+        config.settings([f"a={value}"])
+
+
 TEXTS = ["1e5", "1.5e3", ".5E-1", "1_000", "0x1f", "true", "on", "null", "~", "", "2020-01-01", "1:30", "a: b", "# x", "é", "\\"]
 TEXTS += ["${x}", "\\${x}", "a ${b} \\", "$", "line\nline", "*", "=", ".nan"]
 

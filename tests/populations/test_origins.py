@@ -48,7 +48,7 @@ def test_what_is_known_of_a_folder(tmp_path, readme, licence, known):
 @pytest.mark.parametrize(
     "readme",
     ["---\nlicense: [mit\n---\n", "---\n- mit\n---\n", "---\nlicense: \t`\n---\n", b"---\nlicense: \xff\n---\n", "---\na: 2024-99-99\n---\n",
-     "---\na: " + "[" * 5000 + "\n---\n"],
+     "---\na: " + "[" * 5000 + "\n---\n", "---\nlicense: !!bool maybe\n---\n", "---\nlicense: !!timestamp abc\n---\n"],
 )  # fmt: skip
 def test_a_head_that_cannot_be_read_is_left_out_with_a_warning(tmp_path, caplog, readme):
     assert origins([model(tmp_path / "m", readme)]) == [{"name": "m"}]
