@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from evomerge import recipe
 from evomerge.cards.licences import inherited, named
 from evomerge.cards.markdown import details, fenced, line, link, plain, table
 from evomerge.cards.measured import SPLITS, Score, label
-from evomerge.config import dumped
+from evomerge.cards.published import published
 from evomerge.contracts import Genome
 from evomerge.genome import Recipe
 
@@ -28,9 +27,6 @@ MERGEKIT = "mergekit.yaml"
 
 STRETCHES = 16
 """Most stretches of a recipe whose coefficients are listed."""
-
-ABSOLUTE = re.compile(r"((file|sqlite):/*|~\w*)?/[^\n{}<>]+/[^\n{}<>]+|~\w*/[^\n{}<>]*[^\n{}<>/]/?")
-"""A path on the machine of whoever wrote a config, rather than a word that begins with a slash."""
 
 PAPER = "https://arxiv.org/abs/2508.16204"
 CITATION = """@inproceedings{abrantes2025competition,
@@ -124,25 +120,6 @@ def body_of(subject: Subject, folder: Path) -> str:
     return "\n".join((f"## {title}\n\n" if title else "") + text for title, text in parts.items() if text)
 
 
-def without_places(config: str, call: Mapping[str, Any]) -> str:
-    """A config as YAML without absolute paths of the machine that it was written on: each is its last part.
-
-    Args:
-        config: text of config.yaml, of which the comments stay.
-        call: the same as data.
-    """
-    comments = [f"{text}\n" for text in takewhile(lambda text: text.startswith("#"), config.splitlines())]
-    return re.sub(r"(?<![\w./~:])[/~][^\s'\",=\[\]]*/", "", "".join(comments)) + dumped(_short(call))
-
-
-def _short(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _short(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_short(item) for item in value]
-    return Path(value).name if isinstance(value, str) and ABSOLUTE.fullmatch(value) else value
-
-
 def _what(subject: Subject) -> str:
     """Who it is: where it comes from, how it was bred, and with what."""
     me, ancestors = subject.ancestors[subject.id], subject.ancestors
@@ -230,8 +207,9 @@ def _recipe(subject: Subject, folder: Path) -> str:
 
 
 def _bred(subject: Subject) -> str:
-    config = details("config.yaml, the call that made the run", fenced(without_places(subject.config, subject.call), "yaml"))
-    return f"`evomerge run config.yaml` begins the run again. Of absolute paths only the last part is shown here.\n\n{config}"
+    config = details("config.yaml, the call that made the run", fenced(published(subject.config, subject.call), "yaml"))
+    told = "`evomerge run config.yaml` begins the run again. Of paths only the last part is shown here; trackers, workers, and what is called "
+    return f"{told}like a secret are left out.\n\n{config}"
 
 
 def _index(subject: Subject) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import yaml
 from cards import Page, checked
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from evomerge.cards import card
 from evomerge.cards.licences import inherited
 from evomerge.cards.markdown import details, fenced, line, link, plain, table
 from evomerge.cards.measured import Score, interval, label
+from evomerge.cards.published import published, without_places
 from evomerge.cli import main
 from evomerge.genome import Recipe
 from evomerge.rundir import read_births, read_snapshot
@@ -175,17 +177,59 @@ def test_a_link_leads_into_the_web_or_is_none():
     assert link("a", "javascript:alert(1)") == link("a", "https://x) <b>") == link("a", None) == "a"
 
 
-def test_a_config_is_shown_without_places_of_this_machine():
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/me/models/x", "x"),
+        ("~/y/z.yaml", "z.yaml"),
+        ("../../home/me/m", "m"),
+        ("python /home/me/x.py -v", "python x.py -v"),
+        ("/home/me/a,/home/me/b", "a,b"),
+        ("file:///home/me/db", "db"),
+        ("sqlite:////home/me/db", "db"),
+        (r"C:\Users\me\x", "x"),
+        ("https://me:pass@host/x/y", "https://host/x/y"),
+    ],
+)
+def test_a_config_is_published_without_places_of_this_machine(text, shown):
+    assert without_places(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "owner/name@main",
+        "configs/a.yaml",
+        "http://host:5000/a/b",
+        "/end",
+        "/{q}/a",
+        r"(\w+)/",
+        "<b>/i</b>",
+        "1/2/3",
+        "\n",
+        "x/../y",
+    ],
+)
+def test_what_is_no_place_stays(text):
+    assert without_places(text) == text
+
+
+def test_a_config_is_published_without_secrets_and_without_who_watched():
     call = {
-        "a": ["/home/me/models/x", "~/y/z.yaml", "file:///home/me/db"],
-        "stop": "/end",
-        "template": "/{q}/a",
-        "url": "http://x/y",
+        "population": {"token": "hf_1", "tokenizer_source": "union", "max_new_tokens": 4, "seeds": ["/home/me/a"]},
+        "fitness": {"headers": {"Authorization": "Bearer 1"}, "api_key": "k", "key": 3},
+        "trackers": [{"tracking_uri": "file:///home/me/ml"}],
+        "workers": {"address": "10.0.0.1:6379"},
+        "births": 3,
     }
-    head = "# /usr/bin/evomerge run '/home/me/c.yaml' seeds=[/home/me/a,/home/me/b] relative/d.yaml\n# python 3.11\n"
-    shown = card.without_places(head + "a: 1\n", call)
-    assert shown.startswith("# evomerge run 'c.yaml' seeds=[a,b] relative/d.yaml\n# python 3.11\na:\n- x\n- z.yaml\n- db\n")
-    assert "stop: /end\ntemplate: /{q}/a\nurl: http://x/y\n" in shown
+    shown = published("# /usr/bin/evomerge run '/home/me/c.yaml'\n# python 3.11, evomerge 0.1.0\nbirths: 3\n", call)
+    assert shown.startswith("# python 3.11, evomerge 0.1.0\n")
+    expected = {
+        "population": {"token": "...", "tokenizer_source": "union", "max_new_tokens": 4, "seeds": ["a"]},
+        "fitness": {"headers": "...", "api_key": "...", "key": 3},
+        "births": 3,
+    }
+    assert yaml.safe_load(shown) == expected
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (3, 8), (79, 80), (500, 1000)])
