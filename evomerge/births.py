@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evomerge.errors import UserError
 from evomerge.following import Tail, find_log
@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 CLOCKS = ("seconds", "worker", "attempts", "time")
 """What differs between two equal runs."""
 
+LATEST = 9.2e9
+"""Seconds since 1970 until which a table can have a time: in the year 2261."""
+
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def _number(value: Any) -> bool:
     return _whole(value) or isinstance(value, float)
+
+
+def _moment(value: Any) -> bool:
+    return _number(value) and 0 <= value <= LATEST
 
 
 def _list_of(item: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -33,18 +40,32 @@ def _named_numbers(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_number, value.values()))
 
 
-KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "whole number": (_whole, "Int64"),
-    "number": (_number, "Float64"),
-    "seconds since 1970": (_number, "datetime64[ms, UTC]"),
-    "true or false": (lambda value: isinstance(value, bool), "boolean"),
-    "text": (lambda value: isinstance(value, str), "string"),
-    "list of whole numbers": (_list_of(_whole), "object"),
-    "list of numbers": (_list_of(_number), "object"),
-    "list of lists of whole numbers": (_list_of(_list_of(_whole)), "object"),
-    "numbers by name": (_named_numbers, "object"),
+class Kind(NamedTuple):
+    """A type of values.
+
+    Attributes:
+        phrase: what is expected of such a value, with its article.
+        dtype: of a column of them.
+        fits: whether a value is one.
+    """
+
+    phrase: str
+    dtype: str
+    fits: Callable[[Any], bool]
+
+
+KINDS = {
+    "whole number": Kind("a whole number of at most 64 bits", "Int64", _whole),
+    "number": Kind("a number of at most 64 bits", "Float64", _number),
+    "seconds since 1970": Kind("a time in seconds since 1970", "datetime64[ms, UTC]", _moment),
+    "true or false": Kind("true or false", "boolean", lambda value: isinstance(value, bool)),
+    "text": Kind("a text", "string", lambda value: isinstance(value, str)),
+    "list of whole numbers": Kind("a list of whole numbers", "object", _list_of(_whole)),
+    "list of numbers": Kind("a list of numbers", "object", _list_of(_number)),
+    "list of lists of whole numbers": Kind("a list of lists of whole numbers", "object", _list_of(_list_of(_whole))),
+    "numbers by name": Kind("numbers by name", "object", _named_numbers),
 }
-"""Whether a value is of a type, and the dtype of a column of it."""
+"""The types of `FIELDS`."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +88,12 @@ class Field:
 
     def fits(self, value: Any) -> bool:
         """Whether a value is of the type."""
-        return KINDS[self.type][0](value)
+        return KINDS[self.type].fits(value)
 
     @property
     def dtype(self) -> str:
         """Of its column."""
-        return KINDS[self.type][1]
+        return KINDS[self.type].dtype
 
     def of(self, entry: Mapping[str, Any]) -> Any:
         """What a line says of it; None where it cannot have it."""
@@ -109,6 +130,25 @@ FIELDS = (
 )
 """All that evomerge writes into births.jsonl, in the order of the columns."""
 
+_BY_NAME = {field.name: field for field in FIELDS}
+
+
+def checked(tail: Tail) -> Iterator[dict[str, Any]]:
+    """The lines of a log that were not read yet, each with a birth, and with nothing of another type than `FIELDS` say.
+
+    Raises:
+        UserError: if a line is otherwise, or damaged, or the log is gone.
+    """
+    for entry in tail.new():
+        if "birth" not in entry:
+            raise UserError(f"{tail.path}: line {tail.count}: it has no birth, so it is no line of a run")
+        for name, value in entry.items():
+            field = _BY_NAME.get(name)
+            if field is not None and not field.fits(value):
+                expected = KINDS[field.type].phrase
+                raise UserError(f"{tail.path}: line {tail.count}: {name}: expected {expected}, got {value!r:.60}")
+        yield entry
+
 
 def births_dataframe(path: Path | str) -> pandas.DataFrame:
     """births.jsonl as a table with a row for each founder and each birth, of a run that has ended or not.
@@ -124,37 +164,20 @@ def births_dataframe(path: Path | str) -> pandas.DataFrame:
         The table, by the member's id: founders, which have `birth` 0 and are those with a `founder`, from 1 - K to 0.
 
     Raises:
-        UserError: if there is no log, a line of it is damaged, or pandas is not installed.
+        UserError: if there is no log, a line of it is damaged or has something of another type, or pandas is not installed.
     """
     try:
         import pandas as pd
     except ImportError as error:
         raise UserError("births_dataframe: pandas is not installed: pip install 'evomerge[pandas]'") from error
-    log = find_log(path)
-    entries = list(Tail(log).new())
-    columns = {field.name: _column(field, entries, log) for field in FIELDS}
+    entries = list(checked(Tail(find_log(path))))
+    columns = {field.name: [field.of(entry) for entry in entries] for field in FIELDS}
     index = pd.Index([one if one is not None else birth for one, birth in zip(columns.pop("id"), columns["birth"], strict=True)],
                      dtype="int64", name="id")  # fmt: skip
     series = {field.name: _series(field, columns[field.name], index) for field in FIELDS if field.name in columns}
-    known = {field.name for field in FIELDS}
-    own = dict.fromkeys(name for entry in entries for name in entry if name not in known)
+    own = dict.fromkeys(name for entry in entries for name in entry if name not in _BY_NAME)
     series |= {name: pd.Series([entry.get(name) for entry in entries], index, dtype="object") for name in own}
     return pd.DataFrame(series)
-
-
-def _column(field: Field, entries: Sequence[Mapping[str, Any]], log: Path) -> list[Any]:
-    """What each line says of a field.
-
-    Raises:
-        UserError: if that is of another type.
-    """
-    values = [field.of(entry) for entry in entries]
-    for number, value in enumerate(values, 1):
-        if value is not None and not field.fits(value):
-            raise UserError(f"{log}: line {number}: {field.name}: expected a {field.type}, got {value!r}")
-    if field.name == "birth" and None in values:
-        raise UserError(f"{log}: line {values.index(None) + 1}: it has no birth, so it is no line of a run")
-    return values
 
 
 def _series(field: Field, values: list[Any], index: pandas.Index) -> pandas.Series:
@@ -163,4 +186,6 @@ def _series(field: Field, values: list[Any], index: pandas.Index) -> pandas.Seri
     if field.type == "seconds since 1970":
         times = pd.to_datetime(pd.Series(values, index, dtype="Float64"), unit="s", utc=True)
         return times.dt.round("ms").astype(field.dtype)
+    if field.type == "text":  # what JSON can have and a column cannot, as in the name of a file that is not UTF-8
+        values = [None if text is None else text.encode(errors="replace").decode() for text in values]
     return pd.Series(values, index, dtype=field.dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import threading
 import time
 from array import array
@@ -46,6 +47,11 @@ class Tail:
         self._place = 0
         self._lines = array("I")  # a checksum each
         self._recent = b""
+
+    @property
+    def count(self) -> int:
+        """Lines that were read: the number of the last one."""
+        return len(self._lines)
 
     def new(self) -> Iterator[dict[str, Any]]:
         """The lines that were not read yet, but for a last one that is not whole; from the first that is not as it was, if there is one.
@@ -98,15 +104,18 @@ def find_log(path: Path | str) -> Path:
     """The births.jsonl of a run directory, or itself.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is none, or the system does not let anybody look.
     """
     path = Path(path)
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise UserError(f"{path}: there is no such run directory")
-    if not (path / "births.jsonl").is_file():
-        raise UserError(f"{path}: not a run directory, it has no births.jsonl")
+    try:
+        if path.is_file():
+            return path
+        if not path.is_dir():
+            raise UserError(f"{path}: there is no such run directory")
+        if not (path / "births.jsonl").is_file():
+            raise UserError(f"{path}: not a run directory, it has no births.jsonl")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     return path / "births.jsonl"
 
 
@@ -129,7 +138,11 @@ def condition(log_path: Path, decided: int) -> Condition:
 
     Returns:
         "running"; "silent", if it seems to run on another machine and has not written for `SILENT` seconds; "ended", with a summary.json;
-        "stopped", saved and ready to be resumed; or "killed", ready to be resumed, too.
+        "stopped", saved and ready to be resumed; or "killed", ready to be resumed, too. One that stopped or was killed before it had
+        a config.yaml cannot be resumed.
+
+    Raises:
+        UserError: if its lock or its log cannot be read.
     """
     folder = log_path.parent
     who = lock.holder(folder)
@@ -138,7 +151,8 @@ def condition(log_path: Path, decided: int) -> Condition:
     if who is not None and who.here:
         return "killed"
     if who is not None:
-        return "silent" if time.time() - log_path.stat().st_mtime > SILENT else "running"
+        with _opened(log_path) as file:
+            return "silent" if time.time() - os.stat(file.fileno()).st_mtime > SILENT else "running"
     with suppress(OSError, ValueError, AttributeError):
         if json.loads((folder / "summary.json").read_bytes()).get("births") == decided:
             return "ended"

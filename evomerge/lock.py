@@ -73,11 +73,17 @@ def release(lock: int) -> None:
 
 
 def holder(folder: Path) -> Holder | None:
-    """Who writes a folder or was killed while it did; None if nobody. Changes nothing."""
+    """Who writes a folder or was killed while it did; None if nobody. Changes nothing.
+
+    Raises:
+        UserError: if the lock cannot be read.
+    """
     try:
         lock = os.open(folder / NAME, os.O_RDONLY)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -85,6 +91,12 @@ def holder(folder: Path) -> Holder | None:
         except OSError:
             locked = True
         host, _, pid = os.pread(lock, 1000, 0).decode(errors="replace").strip().rpartition(" ")
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     finally:
         os.close(lock)
     return Holder(host, int(pid) if pid.isdecimal() else 0, locked) if locked or host else None
+
+
+def _unreadable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"{folder / NAME}: cannot be read ({error.strerror or error})")

@@ -27,7 +27,7 @@ from whole_runs import assert_same_run, log_of, start, write_config
 from evomerge import UserError
 from evomerge.cli import main
 from evomerge.comparison import side_by_side
-from evomerge.comparison.rows import plan
+from evomerge.comparison.rows import Run, plan
 from evomerge.comparison.tally import Mean
 from evomerge.rundir import read_births, read_snapshot
 
@@ -391,6 +391,11 @@ def test_a_run_of_others_that_has_not_ended_is_a_reason(place):
     assert not begun(ended)
     failed = {(line["row"], line["seed"]): line["failed"] for line in table(place / "again") if line["failed"]}
     assert failed == {("good", "1"): "it has not ended; go on with `evomerge resume out/good/1`"}
+
+
+def test_the_command_to_go_on_with_is_one_to_paste(tmp_path):
+    run = Run(tmp_path / "my run", {}, ours=False)
+    assert side_by_side.run_all([run], 1) == {run.path: f"it has not ended; go on with `evomerge resume '{run.path}'`"}
 
 
 def made(*runs):

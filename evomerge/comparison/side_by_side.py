@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
+import shlex
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def run_all(runs: Sequence[Run], jobs: int) -> dict[Path, str]:
         if run.ours:
             waiting.append(run)
         else:
-            failed[run.path] = f"it has not ended; go on with `evomerge resume {run.path}`"
+            failed[run.path] = f"it has not ended; go on with `evomerge resume {shlex.quote(str(run.path))}`"
     if there := len(runs) - len(waiting) - len(failed):
         log.info("%d of %d runs are there already", there, len(runs))
     going: dict[Path, tuple[Run, subprocess.Popen[bytes]]] = {}

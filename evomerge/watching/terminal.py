@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -55,7 +56,13 @@ def wrap(text: str, columns: int, most: int = 3) -> list[str]:
 
 
 def sparkline(values: Sequence[float], columns: int) -> str:
-    """Values, one after another, as at most so many blocks, from the lowest value to the highest one; each shows the last of its stretch."""
+    """Values, one after another, as at most so many blocks, from the lowest value to the highest one; each shows the last of its stretch.
+
+    Values that are not finite are left out.
+    """
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return ""
     cells = min(len(values), columns)
     shown = [values[(cell + 1) * len(values) // cells - 1] for cell in range(cells)]
     low, high = min(shown), max(shown)

@@ -69,12 +69,10 @@ class Vitals:
         self._times: deque[float] = deque()
 
     def take(self, entry: Mapping[str, Any]) -> None:
-        """Takes the next line.
+        """Takes the next line, of which all is of its type.
 
         Raises:
             LookupError: if it lacks what a line has to have.
-            TypeError: if something in it is of another type.
-            ValueError: likewise.
         """
         self.last = entry
         if self.first_time is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,8 +14,10 @@ from typing import Any, TextIO
 import yaml
 
 from evomerge import lock
+from evomerge.births import checked
 from evomerge.errors import UserError
 from evomerge.following import GOING, Condition, Tail, check_every, condition, find_log
+from evomerge.rundir import check_free
 from evomerge.watching.terminal import Screen, clock, sparkline, wrap
 from evomerge.watching.vitals import Vitals
 from evomerge.words import span
@@ -44,10 +48,10 @@ def watch(path: Path, out: TextIO, *, every: float = 2.0, once: bool = False) ->
     while True:
         before, cuts = condition(log, vitals.decided), tail.cuts
         try:
-            for entry in tail.new():
+            for entry in checked(tail):
                 vitals.take(entry)
-        except (LookupError, TypeError, ValueError) as error:
-            raise UserError(f"{log}: a line of it is no birth ({type(error).__name__}: {error})") from error
+        except LookupError as error:
+            raise UserError(f"{log}: line {tail.count} is no birth, it has no {error.args[0]}") from error
         if tail.cuts > cuts:  # a resume has cut the log back: what comes of births that are gone is taken anew
             tail, vitals = Tail(log), Vitals()
             continue
@@ -71,14 +75,15 @@ class Files:
         """Number of the last birth that is to be; None if that is not known."""
         call = self._read("config.yaml", yaml.safe_load)
         births = call.get("births") if isinstance(call, dict) else None
-        return births if isinstance(births, int) else None
+        return births if isinstance(births, int) and births < 2**63 else None
 
     @property
     def pace(self) -> float | None:
         """Births a second up to the latest snapshot, over the time in which the run went on; None if that is not known."""
-        with suppress(LookupError, TypeError):
+        with suppress(LookupError, TypeError, ArithmeticError):
             counters = self._read("state/latest/state.json", json.loads)["state"]["counters"]
-            return counters["decided"] / counters["seconds"] if counters["seconds"] else None
+            pace: float = counters["decided"] / counters["seconds"]
+            return pace if 0 < pace < math.inf else None
         return None
 
     def _read(self, name: str, parse: Callable[[bytes], Any]) -> Any:
@@ -108,7 +113,7 @@ def view(name: str, how: Condition, vitals: Vitals, files: Files, columns: int) 
 
     going, now = how in GOING, max(time.time(), vitals.last.get("time", 0.0))
     yield from wrap(name, columns, 2)
-    yield from row("state", _state(name, how, files.folder, now - vitals.last.get("time", now)))
+    yield from row("state", _state(how, vitals.decided, files.folder, now - vitals.last.get("time", now)))
     yield from row("births", _births(vitals, files.planned, (vitals.rate(now) if going else None) or _pace(vitals, files)))
     yield from row("rate", _rates(vitals.rate(now) if going else None, _pace(vitals, files)))
     if vitals.best is not None:
@@ -127,12 +132,23 @@ def view(name: str, how: Condition, vitals: Vitals, files: Files, columns: int) 
         yield from row("silent", _named([f"{number} for {clock(seconds)}" for number, seconds in silent.items()]), most=4)
 
 
-def _state(name: str, how: Condition, folder: Path, age: float) -> str:
+def _state(how: Condition, decided: int, folder: Path, age: float) -> str:
     who = lock.holder(folder)
     if how in GOING:
         where = "" if who is None or not who.host else f", process {who.pid}" + ("" if who.here else f" on {who.host}")
         return f"{how}{where}, last line {clock(max(age, 0))} ago"
-    return how if how == "ended" else f"{how}; go on with `evomerge resume {name}`"
+    return how if how == "ended" else f"{how}{_advice(folder, decided)}"
+
+
+def _advice(folder: Path, decided: int) -> str:
+    """What can be done about a run that nobody goes on with."""
+    if (folder / "config.yaml").is_file():
+        return f"; go on with `evomerge resume {shlex.quote(str(folder))}`"
+    with suppress(UserError):
+        check_free(folder)
+        if not decided:
+            return " while it began; begin again with `evomerge run`"
+    return "; there is no config.yaml to go on with"
 
 
 def _births(vitals: Vitals, planned: int | None, rate: float | None) -> str:

@@ -70,7 +70,7 @@ def test_a_run_is_one_table_whose_columns_do_not_depend_on_the_run(runs, name):
     if name not in runs:
         pytest.skip("Ray is not installed: pip install 'evomerge[ray]'")
     frame, log = births_dataframe(runs[name]), read_births(runs[name])
-    assert dict(frame.dtypes.astype(str)) == {field.name: KINDS[field.type][1] for field in FIELDS if field.name != "id"}
+    assert dict(frame.dtypes.astype(str)) == {field.name: KINDS[field.type].dtype for field in FIELDS if field.name != "id"}
     founders = [entry["id"] for entry in log if "founder" in entry]
     assert frame.index.tolist() == [*founders, *(entry["birth"] for entry in log if "founder" not in entry)]
     assert frame.index[frame.founder.notna()].tolist() == founders
@@ -116,9 +116,18 @@ def test_what_an_archive_of_ones_own_says_is_a_column(tmp_path, runs):
         ('{"birth": 1}\n{"birth"\n', r"births.jsonl: line 2 is damaged, expected a JSON object, got '\{\"birth\"'"),
         ('{"birth": 1}\n[1]\n', "line 2 is damaged"),
         ("\xff\xfe\n", "line 1 is damaged"),
-        ('{"birth": 1, "train": "good"}\n', "line 1: train: expected a number, got 'good'"),
-        ('{"birth": 1, "worker": true}\n', "line 1: worker: expected a whole number, got True"),
+        ('{"birth": 1, "train": "good"}\n', "line 1: train: expected a number of at most 64 bits, got 'good'"),
+        ('{"birth": 1, "worker": true}\n', "line 1: worker: expected a whole number of at most 64 bits, got True"),
         ('{"birth": 1, "splits": [1]}\n', r"line 1: splits: expected a list of lists of whole numbers, got \[1\]"),
+        (
+            '{"birth": 1}\n{"birth": 100000000000000000000000}\n',
+            "line 2: birth: expected a whole number of at most 64 bits, got 1000",
+        ),
+        ('{"birth": 1, "time": 1e300}\n', r"time: expected a time in seconds since 1970, got 1e\+300"),
+        ('{"birth": 1, "time": NaN}\n', "time: expected a time in seconds since 1970, got nan"),
+        ('{"birth": 1, "admitted": 1}\n', "admitted: expected true or false, got 1"),
+        ('{"birth": 1, "failure": 1}\n', "failure: expected a text, got 1"),
+        ('{"birth": 1, "coverage": null}\n', "coverage: expected a number of at most 64 bits, got None"),
         ('{"id": 1}\n', "line 1: it has no birth"),
     ],
 )
@@ -130,6 +139,13 @@ def test_what_is_wrong_with_a_log_is_said(tmp_path, content, told):
         births_dataframe(tmp_path / "run")
     with pytest.raises(UserError, match="runn: there is no such run directory"):
         births_dataframe(tmp_path / "runn")
+
+
+def test_what_only_json_can_have_is_in_the_table(tmp_path):
+    (tmp_path / "births.jsonl").write_text(r'{"birth": 1, "failure": "no \udce9.png", "coverage": NaN, "time": 9.2e9}' + "\n")
+    [row] = births_dataframe(tmp_path).itertuples()
+    assert (row.failure, row.time.year) == ("no ?.png", 2261)
+    assert pd.isna(row.coverage)
 
 
 def test_without_pandas_it_says_how_to_install_it(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """Reading along with a run: every line once, through kills and resumes, and nothing of the run is touched."""
 
+import errno
 import json
 import os
 import threading
@@ -170,6 +171,31 @@ def test_the_files_tell_how_a_run_is(tmp_path):
     assert condition(log, 5) == "silent"
     (tmp_path / "run" / ".lock").unlink()  # a copy, without it
     assert condition(log, 5) == "ended"
+
+
+def test_a_lock_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    (tmp_path / "births.jsonl").write_bytes(line(1))
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(UserError, match=r"\.lock: cannot be read \(Is a directory\)"):
+        list(follow(tmp_path))
+
+    def closed(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", closed)
+    with pytest.raises(UserError, match=r"\.lock: cannot be read \(Permission denied\)"):
+        list(follow(tmp_path))
+
+
+def test_a_run_directory_that_cannot_be_looked_into_is_said(tmp_path):
+    with pytest.raises(UserError, match=r"x: cannot be read \(File name too long\)"):
+        follow(tmp_path / ("x" * 300))
+
+
+def test_a_log_that_goes_while_another_machine_has_the_lock_is_said(tmp_path):
+    (tmp_path / ".lock").write_text("another-machine 4711\n")
+    with pytest.raises(UserError, match=r"births.jsonl: cannot be read \(No such file"):
+        condition(tmp_path / "births.jsonl", 0)
 
 
 def test_looking_at_a_lock_keeps_nobody_from_taking_it(tmp_path):

@@ -4,16 +4,19 @@ import contextlib
 import fcntl
 import io
 import json
+import math
 import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import termios
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from whole_runs import ROOT, assert_same_run, small_run, start, write_config
@@ -22,7 +25,7 @@ from evomerge.cli import main
 from evomerge.rundir import RunDir
 from evomerge.watching.terminal import sparkline, width
 from evomerge.watching.vitals import Vitals
-from evomerge.watching.watch import watch
+from evomerge.watching.watch import Files, watch
 
 BIRTHS = 3000
 
@@ -145,6 +148,33 @@ def test_killed_and_stopped_runs_are_told_from_each_other_and_stay_as_they_are(t
     assert "state     stopped; go on with" in capsys.readouterr().out
 
 
+def advice(run, capsys):
+    """What `watch` says behind a run's state."""
+    assert main(["watch", str(run), "--once"]) == 0
+    return re.search(r"^state     (.*?)^births", capsys.readouterr().out, re.MULTILINE | re.DOTALL)[1].rstrip("\n")
+
+
+def test_a_run_that_was_killed_while_it_began_is_to_begin_again(tmp_path, capsys):
+    run = tmp_path / "run"
+    run_dir = RunDir.create(run)
+    run_dir.append({"birth": 0, "id": 0, "founder": 0, "train": 0.5})
+    run_dir.close()
+    assert advice(run, capsys) == "stopped while it began; begin again with `evomerge run`"
+    (run / ".lock").write_text(f"{socket.gethostname()} 4711\n")
+    assert advice(run, capsys) == "killed while it began; begin again with `evomerge run`"
+    small_run(run, births=5)  # and that does it
+    for name in ("config.yaml", "summary.json"):
+        (run / name).unlink()
+    assert advice(run, capsys) == "stopped; there is no config.yaml to go on with"
+
+
+def test_the_command_to_go_on_with_is_one_to_paste(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small_run(Path("my run|<é>"), births=5)
+    Path("my run|<é>", "summary.json").unlink()
+    assert advice("my run|<é>", capsys) == "stopped; go on with `evomerge resume 'my run|<é>'`"
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -153,15 +183,18 @@ def test_killed_and_stopped_runs_are_told_from_each_other_and_stay_as_they_are(t
         (["damaged", "--every", "0"], "every: expected a number of seconds above 0, got 0.0"),
         (["damaged", "--every", "inf"], "every: expected a number of seconds above 0, got inf"),
         (["damaged"], "damaged/births.jsonl: line 1 is damaged"),
-        (["strange"], "strange/births.jsonl: a line of it is no birth (KeyError: 'coverage')"),
+        (["strange"], "strange/births.jsonl: line 1 is no birth, it has no coverage"),
+        (["wrong"], "wrong/births.jsonl: line 2: test: expected a number of at most 64 bits, got 'q'"),
     ],
 )
 def test_what_is_no_run_is_said_with_exit_code_2(tmp_path, monkeypatch, capsys, arguments, told):
     monkeypatch.chdir(tmp_path)
-    for name in ("run", "damaged", "strange"):
+    for name in ("run", "damaged", "strange", "wrong"):
         (tmp_path / name).mkdir()
     (tmp_path / "damaged" / "births.jsonl").write_text("hello\n")
     (tmp_path / "strange" / "births.jsonl").write_text('{"birth": 1}\n')
+    best = {"birth": 0, "founder": 0, "best": True, "train": 0.5}
+    (tmp_path / "wrong" / "births.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (best, best | {"test": "q"})))
     assert main(["watch", *arguments]) == 2
     assert told in capsys.readouterr().err
 
@@ -260,8 +293,30 @@ def test_a_worker_that_should_have_come_back_is_silent_and_one_that_went_long_ag
     assert taken.lately(1e9 + 190)[2] == 2.5
 
 
+def test_scores_that_are_no_finite_numbers_are_shown(tmp_path, capsys):
+    nan = float("nan")
+    founder = {"birth": 0, "founder": 0, "best": True, "train": nan}
+    births = [line(1, 0) | {"coverage": nan}, line(2, 1), line(3, 2) | {"coverage": 1e300, "seconds": nan, "entropy": nan}]
+    (tmp_path / "births.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (founder, *births)))
+    assert main(["watch", str(tmp_path), "--once"]) == 0
+    assert "best      train nan; founder 0\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "state/latest/state.json"])
+def test_a_file_that_says_what_cannot_be_is_as_if_it_said_nothing(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text({"config.yaml": "births: 1" + "0" * 400}.get(name, '{"state": {"counters": {"decided": 9, "seconds": NaN}}}'))
+    assert (Files(tmp_path).planned, Files(tmp_path).pace) == (None, None)
+
+
 def test_a_sparkline_ends_with_the_last_value():
     assert sparkline([0.0, 0.5, 1.0], 10) == "▁▅█"
     assert sparkline([0.5] * 100, 10) == "▁" * 10
     assert sparkline(range(1000), 8) == "▁▂▃▄▅▆▇█"
     assert sparkline([*[0.0] * 999, 1.0], 5) == "▁▁▁▁█"
+
+
+def test_a_sparkline_is_of_finite_values():
+    assert sparkline([math.nan, 0.0, math.inf, 0.5, 1.0, -math.inf], 10) == "▁▅█"
+    assert sparkline([math.nan], 10) == ""
