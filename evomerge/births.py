@@ -44,7 +44,7 @@ class Kind(NamedTuple):
     """A type of values.
 
     Attributes:
-        phrase: what is expected of such a value, with its article.
+        phrase: what is expected of such a value, with an article where it has one.
         dtype: of a column of them.
         fits: whether a value is one.
     """
@@ -59,7 +59,7 @@ KINDS = {
     "number": Kind("a number of at most 64 bits", "Float64", _number),
     "seconds since 1970": Kind("a time in seconds since 1970", "datetime64[ms, UTC]", _moment),
     "true or false": Kind("true or false", "boolean", lambda value: isinstance(value, bool)),
-    "text": Kind("a text", "string", lambda value: isinstance(value, str)),
+    "text": Kind("text", "string", lambda value: isinstance(value, str)),
     "list of whole numbers": Kind("a list of whole numbers", "object", _list_of(_whole)),
     "list of numbers": Kind("a list of numbers", "object", _list_of(_number)),
     "list of lists of whole numbers": Kind("a list of lists of whole numbers", "object", _list_of(_list_of(_whole))),

@@ -126,7 +126,7 @@ def test_what_an_archive_of_ones_own_says_is_a_column(tmp_path, runs):
         ('{"birth": 1, "time": 1e300}\n', r"time: expected a time in seconds since 1970, got 1e\+300"),
         ('{"birth": 1, "time": NaN}\n', "time: expected a time in seconds since 1970, got nan"),
         ('{"birth": 1, "admitted": 1}\n', "admitted: expected true or false, got 1"),
-        ('{"birth": 1, "failure": 1}\n', "failure: expected a text, got 1"),
+        ('{"birth": 1, "failure": 1}\n', "failure: expected text, got 1"),
         ('{"birth": 1, "coverage": null}\n', "coverage: expected a number of at most 64 bits, got None"),
         ('{"id": 1}\n', "line 1: it has no birth"),
     ],
