@@ -209,7 +209,7 @@ def _recipe(subject: Subject, folder: Path) -> str:
 def _bred(subject: Subject) -> str:
     config = details("config.yaml, the call that made the run", fenced(published(subject.config, subject.call), "yaml"))
     told = "`evomerge run config.yaml` begins the run again. Of paths only the last part is shown here; trackers, workers, and what is called "
-    return f"{told}like a secret are left out.\n\n{config}"
+    return f"{told}like a secret are left out. Look before you publish it.\n\n{config}"
 
 
 def _index(subject: Subject) -> list[dict[str, Any]]:

@@ -18,8 +18,15 @@ HIDDEN = "..."
 VERSIONS = "# python "
 """How the comment of config.yaml begins that stays; the other one is the command."""
 
-SECRET = re.compile(r"token(?!i|s$)|password|passwd|secret|credential|authorization|headers?$|(^|_)(api_?)?key$", re.IGNORECASE)
+SECRET = re.compile(
+    r"token(?!i|s$)|password|passwd|secret|credential|authorization|cookie|headers?$|(^|_)auth$|(^|_)(api_?)?key$", re.IGNORECASE
+)
 """The name of a setting whose value is nobody else's business."""
+
+TOKEN = re.compile(
+    r"(?i)(\bbearer |(?:api[_-]?key|token|password|secret)(?:=| (?=\S*\d)))[^\s&'\",;]{4,200}|\b()(?:hf_|sk-|gh[pousr]_|glpat-)[\w-]{16,200}"
+)
+"""A secret in the middle of a text, behind what tells it."""
 
 USER = re.compile(r"(?<=://)[^\s/@]+@")
 """Name and password in an address."""
@@ -53,16 +60,19 @@ def published(config: str, call: Mapping[str, Any]) -> str:
 
 
 def without_places(text: str) -> str:
-    """A text without paths of a machine but for their last parts, and without users and passwords in addresses."""
-    return PLACE.sub(lambda match: match[match.lastindex or 0], USER.sub("", text))
+    """A text without paths of a machine but for their last parts, and without what looks like a secret in it."""
+    text = TOKEN.sub(lambda match: f"{match[1] or ''}{HIDDEN}", USER.sub("", text))
+    return PLACE.sub(lambda match: match[match.lastindex or 0], text)
+
+
+def _is_secret(name: Any, value: Any) -> bool:
+    """Whether a setting is called like a secret; nothing, yes and no are none."""
+    return SECRET.search(str(name)) is not None and value is not None and not isinstance(value, bool)
 
 
 def _shown(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {
-            name: HIDDEN if isinstance(of, str | Mapping) and SECRET.search(str(name)) else _shown(of)
-            for name, of in value.items()
-        }
+        return {name: HIDDEN if _is_secret(name, of) else _shown(of) for name, of in value.items()}
     if isinstance(value, list):
         return [_shown(item) for item in value]
     return without_places(value) if isinstance(value, str) else value

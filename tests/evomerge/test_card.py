@@ -189,6 +189,9 @@ def test_a_link_leads_into_the_web_or_is_none():
         ("sqlite:////home/me/db", "db"),
         (r"C:\Users\me\x", "x"),
         ("https://me:pass@host/x/y", "https://host/x/y"),
+        ("https://host/x?token=abcd1&a=b", "https://host/x?token=...&a=b"),
+        ("Authorization: Bearer abcdef", "Authorization: Bearer ..."),
+        ("curl hf_abcdefghijklmnopqr x", "curl ... x"),
     ],
 )
 def test_a_config_is_published_without_places_of_this_machine(text, shown):
@@ -217,7 +220,7 @@ def test_what_is_no_place_stays(text):
 def test_a_config_is_published_without_secrets_and_without_who_watched():
     call = {
         "population": {"token": "hf_1", "tokenizer_source": "union", "max_new_tokens": 4, "seeds": ["/home/me/a"]},
-        "fitness": {"headers": {"Authorization": "Bearer 1"}, "api_key": "k", "key": 3},
+        "fitness": {"headers": ["s3"], "api_key": "k", "key": 3, "password": None, "tokens": 5},
         "trackers": [{"tracking_uri": "file:///home/me/ml"}],
         "workers": {"address": "10.0.0.1:6379"},
         "births": 3,
@@ -226,7 +229,7 @@ def test_a_config_is_published_without_secrets_and_without_who_watched():
     assert shown.startswith("# python 3.11, evomerge 0.1.0\n")
     expected = {
         "population": {"token": "...", "tokenizer_source": "union", "max_new_tokens": 4, "seeds": ["a"]},
-        "fitness": {"headers": "...", "api_key": "...", "key": 3},
+        "fitness": {"headers": "...", "api_key": "...", "key": "...", "password": None, "tokens": 5},
         "births": 3,
     }
     assert yaml.safe_load(shown) == expected
