@@ -71,7 +71,7 @@ def test_memory_and_disk_are_what_the_run_then_takes(place):
         done = subprocess.run([sys.executable, "-m", "evomerge", *command.split()], capture_output=True, text=True, check=True)
         return done.stdout
 
-    said = figures(evomerge(f"check {config(DIGITS, births=1000)}"))
+    said = figures(evomerge(f"check {config(DIGITS, births=400)}"))
     evomerge("run config.yaml run_dir=run")
     summary = json.loads((place / "run" / "summary.json").read_text())
     memory, disk = (1e6 * float(re.search(r" ([\d.]+) MB of", said[name])[1]) for name in ("memory", "disk"))
@@ -145,9 +145,9 @@ def test_a_server_hears_nothing_of_a_rehearsal(place, capsys):
 def test_each_worker_on_ray_tells_its_memory(place, capsys):
     pytest.importorskip("ray")
     assert main(["check", config(DIGITS, births=20, lookahead=4, workers={"_target_": "evomerge.Ray", "count": 2})]) == 0
-    a_worker, driver = (float(text) for text in re.findall(r"([\d.]+) MB", figures(capsys.readouterr().out)["memory"])[:2])
-    assert 100 < a_worker < 2000
-    assert driver > 100
+    told = re.search(r": ([\d.]+) MB a worker, [\d.]+ [MG]B the process", figures(capsys.readouterr().out)["memory"])
+    assert told is not None
+    assert 100 < float(told[1]) < 1000
 
 
 def test_what_a_container_may_have_counts(tmp_path, monkeypatch):
@@ -183,8 +183,8 @@ def test_hours_say_how_many_births_there_will_be(place, capsys):
     assert main(["check", "--seconds", "1", config(DIGITS), "births=1000000000", "hours=0.001"]) == 0
     said = figures(capsys.readouterr().out)
     assert "0.001 hours, in which there are about" in said["time"]
-    assert " MB of " in said["disk"]
-    assert " MB of " in said["memory"]
+    assert re.search(r" [\d.]+ [kM]B of ", said["disk"])
+    assert float(re.search(r" ([\d.]+) [MG]B of ", said["memory"])[1]) < 1000
 
 
 def test_seconds_are_some(place, capsys):

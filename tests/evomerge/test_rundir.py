@@ -149,6 +149,6 @@ def test_a_beginning_that_failed_can_begin_again_but_a_run_without_config_is_kep
         path = tmp_path / "run" / leftover
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     before = (tmp_path / "run" / "births.jsonl").read_bytes()
-    with pytest.raises(UserError, match="needs an empty directory"):
+    with pytest.raises(UserError, match=r"has lost its config\.yaml"):
         small_run(tmp_path / "run", births=5)
     assert (tmp_path / "run" / "births.jsonl").read_bytes() == before

@@ -98,7 +98,7 @@ def test_on_a_terminal_a_view_renews_itself_until_the_run_has_ended(tmp_path):
 def test_in_a_pipe_it_is_text_and_the_run_is_as_if_nobody_had_looked(tmp_path):
     run = begun(tmp_path)
     watching = start("watch", "run", "--every", "0.05", cwd=tmp_path)
-    written, told = watching.communicate(timeout=60)
+    written, told = watching.communicate(timeout=120)
     assert run.wait(timeout=60) == 0
     assert (watching.returncode, told) == (0, "")
     assert "\x1b" not in written
@@ -143,7 +143,7 @@ def test_killed_and_stopped_runs_are_told_from_each_other_and_stay_as_they_are(t
     while main(["watch", str(tmp_path / "run"), "--once"]) == 0 and "state     running" not in capsys.readouterr().out:
         assert resumed.poll() is None
     resumed.send_signal(signal.SIGINT)
-    resumed.communicate(timeout=60)
+    resumed.communicate(timeout=120)
     assert main(["watch", str(tmp_path / "run"), "--once"]) == 0
     assert "state     stopped; go on with" in capsys.readouterr().out
 
@@ -229,7 +229,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(endless):
     watching = start("watch", "run", cwd=folder)
     assert watching.stdout.readline() == "run\n"
     watching.send_signal(signal.SIGINT)
-    assert watching.communicate(timeout=30)[1] == ""
+    assert watching.communicate(timeout=120)[1] == ""
     assert watching.returncode == 130
     assert run.poll() is None
 
@@ -239,7 +239,7 @@ def test_a_reader_that_goes_ends_it_quietly(endless):
     watching = start("watch", "run", "--every", "0.05", cwd=folder)
     assert watching.stdout.readline() == "run\n"
     watching.stdout.close()
-    assert (watching.wait(timeout=30), watching.stderr.read()) == (141, "")
+    assert (watching.wait(timeout=120), watching.stderr.read()) == (141, "")
 
 
 def test_a_resume_that_cuts_the_log_back_is_shown(tmp_path):
@@ -254,7 +254,7 @@ def test_a_resume_that_cuts_the_log_back_is_shown(tmp_path):
     while "births    40 of 60" not in out.getvalue():
         time.sleep(0.01)
     run_dir.close()
-    watching.join(timeout=30)
+    watching.join(timeout=120)
     assert "state     stopped" in out.getvalue().split("\n\n")[-1]
 
 
