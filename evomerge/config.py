@@ -25,6 +25,9 @@ BASE = "_base_"
 CHANGEABLE = ("births", "workers", "trackers", "hours", "patience", "save_every")
 """What a resume may change."""
 
+VERSIONS = "# python "
+"""How the comment of a config begins that says with which versions it was made."""
+
 COMMENT = 120
 """Longest line of a YAML that is written for people."""
 
@@ -102,9 +105,14 @@ def to_yaml(call: Mapping[str, Any]) -> str:
     names = ("evomerge", "mergekit", "numpy", "torch")
     head = [
         f"# {' '.join(shlex.join(sys.argv).split())}",
-        f"# python {sys.version.split()[0]}, " + ", ".join(f"{n} {_version(n)}" for n in names),
+        f"{VERSIONS}{sys.version.split()[0]}, " + ", ".join(f"{n} {_version(n)}" for n in names),
     ]
     return "\n".join(head) + "\n" + dumped(call)
+
+
+def versions_in(text: str) -> str:
+    """The comment of a config that says with which versions it was made; nothing where there is none."""
+    return next((line for line in text.splitlines() if line.startswith(VERSIONS)), "")
 
 
 def dumped(call: Mapping[str, Any]) -> str:

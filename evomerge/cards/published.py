@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import takewhile
 from typing import Any
 
-from evomerge.config import dumped
+from evomerge.config import dumped, versions_in
 
 LEFT_OUT = ("trackers", "workers")
 """Arguments of `evolve` that are no part of what a model is."""
 
 HIDDEN = "..."
 """What stands where a secret was."""
-
-VERSIONS = "# python "
-"""How the comment of config.yaml begins that stays; the other one is the command."""
 
 SECRET = re.compile(
     r"token(?!i|s$)|password|passwd|secret|credential|authorization|cookie|headers?$|(^|_)auth$|(^|_)(api_?)?key$", re.IGNORECASE
@@ -54,9 +50,10 @@ def published(config: str, call: Mapping[str, Any]) -> str:
         config: text of config.yaml.
         call: the same as data.
     """
-    comments = takewhile(lambda text: text.startswith("#"), config.splitlines())
-    versions = "".join(f"{text}\n" for text in comments if text.startswith(VERSIONS))
-    return versions + dumped({name: _shown(value) for name, value in call.items() if name not in LEFT_OUT})
+    versions = versions_in(config)
+    return f"{versions}\n" * bool(versions) + dumped(
+        {name: _shown(value) for name, value in call.items() if name not in LEFT_OUT}
+    )
 
 
 def without_places(text: str) -> str:

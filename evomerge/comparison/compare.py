@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evomerge.cards import markdown
 from evomerge.comparison import side_by_side
 from evomerge.comparison.rows import BEST_SEED, SWEEP, Plan, Run, plan, shared
 from evomerge.comparison.tally import Done, Mean, Row
@@ -242,7 +243,7 @@ def _page(out: Path, rows: Sequence[Row], planned: Plan, table: list[list[str]],
     lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in body)
     how = (
         "The mean over runs that differ by their random seed alone, with its 95 % interval by Student's t; differences have Welch's. Nothing is "
-        "chosen by the test score. Seconds are of runs that may have gone on beside each other, memory is the most of any run's leading process. "
+        "chosen by the test score. Seconds are of runs that may have gone on beside each other, memory is the most that one process of any run had. "
         "Where founders do not depend on the random seed, the sweep is one run, counted for each."
     )
     runs = "".join(
@@ -295,8 +296,7 @@ def _csv(lines: Sequence[Sequence[object]]) -> str:
 
 def _markdown(table: Sequence[Sequence[str]]) -> str:
     head, *body = ([escape(cell, quote=False).replace("|", "\\|") for cell in line] for line in table)
-    lines = [head, ["---"] * len(head), *body]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown.table(head, body)
 
 
 def _mean(mean: Mean, form: str = "{:.3f}") -> str:

@@ -95,10 +95,8 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
             archive = evolve(**{**call, **changed, "progress": False})
         except (UserError, Interrupted) as error:
             inner = error.__cause__ if isinstance(error.__cause__, UserError | Interrupted) else error
-            said = str(inner).replace(
-                str(path), str(folder)
-            )  # without what the run says of going on, or of a folder that is gone
-            raise type(inner)(said) from error
+            # without what the run says of going on, or of a folder that is gone
+            raise type(inner)(str(inner).replace(str(path), str(folder))) from error
         took = time.monotonic() - started
         log, summary = read_births(path), json.loads((path / "summary.json").read_text())
         done = Rehearsal(
@@ -107,8 +105,8 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
             [entry for entry in log if "founder" not in entry],
             took,
             summary["seconds"],
-            {part.name: size(part) for part in path.iterdir()},
-            size(path / "state" / "latest"),
+            {part.name: taken(part) for part in path.iterdir()},
+            taken(path / "state" / "latest"),
             memory.peak(),
             memory.gpu_peak(),
             summary.get("workers", {}),
@@ -120,7 +118,7 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
     return done
 
 
-def size(path: Path) -> int:
+def taken(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,7 +63,7 @@ def splits(run: Record) -> str:
     return card("Split points", draw(rows, stretches), how)
 
 
-def parts(entry: dict[str, Any], stretches: Sequence[Stretch]) -> list[tuple[int, int, float]]:
+def parts(entry: Mapping[str, Any], stretches: Sequence[Stretch]) -> list[tuple[int, int, float]]:
     """(start, stop, w) of each part that a line of the log tells of."""
     found = []
     for name, ratio, points in zip(

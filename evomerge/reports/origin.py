@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from evomerge.cards.measured import label
+from evomerge.cards.measured import SPLITS, label
+from evomerge.config import versions_in
 from evomerge.reports.page import card
 from evomerge.reports.record import Record
 from evomerge.targets import TARGET
@@ -31,7 +32,7 @@ def table(run: Record) -> str:
         "strategy": settled(run.call.get("strategy")),
         "births": f"{births:,} of {planned:,}" if isinstance(planned, int) and planned != births else f"{births:,}",
         "random seed": run.call.get("seed"),
-        "made with": next((line[2:] for line in run.config.splitlines() if line.startswith("# python ")), ""),
+        "made with": versions_in(run.config).removeprefix("# "),
     }
     body = "".join(
         f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items() if value not in (None, "")
@@ -52,5 +53,5 @@ def settled(part: Any) -> str:
 def _datapoints(run: Record) -> str:
     if run.founding is not None:
         sizes = {split: rows.shape[1] for split, rows in run.founding.scores.items()}
-        return ", ".join(f"{sizes[split]:,} {split}" for split in ("train", "validation", "test") if split in sizes)
+        return ", ".join(f"{sizes[split]:,} {split}" for split in SPLITS if split in sizes)
     return f"{run.scores.shape[1]:,} train" if run.scores.size else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evomerge.founding import Stretch
+from evomerge.reports.crossings import parts
 from evomerge.reports.figures import LEGEND_LETTERS, calm, ruler
 from evomerge.reports.page import card, heat
 from evomerge.reports.record import Record, id_of
@@ -113,14 +114,9 @@ def descent(run: Record, at: np.ndarray) -> tuple[np.ndarray, int] | None:
 
 def second_share(entry: Mapping[str, Any], stretches: Sequence[Stretch], at: np.ndarray) -> np.ndarray:
     """(n,) the share w of the second parent at positions on the axis, as a line of the log tells it."""
-    names = list(dict.fromkeys(stretch.chromosome for stretch in stretches))
-    stops = np.array([max(stretch.stop for stretch in stretches if stretch.chromosome == name) for name in names])
-    chromosome = np.searchsorted(stops, at, side="right")
     share = np.empty(len(at))
-    for number, (ratio, splits) in enumerate(zip(entry["ratios"], entry["splits"], strict=True)):
-        here = chromosome == number
-        turns = np.searchsorted(np.array(splits, dtype=np.int64), at[here], side="right")
-        share[here] = np.where(turns % 2 == 0, ratio, 1 - ratio)
+    for start, stop, w in parts(entry, stretches):
+        share[(at >= start) & (at < stop)] = w
     return share
 
 

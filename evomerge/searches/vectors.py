@@ -74,13 +74,8 @@ class AllWeights:
 
 
 @dataclass(frozen=True)
-class Ratios:
-    """For each group of parameters how much each seed but the first gives; the first gives the rest, so that they sum to one.
-
-    Attributes:
-        by: what a group is, as `evomerge.groups.groups` has it.
-        layers: how many layers a group has, likewise.
-    """
+class _Grouped:
+    """Numbers for each group of parameters."""
 
     by: By = "layer"
     layers: int | None = None
@@ -94,7 +89,17 @@ class Ratios:
 
 
 @dataclass(frozen=True)
-class Coefficients:
+class Ratios(_Grouped):
+    """For each group of parameters how much each seed but the first gives; the first gives the rest, so that they sum to one.
+
+    Attributes:
+        by: what a group is, as `evomerge.searches.groups.groups` has it.
+        layers: how many layers a group has, likewise.
+    """
+
+
+@dataclass(frozen=True)
+class Coefficients(_Grouped):
     """For each group of parameters the coefficient of each seed, which need not sum to one.
 
     Attributes:
@@ -104,17 +109,8 @@ class Coefficients:
         normalize: whether those of a group are divided by their sum.
     """
 
-    by: By = "layer"
-    layers: int | None = None
     negative: bool = True
     normalize: bool = False
-
-    def __post_init__(self) -> None:
-        check_groups(self.by, self.layers)
-
-    def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
-        """As `Vector.coding`."""
-        return _RecipeCoding(population, founders, self)
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,7 @@ class _RecipeCoding:
 
     dtype: Any = np.float64
 
-    def __init__(self, population: Population, founders: Sequence[Any], vector: Ratios | Coefficients) -> None:
+    def __init__(self, population: Population, founders: Sequence[Any], vector: _Grouped) -> None:
         if not isinstance(founders[0], Recipe):
             raise ValueError(f"expected members that are recipes, {type(population).__name__} breeds weights; "
                              "choose evomerge.AllWeights")  # fmt: skip
@@ -198,11 +194,11 @@ class _RecipeCoding:
     def genome(self, vector: np.ndarray) -> Recipe:
         """The recipe with these coefficients."""
         table = np.asarray(vector, dtype=self.dtype).reshape(self.shape)
-        if isinstance(self.vector, Ratios):
-            table = np.concatenate([1 - table.sum(axis=1, keepdims=True), table], axis=1)
-        else:
+        if isinstance(self.vector, Coefficients):
             table = table if self.vector.negative else np.abs(table)
             table = table / table.sum(axis=1, keepdims=True) if self.vector.normalize else table
+        else:
+            table = np.concatenate([1 - table.sum(axis=1, keepdims=True), table], axis=1)
         return Recipe(self.bounds, table[self.groups])
 
     def vectors(self, genomes: Sequence[Recipe]) -> np.ndarray:  # noqa: ARG002

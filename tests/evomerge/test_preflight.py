@@ -15,7 +15,7 @@ import yaml
 from evomerge import memory
 from evomerge.cli import main
 from evomerge.preflight import check as preflight
-from evomerge.preflight.rehearsal import size
+from evomerge.preflight.rehearsal import taken
 from populations import skills
 from populations.llm import LanguageModels
 
@@ -76,8 +76,8 @@ def test_memory_and_disk_are_what_the_run_then_takes(place):
     summary = json.loads((place / "run" / "summary.json").read_text())
     memory, disk = (1e6 * float(re.search(r" ([\d.]+) MB of", said[name])[1]) for name in ("memory", "disk"))
     assert memory == pytest.approx(summary["peak_memory"], rel=0.15)
-    taken = size(place / "run")
-    assert taken <= disk <= 3 * taken  # it may have had up to three snapshots on the way
+    on_disk = taken(place / "run")
+    assert on_disk <= disk <= 3 * on_disk  # it may have had up to three snapshots on the way
 
 
 def test_a_model_that_has_no_room_is_never_loaded(place, monkeypatch, capsys):
