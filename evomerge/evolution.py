@@ -87,7 +87,7 @@ def evolve(
     Raises:
         UserError: if an argument, a founder or the run directory is wrong.
         Interrupted: if the environment failed; the run directory has all that was decided.
-        KeyboardInterrupt: on Ctrl-C or SIGTERM, with the run saved.
+        KeyboardInterrupt: on Ctrl-C, SIGTERM, or where the terminal goes away, with the run saved.
     """
     try:
         settings = Settings(

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run stops after the birth at hand, saved, and says how to go on."""
+"""Ctrl-C, SIGTERM, a terminal that goes away: a run stops after the birth at hand, saved, and says how to go on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         """Listens, where this is the main thread."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            asking = [signal.SIGINT, signal.SIGTERM]
+            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: the run is to outlive its terminal
+                asking.append(signal.SIGHUP)
+            for number in asking:
                 self._before[number] = signal.signal(number, self._ask)
         return self
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +19,6 @@ from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
 from evomerge.files import saving
 from evomerge.rundir import read_births
-from evomerge.stop import Stopped
 
 PREFIX, DAY = ".rehearsal-", 86_400
 """How its folder is called; seconds after which one that is still there was left by a rehearsal that was killed."""
@@ -87,7 +84,7 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
     _clean(folder)
     with saving(folder):
         place = tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder)
-    with _hanging_up(), place as name, _silent(name):
+    with place as name, _silent(name):
         path, trackers = Path(name) / "run", call.get("trackers") and []
         changed = {"births": births, "hours": seconds / 3600, "patience": None, "trackers": trackers, "run_dir": path}
         started = time.monotonic()
@@ -129,23 +126,6 @@ def _clean(folder: Path) -> None:
         with suppress(OSError):
             if old.stat().st_mtime < time.time() - DAY:
                 shutil.rmtree(old)
-
-
-@contextmanager
-def _hanging_up() -> Iterator[None]:
-    """Ends in order, too, where the terminal goes away."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:  # noqa: ARG001
-        raise Stopped(number)
-
-    before = signal.signal(signal.SIGHUP, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def test_kill_at_random_moments(tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_cleanly(tmp_path, number):
     config = write_config(tmp_path, births=10**6)
     process = start("run", config, f"run_dir={tmp_path}/run", cwd=tmp_path)
