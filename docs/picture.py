@@ -15,6 +15,19 @@ import numpy as np
 from PIL import Image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+"""Where it is; None if there is none."""
+
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+)
+"""How it is started, so that it draws and does nothing else."""
+
 TALL = 16_000
 """Pixels of the window's height; what is below the page is cut off."""
 
@@ -34,15 +47,13 @@ def picture(page: Path, out: Path, width: int, height: int | None = None) -> Non
         width: of the window, in pixels.
         height: what is shown of the page from its top; all of it if None.
     """
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
+    if BROWSER is None:
         raise SystemExit(f"expected a browser, one of {', '.join(BROWSERS)}, found none")
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"
-        quiet = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--hide-scrollbars")
-        command = [browser, "--headless", *quiet, f"--user-data-dir={folder}/profile", f"--window-size={width},{height or TALL}"]
-        shown = [*command, f"--screenshot={shot}", page.resolve().as_uri()]
-        subprocess.run(shown, check=True, capture_output=True, timeout=120)  # noqa: S603
+        window = ("--hide-scrollbars", f"--user-data-dir={folder}/profile", f"--window-size={width},{height or TALL}")
+        command = [BROWSER, *QUIET, *window, f"--screenshot={shot}", page.resolve().as_uri()]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603
         pixels = np.asarray(Image.open(shot).convert("RGB"))
     drawn = np.flatnonzero((pixels != pixels[-1, 0]).any(axis=(1, 2)))
     if height is None and drawn.size:

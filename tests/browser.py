@@ -2,12 +2,13 @@
 
 import json
 import re
-import shutil
+import runpy
 import subprocess
 from html import unescape
+from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FOUND = next((path for name in NAMES if (path := shutil.which(name))), None)
+PICTURE = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "picture.py"))
+NAMES, FOUND, QUIET = PICTURE["BROWSERS"], PICTURE["BROWSER"], PICTURE["QUIET"]
 
 LOOK = """<!doctype html><meta charset="utf-8"><iframe src="{page}" style="width:{width}px;height:900px;border:0"></iframe><pre></pre><script>
 onload = () => {{
@@ -37,9 +38,8 @@ def look(page, width, folder):
     """
     around = folder / "around.html"
     around.write_text(LOOK.format(page=page.resolve().as_uri(), width=width))
-    quiet = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
     command = [
-        *(FOUND, "--headless", *quiet, f"--user-data-dir={folder / 'profile'}", "--allow-file-access-from-files"),
+        *(FOUND, *QUIET, f"--user-data-dir={folder / 'profile'}", "--allow-file-access-from-files"),
         *("--enable-logging=stderr", "--virtual-time-budget=10000", "--window-size=1300,1000", "--dump-dom", around.as_uri()),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)

@@ -2,19 +2,11 @@
 
 import numpy as np
 import pytest
+from decoder import SHAPES
 
 from evomerge import Coefficients, Ratios
 from evomerge.axis import Axis, Layer
 from evomerge.searches.groups import groups
-
-SHAPES = {
-    "embed.weight": (3, 2),
-    "layers.0.attn.weight": (2, 2),
-    "layers.0.mlp.weight": (2, 2),
-    "layers.1.attn.weight": (2, 2),
-    "layers.1.mlp.weight": (2, 2),
-    "norm.weight": (2,),
-}
 
 
 def by_tensor(axis, by, layers=None):

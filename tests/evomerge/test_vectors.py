@@ -2,19 +2,11 @@
 
 import numpy as np
 import pytest
+from decoder import SHAPES
 
 from evomerge import AllWeights, Coefficients, Crossover, Ratios
 from evomerge.axis import Axis
 from evomerge.genome import Recipe, Weights
-
-SHAPES = {
-    "embed.weight": (3, 2),
-    "layers.0.attn.weight": (2, 2),
-    "layers.0.mlp.weight": (2, 2),
-    "layers.1.attn.weight": (2, 2),
-    "layers.1.mlp.weight": (2, 2),
-    "norm.weight": (2,),
-}
 
 
 class Recipes:
