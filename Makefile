@@ -16,12 +16,12 @@ test: .venv/test
 
 .venv/demo: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable .
 	touch $@
 
 .venv/test: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[diffusion,evotorch,hub,llm,lm-eval,mlflow,pandas,ray,tensorboard,test,wandb]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[diffusion,evotorch,hub,llm,lm-eval,mlflow,pandas,ray,tensorboard,test,wandb]'
 	touch $@
 
 clean:

@@ -447,7 +447,7 @@ def assert_stopped_and_saved(run):
     assert "stopped after birth" in run.with_name(f"{run.name}.log").read_text()
     assert not (run / "summary.json").exists()
     last = log_of(run)[-1]["birth"]
-    assert read_snapshot(run)[1]["state"]["counters"]["decided"] == last < 600
+    assert read_snapshot(run)[1]["state"]["counters"]["decided"] == last < 300
     return last
 
 
@@ -455,7 +455,7 @@ def test_stopped_and_killed_it_goes_on_to_the_same_runs(tmp_path):
     """A birth takes 8 ms at least, so that there is time to stop it; snapshots are 10 s apart, so that a stop has to save."""
     (tmp_path / "slow.py").write_text(SLOW)
     fitness = {"_target_": "slow.Slow", "data": {"_target_": "fitness.images.SklearnDigits"}}
-    config = write_config(tmp_path, births=600, tile=2000, fitness=fitness).rename(tmp_path / "slow.yaml")
+    config = write_config(tmp_path, births=300, tile=2000, fitness=fitness).rename(tmp_path / "slow.yaml")
     out = tmp_path / "out"
     command = ("compare", config, "--seeds", "3", "--out", out, "--points", "3")
     run = out / "slow" / "3"
@@ -492,7 +492,7 @@ def test_stopped_and_killed_it_goes_on_to_the_same_runs(tmp_path):
     undisturbed = evomerge(tmp_path, "run", run.with_name("3.yaml"), "run_dir=undisturbed", quick)
     assert undisturbed.code == 0, undisturbed.err
     assert_same_run(run, tmp_path / "undisturbed")
-    assert len(log_of(run)) == 2 + 600
+    assert len(log_of(run)) == 2 + 300
 
 
 def test_one_by_one_beyond_the_births_asked_for_now(tmp_path, caplog):

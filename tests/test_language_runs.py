@@ -175,7 +175,7 @@ def test_from_config_to_export(tmp_path, monkeypatch, capsys):
 def test_killed_and_resumed_it_is_the_same_run(tmp_path):
     config(tmp_path, births=10, save_every=0.001)
     assert start("run", "config.yaml", "run_dir=whole", cwd=tmp_path).wait(timeout=300) == 0
-    for _ in range(3):
+    for _ in range(2):
         begun = (tmp_path / "cut" / "config.yaml").exists()
         arguments = ["resume", "cut"] if begun else ["run", "config.yaml", "run_dir=cut"]
         process = start(*arguments, cwd=tmp_path)

@@ -27,7 +27,7 @@ from evomerge.watching.terminal import sparkline, width
 from evomerge.watching.vitals import Vitals
 from evomerge.watching.watch import Files, watch
 
-BIRTHS = 3000
+BIRTHS = 2000
 
 
 def begun(folder, **changes):
