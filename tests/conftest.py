@@ -1,6 +1,7 @@
 """What all tests share: repeatable property tests, and the optional folder of reference data."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import settings
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:  # in the background, under nohup; whom we start would inherit it
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -64,9 +64,9 @@ DIGITS = ["births=50", "lookahead=4", "workers._target_=evomerge.Ray", "workers.
 
 
 def test_a_job_that_is_submitted_leaves_its_run(alone, tmp_path):
-    port, dashboard = free_port(), free_port()
+    port, dashboard, agent = free_port(), free_port(), free_port()
     head = ["ray", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2"]
-    head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--block"]
+    head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}", "--block"]
     started = subprocess.Popen(head, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120
