@@ -22,7 +22,7 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import save_file
-from whole_runs import assert_same_run, log_of, start, write_config
+from whole_runs import assert_same_run, log_of, start, wait_for_births, write_config
 
 from evomerge import UserError
 from evomerge.cli import main
@@ -43,6 +43,9 @@ ROWS = ("good", HOSTILE, "best seed", "sweep")
 FILES = {"comparison.json", "report.html", "table.csv", "table.md", "curves.csv", "score.svg", "coverage.svg", "entropy.svg"}
 PATIENCE = 300
 """Seconds that a test waits for processes, on however busy a machine."""
+
+BIRTHS = 300
+"""Of the run that is stopped."""
 
 SLOW = """
 import time
@@ -433,21 +436,12 @@ def runs_going(folder):
     ]
 
 
-def wait_for_births(process, log, more_than):
-    """Until a run's log has more lines than so many; fails if the comparison ends before."""
-    deadline = time.monotonic() + PATIENCE
-    while not log.is_file() or log.read_bytes().count(b"\n") <= more_than:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def assert_stopped_and_saved(run):
     """A run has ended by itself before its last birth, and what it did is in its snapshot."""
     assert "stopped after birth" in run.with_name(f"{run.name}.log").read_text()
     assert not (run / "summary.json").exists()
     last = log_of(run)[-1]["birth"]
-    assert read_snapshot(run)[1]["state"]["counters"]["decided"] == last < 300
+    assert read_snapshot(run)[1]["state"]["counters"]["decided"] == last < BIRTHS
     return last
 
 
@@ -455,13 +449,13 @@ def test_stopped_and_killed_it_goes_on_to_the_same_runs(tmp_path):
     """A birth takes 8 ms at least, so that there is time to stop it; snapshots are 10 s apart, so that a stop has to save."""
     (tmp_path / "slow.py").write_text(SLOW)
     fitness = {"_target_": "slow.Slow", "data": {"_target_": "fitness.images.SklearnDigits"}}
-    config = write_config(tmp_path, births=300, tile=2000, fitness=fitness).rename(tmp_path / "slow.yaml")
+    config = write_config(tmp_path, births=BIRTHS, tile=2000, fitness=fitness).rename(tmp_path / "slow.yaml")
     out = tmp_path / "out"
     command = ("compare", config, "--seeds", "3", "--out", out, "--points", "3")
     run = out / "slow" / "3"
 
     process = start(*command, cwd=tmp_path)
-    wait_for_births(process, run / "births.jsonl", 10)
+    wait_for_births(process, run, 10)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGTERM
@@ -472,7 +466,7 @@ def test_stopped_and_killed_it_goes_on_to_the_same_runs(tmp_path):
     before = (run / "births.jsonl").read_bytes()
 
     process = start(*command, cwd=tmp_path)
-    wait_for_births(process, run / "births.jsonl", first + 2)  # and two founders
+    wait_for_births(process, run, first + 2)  # and two founders
     assert runs_going(out)
     process.kill()
     process.communicate()
@@ -492,7 +486,7 @@ def test_stopped_and_killed_it_goes_on_to_the_same_runs(tmp_path):
     undisturbed = evomerge(tmp_path, "run", run.with_name("3.yaml"), "run_dir=undisturbed", quick)
     assert undisturbed.code == 0, undisturbed.err
     assert_same_run(run, tmp_path / "undisturbed")
-    assert len(log_of(run)) == 2 + 300
+    assert len(log_of(run)) == 2 + BIRTHS
 
 
 def test_one_by_one_beyond_the_births_asked_for_now(tmp_path, caplog):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,19 @@ def write_config(folder: Path, **changes: Any) -> Path:
     path = folder / "config.yaml"
     path.write_text(json.dumps(config | changes))
     return path
+
+
+def wait_for_births(process: subprocess.Popen[str], run_dir: Path, more_than: int) -> None:
+    """Until a run's log has more lines than so many; fails if the process ends before, or after five minutes."""
+    log, deadline = run_dir / "births.jsonl", time.monotonic() + 300
+    while not log.is_file() or log.read_bytes().count(b"\n") <= more_than:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def begun(folder: Path, **changes: Any) -> subprocess.Popen[str]:
+    """A run of its own process, `run` in a folder, with some births in its log."""
+    process = start("run", write_config(folder, **changes), "run_dir=run", cwd=folder)
+    wait_for_births(process, folder / "run", 49)
+    return process

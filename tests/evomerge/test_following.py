@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from whole_runs import small_run, start, write_config
+from whole_runs import begun, small_run, start
 
 from evomerge import UserError, follow, lock
 from evomerge.following import SILENT, Tail, condition
@@ -17,16 +17,6 @@ from evomerge.rundir import RunDir, read_births
 
 def line(birth, **more):
     return json.dumps({"birth": birth, "seconds": 0.25} | more).encode() + b"\n"
-
-
-def begun(folder, **changes):
-    """A run of its own process with some births in its log."""
-    process = start("run", write_config(folder, **changes), "run_dir=run", cwd=folder)
-    log = folder / "run" / "births.jsonl"
-    while not (folder / "run" / "config.yaml").exists() or log.read_bytes().count(b"\n") < 50:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
-    return process
 
 
 def replaced(entries):

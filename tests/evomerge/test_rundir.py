@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from whole_runs import assert_same_run, log_of, small_run, start, write_config
+from whole_runs import assert_same_run, log_of, small_run, start, wait_for_births, write_config
 
 from evomerge import UserError
 from evomerge.rundir import RunDir, free_name, read_snapshot
@@ -20,15 +20,6 @@ def finish(process):
     return process.returncode, out, err
 
 
-def wait_for_births(run_dir, process, births):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        log = run_dir / "births.jsonl"
-        if log.exists() and log.read_bytes().count(b"\n") > births:
-            return
-        time.sleep(0.02)
-
-
 def test_kill_at_random_moments(tmp_path):
     """Killed with -9 again and again, a run ends as one that never was."""
     config = write_config(tmp_path, births=BIRTHS, lookahead=4, stack=2, save_every=0.2)
@@ -36,7 +27,7 @@ def test_kill_at_random_moments(tmp_path):
     process = start("run", config, f"run_dir={tmp_path}/killed", cwd=tmp_path)
     moments = random.Random(1)
     for _ in range(3):
-        wait_for_births(tmp_path / "killed", process, 2)
+        wait_for_births(process, tmp_path / "killed", 2)
         time.sleep(moments.uniform(0.3, 1.5))
         process.kill()
         process.communicate()
@@ -51,7 +42,7 @@ def test_kill_at_random_moments(tmp_path):
 def test_a_signal_stops_cleanly(tmp_path, number):
     config = write_config(tmp_path, births=10**6)
     process = start("run", config, f"run_dir={tmp_path}/run", cwd=tmp_path)
-    wait_for_births(tmp_path / "run", process, 20)
+    wait_for_births(process, tmp_path / "run", 20)
     process.send_signal(number)
     code, _, err = finish(process)
     assert code == 128 + number

@@ -2,14 +2,13 @@
 
 import os
 import signal
-import time
 
 import numpy as np
 import pytest
 from evotorch.algorithms import CMAES, SNES, GeneticAlgorithm
 from evotorch.operators import GaussianMutation
 from faulty import Faulty
-from whole_runs import DIGITS, assert_same_run, log_of, small_run, start, write_config
+from whole_runs import DIGITS, assert_same_run, log_of, small_run, start, wait_for_births, write_config
 
 from evomerge import Crossover, Operator, Ratios, Search, UserError
 from evomerge.evotorch import MAPElites, Merge, MergeProblem, as_numpy
@@ -80,10 +79,7 @@ def test_a_killed_search_goes_on(tmp_path):
     }
     config = write_config(tmp_path, strategy=strategy, **settings)
     process = start("run", config, "run_dir=killed", cwd=tmp_path)
-    log = tmp_path / "killed" / "births.jsonl"
-    while not log.is_file() or log.read_bytes().count(b"\n") < 100:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
+    wait_for_births(process, tmp_path / "killed", 99)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (tmp_path / "killed" / "summary.json").exists()

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import pytest
-from whole_runs import ROOT, assert_same_run, small_run, start, write_config
+from whole_runs import ROOT, assert_same_run, begun, small_run, start
 
 from evomerge.cli import main
 from evomerge.rundir import RunDir
@@ -28,16 +28,6 @@ from evomerge.watching.vitals import Vitals
 from evomerge.watching.watch import Files, watch
 
 BIRTHS = 2000
-
-
-def begun(folder, **changes):
-    """A run of its own process with some births in its log."""
-    process = start("run", write_config(folder, **{"births": BIRTHS} | changes), "run_dir=run", cwd=folder)
-    log = folder / "run" / "births.jsonl"
-    while not (folder / "run" / "config.yaml").exists() or log.read_bytes().count(b"\n") < 50:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
-    return process
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +64,7 @@ def contents(folder):
 
 
 def test_on_a_terminal_a_view_renews_itself_until_the_run_has_ended(tmp_path):
-    run = begun(tmp_path)
+    run = begun(tmp_path, births=BIRTHS)
     code, written = on_a_terminal("watch", "run", "--every", "0.2", cwd=tmp_path, columns=60)
     assert run.wait(timeout=60) == 0
     assert code == 0
@@ -96,7 +86,7 @@ def test_on_a_terminal_a_view_renews_itself_until_the_run_has_ended(tmp_path):
 
 
 def test_in_a_pipe_it_is_text_and_the_run_is_as_if_nobody_had_looked(tmp_path):
-    run = begun(tmp_path)
+    run = begun(tmp_path, births=BIRTHS)
     watching = start("watch", "run", "--every", "0.05", cwd=tmp_path)
     written, told = watching.communicate(timeout=120)
     assert run.wait(timeout=60) == 0
