@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from evomerge.axis import Axis
 from evomerge.crossover import Crossing, regions, slerp_coefficients
 from evomerge.grams import Grams
+
+Noise = Literal["zero-sum", "free"]
+"""Noise on a recipe's coefficients: with a sum of zero over the seeds, or on each one alone."""
 
 NEARLY_ON_A_LINE = 0.9
 """Squared cosine above which float32 is too coarse for the angle between two vectors."""
@@ -119,10 +122,22 @@ class Recipe:
                 child[here] = one * a[here] + two * b[here]
         return Recipe(bounds, child)._joined()
 
-    def mutate(self, scale: float, seed: int) -> Recipe:
-        """Adds Gaussian noise of standard deviation `scale` to every coefficient."""
-        noise = np.random.default_rng(seed).standard_normal(self.coefficients.shape)
-        return Recipe(self.bounds, self.coefficients + scale * noise)
+    def mutate(self, scale: float, seed: int, noise: Noise = "zero-sum") -> Recipe:
+        """Adds Gaussian noise of standard deviation `scale` to every coefficient.
+
+        Args:
+            scale: the standard deviation, of each coefficient's noise in either case.
+            seed: what the noise is drawn from.
+            noise: "zero-sum": on every stretch the noise sums to zero over the seeds, so what all seeds
+                share keeps its scale. "free": each coefficient's noise is drawn alone, so a merge may
+                also become stronger or weaker than the seeds.
+        """
+        drawn = np.random.default_rng(seed).standard_normal(self.coefficients.shape)
+        if noise == "zero-sum":
+            # A mean taken out of K numbers leaves 1 - 1/K of their variance; the factor gives it back.
+            count = drawn.shape[1]
+            drawn = (drawn - drawn.mean(axis=1, keepdims=True)) * math.sqrt(count / max(count - 1, 1))
+        return Recipe(self.bounds, self.coefficients + scale * drawn)
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """(n, K) the coefficients at (n,) positions on the axis."""

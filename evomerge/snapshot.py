@@ -115,6 +115,7 @@ def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
                     "crossing": None if job.birth.crossing is None else asdict(job.birth.crossing),
                     "mutation": job.birth.mutation,
                     "mutation_seed": job.birth.mutation_seed,
+                    "noise": job.birth.noise,
                 },
                 "tiling": job.tiling.number,
                 "view": None if job.view is None else views.index(job.view),

@@ -11,6 +11,7 @@ import numpy as np
 from evomerge.archive import Archive, Competition, View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.crossover import Crossing, Crossover
+from evomerge.genome import Noise, Recipe
 from fitness.competition import Capacity
 
 
@@ -25,6 +26,7 @@ class Birth:
         crossing: mixing ratios and split points, None where nothing is crossed.
         mutation: standard deviation of the Gaussian noise, 0 for none.
         mutation_seed: what draws that noise, or the immigrant.
+        noise: of which kind that noise is, where the child is a recipe.
         made: the child's genome, where the strategy makes it itself.
     """
 
@@ -34,6 +36,7 @@ class Birth:
     crossing: Crossing | None = None
     mutation: float = 0.0
     mutation_seed: int = 0
+    noise: Noise = "zero-sum"
     made: Genome | None = None
 
     def child(self, population: Population) -> Genome:
@@ -45,7 +48,11 @@ class Birth:
         genome = self.genomes[0]
         if self.crossing is not None:
             genome = genome.cross(self.genomes[1], self.crossing, population)
-        return genome.mutate(self.mutation, self.mutation_seed) if self.mutation else genome
+        if not self.mutation:
+            return genome
+        if isinstance(genome, Recipe):
+            return genome.mutate(self.mutation, self.mutation_seed, self.noise)
+        return genome.mutate(self.mutation, self.mutation_seed)
 
 
 class Planner(Protocol):
@@ -115,6 +122,8 @@ class NaturalNiches:
         attraction: choose the second parent by attraction; otherwise by fitness.
         crossover: how parents are merged, None for children of one parent.
         mutation: standard deviation of the Gaussian noise added to a child's parameters (or a recipe's coefficients), 0 for none.
+        noise: of a recipe's coefficients: "zero-sum", on every stretch a sum of zero over the seeds, so that what they share keeps
+            its scale; or "free", each coefficient alone, so that a merge may be stronger or weaker than every mixture.
         warmup: births of random pairs at the start.
         immigrants: share of the births that are new random founders instead of children, in [0, 1): random immigrants
             (Grefenstette 1992), which bring back skills that all founders lacked or that were lost.
@@ -127,6 +136,7 @@ class NaturalNiches:
     attraction: bool = True
     crossover: Crossover | None = field(default_factory=Crossover)
     mutation: float = 0.0
+    noise: Noise = "zero-sum"
     warmup: int = 0
     immigrants: float = 0.0
 
@@ -139,6 +149,8 @@ class NaturalNiches:
                 raise ValueError(f"{name}: expected a finite number of at least 0, got {value}")
         if self.capacity not in get_args(Capacity):
             raise ValueError(f"capacity: expected one of {get_args(Capacity)}, got {self.capacity!r}")
+        if self.noise not in get_args(Noise):
+            raise ValueError(f"noise: expected one of {get_args(Noise)}, got {self.noise!r}")
         if self.warmup < 0:
             raise ValueError(f"warmup: expected a number of births of at least 0, got {self.warmup}")
         if not 0 <= self.immigrants < 1:
@@ -199,6 +211,7 @@ class NaturalNiches:
             crossing,
             self.mutation,
             _draw_seed(rng),
+            self.noise,
         )
 
     def _parents(self, view: View, rng: np.random.Generator, random_pair: bool) -> tuple[int, int]:

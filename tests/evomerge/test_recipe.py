@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from evomerge.axis import Axis
 from evomerge.crossover import Crossing, Crossover, slerp_coefficients
 from evomerge.genome import Recipe
 from evomerge.grams import Grams
+from evomerge.strategy import NaturalNiches
 
 SHAPES = {
     "embed.weight": (11, 8),
@@ -182,6 +184,38 @@ def test_a_recipe_survives_a_snapshot_and_mutates_by_its_seed():
     assert (one.coefficients != recipe.coefficients).all()
     assert recipe.finite()
     assert not Recipe(recipe.bounds, recipe.coefficients * np.inf).finite()
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 9])
+def test_noise_with_a_sum_of_zero_keeps_what_the_seeds_share(count):
+    stretches = 40_000
+    recipe = Recipe(np.arange(stretches + 1), np.full((stretches, count), 1 / count))
+    noise = recipe.mutate(0.1, 7).coefficients - recipe.coefficients
+    assert np.abs(noise.sum(axis=1)).max() < 1e-12, "on every stretch by itself"
+    assert noise.std() == pytest.approx(0.1, rel=0.02), "each coefficient's noise is as large as asked for"
+    free = recipe.mutate(0.1, 7, "free").coefficients - recipe.coefficients
+    assert free.std() == pytest.approx(0.1, rel=0.02)
+    assert free.sum(axis=1).std() == pytest.approx(0.1 * np.sqrt(count), rel=0.05), "each is drawn alone"
+
+
+@pytest.mark.parametrize("noise", ["zero-sum", "free"])
+def test_a_strategy_says_which_noise_recipes_get(noise):
+    view = SimpleNamespace(
+        members=[SimpleNamespace(id=-k, genome=Recipe.seed(k, 3, 10)) for k in range(3)],
+        fitness=np.ones(3),
+        attraction=lambda _: np.ones(3),
+    )
+    strategy = NaturalNiches(size=3, mutation=0.2, noise=noise, crossover=None)
+    birth = strategy.plan(1, view, SimpleNamespace(axis=None), seed=0)
+    child = birth.child(SimpleNamespace())
+    expected = birth.genomes[0].mutate(0.2, birth.mutation_seed, noise)
+    assert child.coefficients.tolist() == expected.coefficients.tolist()
+    assert (abs(child.coefficients.sum() - 1) < 1e-12) == (noise == "zero-sum")
+
+
+def test_noise_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match=r"noise: expected one of \('zero-sum', 'free'\), got 'gaussian'"):
+        NaturalNiches(noise="gaussian")
 
 
 def test_mergekit_and_recipes_agree_where_seeds_are_nearly_parallel():
