@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,51 +14,84 @@ import torch
 from populations.hub import Found
 from populations.resident import line, slots_of
 from populations.seeds import Slot, described_slots
+from populations.settings import (
+    IDLE,
+    POSITIONS,
+    STRUCTURE,
+    TOKENS,
+    differences,
+    in_words,
+    last,
+    of_config,
+    of_tokenizer,
+    positions_only_limit,
+    refuse,
+    special_tokens,
+    with_values,
+)
 
 log = logging.getLogger(__name__)
 
 Vocabulary = Literal["strict", "trailing"]
 
-DECISIVE = re.compile(
-    r"num_.*|head_dim|hidden_act.*|activation.*|.*_function|tie_word_embeddings|layer_types|.*(?<!vocab)_size|.*_dim"
-)
-"""Settings of a config that say what is computed with the same weights."""
 
-HARMLESS = re.compile(
-    r"_name_or_path|architectures|(torch_)?dtype|transformers_version|use_cache|.*vocab_size|.*token_id|num_labels|.*dropout.*"
-)
-"""Settings in which mergeable models may differ without a word."""
+def config_of(
+    seeds: Sequence[Found],
+    vocabulary: Vocabulary,
+    trust_remote_code: bool,
+    like: int | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> tuple[Any, Found, list[Any]]:
+    """The members' config; the seed whose files the resident model is made from; each seed's own config.
 
+    That seed is the first with the largest vocabulary.
 
-def config_of(seeds: Sequence[Found], vocabulary: Vocabulary, trust_remote_code: bool) -> tuple[Any, Found]:
-    """The config of the resident model, and the seed that it comes from: the first with the largest vocabulary.
+    Args:
+        seeds: K of them.
+        vocabulary: whether seeds may lack the last rows of the embedding.
+        trust_remote_code: whether code that comes with a seed may run.
+        like: whose settings count where the seeds differ; None: nobody said.
+        given: values by the names of config.json, in the place of the seeds'.
 
     Raises:
         ImportError: if transformers is not installed.
-        ValueError: if a config cannot be read, or the seeds are not of one architecture, or not of one size of vocabulary.
+        ValueError: if a config cannot be read, the seeds are not of one architecture, not of one size of vocabulary, or differ
+            in what the model computes by, and nobody said whose counts.
     """
     try:
         from transformers import AutoConfig
     except ImportError as error:
         raise ImportError("language models need the package transformers: pip install 'evomerge[llm]'") from error
     configs = [_read("config", AutoConfig, seed.model_folder, trust_remote_code) for seed in seeds]
+    if given:
+        raws = [json.loads((seed.model_folder / "config.json").read_text()) for seed in seeds]
+        configs = [with_values(raw, config, given) for raw, config in zip(raws, configs, strict=True)]
     sizes = [config.get_text_config().vocab_size for config in configs]
-    chosen = sizes.index(max(sizes))
-    for seed, config in zip(seeds, configs, strict=True):
-        _compare(seeds[chosen].name, configs[chosen], seed.name, config)
+    largest = sizes.index(max(sizes))
+    names = [seed.name for seed in seeds]
+    _check_architecture(names, configs)
     if len(set(sizes)) > 1 and vocabulary == "strict":
         counts = ", ".join(f"{seed.name} {size:,}" for seed, size in zip(seeds, sizes, strict=True))
         raise ValueError(
             f"seeds: expected one size of vocabulary, got {counts} (vocabulary: trailing takes added rows from those that have them)"
         )
-    return configs[chosen], seeds[chosen]
+    chosen = deepcopy(configs[largest if like is None else like])
+    limit = _check_settings(names, configs, like)
+    text = chosen.get_text_config()
+    text.vocab_size = max(sizes)
+    if limit is not None:
+        text.max_position_embeddings = limit
+    return chosen, seeds[largest], configs
 
 
-def tokenizer_of(seeds: Sequence[Found], vocabulary: Vocabulary, trust_remote_code: bool) -> Any:
-    """The seeds' tokenizer: the first that knows all tokens.
+def tokenizer_of(
+    seeds: Sequence[Found], vocabulary: Vocabulary, trust_remote_code: bool, like: int | None = None
+) -> tuple[Any, list[Any]]:
+    """The members' tokenizer, and each seed's own: that of `like`, or the first that knows all tokens.
 
     Raises:
-        ValueError: if a tokenizer cannot be read, or they do not agree.
+        ValueError: if a tokenizer cannot be read, they do not agree on a token, or make other tokens of the same text, and
+            nobody said whose counts.
     """
     from transformers import AutoTokenizer
 
@@ -72,7 +106,41 @@ def tokenizer_of(seeds: Sequence[Found], vocabulary: Vocabulary, trust_remote_co
                 f"seeds: expected one tokenizer; {seed.name} has {len(own):,} tokens, another {len(largest):,}, "
                 f"and {token!r} is {own.get(token)} in one and {largest.get(token)} in the other"
             )
-    return found[vocabularies.index(largest)]
+    chosen = vocabularies.index(largest)
+    if like is None:
+        _check_reading([seed.name for seed in seeds], found)
+    elif len(vocabularies[like]) == len(largest):
+        chosen = like
+    else:
+        names = [seeds[like].name, seeds[chosen].name]
+        _check_reading(names, [found[like], found[chosen]])
+    return found[chosen], found
+
+
+def chat_of(names: Sequence[str], tokenizers: Sequence[Any], chosen: Any) -> tuple[Any, str | None]:
+    """The chat template of members whose user has not said whose it is.
+
+    Args:
+        names: of the K seeds.
+        tokenizers: (K,) theirs.
+        chosen: the one that members are saved with.
+
+    Returns:
+        The template: the only one there is, where some seeds have none; and, where seeds have different ones, a template that
+        refuses every conversation, since none of the two reads it as both seeds do alone.
+    """
+    templates = [tokenizer.chat_template for tokenizer in tokenizers]
+    present = [template for template in templates if template is not None]
+    if all(template == present[0] for template in present):
+        return (present[0] if present else None), None
+    having = [name for name, template in zip(names, templates, strict=True) if template is not None]
+    why = (
+        f"the chat templates of {' and '.join(having)} differ; say whose the members have with like: {having[0]} "
+        "(or another seed), or give one with chat_template"
+    )
+    log.warning("seeds: %s; until then members are saved with the first one's, and no conversation is scored", why)
+    template = chosen.chat_template if chosen.chat_template is not None else present[0]
+    return template, f"{{{{ raise_exception({json.dumps(why)}) }}}}"
 
 
 def described(config: Any, attention: str | None, trust_remote_code: bool) -> tuple[dict[str, Slot], list[str]]:
@@ -115,20 +183,54 @@ def _read(what: str, kind: Any, folder: Path, trust_remote_code: bool) -> Any:
         raise ValueError(f"seeds: {folder}: its {what} cannot be read: {line(error)}") from None
 
 
-def _compare(name: str, config: Any, other_name: str, other: Any) -> None:
-    """Refuses another architecture, and what is computed otherwise; says what else differs."""
-    if other.model_type != config.model_type or other.architectures != config.architectures:
-        raise ValueError(
-            f"seeds: expected one architecture; {name} is {config.model_type} {config.architectures}, "
-            f"{other_name} is {other.model_type} {other.architectures}"
-        )
-    a, b = config.to_dict(), other.to_dict()
-    unlike = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key) and not HARMLESS.fullmatch(key))
-    for key in unlike:
-        if DECISIVE.fullmatch(key):
+def _check_architecture(names: Sequence[str], configs: Sequence[Any]) -> None:
+    """Refuses seeds that are not of one architecture."""
+    for name, other in zip(names, configs, strict=True):
+        config = configs[0]
+        if other.model_type != config.model_type or other.architectures != config.architectures:
             raise ValueError(
-                f"seeds: expected one architecture; {key} is {a.get(key)} in {name} and {b.get(key)} in {other_name}"
+                f"seeds: expected one architecture; {names[0]} is {config.model_type} {config.architectures}, "
+                f"{name} is {other.model_type} {other.architectures}"
             )
-    if unlike:
-        told = ", ".join(f"{key} ({a.get(key)} and {b.get(key)})" for key in unlike)
-        log.warning("%s and %s differ in %s; the first one's are used", name, other_name, told)
+
+
+def _check_settings(names: Sequence[str], configs: Sequence[Any], like: int | None) -> int | None:
+    """Refuses what is computed otherwise and nobody decided; says what else differs.
+
+    Returns:
+        The number of positions where each seed has another one, and nothing else hangs on it; otherwise None.
+    """
+    settings = [of_config(config) for config in configs]
+    every = differences(names, settings)
+    differing = [one for one in every if not IDLE.fullmatch(last(one.setting))]
+    structure = [one for one in differing if STRUCTURE.fullmatch(last(one.setting))]
+    if structure:
+        raise ValueError(f"seeds: expected one architecture; {in_words(structure)}")
+    if like is not None:
+        if differing:
+            whose = names[like]
+            log.info("seeds: they differ in %s; the members have what %s has, as like says", in_words(differing), whose)
+        return None
+    # A longer limit takes nothing from a seed with a shorter one, as long as the number itself is not computed with.
+    limits = [one for one in differing if last(one.setting) == POSITIONS]
+    combined = limits if all(map(positions_only_limit, settings)) else []
+    aside = [one for one in differing if TOKENS.fullmatch(last(one.setting))]
+    rest = [one for one in differing if one not in combined and one not in aside]
+    refuse(rest, "what a model computes with the same weights", ", or give a value with config")
+    unsaid = [one for one in aside if last(one.setting) != "eos_token_id"]  # end tokens are combined (`generation_settings`)
+    if unsaid:
+        log.warning("seeds: they differ in %s; the members have the first seed's (like names another)", in_words(unsaid))
+    if not combined:
+        return None
+    limit: int = max(value for one in combined for value in one.values if value is not None)
+    log.warning("seeds: %s; the members read up to %d (like takes one seed's)", in_words(combined), limit)
+    return limit
+
+
+def _check_reading(names: Sequence[str], tokenizers: Sequence[Any]) -> None:
+    """Refuses tokenizers that know the same tokens and make other ones of the same text, or other text of the same answer."""
+    differing = differences(names, [of_tokenizer(tokenizer) for tokenizer in tokenizers])
+    special = [special_tokens(tokenizer) for tokenizer in tokenizers]
+    shared = set.intersection(*map(set, special))
+    kept = [{f"token {number}": own[number] for number in shared} for own in special]
+    refuse([*differing, *differences(names, kept)], "how their tokenizers read a text", "")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,17 +15,17 @@ from evomerge.axis import FlatCut
 from evomerge.genome import Recipe
 from populations import mergekit_config
 from populations.adapters import Adapted
+from populations.generation_settings import generation_config_of
 from populations.hub import Found, find
-from populations.kin import Vocabulary, config_of, described, template_of, tokenizer_of
+from populations.kin import Vocabulary, chat_of, config_of, described, template_of, tokenizer_of
 from populations.merged import Dtype, Merged, Order, check_choice, named
 from populations.mergekit_config import config_text
 from populations.methods import Method
 from populations.origins import Model
 from populations.resident import line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds
+from populations.settings import place_of
 from populations.units import LLAMA, Units
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class LanguageModels(Merged):
         device_map: str | Mapping[str, int | str] | None = None,
         seed_device: Place = "auto",
         attention: str | None = None,
+        like: str | int | None = None,
+        config: Mapping[str, Any] | None = None,
         chat_template: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
@@ -80,6 +82,9 @@ class LanguageModels(Merged):
             device_map: as in transformers, for a model over several devices; instead of `device`.
             seed_device: where the seeds are kept (`Seeds.keep`).
             attention: transformers' name of an attention implementation, such as "sdpa" or "flash_attention_2".
+            like: the seed whose settings the members have where the seeds differ in what stands beside their weights (rope, start
+                token, chat template, ...): one of `seeds`, or its place there, from 0. End tokens are those of all seeds in any case.
+            config: values by the names of config.json, such as {rope_theta: 1000000.0}, in the place of every seed's.
             chat_template: a chat template, or a file with one; None: the tokenizer's.
             trust_remote_code: whether code that comes with a seed may run.
 
@@ -95,7 +100,9 @@ class LanguageModels(Merged):
             raise ValueError(f"device: expected 'auto' beside a device_map, got {device!r}")
         if chat_template is not None:
             template_of(chat_template)
+        place_of(like, [str(seed) for seed in seeds])
         self.vocabulary, self.device_map, self.attention = vocabulary, device_map, attention
+        self.like, self.config = like, config
         self.chat_template, self.trust_remote_code = chat_template, trust_remote_code
 
     def save(self, genome: Recipe, directory: Path) -> None:
@@ -103,7 +110,7 @@ class LanguageModels(Merged):
         expressed = self.express(genome)
         with quiet("transformers"):
             expressed.model.save_pretrained(directory)
-        expressed.tokenizer.save_pretrained(directory)
+        self._tokenizer.save_pretrained(directory)
         config = None if self.method else config_text(genome, self.axis, self._seeds, expressed.model.dtype)
         if config is not None:
             (directory / mergekit_config.NAME).write_text(config)
@@ -124,22 +131,53 @@ class LanguageModels(Merged):
         """Where everything of each seed is."""
         return [named("seeds", lambda: find(seed, self.base)) for seed in self.seeds]  # noqa: B023
 
+    @property
+    def _like(self) -> int | None:
+        """Which seed's settings count, if the user has said so."""
+        return place_of(self.like, [str(seed) for seed in self.seeds])
+
     @cached_property
-    def _config(self) -> tuple[Any, Found]:
-        """The config of the resident model, and whose it is."""
-        return config_of(self._found, self.vocabulary, self.trust_remote_code)
+    def _config(self) -> tuple[Any, Found, list[Any]]:
+        """The config of the resident model, the seed whose files it is made from, and each seed's own config."""
+        return config_of(self._found, self.vocabulary, self.trust_remote_code, self._like, self.config)
+
+    @cached_property
+    def _tokenizers(self) -> tuple[Any, list[Any]]:
+        """The members' tokenizer, and each seed's own."""
+        return tokenizer_of(self._found, self.vocabulary, self.trust_remote_code, self._like)
 
     @cached_property
     def _tokenizer(self) -> Any:
-        tokenizer = tokenizer_of(self._found, self.vocabulary, self.trust_remote_code)
-        if self.chat_template is not None:
-            tokenizer.chat_template = template_of(self.chat_template)
+        """The members' tokenizer, as it is saved."""
+        tokenizer = deepcopy(self._tokenizers[0])
+        tokenizer.chat_template = self._chat[0]
         return tokenizer
+
+    @cached_property
+    def _reader(self) -> Any:
+        """The tokenizer that a fitness gets: where nobody decided on a chat template, it refuses to be used."""
+        refusing = self._chat[1]
+        if refusing is None:
+            return self._tokenizer
+        reader = deepcopy(self._tokenizer)
+        reader.chat_template = refusing
+        return reader
+
+    @cached_property
+    def _chat(self) -> tuple[Any, str | None]:
+        """The members' chat template, and one that refuses, where the seeds' differ and nobody decided."""
+        if self.chat_template is not None:
+            return template_of(self.chat_template), None
+        tokenizer, own = self._tokenizers
+        if self._like is not None:
+            return own[self._like].chat_template, None
+        return chat_of([seed.name for seed in self._found], own, tokenizer)
 
     @cached_property
     def _seeds(self) -> Seeds:
         """The seeds' headers, checked against the model that their config describes; no weight is read for it."""
-        (config, _), tokenizer = self._config, self._tokenizer
+        # The generation config is read here, too, so that what is wrong with it is known before a weight is read.
+        config, tokenizer, _ = self._config[0], self._tokenizer, self._generation
         slots, embeddings = described(config, self.attention, self.trust_remote_code)
         if len(tokenizer) > (rows := slots[embeddings[0]].shape[0]):
             raise ValueError(f"seeds: the tokenizer has {len(tokenizer):,} tokens, the embedding only {rows:,} rows")
@@ -161,7 +199,7 @@ class LanguageModels(Merged):
         """The one resident model."""
         from transformers import AutoModelForCausalLM
 
-        _, seed = self._config
+        config, seed, _ = self._config
         whole = seed.source.base if isinstance(seed.source, Adapted) else seed.source
         whole.tensor(next(iter(whole.entries)))  # a repository of the hub is fetched by this
         settings: dict[str, Any] = {"dtype": self._dtype}
@@ -172,8 +210,9 @@ class LanguageModels(Merged):
         try:
             with quiet("transformers"):
                 model = AutoModelForCausalLM.from_pretrained(
-                    seed.model_folder, trust_remote_code=self.trust_remote_code, **settings
-                )
+                    seed.model_folder, config=deepcopy(config), generation_config=self._generation,
+                    trust_remote_code=self.trust_remote_code, **settings,
+                )  # fmt: skip
         except (ValueError, OSError) as error:
             raise ValueError(f"seeds: {seed.model_folder}: transformers cannot load it: {line(error)}") from None
         if self.device_map is None:
@@ -183,8 +222,15 @@ class LanguageModels(Merged):
                 f"seeds: {seed.name}: its config says that embedding and head are tied, its weights say they are not; "
                 "load it with transformers and save it again"
             )
-        _settle(model, seed.name)
-        return LanguageModel(model.eval().requires_grad_(False), self._tokenizer)
+        model.config.get_text_config().eos_token_id = model.generation_config.eos_token_id
+        return LanguageModel(model.eval().requires_grad_(False), self._reader)
+
+    @cached_property
+    def _generation(self) -> Any:
+        """The members' generation config: end tokens of all seeds, the rest of one."""
+        _, seed, configs = self._config
+        chosen = self._found.index(seed) if self._like is None else self._like
+        return generation_config_of(self._found, configs, self._tokenizers[1], chosen, self._like is not None)
 
     @property
     def _units(self) -> Sequence[Units]:
@@ -197,14 +243,3 @@ class LanguageModels(Merged):
     def _slots(self) -> dict[str, torch.Tensor]:
         """What a recipe fills."""
         return slots_of(self._resident.model)
-
-
-def _settle(model: Any, name: str) -> None:
-    """Makes sure that the model's generation config can be saved again: transformers refuses some that it loads."""
-    from transformers import GenerationConfig
-
-    try:
-        model.generation_config.validate(strict=True)
-    except ValueError as error:
-        log.warning("%s: its generation config cannot be saved, and is left out: %s", name, line(error))
-        model.generation_config = GenerationConfig.from_model_config(model.config)

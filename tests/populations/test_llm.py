@@ -236,17 +236,6 @@ def test_where_seeds_are_kept_changes_nothing_for_a_method(tmp_path):
     assert torch.allclose(made[0], logits(plain.express(a.cross(b, crossing, plain)).model), atol=1e-5)
 
 
-def test_a_generation_config_that_cannot_be_saved_is_left_out(tmp_path, caplog):
-    seeds = tiny_llama.tuned(tmp_path, "ab")
-    (Path(seeds[0]) / "generation_config.json").write_text('{"do_sample": false, "temperature": 0.5}')
-    population = LanguageModels(seeds)
-    genome = population.founders(np.random.default_rng(0))[0]
-    (tmp_path / "out").mkdir()
-    population.save(genome, tmp_path / "out")
-    assert "its generation config cannot be saved" in caplog.text
-    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(population.express(genome).model))
-
-
 def test_mergekit_builds_what_is_stored_twice_or_named_twice(tmp_path):
     seeds = tiny_llama.tuned(tmp_path, "ab", tie_word_embeddings=True)
     for seed in seeds:
