@@ -153,25 +153,25 @@ def with_values(raw: Mapping[str, Any], built: Any, given: Mapping[str, Any]) ->
     Raises:
         ValueError: if the class does not take a value as it is.
     """
-    given, raw = deepcopy(dict(given)), deepcopy(dict(raw))
     _check_known(raw, built, given)
+    values, file = deepcopy(dict(given)), deepcopy(dict(raw))
     # transformers 5 keeps all of rope in one setting and reads the old names only where that is missing.
     if getattr(built, "rope_parameters", None):
-        rope = given.pop("rope_scaling", None) or {}
-        if "rope_theta" in given:
-            rope = {**rope, "rope_theta": given.pop("rope_theta")}
+        rope = values.pop("rope_scaling", None) or {}
+        if "rope_theta" in values:
+            rope = {**rope, "rope_theta": values.pop("rope_theta")}
         if rope:
-            given["rope_parameters"] = {**rope, **given.get("rope_parameters", {})}
-        if "rope_parameters" in given:
-            raw["rope_parameters"] = dict(built.rope_parameters)
+            values["rope_parameters"] = {**rope, **values.get("rope_parameters", {})}
+        if "rope_parameters" in values:
+            file["rope_parameters"] = dict(built.rope_parameters)
             for old_name in ("rope_theta", "rope_scaling"):
-                raw.pop(old_name, None)
+                file.pop(old_name, None)
     try:
-        made = type(built).from_dict(_merged(raw, given))
+        made = type(built).from_dict(_merged(file, values))
     except Exception as error:  # a class checks its values in its own ways
         raise ValueError(f"config: the model's class refuses these values: {' '.join(str(error).split())}") from None
     settings = flat(made.to_dict())
-    for setting, value in flat(given).items():
+    for setting, value in flat(values).items():
         if settings.get(setting) != value:
             raise ValueError(
                 f"config: expected {setting} to become {value!r}, but the model's class makes it {settings.get(setting)!r}"
