@@ -206,6 +206,8 @@ def _check_settings(names: Sequence[str], configs: Sequence[Any], like: int | No
     structure = [one for one in differing if STRUCTURE.fullmatch(last(one.setting))]
     if structure:
         raise ValueError(f"seeds: expected one architecture; {in_words(structure)}")
+    # End tokens are combined elsewhere (`generation_settings`), and are nobody's to choose.
+    differing = [one for one in differing if last(one.setting) != "eos_token_id"]
     if like is not None:
         if differing:
             whose = names[like]
@@ -217,9 +219,8 @@ def _check_settings(names: Sequence[str], configs: Sequence[Any], like: int | No
     aside = [one for one in differing if TOKENS.fullmatch(last(one.setting))]
     rest = [one for one in differing if one not in combined and one not in aside]
     refuse(rest, "what a model computes with the same weights", ", or give a value with config")
-    unsaid = [one for one in aside if last(one.setting) != "eos_token_id"]  # end tokens are combined (`generation_settings`)
-    if unsaid:
-        log.warning("seeds: they differ in %s; the members have the first seed's (like names another)", in_words(unsaid))
+    if aside:
+        log.warning("seeds: they differ in %s; the members have the first seed's (like names another)", in_words(aside))
     if not combined:
         return None
     limit: int = max(value for one in combined for value in one.values if value is not None)
