@@ -75,8 +75,9 @@ def config_of(
         raise ValueError(
             f"seeds: expected one size of vocabulary, got {counts} (vocabulary: trailing takes added rows from those that have them)"
         )
-    chosen = deepcopy(configs[largest if like is None else like])
-    limit = _check_settings(names, configs, like)
+    whose = largest if like is None else like
+    limit = _check_settings(names, configs, whose, decided=like is not None)
+    chosen = deepcopy(configs[whose])
     text = chosen.get_text_config()
     text.vocab_size = max(sizes)
     if limit is not None:
@@ -194,8 +195,14 @@ def _check_architecture(names: Sequence[str], configs: Sequence[Any]) -> None:
             )
 
 
-def _check_settings(names: Sequence[str], configs: Sequence[Any], like: int | None) -> int | None:
+def _check_settings(names: Sequence[str], configs: Sequence[Any], whose: int, *, decided: bool) -> int | None:
     """Refuses what is computed otherwise and nobody decided; says what else differs.
+
+    Args:
+        names: of the K seeds.
+        configs: (K,) theirs.
+        whose: the seed whose settings the members have.
+        decided: whether the user has said so.
 
     Returns:
         The number of positions where each seed has another one, and nothing else hangs on it; otherwise None.
@@ -208,10 +215,9 @@ def _check_settings(names: Sequence[str], configs: Sequence[Any], like: int | No
         raise ValueError(f"seeds: expected one architecture; {in_words(structure)}")
     # End tokens are combined elsewhere (`generation_settings`), and are nobody's to choose.
     differing = [one for one in differing if last(one.setting) != "eos_token_id"]
-    if like is not None:
+    if decided:
         if differing:
-            whose = names[like]
-            log.info("seeds: they differ in %s; the members have what %s has, as like says", in_words(differing), whose)
+            log.info("seeds: they differ in %s; the members have what %s has, as like says", in_words(differing), names[whose])
         return None
     # A longer limit takes nothing from a seed with a shorter one, as long as the number itself is not computed with.
     limits = [one for one in differing if last(one.setting) == POSITIONS]
@@ -220,7 +226,7 @@ def _check_settings(names: Sequence[str], configs: Sequence[Any], like: int | No
     rest = [one for one in differing if one not in combined and one not in aside]
     refuse(rest, "what a model computes with the same weights", ", or give a value with config")
     if aside:
-        log.warning("seeds: they differ in %s; the members have the first seed's (like names another)", in_words(aside))
+        log.warning("seeds: they differ in %s; the members have what %s has (like names another)", in_words(aside), names[whose])
     if not combined:
         return None
     limit: int = max(value for one in combined for value in one.values if value is not None)

@@ -5,10 +5,12 @@ import logging
 from itertools import permutations
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import tiny_llama
 import torch
+from hypothesis import strategies
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -274,34 +276,62 @@ def test_answers_end_as_each_seed_ends_them(tmp_path):
     assert set(AutoModelForCausalLM.from_pretrained(out).generation_config.eos_token_id) == every
 
 
-def test_founders_answer_as_each_seed_alone(tmp_path):
-    """Seeds that differ in all that is combined or idle, in every order: each answers as in a population of itself."""
-    settings = {
-        "a": {"generation": {"eos_token_id": [2, 20], "temperature": 0.6, "do_sample": True}, "max_position_embeddings": 64},
-        "b": {"tokens": with_marks(), "eos_token_id": 30, "max_window_layers": 1, "use_cache": False},
-        "c": {"tokens": with_marks(chat=tiny_llama.CHAT), "generation": {"repetition_penalty": 1.3, "eos_token_id": 40}},
-    }
-    settings["a"]["tokens"] = with_marks()
-    names = [str(seed(tmp_path / name, number, **own)) for number, (name, own) in enumerate(settings.items())]
-    (tmp_path / "b" / "generation_config.json").unlink()
-    generator = Generator(max_new_tokens=12)
+SETTINGS = {
+    "config": [
+        {},
+        rope(rope_theta=5e5),
+        rope(rope_type="linear", factor=2.0),
+        {"rms_norm_eps": 1e-4},
+        {"attn_logit_softcapping": 10.0},
+        {"final_logit_softcapping": 5.0},
+        {"sliding_window": 4},
+        {"query_pre_attn_scalar": 16},
+        {"max_position_embeddings": 512},
+        {"use_cache": False, "bos_token_id": 5},
+        {"eos_token_id": 60},
+    ],
+    "tokens": [{}, {"chat": tiny_llama.CHAT}, {"begin": True}, {"bos_token": "<|im_start|>"}, {"eos_token": "<|im_end|>"}],
+    "generation": [None, {}, {"eos_token_id": [2, 41]}, {"temperature": 0.3}, {"repetition_penalty": 1.5, "eos_token_id": 42}],
+}
+"""What may stand beside a seed's weights, place by place."""
 
-    def answers(population, genome):
-        language = population.express(genome)
-        prompts = [language.tokenizer(prompt)["input_ids"] for prompt in PROMPTS]
-        return generator(language, prompts)
 
-    alone = {}
-    for name in names:
-        population, genomes = founders([name, name])
-        alone[name] = answers(population, genomes[0])
+def answers(population, genome):
+    language = population.express(genome)
+    prompts = [language.tokenizer(prompt)["input_ids"] for prompt in PROMPTS]
+    return Generator(max_new_tokens=12)(language, prompts)
+
+
+SEED = strategies.fixed_dictionaries({place: strategies.sampled_from(own) for place, own in SETTINGS.items()})
+
+
+@hypothesis.settings(max_examples=12)
+@hypothesis.given(strategies.lists(SEED, min_size=2, max_size=3))
+def test_founders_answer_as_each_seed_alone_or_a_word_is_asked_for(tmp_path_factory, drawn):
+    """Seeds that differ in all that stands beside weights, in every order."""
+    folder, names, alone = tmp_path_factory.mktemp("seeds"), [], {}
+    for number, own in enumerate(drawn):
+        made = {"tokens": with_marks(**own["tokens"]), "generation": own["generation"], **own["config"]}
+        names.append(str(seed(folder / "abc"[number], number, "gemma2", **made)))
+        population, genomes = founders([names[-1]] * 2)
+        alone[names[-1]] = answers(population, genomes[0])
     for order in permutations(names):
-        population, genomes = founders(list(order))
-        for name, genome in zip(order, genomes, strict=True):
-            together = answers(population, genome)
-            # Another seed's end token may come up in an answer, and ends it there.
-            assert all(long.startswith(short) for long, short in zip(alone[name], together, strict=True))
-            assert any(short for short in together)
+        try:
+            LanguageModels(order).axis  # noqa: B018
+            undecided = False
+        except ValueError as error:
+            undecided = "say whose the members have with like" in str(error)
+            if not undecided:
+                raise
+        for place, name in enumerate(order):
+            population, genomes = founders(order, like=name if undecided else None)
+            assert_begins(alone[name], answers(population, genomes[place]))
+
+
+def assert_begins(alone, together):
+    """The same answers, but that another seed's end token may come up in one and ends it there."""
+    assert all(long.startswith(short) for long, short in zip(alone, together, strict=True)), (alone, together)
+    assert any(together)
 
 
 def test_the_only_chat_template_is_everybodys(tmp_path):
