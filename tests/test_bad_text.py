@@ -238,7 +238,11 @@ MODELS = {
         {"chat": True},
         "^chat: the tokenizer's chat template refuses the roles user",
     ),
-    "a prompt without tokens": (tiny_llama, {"template": "{empty}"}, "datapoint 0 of train: its prompt '' has no tokens"),
+    "a prompt without tokens": (
+        tiny_llama,
+        {"template": "{empty}"},
+        "datapoint 0 of train: template: nothing stands in the field 'empty'$",
+    ),
     "another model's tokenizer": (
         lambda: TinyLlama(tiny_llama().model, tokenizer("".join(map(chr, range(200, 400))) + "1 +=")),
         {},

@@ -30,7 +30,7 @@ def test_numbers_as_people_write_them(text, found):
 
 @pytest.mark.parametrize(
     ("response", "reference", "score"),
-    [(" 12\n", "12", 1), ("12", 12, 1), ("twelve", "Twelve", 0), ("", "12", 0), ("true", True, 0), ("a b", " a b", 1)],
+    [(" 12\n", "12", 1), ("12", 12, 1), ("twelve", "Twelve", 0), ("", "12", 0), ("true", "true", 1), ("a b", " a b", 1)],
 )
 def test_exact(response, reference, score):
     assert exact("", response, reference) == score

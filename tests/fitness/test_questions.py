@@ -9,7 +9,7 @@ import pytest
 from tiny_llama import CHAT, tiny_llama
 
 from fitness.generation import Generator
-from fitness.matching import exact, gsm8k, numeric
+from fitness.matching import exact, gsm8k, numbers, numeric
 from fitness.questions import QuestionAnswering, extracted
 from fitness.records import JsonLines, Part
 
@@ -69,7 +69,10 @@ def test_right_answers_score_one(llama, score):
 
     class Known(Sums):
         def split(self, name):
-            return [{"question": f"{i} + {i} =", "answer": f" {i}{answers[i]}9 " * (i != 1) or "2"} for i in range(4)]
+            whole = [f" {i}{answers[i]}9 " for i in range(4)]
+            references = [str(numbers(text)[-1]) for text in whole] if score is numeric else whole
+            references[1] = "2"
+            return [{"question": f"{i} + {i} =", "answer": references[i]} for i in range(4)]
 
     def told(prompt, response, reference):
         return score(prompt, f"{PROMPTS.index(prompt)}{response}9", reference)
@@ -176,7 +179,7 @@ def test_settings_travel_and_prompts_do_not(llama):
 def test_braces_of_the_records_are_left_alone(llama):
     class Braces(Sums):
         def split(self, name):
-            return [{"question": "{x} {", "answer": ""}]
+            return [{"question": "{x} {", "answer": "x"}]
 
     shown = QuestionAnswering(Braces(), "{{{question}}}", max_new_tokens=1).explain(llama, np.array([0]), "train")
     assert shown[0]["prompt"] == "{{x} {}"
