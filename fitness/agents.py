@@ -14,6 +14,7 @@ import numpy as np
 
 from fitness.generation import Generator, LanguageModel, chat_prompt, positions_of
 from fitness.questions import extracted, parts, pattern
+from fitness.records import check_readable
 
 log = logging.getLogger(__name__)
 
@@ -242,4 +243,5 @@ def _named(where: str) -> Iterator[None]:
 def _text(observation: Any) -> str:
     if not isinstance(observation, str):
         raise ValueError(f"expected a text as the observation, got {observation!r}")
+    check_readable(observation)
     return observation

@@ -91,7 +91,7 @@ def one_number(text: str) -> Decimal | None:
         None if the text is something else, or can be read in more than one way.
     """
     plain = _unwrapped(_alike(text))
-    match = re.fullmatch(r"(?P<sign>[+-]?)(?P<currency>\$?\s?)(?P<rest>.+?)\s?[%$]?\.?", plain)
+    match = re.fullmatch(r"(?P<sign>[+-]?)(?P<currency>(?:\$\s?)?)(?P<rest>.+?)\s?[%$]?\.?", plain)
     if match is None:
         return None
     signs, rest = match["sign"], match["rest"]

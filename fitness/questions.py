@@ -11,7 +11,7 @@ import numpy as np
 
 from fitness.generation import Generator, LanguageModel, chat_prompt
 from fitness.matching import Score, check_reference, exact
-from fitness.records import filled, named
+from fitness.records import check_readable, filled, named
 from fitness.responses import Response
 
 
@@ -172,12 +172,16 @@ def parts(template: str) -> list[tuple[str, str | None]]:
     """The texts of a template, each with the field that follows it, None at its end.
 
     Raises:
-        ValueError: if a brace is broken, or more than a field's name stands in one.
+        ValueError: if a brace is broken, more than a field's name stands in one, or half a character is in it.
     """
     try:
         parsed = list(Formatter().parse(template))
     except ValueError as error:
         raise ValueError(f"template: {error} in {template!r}; a brace that is no field's is doubled") from None
+    try:
+        check_readable(template)
+    except ValueError as error:
+        raise ValueError(f"template: {error}") from None
     for _, field, form, conversion in parsed:
         if field == "" or form or conversion:
             raise ValueError(f"template: expected names of fields alone in braces, got {template!r}")

@@ -36,7 +36,9 @@ class Response:
             matches = uncut(pattern, self.written + self.end, (*self.special, self.end))
         if not matches:
             return ""
-        chosen = matches[-1].group(1 if pattern.groups else 0) or ""
+        # behind all that ".*" takes it matches once more, nothing
+        last = next((match for match in reversed(matches) if match[0]), matches[-1])
+        chosen = last.group(1 if pattern.groups else 0) or ""
         cleaned = without(chosen, self.special)
         named = re.sub(r"\\(.)", r"\1", pattern.pattern)
         return chosen if not cleaned.strip() and any(token in named for token in self.special) else cleaned

@@ -236,3 +236,25 @@ def test_a_config_names_it_all(tmp_path):
     again = describe(fitness=made)["fitness"]
     assert again["score"] == "fitness.matching.gsm8k"
     assert again["stop"] == ["\n", "Q:"]
+
+
+@pytest.mark.parametrize("score", [{}, {"score": "fitness.matching.numeric"}, {"score": "fitness.matching.exact"}])
+def test_a_config_says_that_any_of_several_references_counts(tmp_path, score):
+    from evomerge.calls import build, describe
+
+    lines(tmp_path / "train.jsonl", [{"question": "1", "answer": ["1", "1.0"]}])
+    data = {"_target_": "fitness.records.JsonLines", "train": str(tmp_path / "train.jsonl")}
+    given = {"data": data, "score": {"_target_": "fitness.matching.AnyOf"} | score}
+    made = QuestionAnswering(**build(given, QuestionAnswering))
+    assert made.size("train") == 1
+    assert [made._score(0, response, "train") for response in ("1.0", "1", "2")] == [1, 1, 0]
+    again = describe(fitness=made)["fitness"]["score"]
+    assert again == {"_target_": "fitness.matching.AnyOf", "score": "fitness.matching.exact"} | score
+    assert pickle.loads(pickle.dumps(made)).size("train") == 1
+
+
+def test_numbers_and_empty_fields_have_a_place_in_a_prompt_beside_others(tmp_path, llama):
+    records = [{"a": 1, "b": "", "c": 2.5, "other": float("nan"), "answer": 4}, {"a": "x", "b": "y", "c": 0, "answer": "z"}]
+    data = JsonLines(lines(tmp_path / "train.jsonl", records))
+    shown = QuestionAnswering(data, "{a}|{b}|{c}", max_new_tokens=1).explain(llama, np.arange(2), "train")
+    assert [entry["prompt"] for entry in shown] == ["1||2.5", "x|y|0"]
