@@ -55,13 +55,13 @@ TASKS = {
         "output_type": "multiple_choice",
         "doc_to_text": "text",
         "doc_to_choice": "choices",
-        "doc_to_target": "{{-1}}",
+        "doc_to_target": "{{0 - 1}}",
     },
     "beyond": {
         "output_type": "multiple_choice",
         "doc_to_text": "text",
         "doc_to_choice": "choices",
-        "doc_to_target": "{{label + 3}}",
+        "doc_to_target": "{{label + 3 * (text|length > 10)}}",
     },
     "misnamed": {"output_type": "multiple_choice", "doc_to_text": "text", "doc_to_choice": "choices", "doc_to_target": "answer"},
     "named": {
@@ -70,7 +70,7 @@ TASKS = {
         "doc_to_choice": "choices",
         "doc_to_target": "{{choices[label]}}",
     },
-    "halved": TEXTS | {"doc_to_text": "{{text}}\ud83d"},
+    "halved": TEXTS | {"doc_to_text": "{{text}}{{'\\ud83d'}}"},
     "rolling": {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "text"},
 }
 
@@ -312,11 +312,11 @@ def test_settings_travel(language, include_path):
         ({"batch": 0}, "batch: expected at least 1"),
         (
             {"task": "unlabelled"},
-            "document 0 of the validation documents of 'unlabelled': expected its right .* its 3 choices, got '?-1",
+            "document 0 of the validation documents of 'unlabelled': expected its right .* its 3 choices, got '-1'$",
         ),
         (
             {"task": "beyond"},
-            "document 0 of the validation documents of 'beyond': expected its right .* its 3 choices, got [345]$",
+            "document [1-9] of the validation documents of 'beyond': expected its right .* its 3 choices, got [345]$",
         ),
         ({"task": "misnamed", "train": "test[3:]", "test": None}, "document 3 of the test documents of 'misnamed': .*, got 'z'$"),
     ],
