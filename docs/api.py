@@ -28,7 +28,7 @@ SECTIONS = {
     "Fitness: classifiers": """fitness.classification.Classification fitness.classification.right fitness.classification.probability
         fitness.images.SklearnDigits fitness.images.Idx fitness.images.HubImages""",
     "Fitness: language models": """fitness.questions.QuestionAnswering fitness.matching.exact fitness.matching.numeric fitness.matching.gsm8k
-        fitness.agents.Agents fitness.http_environment.HttpEnvironment fitness.harness.Harness fitness.skills.Arithmetic
+        fitness.matching.AnyOf fitness.agents.Agents fitness.http_environment.HttpEnvironment fitness.harness.Harness fitness.skills.Arithmetic
         fitness.skills.Sorting fitness.shop.Shop fitness.webshop.GoalQueries fitness.webshop.overlap""",
     "Fitness: image generators": """fitness.text_to_image.TextToImage fitness.clip.ImageSimilarity fitness.clip.TextSimilarity
         fitness.classifier.ClassProbability fitness.coco.CocoCaptions fitness.digit_prompts.DigitPrompts""",

@@ -25,10 +25,10 @@ def saving(path: Path) -> Iterator[None]:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Writes a file beside its place and renames it."""
+    r"""Writes a file beside its place and renames it. Half a character in a text, which UTF-8 has not, is written as \ud83d."""
     new = path.with_name(f".{path.name}.new")
     try:
-        write_synced(new, content.encode() if isinstance(content, str) else content)
+        write_synced(new, content.encode(errors="backslashreplace") if isinstance(content, str) else content)
         new.rename(path)
     except BaseException:
         new.unlink(missing_ok=True)

@@ -1,6 +1,8 @@
-"""Figures in words: times and sizes in the unit that suits them."""
+"""Figures in words: times and sizes in the unit that suits them; and texts that any file can hold."""
 
 from __future__ import annotations
+
+from typing import Any
 
 
 def span(seconds: float, digits: int = 3) -> str:
@@ -17,6 +19,15 @@ def size(count: float) -> str:
         if count >= unit:
             return f"{_rounded(count / unit, 3)} {name}"
     return f"{count:.0f} bytes"
+
+
+def readable(value: Any) -> Any:
+    r"""Data as JSON has them, with every half of a character (a lone surrogate) written out as \ud83d: no file of UTF-8 holds one."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {readable(key): readable(item) for key, item in value.items()}
+    return [readable(item) for item in value] if isinstance(value, list) else value
 
 
 def _rounded(value: float, digits: int) -> str:

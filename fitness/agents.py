@@ -14,6 +14,7 @@ import numpy as np
 
 from fitness.generation import Generator, LanguageModel, chat_prompt, positions_of
 from fitness.questions import extracted, parts, pattern
+from fitness.records import check_readable
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ class Agents:
             environment: where the model acts.
             turns: most actions of an episode.
             template: the prompt, with {transcript} in it; not for a chat.
-            extract: regular expression of the action in a response, as `QuestionAnswering`, such as "Action: *(.*)".
+            extract: regular expression of the action in a response, as `QuestionAnswering`, such as "Action: *(.*)". With it the
+                transcript has special tokens in it, as the model wrote them.
             chat: whether the prompt is a conversation in the tokenizer's chat template.
             system: the system's message before it.
             max_new_tokens: as `Generator`.
@@ -129,10 +131,12 @@ class Agents:
                     break
                 prompts = self._encode(generator, language, playing, turn)
                 playing = [play for play, prompt in zip(playing, prompts, strict=True) if prompt is not None]
-                responses = generator(language, [prompt for prompt in prompts if prompt is not None])
+                responses = generator.respond(language, [prompt for prompt in prompts if prompt is not None])
                 for play, response in zip(playing, responses, strict=True):
-                    play.said.append(response)
-                self._each(lambda play: play.step(extracted(play.said[-1], self.extract).strip()), playing)
+                    # tags that the action was read from stay in what the model reads next, as it wrote them
+                    play.said.append(response.text if self.extract is None else response.written)
+                    play.action = extracted(response, self.extract).strip()
+                self._each(lambda play: play.step(play.action), playing)
         finally:
             for play in plays:
                 play.close()
@@ -185,12 +189,13 @@ def transcript(said: Sequence[str]) -> str:
 
 @dataclass
 class _Play:
-    """An episode on its way: what was said by turns, observation first, the last reward, and whether it is over."""
+    """An episode on its way: what was said by turns, observation first, the last action and reward, and whether it is over."""
 
     name: str
     datapoint: int
     episode: Episode | None = None
     said: list[str] = field(default_factory=list)
+    action: str = ""
     reward: float = 0.0
     done: bool = False
 
@@ -238,4 +243,5 @@ def _named(where: str) -> Iterator[None]:
 def _text(observation: Any) -> str:
     if not isinstance(observation, str):
         raise ValueError(f"expected a text as the observation, got {observation!r}")
+    check_readable(observation)
     return observation

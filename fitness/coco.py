@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fitness.records import check_readable, shown
+
 Stretch = tuple[int, int | None]
 """The first picture, and the one before which it ends (null: the last), as in a slice: [-2000, null] are the last 2,000."""
 
@@ -64,11 +66,27 @@ def _pictures(path: Path) -> list[tuple[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"expected a file of captions, but there is no file {path}")
     try:
-        content = json.loads(path.read_text())
-        captions: dict[Any, str] = {}
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        captions: dict[Any, Any] = {}
         for annotation in content["annotations"]:
-            captions.setdefault(annotation["image_id"], str(annotation["caption"]).strip())
+            captions.setdefault(annotation["image_id"], annotation["caption"])
         pictures = sorted(content["images"], key=lambda image: image["id"])
-        return [(str(image["file_name"]), captions[image["id"]]) for image in pictures if image["id"] in captions]
-    except (ValueError, KeyError, TypeError) as error:
+        pairs = [(image["file_name"], captions[image["id"]]) for image in pictures if image["id"] in captions]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: expected captions in COCO's format, with images and annotations ({error!r})") from None
+    return [(_text(path, file, file), _text(path, file, caption).strip()) for file, caption in pairs]
+
+
+def _text(path: Path, file: Any, value: Any) -> str:
+    """The name or the caption of a picture.
+
+    Raises:
+        ValueError: if it is no text, or none that can be read.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{path}, picture {shown(file)}: expected a file name and a caption, got {shown(value)}")
+    try:
+        check_readable(value)
+    except ValueError as error:
+        raise ValueError(f"{path}, picture {shown(file)}: {error}") from None
+    return value

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 
 from fitness.memory import in_batches
+from fitness.responses import Response, cut, decode, special_tokens, without
 
 
 class LanguageModel(Protocol):
@@ -49,6 +50,7 @@ class Generator:
         if not all(isinstance(text, str) and text for text in self.stop):
             raise ValueError(f"stop: expected texts of at least one character, got {self.stop}")
         self._endings: tuple[Any, torch.Tensor] | None = None
+        self._specials: tuple[Any, dict[int, str]] | None = None
 
     def encode(
         self, language: LanguageModel, prompts: Sequence[str], where: Callable[[int], str], *, special: bool, fit: bool = True
@@ -84,12 +86,20 @@ class Generator:
         return tokens
 
     def __call__(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """The answer to each prompt of tokens (B), up to and without what ends it.
+        """The answer to each prompt of tokens (B), up to and without what ends it, and without special tokens.
 
         Raises:
             MemoryError: if there is no memory for one prompt.
         """
-        answers = [""] * len(prompts)
+        return [response.text for response in self.respond(language, prompts)]
+
+    def respond(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[Response]:
+        """The answer to each prompt of tokens (B), with the special tokens that are in it.
+
+        Raises:
+            MemoryError: if there is no memory for one prompt.
+        """
+        answers = [Response("", "")] * len(prompts)
         order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
         batches, self.batch = in_batches(
             self.batch,
@@ -101,11 +111,11 @@ class Generator:
                 "new ones: lower max_new_tokens, shorten the prompts, or leave less in the same memory"
             ),
         )
-        for place, text in zip(order, (text for texts in batches for text in texts), strict=True):
-            answers[place] = text
+        for place, answer in zip(order, (answer for made in batches for answer in made), strict=True):
+            answers[place] = answer
         return answers
 
-    def _generate(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[str]:
+    def _generate(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[Response]:
         """The answers of one batch, padded on the left."""
         from transformers import GenerationConfig
 
@@ -132,18 +142,50 @@ class Generator:
             )[:, width:].tolist()  # fmt: skip
         finally:
             model.generation_config = theirs
-        kept = [row[: next((i for i, token in enumerate(row) if token in ends), None)] for row in rows]
-        return [self._cut(text) for text in _decode(tokenizer, kept)]
+        return self._read(language, rows, ends, pad)
 
-    def _cut(self, text: str) -> str:
-        """A text before the first that ends it."""
-        return text[: min((at for end in self.stop if (at := text.find(end)) >= 0), default=None)]
+    def _read(self, language: LanguageModel, rows: Sequence[list[int]], ends: Sequence[int], pad: int) -> list[Response]:
+        """Rows of new tokens as text, each up to and without what ended it."""
+        special, tokenizer = self._special(language.tokenizer), language.tokenizer
+        marked = self._marked(special)
+        places = [next((i for i, token in enumerate(row) if token in ends), len(row)) for row in rows]
+        kept = [row[:place] for row, place in zip(rows, places, strict=True)]
+        responses = []
+        for row, tokens, text in zip(rows, kept, decode(tokenizer, kept), strict=True):
+            ended = row[len(tokens) : len(tokens) + 1]
+            end = decode(tokenizer, [ended], special=True)[0].strip() if ended else ""
+            shown, stop = cut(text, self.stop)
+            # most answers have no special tokens, and are read once
+            if special.keys().isdisjoint(tokens):
+                responses.append(Response(shown, shown, (), stop or end))
+                continue
+            # a row that came to a stop before others of its batch was filled up to their length
+            while tokens and tokens[-1] == pad:
+                tokens = tokens[:-1]
+            here = tuple(dict.fromkeys(special[token] for token in tokens if token in special))
+            whole = decode(tokenizer, [tokens], special=True)[0]
+            written, found = cut(whole, marked)
+            if found:
+                shown, stop = cut(without(written, here), self.stop)
+            written, plain = cut(written, self.stop, here)
+            responses.append(Response(shown, written, here, plain or stop or found or end))
+        return responses
+
+    def _special(self, tokenizer: Any) -> dict[int, str]:
+        """The special tokens of a tokenizer with their texts, asked for once."""
+        if self._specials is None or self._specials[0] is not tokenizer:
+            self._specials = tokenizer, special_tokens(tokenizer)
+        return self._specials[1]
+
+    def _marked(self, special: Mapping[int, str]) -> list[str]:
+        """The texts of `stop` with a special token in them, which are looked for before an answer is cleaned."""
+        return [text for text in self.stop if any(token in text for token in special.values())]
 
     def _end_tokens(self, language: LanguageModel) -> list[int]:
         """The tokens that end an answer: the tokenizer's, the checkpoint's, and those that are named in `stop`."""
         theirs = getattr(language.model.generation_config, "eos_token_id", None)
         tokenizer = language.tokenizer
-        special = [tokenizer.convert_tokens_to_ids(text) for text in self.stop if text in tokenizer.all_special_tokens]
+        special = [token for token, text in self._special(tokenizer).items() if text in self.stop]
         ends = [tokenizer.eos_token_id, *(theirs if isinstance(theirs, list) else [theirs]), *special]
         return list(dict.fromkeys(token for token in ends if token is not None))
 
@@ -153,8 +195,14 @@ class Generator:
         A row is read only when its last token may end one of the texts; a token that ends it unseen costs time, not rightness.
         """
         tokenizer, model = language.tokenizer, language.model
+        special = self._special(tokenizer)
+        marked = self._marked(special)
         if self._endings is None or self._endings[0] is not tokenizer:
-            pieces = _decode(tokenizer, [[token] for token in range(len(tokenizer))])
+            pieces = decode(tokenizer, [[token] for token in range(len(tokenizer))])
+            if marked:
+                pieces += [""] * (1 + max(special) - len(pieces))
+                for token, text in special.items():
+                    pieces[token] = text
             may = torch.zeros(max(len(pieces), len(model.get_input_embeddings().weight)), dtype=torch.bool)
             lasts = {text[-1] for text in self.stop} | {"\ufffd"}  # a part of a character may be its end
             may[: len(pieces)] = torch.tensor([not lasts.isdisjoint(piece) for piece in pieces])
@@ -165,8 +213,12 @@ class Generator:
             done = may[tokens[:, -1].cpu()]
             places = done.nonzero()[:, 0].tolist()
             if places:
-                texts = _decode(tokenizer, tokens[places, width:].tolist())
-                done[places] = torch.tensor([any(end in text for end in self.stop) for text in texts])
+                rows = tokens[places, width:].tolist()
+                ended = [any(end in text for end in self.stop) for text in decode(tokenizer, rows)]
+                if marked:
+                    written = decode(tokenizer, rows, special=True)
+                    ended = [one or cut(text, marked)[1] != "" for one, text in zip(ended, written, strict=True)]
+                done[places] = torch.tensor(ended)
             return done.to(tokens.device)
 
         return stopped
@@ -190,7 +242,3 @@ def chat_prompt(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
 def positions_of(model: Any) -> int | None:
     """How many tokens a model can tell apart by place; None if its config does not say."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
-
-def _decode(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:
-    return tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -82,7 +82,8 @@ class Harness:
 
         Raises:
             ImportError: if lm-eval is not installed.
-            ValueError: if lm-eval has no such task, the task no such metric or documents, or two splits share documents.
+            ValueError: if lm-eval has no such task, the task no such metric or documents, two splits share documents, or a
+                document has no right answer among its choices.
         """
         _, _, ranges = self._loaded()
         return len(ranges[split][1]) if split in ranges else 0
@@ -169,6 +170,7 @@ class Harness:
             size = len(task.documents(part))
             if not (places := range(size)[cut]):
                 raise ValueError(f"{name}: {text} is empty, the task {self.task!r} has {size} {part} documents")
+            task.check(part, places)
             ranges[name] = part, places
         for (one, (part, places)), (other, (theirs, others)) in combinations(ranges.items(), 2):
             shared = range(max(places.start, others.start), min(places.stop, others.stop))

@@ -1,52 +1,198 @@
-"""Ready scores of a response against its reference: exact, by its number, and as GSM8K has it."""
+"""Ready scores of a response against its reference: exact, by its number, as GSM8K has it, and any of several references.
+
+A score may say which references it can take: it then has `check(reference)`, which raises a ValueError where no response could be
+right, and is asked when records are loaded. A score without it takes any reference.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from numbers import Integral
+from typing import Any, TypeVar
 
-NUMBER = re.compile(r"(?:(?<![\w.)])-)?\$?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)")
-"""A number as people write it: -1,234.50 or $5; a minus after a digit, a letter or a bracket takes something away."""
+import numpy as np
+
+from fitness.numerals import numbers, one_number
+from fitness.records import check_readable, shown
+
+Score = Callable[[str, str, Any], float]
+"""(prompt, response, reference) to a score in [0, 1]."""
+
+S = TypeVar("S", bound=Score)
 
 ANSWER = re.compile("the answer is", re.IGNORECASE)
 
-
-def exact(_prompt: str, response: str, reference: Any) -> float:
-    """1 where the response is the reference, but for spaces at their ends."""
-    return float(response.strip() == str(reference).strip())
+MARK = "####"
+"""What stands before the final answer, as GSM8K has it."""
 
 
-def numeric(_prompt: str, response: str, reference: Any) -> float:
-    """1 where the last number of the response is the last one of the reference: "$1,234.50" is 1234.5, "50%" is 50.
+def checked_by(check: Callable[[Any], object]) -> Callable[[S], S]:
+    """Gives a score function its `check`."""
+
+    def give(score: S) -> S:
+        score.check = check  # type: ignore[attr-defined]
+        return score
+
+    return give
+
+
+def check_reference(score: Score, reference: Any) -> None:
+    """Asks a score whether a response can be right against a reference.
 
     Raises:
-        ValueError: if the reference has no number.
+        ValueError: if the score says that none can.
     """
-    wanted = numbers(str(reference))
-    if not wanted:
-        raise ValueError(f"expected a number in the reference, got {reference!r}")
-    return float(numbers(response)[-1:] == wanted[-1:])
+    if hasattr(score, "check"):
+        score.check(reference)
 
 
+def _text(reference: Any) -> str:
+    """A reference that is compared as text.
+
+    Raises:
+        ValueError: if it is no text of one reading.
+    """
+    if isinstance(reference, Integral) and not isinstance(reference, bool):
+        return str(reference)
+    if not isinstance(reference, str):
+        way = _way(reference)
+        if _counts(reference):
+            way = "; numbers are compared by fitness.matching.numeric"
+        raise ValueError(f"expected a text or a whole number as the reference, got {shown(reference)}{way}")
+    if not reference.strip():
+        raise ValueError(f"expected a reference that is not empty, got {reference!r}")
+    check_readable(reference)
+    return reference
+
+
+@checked_by(_text)
+def exact(_prompt: str, response: str, reference: Any) -> float:
+    """1 where the response is the reference, a text or a whole number, but for spaces at their ends.
+
+    Raises:
+        ValueError: if the reference is something else, or empty.
+    """
+    return float(response.strip() == _text(reference).strip())
+
+
+def _number(reference: Any) -> Decimal:
+    """The one number that a reference is.
+
+    Raises:
+        ValueError: if it is none, or can be read in more than one way.
+    """
+    if isinstance(reference, str):
+        value = _behind_mark(reference) if MARK in reference else one_number(reference)
+    elif _counts(reference):
+        value = Decimal(str(reference))
+    else:
+        value = None
+    if value is None or not value.is_finite():
+        expected = f"expected {_lacking(reference)} in the reference"
+        raise ValueError(f"{expected}, got {shown(reference)}{_way(reference)}")
+    return value
+
+
+def _counts(reference: Any) -> bool:
+    """Whether a reference is a number, and not the text of one."""
+    kinds = Integral | float | np.floating | Decimal
+    return isinstance(reference, kinds) and not isinstance(reference, bool)
+
+
+def _way(reference: Any) -> str:
+    """How a reference that one score cannot take is taken, if there is a way."""
+    if isinstance(reference, list | tuple):
+        return "; where any of several counts, score: {_target_: fitness.matching.AnyOf}"
+    return ""
+
+
+def _behind_mark(reference: str) -> Decimal | None:
+    """The number on the line that begins with the last "####"; None if that is not one plain number."""
+    return one_number(reference.rpartition(MARK)[2].strip().partition("\n")[0])
+
+
+def _lacking(reference: Any) -> str:
+    """What a reference without a plain number should have had."""
+    some = isinstance(reference, str) and numbers(reference)
+    return "one plain number (such as 1,234.5 or -3) and nothing else" if some else "a number"
+
+
+@checked_by(_number)
+def numeric(_prompt: str, response: str, reference: Any) -> float:
+    """1 where the last number of the response is the reference: "$1,234.50" is 1234.5, "50%" is 50.
+
+    The reference is one plain number, as text or not, and nothing beside it but a sign, a currency, a percent sign; where it has
+    "####", what follows. A comma groups digits, and a point begins decimals: "1,5" and "1.234,5" are refused, and so are "1/2",
+    "12:30" and "5 apples". In a response such numbers are there, and match nothing.
+
+    Raises:
+        ValueError: if the reference is something else.
+    """
+    wanted = _number(reference)
+    return float(numbers(response)[-1:] == [wanted])
+
+
+def _final(reference: Any) -> Decimal:
+    """The number behind "####" in a reference.
+
+    Raises:
+        ValueError: if there is none, or it can be read in more than one way.
+    """
+    marked = isinstance(reference, str) and MARK in reference
+    value = _behind_mark(reference) if marked else None
+    if value is None:
+        number = _lacking(reference.rpartition(MARK)[2]) if marked else "a number"
+        expected = f"expected '####' and {number} at the end of the reference"
+        raise ValueError(f"{expected}, got {shown(reference)}")
+    return value
+
+
+@checked_by(_final)
 def gsm8k(_prompt: str, response: str, reference: Any) -> float:
-    """1 where the response's final number is the reference's, which follows "####".
+    """1 where the response's final number is the reference's, which follows "####" on the same line.
 
     The response's follows its first "####" or, where it has none, its last "the answer is"; without either it scores 0.
 
     Raises:
-        ValueError: if no number follows "####" in the reference.
+        ValueError: if no plain number, as `numeric` has it, follows "####" in the reference.
     """
-    _, mark, final = str(reference).rpartition("####")
-    wanted = numbers(final)
-    if not mark or not wanted:
-        raise ValueError(f"expected '####' and a number at the end of the reference, got {reference!r}")
-    _, mark, said = response.partition("####")
+    wanted = _final(reference)
+    _, mark, said = response.partition(MARK)
     if not mark:
         said = ANSWER.split(response)[-1] if ANSWER.search(response) else ""
-    return float(numbers(said)[:1] == wanted[:1])
+    return float(numbers(said)[:1] == [wanted])
 
 
-def numbers(text: str) -> list[Decimal]:
-    """The numbers of a text, from its start."""
-    return [Decimal(found.replace(",", "").replace("$", "")) for found in NUMBER.findall(text)]
+@dataclass(frozen=True)
+class AnyOf:
+    """The highest score against any of several references: a list of them, or one alone.
+
+    Attributes:
+        score: against each of them, such as `fitness.matching.exact` or `fitness.matching.numeric`.
+    """
+
+    score: Score = exact
+
+    def __call__(self, prompt: str, response: str, reference: Any) -> float:
+        """The highest of the scores."""
+        return max(self.score(prompt, response, one) for one in _several(reference))
+
+    def check(self, reference: Any) -> None:
+        """Holds each of the references against the score.
+
+        Raises:
+            ValueError: if there is none, or the score cannot take one.
+        """
+        for one in _several(reference):
+            check_reference(self.score, one)
+
+
+def _several(reference: Any) -> list[Any]:
+    """References, one or more."""
+    several = list(reference) if isinstance(reference, list | tuple | np.ndarray) else [reference]
+    if not several:
+        raise ValueError("expected one reference or more, got an empty list")
+    return several

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import Any, Protocol
 
 import numpy as np
 
 from fitness.generation import Generator, LanguageModel, chat_prompt
-from fitness.matching import exact, gsm8k, numeric
-from fitness.records import filled, named
-
-Score = Callable[[str, str, Any], float]
-"""(prompt, response, reference) to a score in [0, 1]."""
+from fitness.matching import Score, check_reference, exact
+from fitness.records import check_readable, filled, named
+from fitness.responses import Response
 
 
 class Records(Protocol):
@@ -47,9 +45,13 @@ class QuestionAnswering:
             data: the records, such as `fitness.records.JsonLines`.
             template: the prompt, with the names of fields in braces; a brace of its own is doubled.
             answer: the field of the reference.
-            score: prompt, response and reference to a score in [0, 1]: `fitness.matching.exact`, `numeric`, `gsm8k`, or your own.
+            score: prompt, response and reference to a score in [0, 1]: `fitness.matching.exact`, `numeric`, `gsm8k`, `AnyOf` where
+                any of several references counts, or your own. The response has no special tokens in it, and with `extract` is what
+                was extracted. A score that has `check(reference)` is asked about each reference when records are loaded, and raises
+                a ValueError where no response could be right; one of your own without it takes any reference.
             extract: regular expression of what counts in a response, such as "answer is (\\w+)": its last match, in it the first
-                group if there is one; nothing if there is no match. The whole response if None.
+                group if there is one; nothing if there is no match. It sees special tokens, as in "<ans>(.*?)</ans>", each as a
+                whole, and what ended the response; they are taken out of what was extracted. The whole response if None.
             chat: whether the prompt is a user's message in the tokenizer's chat template, and not a text to go on with.
             system: the system's message before it.
             max_new_tokens: as `Generator`.
@@ -106,7 +108,7 @@ class QuestionAnswering:
         if split not in encoded:  # all at once: what is too long is known before anything is generated
             texts = [self._text(language.tokenizer, prompt) for prompt, _ in self._questions(split)]
             encoded[split] = generator.encode(language, texts, lambda i: self._where(i, split), special=not self.chat)
-        responses = generator(language, [encoded[split][index] for index in datapoints])
+        responses = generator.respond(language, [encoded[split][index] for index in datapoints])
         return [extracted(response, self.extract) for response in responses]
 
     def _text(self, tokenizer: Any, prompt: str) -> str:
@@ -145,12 +147,15 @@ class QuestionAnswering:
                     if field not in record:
                         known = ", ".join(map(str, record)) or "none"
                         raise ValueError(f"{self._where(index, split)}: {setting}: no field {field!r}; its fields: {known}")
-                if self.score in (numeric, gsm8k):
-                    try:
-                        self.score("", "", record[self.answer])
-                    except ValueError as error:
-                        raise ValueError(f"{self._where(index, split)}: {self.answer}: {error}") from None
-                questions.append((filled(written, record), record[self.answer]))
+                try:
+                    prompt = filled(written, record)
+                except ValueError as error:
+                    raise ValueError(f"{self._where(index, split)}: {error}") from None
+                try:
+                    check_reference(self.score, record[self.answer])
+                except ValueError as error:
+                    raise ValueError(f"{self._where(index, split)}: {self.answer}: {error}") from None
+                questions.append((prompt, record[self.answer]))
             kept[split] = questions
         return kept[split]
 
@@ -167,12 +172,16 @@ def parts(template: str) -> list[tuple[str, str | None]]:
     """The texts of a template, each with the field that follows it, None at its end.
 
     Raises:
-        ValueError: if a brace is broken, or more than a field's name stands in one.
+        ValueError: if a brace is broken, more than a field's name stands in one, or half a character is in it.
     """
     try:
         parsed = list(Formatter().parse(template))
     except ValueError as error:
         raise ValueError(f"template: {error} in {template!r}; a brace that is no field's is doubled") from None
+    try:
+        check_readable(template)
+    except ValueError as error:
+        raise ValueError(f"template: {error}") from None
     for _, field, form, conversion in parsed:
         if field == "" or form or conversion:
             raise ValueError(f"template: expected names of fields alone in braces, got {template!r}")
@@ -191,10 +200,8 @@ def pattern(extract: str | None) -> re.Pattern[str] | None:
         raise ValueError(f"extract: not a regular expression ({error}): {extract!r}") from None
 
 
-def extracted(response: str, extract: str | None) -> str:
-    """What counts in a response: the last match of the expression, or its first group."""
+def extracted(response: Response | str, extract: str | None) -> str:
+    """What counts in a response: the last match of the expression, or its first group; the whole of it if that is None."""
+    read = Response(response, response) if isinstance(response, str) else response
     compiled = pattern(extract)
-    if compiled is None:
-        return response
-    found = list(compiled.finditer(response))
-    return (found[-1].group(1 if compiled.groups else 0) or "") if found else ""
+    return read.text if compiled is None else read.extracted(compiled)

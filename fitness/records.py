@@ -1,11 +1,13 @@
-"""Records from files of JSON lines: an object on each line."""
+"""Records from files of JSON lines: an object on each line; and what of a record has a place in a prompt."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +78,8 @@ def _records(part: Part) -> Sequence[tuple[int, Mapping[str, Any]]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except ValueError as error:  # of JSON or of UTF-8
+            record = json.loads(line, object_pairs_hook=once)
+        except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of `once`
             raise ValueError(f"{path}, line {number}: not JSON ({error}): {_short(line)}") from None
         if not isinstance(record, dict):
             raise ValueError(f"{path}, line {number}: expected an object in braces, got {_short(line)}")
@@ -90,6 +92,20 @@ def _records(part: Part) -> Sequence[tuple[int, Mapping[str, Any]]]:
     return records[part.start : part.stop]
 
 
+def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which no key stands twice: which of its values counts would be a guess.
+
+    Raises:
+        ValueError: if one does.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {twice!a} more than once")
+    return made
+
+
 def named(data: Any, index: int, split: str) -> str:
     """A datapoint for messages: its number, and where a user finds its record, if the data say so."""
     place = f" ({data.where(index, split)})" if hasattr(data, "where") else ""
@@ -97,8 +113,65 @@ def named(data: Any, index: int, split: str) -> str:
 
 
 def filled(written: Sequence[tuple[str, str | None]], record: Mapping[str, Any]) -> str:
-    """A template, as `fitness.questions.parts` takes it apart, with a record's fields."""
+    """A template, as `fitness.questions.parts` takes it apart, with a record's fields.
+
+    Raises:
+        ValueError: if a field is neither a text nor a number, or holds half a character, or all fields are empty.
+    """
+    fields = {field: record[field] for _, field in written if field is not None}
+    for field, value in fields.items():
+        _check_field(field, value)
+    if fields and not any(str(value).strip() for value in fields.values()):
+        raise ValueError(f"template: nothing stands in the field {' or '.join(map(repr, fields))}")
     return "".join(text + ("" if field is None else str(record[field])) for text, field in written)
+
+
+def _check_field(field: str, value: Any) -> None:
+    """Refuses what has no place in a prompt: null would read None, and a list like a list in Python."""
+    if isinstance(value, str):
+        try:
+            check_readable(value)
+        except ValueError as error:
+            raise ValueError(f"template: {field}: {error}") from None
+        return
+    number = isinstance(value, Real | Decimal) and not isinstance(value, bool)
+    if not number or not abs(value) < float("inf"):
+        raise ValueError(f"template: {field}: expected a text or a number, got {shown(value)}")
+
+
+def shown(value: Any) -> str:
+    """A value of a record in a message: what kind it is and its beginning, as a file of JSON has it."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        text = repr(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return text
+    if isinstance(value, str):
+        return repr(value) if len(value) <= 60 else repr(value[:57] + "...")
+    if isinstance(value, Mapping):
+        return f"an object, {text}"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}, {text}"
+    return text
+
+
+def check_readable(text: str) -> None:
+    r"""Refuses what no tokenizer can read.
+
+    Raises:
+        ValueError: if half of a surrogate pair stands alone in a text, as in a JSON "\ud83d" without what should follow.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"half a character, {text[error.start]!a} (a lone surrogate), stands at place {error.start} of "
+            f"{text if len(text) <= 60 else text[:57] + '...'!a}"
+        ) from None
 
 
 def _short(line: bytes) -> str:

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from fitness.records import check_readable, shown
+
 PARTS = ("training", "validation", "test")
 """The documents that a task of lm-eval may have."""
 
@@ -70,6 +72,31 @@ class Task:
                 self._documents[part] = list(getattr(self.task, f"{part}_docs")())
         return self._documents[part]
 
+    def check(self, part: str, places: Sequence[int]) -> None:
+        """Holds the right choice of some documents of a part against their choices, where lm-eval itself compares them.
+
+        Raises:
+            ValueError: if none of a document's choices is right, as where a test set came without its labels: -1, or nothing.
+        """
+        from lm_eval.api.task import ConfigurableTask
+
+        task = self.task
+        # a task with a way of its own to compare knows what it compares
+        own = getattr(type(task), "process_results", None) is not ConfigurableTask.process_results
+        own = own or task.config.process_results is not None or task.multiple_input
+        if own or task.OUTPUT_TYPE != "multiple_choice":
+            return
+        for place in places:
+            doc = self.documents(part)[place]
+            choices, right = task.doc_to_choice(doc), task.doc_to_target(doc)
+            several = right if isinstance(right, list) else [right]
+            here = [one in range(len(choices)) if isinstance(one, int) else one in choices for one in several]
+            if not any(here):
+                raise ValueError(
+                    f"task: document {place} of the {part} documents of {self.name!r}: expected its right answer among "
+                    f"its {len(choices)} choices, got {shown(right)}"
+                )
+
     def metric(self, wanted: str | None) -> tuple[str, str]:
         """A metric and its filter, held against what the task has.
 
@@ -99,6 +126,9 @@ class Task:
         """What each document of a part asks, the few-shot examples drawn as lm-eval draws them when it scores all of that part.
 
         Only on the part that lm-eval itself scores may a document be among its own examples, where lm-eval lets it.
+
+        Raises:
+            ValueError: if half a character is in a prompt, which no tokenizer can read.
         """
         task, name = self.task, self.name
         template = {
@@ -120,6 +150,11 @@ class Task:
                 )
                 asked = task.construct_requests(doc=doc, ctx=context, metadata=(name, place, task.config.repeats), **template)
                 made.append(asked if isinstance(asked, list) else [asked])
+                for text in [text for request in made[-1] for text in request.args if isinstance(text, str)]:
+                    try:
+                        check_readable(text)
+                    except ValueError as error:
+                        raise ValueError(f"task: document {place} of the {part} documents of {name!r}: {error}") from None
         return made
 
     def answer(self, lm: Any, asked: Sequence[Requests], seed: int) -> list[Requests]:

@@ -174,12 +174,12 @@ class TextToImage:
                     if field is not None and record.get(field) is None:
                         known = ", ".join(name for name, value in record.items() if value is not None) or "none"
                         raise ValueError(f"{self._where(index, split)}: template: no field {field!r}; its fields: {known}")
-                if hasattr(self.score, "check"):
-                    try:
+                try:
+                    if hasattr(self.score, "check"):
                         self.score.check(record)
-                    except ValueError as error:
-                        raise ValueError(f"{self._where(index, split)}: {error}") from None
-                prompts.append(filled(written, record))
+                    prompts.append(filled(written, record))
+                except ValueError as error:
+                    raise ValueError(f"{self._where(index, split)}: {error}") from None
             self._filled[split] = prompts
         return self._filled[split]
 

@@ -10,6 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fitness.matching import checked_by
+from fitness.records import check_readable, once, shown
+
 
 @dataclass(frozen=True)
 class GoalQueries:
@@ -48,7 +51,26 @@ class GoalQueries:
             raise ValueError(f"{name}: {self.path} has {len(pairs):,} goals, asked for {part[0]:,} to {part[1]:,}")
         return pairs[part[0] : part[1]]
 
+    def where(self, index: int, split: str) -> str:
+        """The file and the number of a goal in it, from 1."""
+        first, _ = getattr(self, split)
+        return f"{self.path}, goal {first + index + 1}"
 
+
+def _queries(reference: Any) -> None:
+    """Refuses a reference that is no list of queries.
+
+    Raises:
+        ValueError: if it is something else, or a query of it has no word.
+    """
+    queries = reference if isinstance(reference, list | tuple) else []
+    if not queries or not all(isinstance(query, str) and query.strip() for query in queries):
+        raise ValueError(f"expected a list of one query or more, each a text with a word in it, got {shown(reference)}")
+    for query in queries:
+        check_readable(query)
+
+
+@checked_by(_queries)
 def overlap(_prompt: str, response: str, reference: Any) -> float:
     """The F1 of the response's words against those of the query that it is closest to, in [0, 1]; order does not count."""
     said = Counter(response.lower().split())
@@ -62,8 +84,8 @@ def _f1(said: Counter[str], wanted: Counter[str]) -> float:
 @lru_cache(maxsize=2)
 def _pairs(path: Path) -> list[dict[str, Any]]:
     try:
-        goals = json.loads(path.read_text())
-    except ValueError as error:
+        goals = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON, {error}") from None
     right = isinstance(goals, dict) and all(
         isinstance(queries, list) and queries and all(isinstance(query, str) for query in queries) for queries in goals.values()

@@ -13,9 +13,10 @@ from fitness import http_environment
 from fitness.agents import Agents
 from fitness.generation import Generator
 from fitness.http_environment import HttpEnvironment
-from fitness.matching import gsm8k, numeric
+from fitness.matching import AnyOf, gsm8k, numeric
 from fitness.questions import QuestionAnswering
 from fitness.records import JsonLines, Part
+from fitness.webshop import overlap
 
 GOOD = {"question": "1 + 1 =", "answer": "#### 2"}
 
@@ -66,6 +67,84 @@ FILES = {
         {"template": "{qestion}"},
     ),
     "an attribute in a template": (ValueError, r"no field 'question\.real'", records(GOOD), {"template": "{question.real}"}),
+    "a list in a template": (
+        ValueError,
+        r"line 1\): template: question: expected a text or a number, got a list of 2, \[.a., .b.\]$",
+        records({"question": ["a", "b"], "answer": "1"}),
+        {},
+    ),
+    "an object in a template": (
+        ValueError,
+        r'line 1\): template: question: expected a text or a number, got an object, {"a": 1}$',
+        records({"question": {"a": 1}, "answer": "1"}),
+        {},
+    ),
+    "null in a template": (
+        ValueError,
+        r"line 2\): template: question: expected a text or a number, got null$",
+        records(GOOD, {"question": None, "answer": "1"}),
+        {},
+    ),
+    "true in a template": (ValueError, "question: .* got true$", records({"question": True, "answer": "1"}), {}),
+    "NaN in a template": (ValueError, "question: .* got NaN$", records('{"question": NaN, "answer": "1"}'), {}),
+    "an empty prompt": (
+        ValueError,
+        r"datapoint 0 of train \(.*, line 1\): template: nothing stands in the field 'question'$",
+        records({"question": " \n", "answer": "1"}),
+        {"template": "Q: {question}\nA:"},
+    ),
+    "half a character in a prompt": (
+        ValueError,
+        r"line 1\): template: question: half a character, '\\ud83d' \(a lone surrogate\), stands at place 2 of 'a \\ud83d'$",
+        records({"question": "a \ud83d", "answer": "1"}),
+        {},
+    ),
+    "half a character in a reference": (
+        ValueError,
+        r"line 2\): answer: half a character, '\\udc00' \(a lone surrogate\), stands at place 0 of '\\udc00!'$",
+        records(GOOD, {"question": "?", "answer": "\udc00!"}),
+        {},
+    ),
+    "a key that stands twice": (
+        ValueError,
+        r"train.jsonl, line 2: not JSON \(an object has the key 'answer' more than once\): ",
+        records(GOOD, '{"question": "?", "answer": "1", "answer": "2"}'),
+        {},
+    ),
+    "a line of brackets without an end": (ValueError, "line 1: not JSON .*recursion", "[" * 200_000, {}),
+    "a list as the reference": (
+        ValueError,
+        r"datapoint 0 of train \(.*train.jsonl, line 2\): answer: expected a text or a whole number as the reference, "
+        r'got a list of 2, \["2", "two"\]; where any of several counts, score: {_target_: fitness.matching.AnyOf}$',
+        records("", {"question": "?", "answer": ["2", "two"]}),
+        {},
+    ),
+    "an object as the reference": (
+        ValueError,
+        "line 1.: answer: .* got an object",
+        records({"question": "?", "answer": {"value": "2"}}),
+        {},
+    ),
+    "null as the reference": (ValueError, "line 1.: answer: .* got null$", records({"question": "?", "answer": None}), {}),
+    "a decimal compared as text": (ValueError, "got 0.5; numbers are compared by", records({"question": "?", "answer": 0.5}), {}),
+    "two numbers as the reference": (
+        ValueError,
+        r"line 1\): answer: expected one plain number \(such as 1,234.5 or -3\) and nothing else in the reference, got '3 or 4'$",
+        records({"question": "?", "answer": "3 or 4"}),
+        {"score": numeric},
+    ),
+    "null among alternatives": (
+        ValueError,
+        "line 1.: answer: .* got null$",
+        records({"question": "?", "answer": ["2", None]}),
+        {"score": AnyOf()},
+    ),
+    "a text where queries should be": (
+        ValueError,
+        "line 1.: answer: expected a list of one query or more, each a text with a word in it, got 'red hat'$",
+        records({"question": "?", "answer": "red hat"}),
+        {"score": overlap},
+    ),
     "a reference without a number": (
         ValueError,
         r"line 1\): answer: expected a number in the reference, got 'two'",
@@ -149,6 +228,7 @@ def said(what):
 
 
 SETTINGS = {
+    "half a character in a template": (questions(template="{question}\ud83d"), r"^template: half a character, '\\ud83d'"),
     "a part that ends before it starts": (lambda: Part("x", 3, 3), "^stop: expected more than start, 3, got 3"),
     "a part from below 0": (lambda: Part("x", -1), "^start: expected at least 0, got -1"),
     "a broken brace": (questions(template="{question"), "^template: expected '}' before end of string in '{question'"),
@@ -238,7 +318,11 @@ MODELS = {
         {"chat": True},
         "^chat: the tokenizer's chat template refuses the roles user",
     ),
-    "a prompt without tokens": (tiny_llama, {"template": "{empty}"}, "datapoint 0 of train: its prompt '' has no tokens"),
+    "a prompt without tokens": (
+        tiny_llama,
+        {"template": "{empty}"},
+        "datapoint 0 of train: template: nothing stands in the field 'empty'$",
+    ),
     "another model's tokenizer": (
         lambda: TinyLlama(tiny_llama().model, tokenizer("".join(map(chr, range(200, 400))) + "1 +=")),
         {},
@@ -271,6 +355,7 @@ ENVIRONMENTS = {
     ),
     "shows no text at reset": (Env(first=None), "datapoint 2 of train, reset: .*expected a text as the observation, got None"),
     "shows no text": (Env(2, (b"x", 0.0, False)), "datapoint 2 of train, turn 2: .*expected a text as the observation, got b'x'"),
+    "shows half a character": (Env(2, ("x\ud83d", 0.0, False)), r"train, turn 2: the environment: half a character, '\\ud83d'"),
     "rewards above 1": (Env(1, ("x", 10, False)), r"turn 1: .*expected a reward in \[0, 1\], got 10$"),
     "rewards below 0": (Env(1, ("x", -0.1, False)), "expected a reward .* got -0.1"),
     "rewards with NaN": (Env(1, ("x", float("nan"), True)), "expected a reward .* got nan"),

@@ -84,7 +84,7 @@ def write(folder: Path, subject: Subject) -> None:
     """Writes README.md into a folder that has the member already, and its recipe if it is one."""
     head, body = head_of(subject, (folder / MERGEKIT).is_file()), body_of(subject, folder)
     text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
-    (folder / NAME).write_text(f"---\n{text}---\n\n{body}", encoding="utf-8")
+    (folder / NAME).write_text(f"---\n{text}---\n\n{body}", encoding="utf-8", errors="backslashreplace")
 
 
 def head_of(subject: Subject, mergekit: bool = False) -> dict[str, Any]:

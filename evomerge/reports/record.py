@@ -16,6 +16,7 @@ from evomerge.errors import UserError
 from evomerge.founding import Founding
 from evomerge.rundir import read_births, read_snapshot
 from evomerge.snapshot import best_rows
+from evomerge.words import readable
 
 GALLERY = "gallery"
 """The folder in which members show themselves, a file each."""
@@ -74,7 +75,7 @@ class Record:
     @classmethod
     def read(cls, path: Path) -> Record:
         """Reads a run directory, of a run that has ended or not."""
-        log = read_births(path)
+        log = readable(read_births(path))
         config = (path / "config.yaml").read_text()
         founders = [entry for entry in log if "founder" in entry]
         bests = [id_of(entry) for entry in log if entry.get("best")]
@@ -95,9 +96,9 @@ class Record:
         founding = Founding.read(path)
         if founding is not None and len(founding.scores.get("train", ())) != len(founders):  # not this log's
             founding = None
-        call = yaml.safe_load(config)
+        call = readable(yaml.safe_load(config))
         return cls(
-            path.resolve().name,
+            readable(path.resolve().name),
             founders,
             [entry for entry in log if "founder" not in entry],
             config,
@@ -111,7 +112,7 @@ class Record:
             _lines(path / "best" / ANSWERS),
             id_of(lineage[0]) if lineage else None,
             {
-                int(file.stem): json.loads(file.read_text())
+                int(file.stem): readable(json.loads(file.read_text()))
                 for file in (path / GALLERY).glob("*.json")
                 if file.stem.lstrip("-").isdigit()
             },
@@ -172,12 +173,12 @@ class Record:
 
 def _read(path: Path, default: Any) -> Any:
     """A JSON file; the default where there is none."""
-    return json.loads(path.read_text()) if path.is_file() else default
+    return readable(json.loads(path.read_text())) if path.is_file() else default
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """A file of JSON lines; none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return [readable(json.loads(line)) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def id_of(entry: Mapping[str, Any]) -> int:

@@ -32,6 +32,7 @@ NASTY = [
     "&lt;b&gt; *_**# ~~gone~~ $1$",
     "\u202eevil\x00",
     "1. - + > first",
+    "half \ud83d a character",
 ]
 
 

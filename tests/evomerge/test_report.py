@@ -255,6 +255,37 @@ def test_labels_of_others_stay_text(tmp_path):
     assert "Confusion" in page.headings
 
 
+class Halved(Classification):
+    """Has half a character in all that it says, as records of a user's own may."""
+
+    def explain(self, model, datapoints, split):
+        told = super().explain(model, datapoints, split)
+        return [{"expected": f"\ud83d {entry['expected']}", "answer": f"\udc00 {entry['answer']}"} for entry in told]
+
+
+class Unlabelled(Halved):
+    """Likewise, in text that is no label."""
+
+    def explain(self, model, datapoints, split):
+        return [{"prompt": f"\ud83d {j}", "answer": {"\udfff": [f"\udc00 {j}"]}} for j in datapoints.tolist()]
+
+
+@pytest.mark.parametrize("kind", [Halved, Unlabelled])
+def test_half_a_character_costs_no_report(tmp_path, kind, caplog):
+    """Not in labels, text, reasons, nor in the name of a directory that is not UTF-8."""
+    small_run(tmp_path / "mine", births=30, fitness=kind(DIGITS))
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "\\ud83d " in Page(tmp_path / "mine" / "report.html").text
+    run = (tmp_path / "mine").rename(tmp_path / "mine\udcff")
+    with open(run / "births.jsonl", "a") as log:
+        log.write(json.dumps(read_births(run)[-1] | {"birth": 31, "admitted": False, "failure": "bad \udbff"}) + "\n")
+    page = Page(report.write(run))
+    assert ("Confusion" in page.headings) == (kind is Halved)
+    for shown in ("\\ud83d ", "\\udbff", "mine\\udcff"):
+        assert shown in page.text
+    assert (run / "best" / "README.md").read_text(encoding="utf-8")
+
+
 def test_long_run_is_a_small_page(finished, tmp_path):
     """50,000 births, large pictures and as many reasons to fail as births do not make a large page."""
     run, rng = copy_of(finished, tmp_path), random.Random(0)

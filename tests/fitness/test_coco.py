@@ -42,3 +42,21 @@ def test_what_is_not_there_is_said(captions, tmp_path):
         CocoCaptions(captions, tmp_path, train=(0, 2), test=(1, None)).split("train")
     with pytest.raises(ValueError, match=r"train: expected pictures from 10 to 20, .*captions.json has 4"):
         CocoCaptions(captions, tmp_path, train=(10, 20)).split("train")
+
+
+@pytest.mark.parametrize(
+    ("caption", "shown"),
+    [
+        (None, "got null"),
+        (["a cat"], "got a list of 1"),
+        ("  ", "got '  '"),
+        (7, "got 7"),
+        ("a \ud83d", r"half a character, '\\ud83d'"),
+    ],
+)
+def test_a_caption_that_is_none_is_refused_with_its_picture(tmp_path, caption, shown):
+    images = [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}]
+    annotations = [{"image_id": 1, "caption": "a cat"}, {"image_id": 2, "caption": caption}]
+    (tmp_path / "captions.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    with pytest.raises(ValueError, match=f"captions.json, picture '2.jpg': .*{shown}"):
+        CocoCaptions(tmp_path / "captions.json", tmp_path, train=(0, 2)).split("train")

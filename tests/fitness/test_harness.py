@@ -51,6 +51,26 @@ TASKS = {
     "untested": TEXTS | {"test_split": None, "training_split": None},
     "twins": TEXTS | {"validation_split": "test"},
     "lost": TEXTS | {"dataset_kwargs": {"data_files": {"test": "nowhere.json"}}},
+    "unlabelled": {
+        "output_type": "multiple_choice",
+        "doc_to_text": "text",
+        "doc_to_choice": "choices",
+        "doc_to_target": "{{0 - 1}}",
+    },
+    "beyond": {
+        "output_type": "multiple_choice",
+        "doc_to_text": "text",
+        "doc_to_choice": "choices",
+        "doc_to_target": "{{label + 3 * (text|length > 10)}}",
+    },
+    "misnamed": {"output_type": "multiple_choice", "doc_to_text": "text", "doc_to_choice": "choices", "doc_to_target": "answer"},
+    "named": {
+        "output_type": "multiple_choice",
+        "doc_to_text": "text",
+        "doc_to_choice": "choices",
+        "doc_to_target": "{{choices[label]}}",
+    },
+    "halved": TEXTS | {"doc_to_text": "{{text}}{{'\\ud83d'}}"},
     "rolling": {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "text"},
 }
 
@@ -290,11 +310,30 @@ def test_settings_travel(language, include_path):
         ({"num_fewshot": -1}, "num_fewshot: expected 0 or more"),
         ({"gen_kwargs": {"max_gen_toks": 2}}, "gen_kwargs: 'colours' generates nothing"),
         ({"batch": 0}, "batch: expected at least 1"),
+        (
+            {"task": "unlabelled"},
+            "document 0 of the validation documents of 'unlabelled': expected its right .* its 3 choices, got '-1'$",
+        ),
+        (
+            {"task": "beyond"},
+            "document [1-9] of the validation documents of 'beyond': expected its right .* its 3 choices, got [345]$",
+        ),
+        ({"task": "misnamed", "train": "test[3:]", "test": None}, "document 3 of the test documents of 'misnamed': .*, got 'z'$"),
     ],
 )
 def test_bad_input(include_path, settings, said):
     with pytest.raises(ValueError, match=said):
         Harness(**({"task": "colours", "include_path": include_path} | settings)).size("train")
+
+
+def test_a_right_answer_may_be_named(include_path):
+    assert Harness("named", include_path=include_path).size("train") == ROWS["validation"]
+
+
+def test_half_a_character_in_a_prompt_has_a_place(language, include_path):
+    fitness = Harness("halved", include_path=include_path)
+    with pytest.raises(ValueError, match=r"document 0 of the validation documents of 'halved': half a character, '\\ud83d'"):
+        fitness(language, np.arange(2), "train")
 
 
 def test_a_split_that_is_missing_is_named(language, include_path):

@@ -9,7 +9,7 @@ import pytest
 from tiny_llama import CHAT, tiny_llama
 
 from fitness.generation import Generator
-from fitness.matching import exact, gsm8k, numeric
+from fitness.matching import exact, gsm8k, numbers, numeric
 from fitness.questions import QuestionAnswering, extracted
 from fitness.records import JsonLines, Part
 
@@ -69,7 +69,10 @@ def test_right_answers_score_one(llama, score):
 
     class Known(Sums):
         def split(self, name):
-            return [{"question": f"{i} + {i} =", "answer": f" {i}{answers[i]}9 " * (i != 1) or "2"} for i in range(4)]
+            whole = [f" {i}{answers[i]}9 " for i in range(4)]
+            references = [str(numbers(text)[-1]) for text in whole] if score is numeric else whole
+            references[1] = "2"
+            return [{"question": f"{i} + {i} =", "answer": references[i]} for i in range(4)]
 
     def told(prompt, response, reference):
         return score(prompt, f"{PROMPTS.index(prompt)}{response}9", reference)
@@ -176,7 +179,7 @@ def test_settings_travel_and_prompts_do_not(llama):
 def test_braces_of_the_records_are_left_alone(llama):
     class Braces(Sums):
         def split(self, name):
-            return [{"question": "{x} {", "answer": ""}]
+            return [{"question": "{x} {", "answer": "x"}]
 
     shown = QuestionAnswering(Braces(), "{{{question}}}", max_new_tokens=1).explain(llama, np.array([0]), "train")
     assert shown[0]["prompt"] == "{{x} {}"
@@ -233,3 +236,25 @@ def test_a_config_names_it_all(tmp_path):
     again = describe(fitness=made)["fitness"]
     assert again["score"] == "fitness.matching.gsm8k"
     assert again["stop"] == ["\n", "Q:"]
+
+
+@pytest.mark.parametrize("score", [{}, {"score": "fitness.matching.numeric"}, {"score": "fitness.matching.exact"}])
+def test_a_config_says_that_any_of_several_references_counts(tmp_path, score):
+    from evomerge.calls import build, describe
+
+    lines(tmp_path / "train.jsonl", [{"question": "1", "answer": ["1", "1.0"]}])
+    data = {"_target_": "fitness.records.JsonLines", "train": str(tmp_path / "train.jsonl")}
+    given = {"data": data, "score": {"_target_": "fitness.matching.AnyOf"} | score}
+    made = QuestionAnswering(**build(given, QuestionAnswering))
+    assert made.size("train") == 1
+    assert [made._score(0, response, "train") for response in ("1.0", "1", "2")] == [1, 1, 0]
+    again = describe(fitness=made)["fitness"]["score"]
+    assert again == {"_target_": "fitness.matching.AnyOf", "score": "fitness.matching.exact"} | score
+    assert pickle.loads(pickle.dumps(made)).size("train") == 1
+
+
+def test_numbers_and_empty_fields_have_a_place_in_a_prompt_beside_others(tmp_path, llama):
+    records = [{"a": 1, "b": "", "c": 2.5, "other": float("nan"), "answer": 4}, {"a": "x", "b": "y", "c": 0, "answer": "z"}]
+    data = JsonLines(lines(tmp_path / "train.jsonl", records))
+    shown = QuestionAnswering(data, "{a}|{b}|{c}", max_new_tokens=1).explain(llama, np.arange(2), "train")
+    assert [entry["prompt"] for entry in shown] == ["1||2.5", "x|y|0"]

@@ -57,3 +57,20 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path, content, train, message):
     (tmp_path / "goals.json").write_text(content)
     with pytest.raises(ValueError, match=message):
         GoalQueries(tmp_path / "goals.json", train).split("train")
+
+
+@pytest.mark.parametrize(
+    ("goals", "words"),
+    [
+        ({"a": ["b"], "c": [" "]}, r"goals.json, goal 2\): queries: expected a list of one query or more, .* got a list of 1"),
+        ({"a": ["b", ""]}, r"goal 1\): queries: expected a list"),
+        ({" ": ["b"]}, r"goal 1\): template: nothing stands in the field 'goal'"),
+        ({"a": ["\ud83d"]}, r"goal 1\): queries: half a character"),
+        ({"\ud83d": ["a"]}, r"goal 1\): template: goal: half a character"),
+    ],
+)
+def test_goals_that_nothing_could_be_right_for(tmp_path, goals, words):
+    (tmp_path / "goals.json").write_text(json.dumps(goals))
+    data = GoalQueries(tmp_path / "goals.json", train=(0, len(goals)))
+    with pytest.raises(ValueError, match=words):
+        QuestionAnswering(data, "{goal}\n", "queries", overlap).size("train")
