@@ -11,8 +11,8 @@ import numpy as np
 
 from fitness.generation import Generator, LanguageModel, chat_prompt
 from fitness.matching import Score, check_reference, exact
-from fitness.records import check_readable, filled, named
-from fitness.responses import Response
+from fitness.records import check_readable, filled, named, shown
+from fitness.responses import Response, cut, special_tokens
 
 
 class Records(Protocol):
@@ -106,6 +106,7 @@ class QuestionAnswering:
             kept["_encoded"] = language.tokenizer, {}
         encoded = kept["_encoded"][1]
         if split not in encoded:  # all at once: what is too long is known before anything is generated
+            self._check_special(language.tokenizer, split)
             texts = [self._text(language.tokenizer, prompt) for prompt, _ in self._questions(split)]
             encoded[split] = generator.encode(language, texts, lambda i: self._where(i, split), special=not self.chat)
         responses = generator.respond(language, [encoded[split][index] for index in datapoints])
@@ -153,11 +154,40 @@ class QuestionAnswering:
                     raise ValueError(f"{self._where(index, split)}: {error}") from None
                 try:
                     check_reference(self.score, record[self.answer])
+                    self._check_stop(record[self.answer])
                 except ValueError as error:
                     raise ValueError(f"{self._where(index, split)}: {self.answer}: {error}") from None
                 questions.append((prompt, record[self.answer]))
             kept[split] = questions
         return kept[split]
+
+    def _check_stop(self, reference: Any) -> None:
+        """Refuses what no response can be word for word, as it would end before.
+
+        Raises:
+            ValueError: if a text of `stop` is in the reference.
+        """
+        if self.score is exact:
+            _, end = cut(str(reference).strip(), [self.stop] if isinstance(self.stop, str) else self.stop or ())
+            if end:
+                raise ValueError(f"{shown(reference)} has {end!r} in it, where stop ends each answer")
+
+    def _check_special(self, tokenizer: Any, split: str) -> None:
+        """Refuses what no response can be word for word, as special tokens are taken out of it.
+
+        Raises:
+            ValueError: if one is in a reference, and nothing is extracted.
+        """
+        if self.score is not exact or self.extract is not None:
+            return
+        special = list(special_tokens(tokenizer).values())
+        for index, (_, reference) in enumerate(self._questions(split)):
+            _, token = cut(str(reference), special)
+            if token:
+                raise ValueError(
+                    f"{self._where(index, split)}: {self.answer}: {shown(reference)} has the special token {token!r} in it, "
+                    f"which is left out of an answer; set extract, such as '({re.escape(token)})'"
+                )
 
     def _where(self, index: int, split: str) -> str:
         """Names a datapoint."""

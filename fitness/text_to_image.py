@@ -12,7 +12,7 @@ import torch
 from fitness.painting import Painter, noise_of
 from fitness.pictures import data_uri, pil
 from fitness.questions import Records, parts
-from fitness.records import filled, named
+from fitness.records import filled, named, shown
 
 SHOWN = 10
 """Prompts that a report shows for one member beside another."""
@@ -95,6 +95,9 @@ class TextToImage:
         for index in range(self.size(split)):
             if self.group not in self._records[split][index]:
                 raise ValueError(f"{self._where(index, split)}: group: no field {self.group!r}")
+            name = self._records[split][index][self.group]
+            if name is None or isinstance(name, list | dict):
+                raise ValueError(f"{self._where(index, split)}: group: {self.group}: expected a name, got {shown(name)}")
             names.append(str(self._records[split][index][self.group]))
         return {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
 

@@ -133,6 +133,12 @@ FILES = {
         records({"question": "?", "answer": "3 or 4"}),
         {"score": numeric},
     ),
+    "a stop in the reference": (
+        ValueError,
+        r"line 2\): answer: 'a\\nb' has '\\n' in it, where stop ends each answer$",
+        records({"question": "?", "answer": "a\n"}, {"question": "?", "answer": "a\nb"}),
+        {"stop": ["x", "\n"]},
+    ),
     "null among alternatives": (
         ValueError,
         "line 1.: answer: .* got null$",

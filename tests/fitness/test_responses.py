@@ -95,6 +95,15 @@ def test_no_number_is_read_out_of_the_name_of_a_token(says):
         assert explained(says, "7", score=numeric, **settings)["score"] == 0
 
 
+@pytest.mark.parametrize("answer", ["<yes>", "<ans>4</ans>", "4</s>"])
+def test_a_reference_with_a_special_token_needs_an_expression(answer):
+    with pytest.raises(
+        ValueError, match=r"^datapoint 0 of train: answer: .* has the special token '<?/?.*' in it, .* set extract"
+    ):
+        explained(["<yes>"], answer)
+    assert explained(["<yes>"], answer, score=lambda *_: 1.0)["score"] == 1
+
+
 def test_without_an_expression_special_tokens_are_left_out_as_ever():
     assert explained(["<ans>", "4", "</ans>", "2"], "42") == {"prompt": "=", "expected": "42", "answer": "42", "score": 1.0}
     heard = []

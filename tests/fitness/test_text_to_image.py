@@ -354,3 +354,27 @@ def test_records_that_have_the_same_in_a_field_are_a_group(data, tmp_path):
         TextToImage(data, brightness, **SMALL).groups("train")
     with pytest.raises(ValueError, match=r"kinds.jsonl.*group: no field 'sort'"):
         TextToImage(JsonLines(tmp_path / "kinds.jsonl"), brightness, group="sort", **SMALL).groups("train")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        (["a", "b"], r"template: prompt: expected a text or a number, got a list of 2, \["),
+        ({"en": "a"}, "template: prompt: expected a text or a number, got an object, "),
+        (" ", "template: nothing stands in the field 'prompt'$"),
+        (True, "template: prompt: expected a text or a number, got true$"),
+        ("a \udfff", r"template: prompt: half a character, '\\udfff' \(a lone surrogate\), stands at place 2 of 'a \\udfff'$"),
+    ],
+)
+def test_prompts_that_are_none_are_refused_with_their_line(tmp_path, prompt, words):
+    (tmp_path / "train.jsonl").write_text(json.dumps({"prompt": "a cat"}) + "\n" + json.dumps({"prompt": prompt}) + "\n")
+    with pytest.raises(ValueError, match=f"^datapoint 1 of train .*train.jsonl, line 2.: {words}"):
+        TextToImage(JsonLines(tmp_path / "train.jsonl"), brightness, **SMALL).size("train")
+
+
+@pytest.mark.parametrize(("group", "shown"), [(None, "null"), (["a"], "a list of 1"), ({"a": 1}, "an object")])
+def test_groups_without_a_name_are_refused(tmp_path, group, shown):
+    (tmp_path / "train.jsonl").write_text(json.dumps({"prompt": "a cat", "kind": group}) + "\n")
+    fitness = TextToImage(JsonLines(tmp_path / "train.jsonl"), brightness, group="kind", **SMALL)
+    with pytest.raises(ValueError, match=f"line 1.: group: kind: expected a name, got {shown}"):
+        fitness.groups("train")
