@@ -21,7 +21,7 @@ from populations.merged import Dtype, Merged, Order, check_choice, named
 from populations.mergekit_config import config_text
 from populations.methods import Method
 from populations.origins import Model
-from populations.resident import line, moved, quiet, slots_of
+from populations.resident import frozen, line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds
 from populations.units import LLAMA, Units
 
@@ -184,7 +184,7 @@ class LanguageModels(Merged):
                 "load it with transformers and save it again"
             )
         _settle(model, seed.name)
-        return LanguageModel(model.eval().requires_grad_(False), self._tokenizer)
+        return LanguageModel(frozen(model), self._tokenizer)
 
     @property
     def _units(self) -> Sequence[Units]:
