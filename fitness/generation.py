@@ -16,6 +16,9 @@ from fitness.memory import in_batches
 log = logging.getLogger(__name__)
 
 
+ALONE = ("rwkv",)
+"""Types of models that cannot answer in batches: after the first token transformers' RWKV mixes the states of a batch."""
+
 ENDLESS = ("rwkv",)
 """Types of models whose configs state positions that limit nothing: RWKV's is of a kernel."""
 
@@ -124,13 +127,10 @@ class Generator:
             MemoryError: if there is no memory for one prompt.
         """
         answers = [""] * len(prompts)
-        order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
-        if reads_padding(language.model):
-            self._say_equal_lengths(language.model)
-            companies = [list(places) for _, places in groupby(order, lambda place: len(prompts[place]))]
-        else:
-            companies = [order]
-        for company in companies:
+        together = companies(language.model, [len(prompt) for prompt in prompts])
+        if len(together) > 1:
+            self._say_small(language.model)
+        for company in together:
             for place, text in zip(company, self._answer(language, prompts, company), strict=True):
                 answers[place] = text
         return answers
@@ -139,7 +139,7 @@ class Generator:
         """The answers to the prompts at these places, in this order, batch by batch."""
         batches, self.batch = in_batches(
             self.batch,
-            len(prompts),
+            len(order),
             lambda start, stop: self._generate(language, [prompts[place] for place in order[start:stop]]),
             "prompts were answered",
             lambda start: (
@@ -149,11 +149,15 @@ class Generator:
         )
         return [text for texts in batches for text in texts]
 
-    def _say_equal_lengths(self, model: Any) -> None:
+    def _say_small(self, model: Any) -> None:
         """Says, once, that batches are smaller than asked for."""
         if not self._said:
             self._said = True
-            log.info("%s reads padding, so only prompts of equal length are answered side by side", type(model).__name__)
+            kind = type(model).__name__
+            if model.config.get_text_config().model_type in ALONE:
+                log.info("%s answers otherwise in company, so prompts are answered one by one", kind)
+            else:
+                log.info("%s reads padding, so only prompts of equal length are answered side by side", kind)
 
     def _generate(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[str]:
         """The answers of one batch, padded on the left."""
@@ -235,6 +239,18 @@ def chat_prompt(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
     except Exception as error:  # a template is a program of the checkpoint's
         roles = ", ".join(message["role"] for message in messages)
         raise ValueError(f"chat: the tokenizer's chat template refuses the roles {roles}: {error}") from error
+
+
+def companies(model: Any, lengths: Sequence[int]) -> list[list[int]]:
+    """The places of prompts that a model may answer side by side, by the lengths of the prompts, short ones first."""
+    order = sorted(range(len(lengths)), key=lambda place: lengths[place])
+    if not order:
+        return []
+    if model.config.get_text_config().model_type in ALONE:
+        return [[place] for place in order]
+    if reads_padding(model):
+        return [list(places) for _, places in groupby(order, lambda place: lengths[place])]
+    return [order]
 
 
 def reads_padding(model: Any) -> bool:

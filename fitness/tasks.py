@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from fitness.generation import positions_of, reads_padding
+from fitness.generation import companies, positions_of
 
 PARTS = ("training", "validation", "test")
 """The documents that a task of lm-eval may have."""
@@ -285,13 +285,10 @@ def _fresh(request: Any) -> Any:
 
 def _companies(lm: Any, kind: str, queue: Requests) -> list[Requests]:
     """The requests that are put to a model together: lm-eval pads prompts of generation on the left, which some models read."""
-    if kind != "generate_until" or not reads_padding(lm.model):
+    if kind != "generate_until" or len(companies(lm.model, [1, 2])) == 1:
         return [queue]
-    companies: dict[int, Requests] = {}
-    for request in queue:
-        tokens, _ = lm.tok_batch_encode([request.args[0]])
-        companies.setdefault(tokens.shape[1], []).append(request)
-    return list(companies.values())
+    lengths = [lm.tok_batch_encode([request.args[0]])[0].shape[1] for request in queue]
+    return [[queue[place] for place in places] for places in companies(lm.model, lengths)]
 
 
 def _missing(error: ImportError) -> ImportError:
