@@ -10,6 +10,7 @@ import pytest
 import tiny_judges
 import tiny_pipelines
 import torch
+from expansions import expansions
 from PIL import Image
 from transformers import CLIPModel, ViTForImageClassification
 
@@ -354,3 +355,15 @@ def test_records_that_have_the_same_in_a_field_are_a_group(data, tmp_path):
         TextToImage(data, brightness, **SMALL).groups("train")
     with pytest.raises(ValueError, match=r"kinds.jsonl.*group: no field 'sort'"):
         TextToImage(JsonLines(tmp_path / "kinds.jsonl"), brightness, group="sort", **SMALL).groups("train")
+
+
+@pytest.mark.parametrize("kind", [ImageSimilarity, TextSimilarity, ClassProbability])
+def test_a_judge_expands_no_weight_for_each_picture(judges, kind):
+    judge = kind(judges["classifier" if kind is ClassProbability else "clip"])
+    network = judge.network
+    layers = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
+    with expansions(network) as expanded:
+        for layer in layers:
+            layer(torch.randn(4, 6, layer.in_features)[:, -1:])
+    assert layers
+    assert expanded == []
