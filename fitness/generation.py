@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 import torch
 
 from fitness.memory import in_batches
 from fitness.responses import Response, cut, decode, special_tokens, without
+
+log = logging.getLogger(__name__)
+
+
+ALONE = ("rwkv",)
+"""Types of models that cannot answer in batches: after the first token transformers' RWKV mixes the states of a batch."""
+
+ENDLESS = ("rwkv",)
+"""Types of models whose configs state positions that limit nothing: RWKV's is of a kernel."""
+
+
+MASKED = (
+    *("bloom", "cpmant", "mpt"),
+    *(
+        "bailing_hybrid",
+        "bamba",
+        "falcon_h1",
+        "falcon_mamba",
+        "jamba",
+        "kimi_linear",
+        "mamba",
+        "mamba2",
+        "nemotron_h",
+        "olmo_hybrid",
+    ),
+    *("qwen3_5_moe_text", "qwen3_5_text", "qwen3_next"),
+)
+"""Types of models that take no positions, or keep a state, and yet read a padded prompt as if it stood alone: by their masks."""
+
+PADDED = ("reformer",)
+"""Types of models that take positions and a mask, and read padding all the same."""
 
 
 class LanguageModel(Protocol):
@@ -26,8 +61,9 @@ class LanguageModel(Protocol):
 class Generator:
     """Answers prompts greedily, in batches of equal size cut from the prompts in order of their length.
 
-    The length breaks ties by place, so the same prompts always come in the same company. Where memory runs out, the batch is
-    halved, for good, and the answers go on.
+    The length breaks ties by place, so the same prompts always come in the same company. A model that answers otherwise where a
+    prompt is padded (`reads_padding`) gets batches of prompts of one length. Where memory runs out, the batch is halved, for good,
+    and the answers go on.
     """
 
     def __init__(self, max_new_tokens: int = 64, stop: str | Sequence[str] | None = None, batch: int = 64) -> None:
@@ -51,6 +87,7 @@ class Generator:
             raise ValueError(f"stop: expected texts of at least one character, got {self.stop}")
         self._endings: tuple[Any, torch.Tensor] | None = None
         self._specials: tuple[Any, dict[int, str]] | None = None
+        self._said = False
 
     def encode(
         self, language: LanguageModel, prompts: Sequence[str], where: Callable[[int], str], *, special: bool, fit: bool = True
@@ -100,10 +137,19 @@ class Generator:
             MemoryError: if there is no memory for one prompt.
         """
         answers = [Response("", "")] * len(prompts)
-        order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+        together = companies(language.model, [len(prompt) for prompt in prompts])
+        if len(together) > 1:
+            self._say_small(language.model)
+        for company in together:
+            for place, answer in zip(company, self._answer(language, prompts, company), strict=True):
+                answers[place] = answer
+        return answers
+
+    def _answer(self, language: LanguageModel, prompts: Sequence[Sequence[int]], order: Sequence[int]) -> list[Response]:
+        """The answers to the prompts at these places, in this order, batch by batch."""
         batches, self.batch = in_batches(
             self.batch,
-            len(prompts),
+            len(order),
             lambda start, stop: self._generate(language, [prompts[place] for place in order[start:stop]]),
             "prompts were answered",
             lambda start: (
@@ -111,9 +157,17 @@ class Generator:
                 "new ones: lower max_new_tokens, shorten the prompts, or leave less in the same memory"
             ),
         )
-        for place, answer in zip(order, (answer for made in batches for answer in made), strict=True):
-            answers[place] = answer
-        return answers
+        return [answer for answers in batches for answer in answers]
+
+    def _say_small(self, model: Any) -> None:
+        """Says, once, that batches are smaller than asked for."""
+        if not self._said:
+            self._said = True
+            kind = type(model).__name__
+            if model.config.get_text_config().model_type in ALONE:
+                log.info("%s answers otherwise in company, so prompts are answered one by one", kind)
+            else:
+                log.info("%s reads padding, so only prompts of equal length are answered side by side", kind)
 
     def _generate(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[Response]:
         """The answers of one batch, padded on the left."""
@@ -239,6 +293,72 @@ def chat_prompt(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
         raise ValueError(f"chat: the tokenizer's chat template refuses the roles {roles}: {error}") from error
 
 
+def companies(model: Any, lengths: Sequence[int]) -> list[list[int]]:
+    """The places of prompts that a model may answer side by side, by the lengths of the prompts, short ones first."""
+    order = sorted(range(len(lengths)), key=lambda place: lengths[place])
+    if not order:
+        return []
+    if model.config.get_text_config().model_type in ALONE:
+        return [[place] for place in order]
+    if reads_padding(model):
+        return [list(places) for _, places in groupby(order, lambda place: lengths[place])]
+    return [order]
+
+
+def reads_padding(model: Any) -> bool:
+    """Whether a model may answer otherwise where its prompt is padded on the left.
+
+    Told by the architecture alone, so that it is the same for all weights and in each worker. A model that takes positions is given
+    those of its own tokens, and the mask hides the padding. One that takes none counts the padding as places (BART, Whisper, XLNet),
+    and one with a state has padding in it (RWKV, RecurrentGemma), unless it is known to look at the mask. What is not known
+    is not padded: that is slower, and never wrong.
+    """
+    kind = model.config.get_text_config().model_type
+    if kind in MASKED:
+        return False
+    # the class's own, since a wrapped forward may hide what it takes; transformers passes positions by this signature, too
+    taken = inspect.signature(getattr(type(model), "forward", None) or model.forward).parameters
+    stateful = getattr(model, "_is_stateful", False)
+    return kind in PADDED or stateful or "attention_mask" not in taken or "position_ids" not in taken
+
+
 def positions_of(model: Any) -> int | None:
-    """How many tokens a model can tell apart by place; None if its config does not say."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    """How many tokens a model can read by what its config says, rope scaling among it; None if nothing limits it.
+
+    A table of absolute positions ends where it ends. Rotary positions go on: their number is what the model was trained or stretched
+    for. ALiBi and recurrent models have no last position, nor has one whose config has no number, or none above 0.
+    """
+    config = model.config.get_text_config()
+    if getattr(config, "alibi", False) or config.model_type in ENDLESS:
+        return None
+    # Whisper and Speech2Text name the decoder's positions apart; MPT has a table of biases, not of positions
+    stated = [getattr(config, name, None) for name in ("max_position_embeddings", "max_target_positions", "max_seq_len")]
+    numbers = [int(number) for number in stated if isinstance(number, int | float) and 0 < number < float("inf")]
+    if not numbers:
+        return None
+    if tables := _tables(model):
+        return min(numbers[0], *tables)
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    # a config may have a dict for each type of layer; layers with a sliding window never see far, so the widest counts
+    nested = [value for value in rope.values() if isinstance(value, dict)]
+    return max(_stretched(numbers[0], parameters) for parameters in nested or [rope])
+
+
+def _stretched(positions: int, rope: Mapping[str, Any]) -> int:
+    """The positions of a config with the rope scaling of one type of layer."""
+    kind, factor = rope.get("rope_type") or rope.get("type") or "default", rope.get("factor")
+    # llama3's factor is of low frequencies, and its config states the positions after the scaling
+    if kind in ("default", "llama3") or not isinstance(factor, int | float):
+        return positions
+    # with the positions before the scaling beside them, the stated ones may be those after it
+    original = rope.get("original_max_position_embeddings") or positions
+    return max(positions, int(original * factor))
+
+
+def _tables(model: Any) -> list[int]:
+    """How many tokens each table of absolute positions has a row for; those of RoBERTa begin behind the row of the padding."""
+    if model.config.get_text_config() is not model.config:
+        return []  # the tables may be those of pictures
+    embeddings = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding)]
+    tables = [module for name, module in embeddings if re.search(r"wpe$|pos[^.]*$", name)]
+    return [table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1) for table in tables]

@@ -57,7 +57,8 @@ class Pretrained:
         made, told = self._load(self.loader, use_safetensors=True, output_loading_info=True)
         if missing := sorted(told["missing_keys"]):  # these would be random
             raise ValueError(f"model: {self.model} is no {type(made).__name__}: it has no weights for {missing[0]}")
-        return made.float().eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
+        # parameters keep their requires_grad, though nothing is learned: with frozen ones torch takes a slow path for strided inputs
+        return made.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
     @cached_property
     def processor(self) -> Any:

@@ -16,10 +16,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from fitness.generation import companies, positions_of
 from fitness.records import check_readable, shown
 
 PARTS = ("training", "validation", "test")
 """The documents that a task of lm-eval may have."""
+
+UNLIMITED = 2**30
+"""Tokens that a model can take whose config has no limit, as lm-eval is told."""
 
 Requests: TypeAlias = list[Any]
 """What one document asks of a model: lm_eval's instances, one for each choice or one in all."""
@@ -164,8 +168,9 @@ class Task:
         with quiet(), seeded(seed, seed):
             for kind in dict.fromkeys(request.request_type for request in flat):
                 queue = [request for request in flat if request.request_type == kind for _ in range(request.repeats or 1)]
-                for request, response in zip(queue, getattr(lm, kind)(queue, disable_tqdm=True), strict=True):
-                    request.resps.append(response)
+                for company in _companies(lm, kind, queue):
+                    for request, response in zip(company, getattr(lm, kind)(company, disable_tqdm=True), strict=True):
+                        request.resps.append(response)
             self.task._instances = flat
             self.task.apply_filters()
         return answered
@@ -250,8 +255,10 @@ def wrap(model: Any, tokenizer: Any, batch: int) -> Any:
         from lm_eval.models.huggingface import HFLM
     except ImportError as error:
         raise _missing(error) from None
+    # lm-eval itself takes a config's number as it stands, and 2,048 where there is none
+    longest = positions_of(model) or UNLIMITED
     with quiet():
-        return HFLM(pretrained=model, tokenizer=copy.deepcopy(tokenizer), batch_size=batch)
+        return HFLM(pretrained=model, tokenizer=copy.deepcopy(tokenizer), batch_size=batch, max_length=longest)
 
 
 @contextmanager
@@ -308,6 +315,14 @@ def _manager(include_path: str | None, include_defaults: bool) -> Any:
 def _fresh(request: Any) -> Any:
     """A request that nobody has answered yet."""
     return dataclasses.replace(request, arguments=copy.deepcopy(request.arguments), resps=[], filtered_resps={})
+
+
+def _companies(lm: Any, kind: str, queue: Requests) -> list[Requests]:
+    """The requests that are put to a model together: lm-eval pads prompts of generation on the left, which some models read."""
+    if kind != "generate_until" or len(companies(lm.model, [1, 2])) == 1:
+        return [queue]
+    lengths = [lm.tok_batch_encode([request.args[0]])[0].shape[1] for request in queue]
+    return [[queue[place] for place in places] for places in companies(lm.model, lengths)]
 
 
 def _missing(error: ImportError) -> ImportError:

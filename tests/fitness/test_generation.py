@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from families import family
 from tiny_llama import TinyLlama, tiny_llama
 from transformers import GenerationConfig
 
-from fitness.generation import Generator, chat_prompt
+from fitness.generation import Generator, chat_prompt, companies, positions_of, reads_padding
 from fitness.memory import ran_out
 
 PROMPTS = ["1 + 2 =", "a", "find the red cup", "9 * 9 - 4 =", "zz", "what is 7 plus 5?", "go", "b" * 40]
@@ -251,3 +252,157 @@ def test_transformers_is_imported_when_it_is_needed():
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False"
+
+
+READ = ["bart", "blenderbot", "marian", "recurrent_gemma", "reformer", "roformer", "rwkv", "whisper", "xlnet"]
+MASKED = ["bert", "bloom", "falcon", "gemma3_text", "gpt2", "gptj", "gpt_neox", "mamba", "mpt", "opt", "roberta"]
+
+
+def one_by_one(language, prompts, new=8):
+    """What transformers' generate says to each prompt, which is never padded; the first token's logits, too."""
+    texts, first = [], []
+    for prompt in prompts:
+        tokens = language.tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+        language.model.generation_config = GenerationConfig(pad_token_id=3, eos_token_id=2)  # BART's forces a last token
+        out = language.model.generate(
+            **tokens, max_new_tokens=new, do_sample=False, return_dict_in_generate=True, output_logits=True
+        )
+        texts.append(language.tokenizer.decode(out.sequences[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True))
+        first.append(out.logits[0][0])
+    return texts, torch.stack(first)
+
+
+def first_logits(language, prompts):
+    """The logits of the first new token, all prompts in one batch, padded on the left."""
+    tokens = [language.tokenizer(prompt)["input_ids"] for prompt in prompts]
+    width = max(map(len, tokens))
+    out = language.model.generate(
+        input_ids=torch.tensor([[3] * (width - len(row)) + row for row in tokens]),
+        attention_mask=torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in tokens]),
+        max_new_tokens=1, do_sample=False, return_dict_in_generate=True, output_logits=True, pad_token_id=3,
+    )  # fmt: skip
+    return out.logits[0]
+
+
+@pytest.mark.parametrize("name", [*READ, *MASKED])
+def test_answers_are_those_of_each_prompt_alone_whatever_the_family(name):
+    language = family(name)
+    prompts = ["go", "1 + 2 =", "zz", "what is 7?", "find the red cup", "aa"]
+    assert answers(language, prompts, max_new_tokens=8) == one_by_one(language, prompts)[0]
+
+
+@pytest.mark.parametrize("name", [*READ, *MASKED])
+def test_a_model_that_reads_padding_is_known_by_its_architecture(name):
+    language, prompts = family(name), ["go", "1 + 2 =", "find the red cup"]
+    alone, padded = one_by_one(language, prompts)[1], first_logits(language, prompts)
+    differ = bool((alone - padded).abs().max() > 1e-4 * alone.abs().max())
+    assert differ == reads_padding(language.model) == (name in READ)
+
+
+def test_what_reads_padding_is_answered_in_batches_of_one_length_and_it_is_said_once(caplog):
+    language, widths = family("blenderbot"), []
+    generate = language.model.generate
+
+    def recorded(input_ids, **kwargs):
+        widths.append(tuple(input_ids.shape))
+        return generate(input_ids=input_ids, **kwargs)
+
+    language.model.generate = recorded
+    generator = Generator(4, batch=2)
+    with caplog.at_level(logging.INFO, logger="fitness"):
+        for _ in range(2):
+            generator(language, generator.encode(language, ["go", "abc", "no", "a", "so", "def"], str, special=True))
+    assert widths == [(1, 1), (2, 2), (1, 2), (2, 3)] * 2, "the same prompts, the same company"
+    assert [record.message for record in caplog.records] == [
+        "BlenderbotForCausalLM reads padding, so only prompts of equal length are answered side by side"
+    ]
+
+
+def test_who_is_answered_beside_whom_depends_on_lengths_alone():
+    lengths = [3, 1, 3, 2, 1]
+    assert companies(family("gpt2").model, lengths) == [[1, 4, 3, 0, 2]]
+    assert companies(family("marian").model, lengths) == [[1, 4], [3], [0, 2]]
+    assert companies(family("rwkv").model, lengths) == [[1], [4], [3], [0], [2]]
+    assert companies(family("marian").model, []) == []
+
+
+def test_an_unknown_model_that_takes_no_positions_is_not_padded():
+    class Odd(type(tiny_llama().model)):
+        def forward(self, input_ids=None, attention_mask=None, **others):
+            return super().forward(input_ids=input_ids, attention_mask=attention_mask, **others)
+
+    odd = tiny_llama()
+    odd.model.__class__ = Odd
+    assert reads_padding(odd.model)
+    assert not reads_padding(tiny_llama().model)
+
+
+LONG = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+YARN = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4}
+LOW = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+ROPES = {
+    "linear": ({"rope_type": "linear", "factor": 3.0, "rope_theta": 1e4}, 192),
+    "linear, as it was written": ({"type": "linear", "factor": 2.5}, 160),
+    "dynamic": ({"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}, 128),
+    "yarn, before the scaling": (YARN | {"original_max_position_embeddings": 64}, 256),
+    "yarn, after the scaling": (YARN | {"original_max_position_embeddings": 16}, 64),
+    "yarn, which does not say": (YARN, 256),
+    "llama3": ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 16, "rope_theta": 1e4} | LOW, 64),
+    "longrope": ({"rope_type": "longrope", "original_max_position_embeddings": 16, "rope_theta": 1e4} | LONG, 64),
+    "longrope with a factor": ({"rope_type": "longrope", "factor": 4.0, "original_max_position_embeddings": 64} | LONG, 256),
+    "default": ({"rope_type": "default", "rope_theta": 1e6}, 64),
+}
+
+
+@pytest.mark.parametrize("kind", ROPES)
+def test_rope_scaling_counts(kind):
+    rope, positions = ROPES[kind]
+    language = family("llama", **{"rope_scaling" if "type" in rope else "rope_parameters": rope})
+    assert positions_of(language.model) == positions
+    assert answers(language, ["a" * (positions - 12)])
+    with pytest.raises(ValueError, match=rf"its prompt has {positions - 11} tokens .* the model has {positions} positions$"):
+        answers(language, ["a" * (positions - 11)])
+
+
+def test_of_ropes_for_each_type_of_layer_the_widest_counts():
+    ropes = {
+        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+    }
+    language = family("gemma3_text", layer_types=["sliding_attention", "full_attention"], rope_parameters=ropes)
+    assert positions_of(language.model) == 512
+
+
+@pytest.mark.parametrize(
+    ("name", "positions"),
+    [("gpt2", 64), ("gptj", 64), ("opt", 64), ("bart", 64), ("bert", 64), ("roberta", 60), ("mpt", 64), ("whisper", 64)],
+)
+def test_tables_of_positions_end_where_they_end(name, positions):
+    language = family(name)
+    assert positions_of(language.model) == positions
+    language.model(input_ids=torch.full((1, positions), 5))
+    with pytest.raises((IndexError, RuntimeError, ValueError)):
+        language.model(input_ids=torch.full((1, positions + 1), 5))
+
+
+@pytest.mark.filterwarnings("ignore:.rope_scaling. is deprecated")
+@pytest.mark.parametrize("name", ["gpt2", "opt", "bert"])
+def test_rope_scaling_in_the_config_stretches_no_table(name):
+    language = family(name)
+    language.model.config.rope_scaling = {"type": "linear", "factor": 4.0}
+    assert positions_of(language.model) == 64
+
+
+@pytest.mark.parametrize("name", ["bloom", "falcon", "mamba", "recurrent_gemma", "rwkv", "xlnet"])
+def test_a_config_without_a_limit_has_none(name):
+    language = family(name)
+    assert positions_of(language.model) is None
+    assert answers(language, ["a" * 100], max_new_tokens=2)
+
+
+@pytest.mark.parametrize("number", [-1, 0, None, float("inf")])
+def test_a_number_that_is_no_limit_is_none(number):
+    language = tiny_llama()
+    language.model.config.__dict__["max_position_embeddings"] = number
+    assert positions_of(language.model) is None
+    assert answers(language, ["a" * 300], max_new_tokens=2)

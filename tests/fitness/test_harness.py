@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from families import family
 
 from fitness.harness import Harness
+from fitness.tasks import wrap
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = {"train": 9, "validation": 8, "test": 14}
@@ -353,3 +355,26 @@ def test_it_is_light_to_import():
     code = "import sys, fitness.harness; print([name for name in ('lm_eval', 'transformers', 'datasets') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["marian", "roformer", "rwkv", "xlnet"])
+def test_a_model_that_reads_padding_answers_as_with_each_prompt_alone(include_path, name):
+    reader = family(name)
+    scores, alone = (Harness("letters", "exact_match,whole", include_path=include_path, batch=batch) for batch in (8, 1))
+    told = scores.explain(reader, np.arange(14), "test")
+    assert len({len(entry["prompt"]) for entry in told}) > 2, "of several lengths, or this would show little"
+    assert told == alone.explain(reader, np.arange(14), "test")
+    assert len({entry["answer"] for entry in told}) > 2
+
+
+def test_a_prompt_loses_nothing_where_rope_scaling_or_no_limit_lets_it_in(include_path):
+    """lm-eval itself reads the config's number alone, and takes -1 for one."""
+    for name, settings, longest in (
+        ("llama", {"rope_scaling": {"type": "linear", "factor": 4.0}}, 256),
+        ("gpt_neox", {}, 64),
+        ("roberta", {}, 60),
+        ("xlnet", {}, 2**30),
+        ("mamba", {}, 2**30),
+    ):
+        language = family(name, **settings)
+        assert wrap(language.model, language.tokenizer, 2).max_length == longest

@@ -10,6 +10,7 @@ import pytest
 import tiny_judges
 import tiny_pipelines
 import torch
+from expansions import expansions
 from PIL import Image
 from transformers import CLIPModel, ViTForImageClassification
 
@@ -378,3 +379,15 @@ def test_groups_without_a_name_are_refused(tmp_path, group, shown):
     fitness = TextToImage(JsonLines(tmp_path / "train.jsonl"), brightness, group="kind", **SMALL)
     with pytest.raises(ValueError, match=f"line 1.: group: kind: expected a name, got {shown}"):
         fitness.groups("train")
+
+
+@pytest.mark.parametrize("kind", [ImageSimilarity, TextSimilarity, ClassProbability])
+def test_a_judge_expands_no_weight_for_each_picture(judges, kind):
+    judge = kind(judges["classifier" if kind is ClassProbability else "clip"])
+    network = judge.network
+    layers = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
+    with expansions(network) as expanded:
+        for layer in layers:
+            layer(torch.randn(4, 6, layer.in_features)[:, -1:])
+    assert layers
+    assert expanded == []

@@ -10,6 +10,7 @@ import pytest
 import tiny_pipelines
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline
+from expansions import expansions
 from mergekit.merge_methods.api import merge_state_dicts
 from merges import nested
 from safetensors.torch import load_file, save_file
@@ -537,3 +538,15 @@ def test_the_scheduler_keeps_the_pipeline_s_settings(seeds):
     pipeline = population.express(population.founders(np.random.default_rng(0))[0])
     assert type(pipeline.scheduler).__name__ == "DPMSolverMultistepScheduler"
     assert pipeline.scheduler.config.beta_end == DDIMScheduler().config.beta_end
+
+
+def test_no_weight_of_a_pipeline_is_expanded_for_each_picture(seeds):
+    population = DiffusionModels(seeds)
+    pipeline = population.express(child(population))
+    for part in (pipeline.unet, pipeline.text_encoder, pipeline.vae):
+        layers = [module for module in part.modules() if isinstance(module, torch.nn.Linear)]
+        with expansions(part) as expanded:
+            for layer in layers:
+                layer(torch.randn(4, 6, layer.in_features)[:, -1:])
+        assert layers
+        assert expanded == []

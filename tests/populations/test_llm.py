@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tiny_llama
 import torch
+from expansions import expansions
+from families import family
 from merges import nested
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -262,3 +264,26 @@ def test_gram_matrices_that_were_kept_are_as_those_that_are_taken(tmp_path):
     assert np.array_equal(first.grams.over(bounds), second.grams.over(bounds))
     with pytest.raises(ValueError, match=r"grams: expected shape \(\d+, 2, 2\), got \(3, 2, 2\)"):
         second.restore_grams(np.zeros((3, 2, 2)))
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3_text", "opt", "bloom"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_weight_is_expanded_for_each_row_of_a_batch(tmp_path, name, dtype):
+    """As torch does with frozen weights where inputs are strided, such as the last of the hidden states before the head."""
+    made = family(name)
+    made.model.save_pretrained(tmp_path)
+    made.tokenizer.save_pretrained(tmp_path)
+    population = LanguageModels([tmp_path, tmp_path], dtype=dtype)
+    model = population.express(population.founders(np.random.default_rng(0))[0]).model
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    words = torch.tensor([[5, 17, 30, 8], [9, 9, 40, 6], [7, 8, 9, 10]])
+    with expansions(model) as expanded:
+        ours = model.generate(input_ids=words, attention_mask=torch.ones_like(words), max_new_tokens=3, do_sample=False)
+    assert expanded == []
+    alone = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=dtype)
+    with expansions(alone.requires_grad_(False)) as expanded:
+        alone.generate(input_ids=words, attention_mask=torch.ones_like(words), max_new_tokens=1, do_sample=False)
+    assert expanded, "the same model, barely frozen: else this test would show nothing"
+    alone.requires_grad_(True)
+    theirs = alone.generate(input_ids=words, attention_mask=torch.ones_like(words), max_new_tokens=3, do_sample=False)
+    assert torch.equal(ours, theirs)

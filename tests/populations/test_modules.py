@@ -6,6 +6,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from expansions import expansions
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -340,3 +341,28 @@ def test_genomes_are_not_tied_to_what_is_resident():
         for tensor in (*model.parameters(), *state.values()):
             tensor.zero_()
     assert genome.vector.tolist() == vector.tolist()
+
+
+STRIDED = {
+    "the last of some": lambda x: x[:, -1:],
+    "transposed": lambda x: x.transpose(0, 1),
+    "some in the middle": lambda x: x[:, 1:4],
+    "an image, channels last": lambda x: x.reshape(4, 8, 2, 3).permute(0, 2, 3, 1),
+    "contiguous, and yet not to be folded": lambda x: x[:, :1].reshape(4, 8, 1).transpose(1, 2),
+}
+
+
+@pytest.mark.parametrize("strides", STRIDED)
+@pytest.mark.parametrize("bias", [True, False])
+def test_inputs_of_any_strides_are_multiplied_as_one_matrix(strides, bias):
+    population = Modules(lambda: nn.Sequential(nn.Linear(8, 5, bias=bias)))
+    model = population.express(genomes(population, 1)[0])
+    inputs = STRIDED[strides](torch.randn(4, 6, 8, generator=torch.Generator().manual_seed(0)))
+    with expansions(model) as expanded:
+        found = model(inputs)
+    assert expanded == []
+    bare = nn.functional.linear(inputs.double(), model[0].weight.double(), model[0].bias.double() if bias else None)
+    assert torch.allclose(found.double(), bare, atol=1e-5)
+    with expansions(model) as expanded:
+        nn.functional.linear(inputs, model[0].weight)
+    assert expanded, "torch itself expands the weight here"
