@@ -29,7 +29,7 @@ KNOWN = frozenset(
         *DEFAULTS,
         # where the adapter is from, and how it was trained: the base and the factors stay what they are
         *("peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"),
-        *("lora_dropout", "bias", "modules_to_save", "ensure_weight_tying", "runtime_config", "velora_config", "megatron_core"),
+        *("lora_dropout", "bias", "modules_to_save", "ensure_weight_tying", "runtime_config", "megatron_core"),
         # which matrices are adapted: the file's tensors tell
         *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
         # of no effect but by init_lora_weights, or by use_qalora
@@ -41,7 +41,7 @@ KNOWN = frozenset(
 INITS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
 """Beginnings of training that leave the base as it is. The others (pissa, olora, corda, ...) subtract something from it."""
 
-WAY_OUT = "merge it into its base first (merge_and_unload), save that, and take it as the seed"
+WAY_OUT = "merge it into its base first (merge_and_unload), if PEFT can, save that and take it as the seed"
 
 
 class Adapted:
