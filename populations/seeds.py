@@ -198,7 +198,11 @@ class Seeds:
     def _check_whole(self, source: Source) -> None:
         """Refuses tensors that no child would have: what is merged is the whole of a seed."""
         known = {alias for slot in self.slots.values() for alias in slot.names}
-        extra = [name for name in source.entries if name not in known and not self._left_out(name, source.entries[name])]
+        extra = [name for name, entry in source.entries.items() if name not in known and not _remade(name, entry)]
+        listed = [name for name in extra if self._listed(name)]
+        if listed:
+            log.info("%s: left out, as its class says: %s", source.name, ", ".join(map(repr, listed)))
+        extra = [name for name in extra if name not in listed]
         if not extra:
             return
         few = ", ".join(f"{name!r} {source.entries[name].shape}" for name in extra[:6])
@@ -209,10 +213,8 @@ class Seeds:
             "seeds whose configs have them all"
         )
 
-    def _left_out(self, name: str, entry: Entry) -> bool:
-        """Whether a tensor is of a kind that is meant to be left out."""
-        if LEFT_OUT.fullmatch(name) or (MASK.fullmatch(name) and len(entry.shape) == 4):
-            return True
+    def _listed(self, name: str) -> bool:
+        """Whether a tensor is of a kind that its class leaves out."""
         begins = [begin for begin in self._spare if name.startswith(begin)]
         return any(re.search(pattern, name.removeprefix(begin)) for begin in begins for pattern in self._spare[begin])
 
@@ -314,6 +316,11 @@ def digest_of(files: Iterable[Path]) -> str:
             while piece := file.read(1 << 24):
                 found.update(piece)
     return found.hexdigest()
+
+
+def _remade(name: str, entry: Entry) -> bool:
+    """Whether a tensor is one that the libraries make anew, and wrote beside the weights once."""
+    return bool(LEFT_OUT.fullmatch(name) or (MASK.fullmatch(name) and len(entry.shape) == 4))
 
 
 def _stored_as(source: Source, slot: Slot) -> list[str]:
