@@ -46,7 +46,7 @@ def read_json(path: Path, what: str = "JSON") -> dict[str, Any]:
     else:
         if isinstance(content, dict):
             return content
-        reason = f"expected an object in braces, got {type(content).__name__}"
+        raise ValueError(f"{path}: expected an object in braces, got {type(content).__name__}")
     raise ValueError(f"{path}: expected {what}, it cannot be read ({reason})") from None
 
 
