@@ -19,7 +19,7 @@ from populations.origins import Model
 from populations.pipeline_kin import blank, check_alike, check_predictions, whole
 from populations.pipelines import CHECKER, CONFIG, DENOISERS, Bred, Pipeline, import_diffusers
 from populations.resident import line, moved, quiet, slots_of
-from populations.seeds import Place, Seeds, described_slots
+from populations.seeds import Place, Seeds, described_slots, spare_of
 from populations.units import DENOISER, Units
 
 ATTENTION = {"attention": r"attn|attentions"}
@@ -217,7 +217,13 @@ class DiffusionModels(Merged):
         parts = [described_slots(model, f"{component}.") for component, model in self._blank.items()]
         # constants, such as the sines of places
         constant = {f"{of}.{name}" for of, model in self._blank.items() for name, _ in model.named_buffers()}
-        return Seeds(sources, {name: slot for part in parts for name, slot in part.items() if name not in constant})
+        slots = {name: slot for part in parts for name, slot in part.items() if name not in constant}
+        return Seeds(sources, slots, spare=self._spare)
+
+    @property
+    def _spare(self) -> dict[str, tuple[str, ...]]:
+        """What the files of each component may have beside its weights."""
+        return {f"{component}.": spare_of(model) for component, model in self._blank.items()}
 
     @cached_property
     def _base(self) -> Seeds:
@@ -225,7 +231,7 @@ class DiffusionModels(Merged):
         for component in self._bred:
             named("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
         named("base", lambda: check_predictions([*self._found, base]))
-        return named("base", lambda: Seeds([self._source(base), *self._seeds.sources], self._seeds.slots))
+        return named("base", lambda: Seeds([self._source(base), *self._seeds.sources], self._seeds.slots, spare=self._spare))
 
     @cached_property
     def _found_base(self) -> Pipeline:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from populations.hub import Found
-from populations.resident import line
+from populations.reading import read_json
 from populations.settings import differences, flat, in_words
 
 log = logging.getLogger(__name__)
@@ -101,17 +99,10 @@ def _written(seed: Found, config: Any) -> dict[str, Any]:
         from transformers import GenerationConfig
 
         return GenerationConfig.from_model_config(config).to_diff_dict()
-    return _entries(path)
-
-
-def _entries(path: Path) -> dict[str, Any]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # of JSON or of UTF-8
-        raise ValueError(f"seeds: {path}: it cannot be read: {line(error)}") from None
-    if not isinstance(entries, dict):
-        raise ValueError(f"seeds: {path}: expected an object in braces, got {entries!r}")
-    return entries
+        return read_json(path)
+    except ValueError as error:
+        raise ValueError(f"seeds: {error}") from None
 
 
 def _compared(written: Mapping[str, Any]) -> dict[str, Any]:

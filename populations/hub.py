@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,12 @@ from typing import Any
 import torch
 
 from populations.adapters import CONFIG, Adapted, base_of
-from populations.checkpoints import DTYPES, Checkpoint, Entry
+from populations.checkpoints import Checkpoint, Entry, dtype_of
 from populations.origins import Model
+from populations.reading import check_settings
+from populations.resident import line
+
+log = logging.getLogger(__name__)
 
 REPOSITORY = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 """owner/name, or owner/name@revision."""
@@ -83,12 +88,12 @@ class Found:
         return self.folder if (self.folder / "tokenizer_config.json").is_file() else self.model_folder
 
 
-def find(seed: str | Path, base: str | Path | None = None) -> Found:
+def find(seed: str | Path, adapter_base: str | Path | None = None) -> Found:
     """Finds a seed and reads its headers; of a repository the small files are fetched.
 
     Args:
         seed: a folder, or owner/name of the hub, with @revision if it is not the newest.
-        base: what a LoRA adapter stands on, if not what it says itself.
+        adapter_base: what a LoRA adapter stands on, instead of what it says itself.
 
     Raises:
         FileNotFoundError: if there is neither such a folder nor such a repository, or something of it is missing.
@@ -102,20 +107,34 @@ def find(seed: str | Path, base: str | Path | None = None) -> Found:
     else:
         raise FileNotFoundError(f"expected a folder, or owner/name of the hub, there is no folder {folder}")
     repository = None if match is None else match["name"]
-    if (folder / CONFIG).is_file():
-        return Found(name, folder, _adapted(folder, base), repository)
+    check_settings(folder)
+    if (folder / CONFIG).exists():
+        return Found(name, folder, _adapted(folder, adapter_base), repository)
     source = Checkpoint.open(folder) if match is None else _remote(match["name"], match["revision"], folder)
     return Found(name, folder, source, repository)
 
 
-def _adapted(folder: Path, base: str | Path | None) -> Adapted:
-    """An adapter over its base."""
-    below = base or base_of(folder)
+def _adapted(folder: Path, adapter_base: str | Path | None) -> Adapted:
+    """An adapter over its base.
+
+    Raises:
+        FileNotFoundError: if its base is neither on this machine nor on the hub.
+        ValueError: if it names none, or one that is not a whole model in floating point.
+    """
+    said = base_of(folder)
+    below = adapter_base or said
     if below is None:
-        raise ValueError(f"{folder}: an adapter that does not say what its base is; name it with base")
-    stands_on = find(below).source
+        raise ValueError(f"{folder}: an adapter that does not say what its base is; set adapter_base to it")
+    try:
+        stands_on = find(below).source
+    except (OSError, ValueError) as error:
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        way_out = "" if adapter_base else "; set adapter_base to a folder or a repository that has it"
+        raise kind(f"{folder}: the adapter's base {below} cannot be had: {error}{way_out}") from None
     if isinstance(stands_on, Adapted):
         raise ValueError(f"{folder}: expected a base that is a whole model, {below} is an adapter, too")
+    if adapter_base and said and str(adapter_base) != said:
+        log.info("%s: it says that its base is %s; it stands on %s, since adapter_base says so", folder, said, adapter_base)
     return Adapted(folder, stands_on)
 
 
@@ -143,6 +162,9 @@ def _remote(repository: str, revision: str | None, folder: Path) -> Checkpoint:
         metadata = get_safetensors_metadata(repository, revision=revision)
     except NotASafetensorsRepoError:
         raise ValueError(f"{repository}: expected safetensors, the repository has none; pickled weights are not loaded") from None
+    except Exception as error:  # the hub's client raises many kinds, and its network's own
+        why = f"{type(error).__name__}: {line(error)}"
+        raise FileNotFoundError(f"{repository}: the hub does not give the headers of its weights ({why})") from None
     return remote(repository, folder, folder, metadata.files_metadata)
 
 
@@ -154,11 +176,18 @@ def remote(repository: str, root: Path, folder: Path, headers: Mapping[str, Any]
         root: where its snapshot is on this machine.
         folder: the root, or the folder in it that the checkpoint's files are in.
         headers: what the hub says of each file.
+
+    Raises:
+        ValueError: if a tensor is of a type that is not known.
     """
-    checkpoint = Remote(folder, {
-        name: Entry(folder / file, DTYPES[tensor.dtype], tuple(tensor.shape))
-        for file, content in headers.items()
-        for name, tensor in content.tensors.items()
-    })  # fmt: skip
+    entries = {}
+    for file, content in headers.items():
+        for name, tensor in content.tensors.items():
+            try:
+                dtype = dtype_of(name, str(tensor.dtype))
+            except ValueError as error:
+                raise ValueError(f"{repository}: {file}: {error}") from None
+            entries[name] = Entry(folder / file, dtype, tuple(tensor.shape))
+    checkpoint = Remote(folder, entries)
     checkpoint.repository, checkpoint.root = repository, root
     return checkpoint

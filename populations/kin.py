@@ -6,14 +6,16 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from populations.hub import Found
+from populations.reading import CONFIG, TOKENIZER, blame, read_json
 from populations.resident import line, slots_of
-from populations.seeds import Slot, described_slots
+from populations.seeds import Slot, described_slots, spare_of
 from populations.settings import (
     IDLE,
     POSITIONS,
@@ -64,7 +66,7 @@ def config_of(
         raise ImportError("language models need the package transformers: pip install 'evomerge[llm]'") from error
     configs = [_read("config", AutoConfig, seed.model_folder, trust_remote_code) for seed in seeds]
     if given:
-        raws = [json.loads((seed.model_folder / "config.json").read_text()) for seed in seeds]
+        raws = [read_json(seed.model_folder / CONFIG) for seed in seeds]
         configs = [with_values(raw, config, given) for raw, config in zip(raws, configs, strict=True)]
     sizes = [config.get_text_config().vocab_size for config in configs]
     largest = sizes.index(max(sizes))
@@ -144,23 +146,48 @@ def chat_of(names: Sequence[str], tokenizers: Sequence[Any], chosen: Any) -> tup
     return template, f"{{{{ raise_exception({json.dumps(why)}) }}}}"
 
 
-def described(config: Any, attention: str | None, trust_remote_code: bool) -> tuple[dict[str, Slot], list[str]]:
-    """The slots of the model that a config describes, and those whose rows are tokens; no weight is made for it.
+@dataclass(frozen=True)
+class Described:
+    """The model that a config describes, without its weights.
+
+    Attributes:
+        slots: its tensors.
+        embeddings: those whose rows are tokens.
+        transposed: names of matrices that lie (in, out), as those of GPT-2's layers do.
+        spare: what a checkpoint may have beside them (`Seeds`).
+    """
+
+    slots: dict[str, Slot]
+    embeddings: list[str]
+    transposed: frozenset[str]
+    spare: dict[str, tuple[str, ...]]
+
+
+def described(config: Any, attention: str | None, trust_remote_code: bool) -> Described:
+    """The model that a config describes; no weight is made for it.
 
     Raises:
         ValueError: if there is no such model, or no such implementation of attention.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.pytorch_utils import Conv1D
 
     how = {} if attention is None else {"attn_implementation": attention}
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code, **how)
-    except (ValueError, ImportError) as error:
-        raise ValueError(f"{'seeds' if attention is None else 'attention'}: {line(error)}") from None
+    except Exception as error:  # whatever a model's own code makes of its config
+        place = f"seeds: {config.name_or_path}" if attention is None else "attention"
+        raise ValueError(f"{place}: {line(error)}") from None
     names = {id(tensor): name for name, tensor in slots_of(model).items()}
     tokens = [layer.weight for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer is not None]
-    return described_slots(model), list(dict.fromkeys(names[id(weight)] for weight in tokens))
+    lying = [f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, Conv1D)]
+    return Described(
+        described_slots(model),
+        list(dict.fromkeys(names[id(weight)] for weight in tokens)),
+        frozenset(lying),
+        {"": spare_of(model)},
+    )
 
 
 def template_of(given: str) -> str:
@@ -180,8 +207,10 @@ def _read(what: str, kind: Any, folder: Path, trust_remote_code: bool) -> Any:
     """Something of a seed that transformers reads from a folder."""
     try:
         return kind.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"seeds: {folder}: its {what} cannot be read: {line(error)}") from None
+    except Exception as error:  # parsers, what is written in Rust, and code that comes with a seed raise any kind
+        why = blame(folder, TOKENIZER if what == "tokenizer" else (CONFIG,), error)
+        hint = "" if trust_remote_code or "trust_remote_code" not in str(error) else "; trust_remote_code: true lets its code run"
+        raise ValueError(f"seeds: {folder}: its {what} cannot be read: {why}{hint}") from None
 
 
 def _check_architecture(names: Sequence[str], configs: Sequence[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from evomerge.axis import FlatCut
 from evomerge.genome import Recipe
 from populations import mergekit_config
 from populations.adapters import Adapted
+from populations.checkpoints import Checkpoint
 from populations.generation_settings import generation_config_of
 from populations.hub import Found, find
-from populations.kin import Vocabulary, chat_of, config_of, described, template_of, tokenizer_of
+from populations.kin import Described, Vocabulary, chat_of, config_of, described, template_of, tokenizer_of
 from populations.merged import Dtype, Merged, Order, check_choice, named
 from populations.mergekit_config import config_text
 from populations.methods import Method
@@ -26,6 +28,8 @@ from populations.resident import frozen, line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds
 from populations.settings import place_of
 from populations.units import LLAMA, Units
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class LanguageModels(Merged):
         seeds: Sequence[str | Path],
         *,
         base: str | Path | None = None,
+        adapter_base: str | Path | None = None,
         method: Method | None = None,
         order: Order = "flat",
         cut: FlatCut = "tensor",
@@ -69,8 +74,8 @@ class LanguageModels(Merged):
 
         Args:
             seeds: two or more models in safetensors: folders, or owner/name[@revision] of the hub; LoRA adapters, too.
-            base: the model that the seeds were tuned from: what an adapter stands on, if not what it says itself; what methods such
-                as TIES take differences to.
+            base: the model that the seeds were tuned from: what methods such as TIES take differences to.
+            adapter_base: what the LoRA adapters among the seeds stand on, instead of what each says itself.
             method: one of mergekit's merge methods, its weights the recipe's coefficients; None: the sum of the weighted seeds.
             order: the axis: "flat", the order of the model's tensors, or "unit", attention head by head and MLP unit by unit.
             cut: on the flat axis, before what splits may fall (`Axis.flat`). Between tensors every member is a recipe of mergekit.
@@ -101,6 +106,7 @@ class LanguageModels(Merged):
         if chat_template is not None:
             template_of(chat_template)
         place_of(like, [str(seed) for seed in seeds])
+        self.adapter_base = adapter_base
         self.vocabulary, self.device_map, self.attention = vocabulary, device_map, attention
         self.like, self.config = like, config
         self.chat_template, self.trust_remote_code = chat_template, trust_remote_code
@@ -129,7 +135,13 @@ class LanguageModels(Merged):
     @cached_property
     def _found(self) -> list[Found]:
         """Where everything of each seed is."""
-        return [named("seeds", lambda: find(seed, self.base)) for seed in self.seeds]  # noqa: B023
+        found = [named("seeds", lambda: find(seed, self.adapter_base)) for seed in self.seeds]  # noqa: B023
+        adapters = [seed for seed in found if isinstance(seed.source, Adapted)]
+        if self.adapter_base is not None and not adapters:
+            raise ValueError("adapter_base: expected a LoRA adapter among the seeds, there is none")
+        if self.base is not None and self.method is None and adapters:
+            log.warning("base: without a method nothing takes it; what adapters stand on is adapter_base")
+        return found
 
     @property
     def _like(self) -> int | None:
@@ -177,22 +189,38 @@ class LanguageModels(Merged):
     def _seeds(self) -> Seeds:
         """The seeds' headers, checked against the model that their config describes; no weight is read for it."""
         # The generation config is read here, too, so that what is wrong with it is known before a weight is read.
-        config, tokenizer, _ = self._config[0], self._tokenizer, self._generation
-        slots, embeddings = described(config, self.attention, self.trust_remote_code)
-        if len(tokenizer) > (rows := slots[embeddings[0]].shape[0]):
-            raise ValueError(f"seeds: the tokenizer has {len(tokenizer):,} tokens, the embedding only {rows:,} rows")
-        return Seeds([seed.source for seed in self._found], slots, embeddings if self.vocabulary == "trailing" else ())
+        model, tokenizer, _ = self._described, self._tokenizer, self._generation
+        needed = max(tokenizer.get_vocab().values(), default=-1) + 1
+        if needed > (rows := model.slots[model.embeddings[0]].shape[0]):
+            raise ValueError(f"seeds: the tokenizer has {needed:,} tokens, the embedding only {rows:,} rows")
+        trailing = model.embeddings if self.vocabulary == "trailing" else ()
+        tokens = [set(own.get_vocab().values()) for own in self._tokenizers[1]] if trailing else ()
+        sources = [named("seeds", lambda: self._fitted(seed)) for seed in self._found]  # noqa: B023
+        return Seeds(sources, model.slots, trailing, tokens, model.spare)
+
+    @cached_property
+    def _described(self) -> Described:
+        """The model that the seeds' config describes."""
+        return described(self._config[0], self.attention, self.trust_remote_code)
+
+    def _fitted(self, seed: Found) -> Checkpoint | Adapted:
+        """A seed's tensors; an adapter is held against the model."""
+        if isinstance(seed.source, Adapted):
+            seed.source.fit(self._described.slots, self._described.transposed)
+        return seed.source
 
     @cached_property
     def _base(self) -> Seeds:
         """The base, and the seeds behind it, which lend it the rows that it lacks."""
-        sources = [self._found_base.source, *self._seeds.sources]
-        return named("base", lambda: Seeds(sources, self._seeds.slots, self._seeds.trailing))
+        sources = [named("base", lambda: self._fitted(self._found_base)), *self._seeds.sources]
+        found = [self._found_base, *self._found] if self._seeds.trailing else []
+        tokens = [tokens_of(seed, self.trust_remote_code) for seed in found]
+        return named("base", lambda: Seeds(sources, self._seeds.slots, self._seeds.trailing, tokens, self._described.spare))
 
     @cached_property
     def _found_base(self) -> Found:
         """Where everything of a method's base is."""
-        return named("base", lambda: find(self.base or ""))
+        return named("base", lambda: find(self.base or "", self.adapter_base))
 
     @cached_property
     def _resident(self) -> LanguageModel:

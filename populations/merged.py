@@ -235,8 +235,14 @@ def check_choice(name: str, value: object, allowed: Any) -> None:
 
 
 def named(setting: str, call: Callable[[], Any]) -> Any:
-    """What a call gives; its errors name the setting that they come from."""
+    """What a call gives; its errors name the setting that they come from.
+
+    Raises:
+        FileNotFoundError: if something is missing.
+        ValueError: for everything else that the call says of its input.
+    """
     try:
         return call()
     except (ValueError, OSError) as error:
-        raise type(error)(f"{setting}: {str(error).removeprefix('seeds: ')}") from None
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f"{setting}: {str(error).removeprefix('seeds: ')}") from None

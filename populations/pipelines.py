@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 
 from populations.checkpoints import MODEL, PICKLES, Checkpoint, Entry, names, shards_of
 from populations.hub import REPOSITORY, SMALL, fetched, remote
+from populations.reading import read_json
 from populations.resident import line, quiet
 from populations.seeds import digest_of
 
@@ -206,12 +206,10 @@ class Pipeline:
 
     def _json(self, file: str) -> dict[str, Any]:
         try:
-            content = json.loads((self.folder / file).read_text())
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{self.name}: {file} cannot be read ({error})") from None
-        if not isinstance(content, dict):
-            raise ValueError(f"{self.name}: {file}: expected an object in braces, got {type(content).__name__}")
-        return content
+            return read_json(self.folder / file)
+        except ValueError as error:
+            reason = str(error).removeprefix(str(self.folder / file))
+            raise ValueError(f"{self.name}: {file}{reason.replace(': expected JSON, it', '', 1)}") from None
 
 
 class Bred:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 import numpy as np
@@ -26,6 +28,12 @@ Place = Literal["auto", "device", "pinned", "disk"]
 
 PIECE = 1 << 17
 """Entries that are taken in float64 at a time."""
+
+LEFT_OUT = re.compile(r"(.*\.)?(\w*inv_freq|(sin|cos)_cached|position_ids|masked_bias|causal_mask|num_batches_tracked)")
+"""What older versions of the libraries wrote beside the weights, and make anew: tables of angles and places, masks."""
+
+MASK = re.compile(r"(.*\.)?(attn|attention)\.bias")
+"""The same, where the name is also that of a bias; a mask has four dimensions."""
 
 ROOM = 0.7
 """Share of the free memory that seeds may take on a device; generation needs the rest."""
@@ -66,7 +74,14 @@ class Slot:
 class Seeds:
     """K models of one architecture."""
 
-    def __init__(self, sources: Sequence[Source], slots: Mapping[str, Slot], trailing: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        slots: Mapping[str, Slot],
+        trailing: Collection[str] = (),
+        tokens: Sequence[Collection[int] | None] = (),
+        spare: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
         """Checks all headers.
 
         Args:
@@ -74,17 +89,21 @@ class Seeds:
             slots: what a recipe fills, by name.
             trailing: slots of which a seed may lack the last rows; it gets the mean of the seeds that have them, so that between
                 such seeds the row is theirs.
+            tokens: for each seed the numbers of its tokenizer's tokens, whose rows it has; None, or no such list: all rows that it
+                stores. What is stored beyond is padding.
+            spare: what a file may have beside the slots, as `spare_of` tells it: by the beginning of the names, regular expressions.
 
         Raises:
-            ValueError: if a seed lacks a tensor, or has one of another shape, or of numbers that are not floating-point.
+            ValueError: if a seed lacks a tensor, or has one of another shape, or of numbers that are not floating-point, or
+                one more than the model has.
         """
         self.sources, self.slots, self.trailing = sources, dict(slots), trailing
+        self._tokens: Sequence[Collection[int] | None] = tokens or [None] * len(sources)
+        self._spare = spare
         for source in sources:
             for name, slot in slots.items():
                 self._check(source, name, slot)
-            known = {alias for slot in slots.values() for alias in slot.names}
-            if unknown := sorted(set(source.entries) - known):
-                log.info("%s: the model has no use for %d of its tensors, such as %s", source.name, len(unknown), unknown[0])
+            self._check_whole(source)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -98,11 +117,12 @@ class Seeds:
     @property
     def padded(self) -> bool:
         """Whether a seed lacks rows that others have."""
-        return any(self._entry(source, name).shape != slot.shape for source in self.sources for name, slot in self.slots.items())
+        names = [name for name in self.slots if name in self.trailing]
+        return any(not self._rows(place, name).all() for place in range(len(self.sources)) for name in names)
 
     def tensors(self, name: str) -> list[torch.Tensor]:
         """A slot's tensor of every seed, where they are kept; memory-mapped before that is decided."""
-        return self._kept.get(name) or [self._stored(source, name) for source in self.sources]
+        return self._kept.get(name) or [self._stored(place, name) for place in range(len(self.sources))]
 
     def keep(self, slots: Mapping[str, torch.Tensor], place: Place) -> Literal["device", "pinned", "disk"]:
         """Decides where the seeds are kept, and brings them there.
@@ -119,7 +139,7 @@ class Seeds:
         if chosen == "pinned" and not torch.cuda.is_available():
             raise ValueError("seed_device: 'pinned' is the host's memory beside a GPU, and there is none; choose auto or disk")
         for name, slot in slots.items():
-            stored = [self._stored(source, name) for source in self.sources]
+            stored = [self._stored(place, name) for place in range(len(self.sources))]
             if chosen == "device":
                 stored = [tensor.to(slot.device, slot.dtype) for tensor in stored]
             elif chosen == "pinned":
@@ -175,22 +195,63 @@ class Seeds:
         if entry.shape != slot.shape and not rows_may_lack:
             raise ValueError(f"seeds: {source.name}: expected {alias!r} of shape {slot.shape}, got {entry.shape}")
 
+    def _check_whole(self, source: Source) -> None:
+        """Refuses tensors that no child would have: what is merged is the whole of a seed."""
+        known = {alias for slot in self.slots.values() for alias in slot.names}
+        extra = [name for name, entry in source.entries.items() if name not in known and not _remade(name, entry)]
+        listed = [name for name in extra if self._listed(name)]
+        if listed:
+            log.info("%s: left out, as its class says: %s", source.name, ", ".join(map(repr, listed)))
+        extra = [name for name in extra if name not in listed]
+        if not extra:
+            return
+        few = ", ".join(f"{name!r} {source.entries[name].shape}" for name in extra[:6])
+        more = f" and {len(extra) - 6} more" if len(extra) > 6 else ""
+        raise ValueError(
+            f"seeds: {source.name}: {len(extra)} of its tensors have no place in the model that the seeds' config describes, and no child "
+            f"would have them: {few}{more}. Take a seed without them (load it with its own class, which drops them, and save it), or "
+            "seeds whose configs have them all"
+        )
+
+    def _listed(self, name: str) -> bool:
+        """Whether a tensor is of a kind that its class leaves out."""
+        begins = [begin for begin in self._spare if name.startswith(begin)]
+        return any(re.search(pattern, name.removeprefix(begin)) for begin in begins for pattern in self._spare[begin])
+
     def _entry(self, source: Source, name: str) -> Entry:
         return source.entries[_stored_as(source, self.slots[name])[0]]
 
-    def _stored(self, source: Source, name: str) -> torch.Tensor:
+    def _rows(self, place: int, name: str) -> torch.Tensor:
+        """(V,) whether a seed has each row of a slot: it stores it, and its tokenizer has the token."""
+        stored, total = self._entry(self.sources[place], name).shape[0], self.slots[name].shape[0]
+        tokens = self._tokens[place]
+        rows = torch.zeros(total, dtype=torch.bool)
+        if tokens is None:
+            rows[:stored] = True
+        else:
+            rows[[number for number in tokens if number < stored]] = True
+        # of a token that no seed knows each has what it stores
+        others = [known for known in self._tokens if known is not None]
+        if len(others) == len(self.sources):
+            nobody = torch.ones(total, dtype=torch.bool)
+            nobody[[number for number in set().union(*others) if number < total]] = False
+            rows[:stored] |= nobody[:stored]
+        return rows
+
+    def _stored(self, place: int, name: str) -> torch.Tensor:
         """A slot's tensor of one seed, with the rows that it lacks."""
-        tensor = self._raw(source, name)
-        if tensor.shape == self.slots[name].shape:
+        tensor = self._raw(self.sources[place], name)
+        if name not in self.trailing or (have := self._rows(place, name)).all():
             return tensor
-        rows, padded = len(tensor), torch.zeros(self.slots[name].shape)
+        padded = torch.zeros(self.slots[name].shape)
         count = torch.zeros(len(padded), *[1] * (tensor.dim() - 1))
-        for other in self.sources:
-            rest = self._raw(other, name)[rows:]
-            padded[rows : rows + len(rest)] += rest
-            count[rows : rows + len(rest)] += 1
+        for other, source in enumerate(self.sources):
+            rows = self._rows(other, name) & ~have
+            padded[rows] += self._raw(source, name)[rows[: self._entry(source, name).shape[0]]]
+            count[rows] += 1
         padded /= count.clamp(min=1)
-        padded[:rows] = tensor
+        kept = have[: len(tensor)]
+        padded[have] = tensor[kept].to(padded.dtype)
         return padded.to(tensor.dtype)
 
     def _raw(self, source: Source, name: str) -> torch.Tensor:
@@ -236,6 +297,12 @@ def described_slots(model: torch.nn.Module, prefix: str = "") -> dict[str, Slot]
     return {prefix + name: Slot(tuple(tensor.shape), tuple(names[id(tensor)])) for name, tensor in slots_of(model).items()}
 
 
+def spare_of(model: torch.nn.Module) -> tuple[str, ...]:
+    """What a checkpoint of a model may have beside its weights: its buffers, and what its class says that it leaves out."""
+    listed = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()
+    return (*listed, *(rf"^{re.escape(name)}$" for name, _ in model.named_buffers()))
+
+
 def digest(source: Source) -> str:
     """SHA-256 of a seed's files, one after another."""
     return digest_of(source.files)
@@ -249,6 +316,11 @@ def digest_of(files: Iterable[Path]) -> str:
             while piece := file.read(1 << 24):
                 found.update(piece)
     return found.hexdigest()
+
+
+def _remade(name: str, entry: Entry) -> bool:
+    """Whether a tensor is one that the libraries make anew, and wrote beside the weights once."""
+    return bool(LEFT_OUT.fullmatch(name) or (MASK.fullmatch(name) and len(entry.shape) == 4))
 
 
 def _stored_as(source: Source, slot: Slot) -> list[str]:

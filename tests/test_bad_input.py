@@ -13,10 +13,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import peft
 import pytest
+import tiny_llama
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 from whole_runs import ROOT
 
 from evomerge.cli import main
@@ -326,7 +329,58 @@ RUN_DIRECTORIES = [
     row("report of no run", "report digits.yaml", "digits.yaml: there is no such run directory"),
 ]  # fmt: skip
 
-ROWS = KEYS_AND_TYPES + RANGES + TARGETS + FILES + IMAGES + SEED_FILES + FITNESSES + RUN_DIRECTORIES
+
+def language(change):
+    """A config lm.yaml of language models over two tiny seeds, a and b, of which b is changed."""
+
+    def write(folder):
+        tiny_llama.tuned(folder, "ab")
+        (folder / "lm.yaml").write_text(LANGUAGE)
+        (folder / "train.jsonl").write_text('{"question": "1 + 1 = ", "answer": "2"}\n' * 4)
+        change(folder / "b")
+
+    return write
+
+
+def adapted(**settings):
+    """An adapter instead of a model, with these settings."""
+
+    def write(seed):
+        shutil.rmtree(seed)
+        model = AutoModelForCausalLM.from_pretrained(seed.with_name("a"))
+        peft.get_peft_model(model, peft.LoraConfig(target_modules=["q_proj"])).save_pretrained(seed)
+        path = seed / "adapter_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": "a"} | settings))
+
+    return write
+
+
+LM = "check lm.yaml "
+LANGUAGE = """
+population:
+  _target_: populations.llm.LanguageModels
+  seeds: [a, b]
+  device: cpu
+fitness:
+  _target_: fitness.questions.QuestionAnswering
+  data: {_target_: fitness.records.JsonLines, train: train.jsonl}
+  max_new_tokens: 2
+births: 2
+"""
+
+MODELS = [
+    row("a kind of adapter", LM, "seeds: b/adapter_config.json: use_dora: True: ", "merge it into its base first", given=language(adapted(use_dora=True))),
+    row("an adapter that changed its base", LM, "seeds: b/adapter_config.json: init_lora_weights is 'pissa'", given=language(adapted(init_lora_weights="pissa"))),
+    row("an adapter of nothing", LM, "seeds: b: the adapter's base no/such cannot be had", "set adapter_base", given=language(adapted(base_model_name_or_path="no/such"))),
+    row("adapter_base without an adapter", LM + "population.adapter_base=a", "adapter_base: expected a LoRA adapter", given=language(lambda _: None)),
+    row("superfluous tensors", LM, "seeds: b: 1 of its tensors have no place", "'score.weight' (2, 32)", given=language(tiny_llama.rewritten(lambda state: state.update({"score.weight": torch.ones(2, 32)})))),
+    row("a config that is no JSON", LM, "seeds: b/config.json: expected JSON", given=language(file("config.json", "{"))),
+    row("a tokenizer of another version", LM, "seeds: b: its tokenizer cannot be read: b/tokenizer.json: tokenizers ", given=language(file("tokenizer.json", "{}"))),
+    row("quantized weights", LM, "seeds: b: expected floating-point weights", "it is quantized", given=language(tiny_llama.rewritten(lambda state: state.update({n: t.to(torch.uint32) for n, t in state.items()})))),
+    row("an index that leads elsewhere", LM, "seeds: b/model.safetensors.index.json: 'a': expected the name of a file beside it", given=language(lambda seed: ((seed / "model.safetensors").unlink(), file("model.safetensors.index.json", '{"weight_map": {"a": "../c"}}')(seed)))),
+]  # fmt: skip
+
+ROWS = MODELS + KEYS_AND_TYPES + RANGES + TARGETS + FILES + IMAGES + SEED_FILES + FITNESSES + RUN_DIRECTORIES
 
 
 @pytest.fixture(scope="module")

@@ -101,10 +101,12 @@ def test_what_mergekit_passes_over_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("genome", "population"),
     [
-        ({"models": ["a/b@v1", "c/d+e/f@v2"]}, {"seeds": ["a/b@v1", "e/f@v2"], "base": "c/d"}),
+        ({"models": ["a/b@v1", "c/d+e/f@v2"]}, {"seeds": ["a/b@v1", "e/f@v2"], "base": None, "adapter_base": "c/d"}),
         ({"models": [{"model": {"path": "a/b"}}, "c/d"]}, {"seeds": ["a/b", "c/d"]}),
         ({"merge_method": "ties", "base_model": "x/y"}, {"seeds": ["a/b", "c/d"], "base": "x/y"}),
-        ({"merge_method": "ties", "base_model": "x/y", "models": ["a/b", "x/y+c/d"]}, {"seeds": ["a/b", "c/d"], "base": "x/y"}),
+        ({"merge_method": "ties", "base_model": "x/y", "models": ["a/b", "x/y+c/d"]}, {"seeds": ["a/b", "c/d"], "base": "x/y", "adapter_base": "x/y"}),
+        ({"merge_method": "ties", "base_model": "x/y", "models": ["a/b", "c/d+e/f"]}, {"seeds": ["a/b", "e/f"], "base": "x/y", "adapter_base": "c/d"}),
+        ({"merge_method": "ties", "base_model": "x/y", "models": ["g/h+a/b", "c/d+e/f"]}, {"seeds": ["a/b", "e/f"], "base": "x/y", "adapter_base": None}),
         ({"merge_method": "ties", "base_model": "x/y", "models": ["a/b"]}, {"seeds": ["a/b", "x/y"], "base": "x/y"}),
         ({"filters": ["mlp.up", "rest", "mlp.up", "*", "q"]}, {"chromosomes": {"mlp.up": r"mlp\.up", "rest of that name": "rest"}}),
         ({"layer_granularity": 1}, {"cut": "layer"}),
@@ -222,10 +224,6 @@ def test_what_is_written_runs(tmp_path, models, monkeypatch, capsys, method, sea
         ({"genome": {"models": ["a/b", "c/d"], "merge_method": "tie"}}, "genome.merge_method: expected one of linear, "),
         ({"genome": {"models": ["a/b", "c/d"], "merge_method": "ties"}}, "genome: base_model is required for this method"),
         ({"genome": {"models": ["a/b", "c@d@e"], "merge_method": "linear"}}, "genome.models[1]: Invalid model path - multiple @"),
-        (
-            {"genome": {"models": ["a/b", "c/d+e/f"], "merge_method": "ties", "base_model": "x/y"}},
-            "genome.models[1]: expected an adapter on the base_model x/y",
-        ),
     ],
 )
 def test_mistakes_are_told_with_their_place(tmp_path, capsys, change, said):

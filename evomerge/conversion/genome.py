@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from evomerge.conversion.mergekit_evolve import BASELESS, Options, normalized, searched_besides_weights
-from evomerge.errors import UserError
 from evomerge.targets import TARGET
 
 SIGMA = 1 / 6
@@ -55,15 +54,10 @@ def population(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any
 
     Returns:
         A call of `populations.llm.LanguageModels` as plain data.
-
-    Raises:
-        UserError: if adapters and methods would need several bases.
     """
     method = genome.merge_method
-    seeds, base = _seeds(genome, remarks)
-    population: dict[str, Any] = {TARGET: "populations.llm.LanguageModels", "seeds": seeds}
-    if base is not None:
-        population["base"] = base
+    seeds, bases = _seeds(genome, remarks)
+    population: dict[str, Any] = {TARGET: "populations.llm.LanguageModels", "seeds": seeds, **bases}
     if method not in BASELESS:
         population["method"] = _method(genome, remarks)
     chromosomes = _chromosomes(genome.filters or (), remarks)
@@ -94,35 +88,31 @@ def population(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any
     return population
 
 
-def _seeds(genome: Any, remarks: Remarks) -> tuple[list[str], str | None]:
-    """The seeds, and what is `base` for them: what adapters stand on, and what a method takes differences to."""
+def _seeds(genome: Any, remarks: Remarks) -> tuple[list[str], dict[str, str]]:
+    """The seeds, and beside them what a method takes differences to, `base`, and what adapters stand on, `adapter_base`."""
     method, base = genome.merge_method, genome.base_model
     wanted = None if base is None or method in BASELESS else str(base.lora or base.model)
-    below = {str(model.model): f"genome.models[{i}]" for i, model in enumerate(genome.models) if model.lora}
+    merged = [*genome.models, *([base] if wanted is not None else [])]
+    below = list(dict.fromkeys(str(model.model) for model in merged if model.lora))
     for place, model in [*((f"genome.models[{i}]", m) for i, m in enumerate(genome.models)), ("genome.base_model", base)]:
         if model is not None and model.override_architecture is not None:
             remarks.dropped[f"{place}.override_architecture"] = "a seed is of the architecture that its config.json names"
     seeds = [str(model.lora or model.model) for model in genome.models]
+    settings = {}
     if wanted is not None:
-        if base.lora:
-            remarks.dropped["genome.base_model.model"] = f"the adapter {wanted} stands on what its adapter_config.json names"
-        for standing, place in below.items():
-            if standing != wanted:
-                raise UserError(
-                    f"{place}: expected an adapter on the base_model {wanted}, since here both are `base`, got one on {standing}; merge it "
-                    "into its model first (merge_and_unload of PEFT), and name the folder"
-                )
+        settings["base"] = wanted
         if len(seeds) < 2:
             seeds.append(wanted)
             remarks.above["population", "seeds"] = "One model and its base: a child has a share of the difference between them."
-        return seeds, wanted
-    if base is not None:
+    elif base is not None:
         remarks.dropped["genome.base_model"] = f"{method} merges no differences from a base"
-    if len(below) > 1:
+    if len(below) == 1:
+        settings["adapter_base"] = below[0]
+    elif below:
         remarks.dropped["genome.models"] = (
             "their adapters stand on several models: here each on what its adapter_config.json names"
         )
-    return seeds, next(iter(below)) if len(below) == 1 else None
+    return seeds, settings
 
 
 def _method(genome: Any, remarks: Remarks) -> dict[str, Any]:

@@ -83,6 +83,31 @@ DAMAGE = {
         lambda f: put(f / "model.safetensors", header(b'{"a": {"dtype": "Q4", "shape": [1], "data_offsets": [0, 0]}}')),
         "its header cannot be read .*Q4",
     ),
+    "of six bits": (
+        lambda f: put(
+            f / "model.safetensors", header(b'{"a": {"dtype": "F6_E2M3", "shape": [4], "data_offsets": [0, 3]}}') + b"abc"
+        ),
+        "'a' is F6_E2M3: it is quantized, expected floating-point weights",
+    ),
+    "fewer bytes than numbers": (
+        lambda f: put(
+            f / "model.safetensors", header(b'{"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 8]}}') + b"12345678"
+        ),
+        r"'a' of shape \(4,\) in torch.float32 needs 16 bytes, the header says 0 to 8",
+    ),
+    "no offsets": (
+        lambda f: put(f / "model.safetensors", header(b'{"a": {"dtype": "F32", "shape": [4]}}')),
+        "its header cannot be read .*data_offsets",
+    ),
+    "no UTF-8": (lambda f: put(f / "model.safetensors", header(b'{"\xff": 1}')), "its header cannot be read .*utf-8"),
+    "a folder": (
+        lambda f: ((f / "model.safetensors").unlink(), (f / "model.safetensors").mkdir()),
+        "expected a file, it is a folder",
+    ),
+    "in a folder below": (
+        lambda f: ((f / "checkpoint-500").mkdir(), (f / "model.safetensors").rename(f / "checkpoint-500" / "model.safetensors")),
+        "found neither; there are models in folders below it: name one of checkpoint-500",
+    ),
     "a pickle": (
         lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
         r"expected safetensors, got pickled weights \(pytorch_model.bin\)",
@@ -108,6 +133,22 @@ SHARDS = {
     ),
     "the index is broken": (lambda f: put(f / "model.safetensors.index.json", b"{"), "expected JSON with a weight_map"),
     "the index has no map": (lambda f: put(f / "model.safetensors.index.json", b"{}"), "expected JSON with a weight_map"),
+    "the index is empty": (lambda f: put(f / "model.safetensors.index.json", b""), r"cannot be read \(it is empty\)"),
+    "the index is no text": (lambda f: put(f / "model.safetensors.index.json", b"\x80"), "it is not UTF-8, at byte 0"),
+    "the index is a list": (lambda f: put(f / "model.safetensors.index.json", b"[]"), "expected an object in braces, got list"),
+    "the map is empty": (
+        lambda f: put(f / "model.safetensors.index.json", b'{"weight_map": {}}'),
+        "expected JSON with a weight_map, got dict: {}",
+    ),
+    **{
+        f"the index leads to {place}": (
+            lambda f, place=place: put(
+                f / "model.safetensors.index.json", json.dumps({"weight_map": {"a.weight": place}}).encode()
+            ),
+            "index.json: 'a.weight': expected the name of a file beside it, got",
+        )
+        for place in ("../model-1.safetensors", "/etc/model.safetensors", "..", "", 5, None)
+    },
     "the map is a list": (
         lambda f: put(f / "model.safetensors.index.json", b'{"weight_map": [1]}'),
         "expected JSON with a weight_map",
@@ -126,3 +167,28 @@ def test_what_is_wrong_with_shards(sharded, damage):
 def test_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
         Checkpoint.open(tmp_path / "nowhere")
+
+
+def test_a_tensor_that_an_index_does_not_name_is_there_all_the_same(sharded):
+    """Else it would be lost without a word."""
+    save_file(
+        {"b.weight": TENSORS["b.weight"], "c.count": TENSORS["c.count"], "d": torch.ones(3)}, sharded / "model-2.safetensors"
+    )
+    checkpoint = Checkpoint.open(sharded)
+    assert set(checkpoint.entries) == {*TENSORS, "d"}
+    assert torch.equal(checkpoint.tensor("d"), torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.uint16, torch.uint32, torch.uint64, torch.complex64, torch.float8_e8m0fnu, torch.float8_e4m3fnuz]
+)
+def test_types_that_are_no_plain_weights_are_known_by_name(tmp_path, dtype):
+    save_file({"a": torch.ones(4).to(dtype)}, tmp_path / "model.safetensors")
+    assert Checkpoint.open(tmp_path).entries["a"].dtype == dtype
+
+
+def test_a_file_that_changes_after_its_header_was_read_has_a_place(single):
+    checkpoint = Checkpoint.open(single)
+    cut(single / "model.safetensors", 120)
+    with pytest.raises(ValueError, match=r"model.safetensors: 'a.weight' cannot be read"):
+        checkpoint.tensor("a.weight")

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,78 @@ def test_added_rows_come_from_the_seeds_that_have_them(tmp_path):
     population.save(genome, tmp_path / "out")
     assert not (tmp_path / "out" / "mergekit.yaml").exists()
     assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(expressed.model))
+
+
+def with_tokens(folder, added, rows, fill=None):
+    """Writes a fine-tune with these tokens more, and an embedding of so many rows; gives its model."""
+    longer = tiny_llama.tiny_llama(seed=0)
+    longer.tokenizer.add_tokens(added)
+    longer.model.resize_token_embeddings(rows)
+    if fill is not None:
+        for weight in (longer.model.lm_head.weight, longer.model.model.embed_tokens.weight):
+            weight[PLAIN:] = fill + torch.arange(rows - PLAIN)[:, None]
+    longer.model.save_pretrained(folder)
+    longer.tokenizer.save_pretrained(folder)
+    return longer.model
+
+
+PLAIN = len(tiny_llama.CHARACTERS) + 4
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("padded", [PLAIN + 2, PLAIN + 7, 128])
+def test_padding_of_an_embedding_is_no_row_of_the_vocabulary(tmp_path, order, padded):
+    """One seed has no token more but a padded embedding, one has a token more, one two and padding; whoever has a token gives its row."""
+    with_tokens(tmp_path / "none", [], padded, fill=1000)
+    with_tokens(tmp_path / "one", ["[x]"], PLAIN + 1, fill=10)
+    with_tokens(tmp_path / "two", ["[x]", "[y]"], PLAIN + 3, fill=20)
+    seeds = [str(tmp_path / ["none", "one", "two"][k]) for k in order]
+    population = LanguageModels(seeds, vocabulary="trailing")
+    founders = population.founders(np.random.default_rng(0))
+    rows = {
+        Path(s).name: population.express(f).model.lm_head.weight[PLAIN:, 0].tolist() for s, f in zip(seeds, founders, strict=True)
+    }
+    assert rows["none"][:2] == [15, 21]
+    assert rows["one"][:2] == [10, 21]
+    assert rows["two"][:2] == [20, 21]
+    assert population.express(founders[0]).tokenizer.convert_tokens_to_ids("[y]") == PLAIN + 1
+    assert rows["none"][2:] == [1000 + k for k in range(2, padded - PLAIN)] + [22] * (padded == PLAIN + 2)
+    (tmp_path / "out").mkdir()
+    population.save(founders[0], tmp_path / "out")
+    assert not (tmp_path / "out" / "mergekit.yaml").exists(), "mergekit would take the padding"
+
+
+def test_a_token_that_a_seed_does_not_have_though_it_has_later_ones(tmp_path):
+    """A hole in the numbers of its tokens."""
+    first, second = str(tmp_path / "a"), str(tmp_path / "b")
+    with_tokens(second, ["[x]", "[y]"], PLAIN + 2, fill=20)
+    with_tokens(first, ["[x]", "[y]"], PLAIN + 2, fill=1000)
+    path = Path(first) / "tokenizer.json"
+    written = json.loads(path.read_text())
+    written["added_tokens"] = [token for token in written["added_tokens"] if token["content"] != "[x]"]
+    written["model"]["vocab"] |= {"[y]": PLAIN + 1}
+    path.write_text(json.dumps(written))
+    for name in ("tokenizer_config.json", "added_tokens.json"):
+        if (Path(first) / name).exists():
+            settings = json.loads((Path(first) / name).read_text())
+            settings.pop("added_tokens_decoder", None)
+            (Path(first) / name).write_text(json.dumps(settings))
+    population = LanguageModels([first, second], vocabulary="trailing")
+    expressed = population.express(population.founders(np.random.default_rng(0))[0]).model
+    assert expressed.lm_head.weight[PLAIN:, 0].tolist() == [20, 1001]
+
+
+def test_the_base_of_a_method_lacks_what_pads_it(tmp_path):
+    with_tokens(tmp_path / "base", [], 128, fill=1000)
+    with_tokens(tmp_path / "a", ["[x]"], PLAIN + 1, fill=10)
+    with_tokens(tmp_path / "b", ["[x]"], PLAIN + 1, fill=20)
+    settings = {"base": str(tmp_path / "base"), "method": Method("task_arithmetic"), "vocabulary": "trailing"}
+    with pytest.raises(ValueError, match=r"base: .*base: expected 'model.embed_tokens.weight' of shape"):
+        LanguageModels([str(tmp_path / "a"), str(tmp_path / "b")], **settings).axis  # noqa: B018
+    with_tokens(tmp_path / "b", ["[x]"], 128, fill=20)
+    population = LanguageModels([str(tmp_path / "a"), str(tmp_path / "b")], **settings)
+    expressed = population.express(population.founders(np.random.default_rng(0))[0]).model
+    assert expressed.lm_head.weight[PLAIN, 0] == 10, "its difference to the base is to that of the seeds, 15"
 
 
 def a_row(seed):
