@@ -213,8 +213,10 @@ class LanguageModels(Merged):
     def _base(self) -> Seeds:
         """The base, and the seeds behind it, which lend it the rows that it lacks."""
         sources = [named("base", lambda: self._fitted(self._found_base)), *self._seeds.sources]
-        found = [self._found_base, *self._found] if self._seeds.trailing else []
-        tokens = [tokens_of(seed, self.trust_remote_code) for seed in found]
+        tokens: list[set[int]] = []
+        if self._seeds.trailing:
+            _, [own] = tokenizer_of([self._found_base], self.vocabulary, self.trust_remote_code)
+            tokens = [set(tokenizer.get_vocab().values()) for tokenizer in (own, *self._tokenizers[1])]
         return named("base", lambda: Seeds(sources, self._seeds.slots, self._seeds.trailing, tokens, self._described.spare))
 
     @cached_property
