@@ -50,6 +50,7 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         """Use `create` or `reopen`."""
         self.path = path
+        self._made: list[Path] = []
         self._lock = lock.take(path)
         self._log = os.open(path / "births.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._waiting = b""
@@ -64,11 +65,14 @@ class RunDir:
         """
         check_free(path)
         with saving(path):
+            made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
+            before = {entry.name for entry in path.iterdir()}
             run_dir = cls(path)
             try:
                 check_free(path)
                 os.ftruncate(run_dir._log, 0)
+                run_dir._made = [entry for entry in path.iterdir() if entry.name not in before] + made
             except BaseException:
                 run_dir.close()
                 raise
@@ -181,6 +185,14 @@ class RunDir:
         except (OSError, SafetensorError, ValueError) as error:
             log.warning("%s cannot be read (%s); the seeds are read again", self.path / GRAMS, error)
             return None
+
+    def abandon(self) -> None:
+        """Takes away what `create` has made, where a run that could not begin left nothing else there."""
+        if (self.path / "state").exists():
+            return
+        for made in self._made:
+            with suppress(OSError):  # of which one is not empty, or gone
+                made.rmdir() if made.is_dir() else made.unlink()
 
     def close(self) -> None:
         """Lets another process have the directory."""
