@@ -13,7 +13,7 @@ from evomerge.archive import Archive
 from evomerge.between import Between
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import UserError
-from evomerge.files import saving, write_file
+from evomerge.files import place, saving, write_file
 from evomerge.loop import Loop
 from evomerge.progress import Progress
 from evomerge.rundir import check_free
@@ -107,7 +107,7 @@ def evolve(
             raise UserError(f"{name}: expected an object with a method {needed}, got {part!r}")
     if run_dir is not None and not isinstance(run_dir, str | Path):
         raise UserError(f"run_dir: expected a path, got {run_dir!r}")
-    path = None if run_dir is None else Path(run_dir)
+    path, start = None if run_dir is None else place(run_dir), Path.cwd()
     call = calls.describe(
         population=population, fitness=fitness, strategy=strategy, workers=workers, trackers=trackers, **vars(settings)
     )
@@ -125,7 +125,7 @@ def evolve(
     with StopRequest() as stop_request:
         between = Between(stop_request, bool(progress))
         steps = Steps(population, fitness, strategy, workers, settings, between.stage)
-        loop = Loop(steps, Tracking(usual() if trackers is None else trackers), between)
+        loop = Loop(steps, Tracking(usual() if trackers is None else trackers), between, start)
         begun = False
         try:
             with between.alone():

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from evomerge import export, memory, snapshot
 from evomerge.between import Between
+from evomerge.contracts import Genome
 from evomerge.errors import Interrupted, UserError, blame, reason
-from evomerge.files import saving, write_file
+from evomerge.files import saving, within, write_file
 from evomerge.founding import Founding
 from evomerge.progress import Progress
 from evomerge.reports import changes, gallery, report
@@ -33,9 +34,9 @@ SAVE_SHARE = 0.01
 class Loop:
     """Goes from birth to birth until something ends the run, and keeps the run in its directory, if it has one."""
 
-    def __init__(self, steps: Steps, tracking: Tracking, between: Between) -> None:
-        """Nothing is kept until there is a run_dir."""
-        self.steps, self.tracking, self.between = steps, tracking, between
+    def __init__(self, steps: Steps, tracking: Tracking, between: Between, start: Path) -> None:
+        """Nothing is kept until there is a run_dir; `start` is the working directory, which a fitness may change."""
+        self.steps, self.tracking, self.between, self.start = steps, tracking, between, start
         self.run_dir: RunDir | None = None
         self._saved = self._save_cost = 0.0
 
@@ -164,16 +165,20 @@ class Loop:
             with self.between.stage("answers of the best", steps.sizes["test"]):
                 texts[ANSWERS] = export.answers(steps.workers, best.genome, steps.sizes["test"])
             with self.between.stage("what breeding has changed"):
-                again = lambda: steps.workers.founders(steps.settings.seed)  # noqa: E731
-                texts[CHANGES] = changes.explained(steps.workers, best, founding, again)
+                texts[CHANGES] = changes.explained(steps.workers, best, founding, self._founders)
         return texts, status
+
+    def _founders(self) -> Sequence[Genome]:
+        """The founders again, from seeds that may be named from where the run began."""
+        with within(self.start):
+            return self.steps.workers.founders(self.steps.settings.seed)
 
     def _leave(self, path: Path, texts: Mapping[str, str | None], status: Mapping[str, Any] | None) -> None:
         """Writes summary, best and report."""
         steps = self.steps
 
         def write_best() -> None:
-            with saving(path):
+            with saving(path), within(self.start):
                 export.write_best(path, steps.population, steps.fitness, steps.state, texts)
 
         with saving(path):

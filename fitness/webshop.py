@@ -62,7 +62,7 @@ def _f1(said: Counter[str], wanted: Counter[str]) -> float:
 @lru_cache(maxsize=2)
 def _pairs(path: Path) -> list[dict[str, Any]]:
     try:
-        goals = json.loads(path.read_text())
+        goals = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: expected JSON, {error}") from None
     right = isinstance(goals, dict) and all(

@@ -156,7 +156,7 @@ def shards_of(index: Path) -> dict[str, str]:
         ValueError: if the index cannot be read.
     """
     try:
-        weight_map = json.loads(index.read_text())["weight_map"]
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         return {str(name): str(shard) for name, shard in weight_map.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{index}: expected JSON with a weight_map, it cannot be read ({error!r})") from None

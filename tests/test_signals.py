@@ -107,7 +107,7 @@ def test_a_second_signal_ends_a_tile_that_never_ends(tmp_path):
     process = begun(tmp_path, "run", "run_dir=run")
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)  # another one, since two of a kind that wait are one
-    out, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=300)
     assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT), err
     assert not (tmp_path / "on").exists()
     assert "Traceback" not in err

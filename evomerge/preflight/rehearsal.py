@@ -95,7 +95,7 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
             # without what the run says of going on, or of a folder that is gone
             raise type(inner)(str(inner).replace(str(path), str(folder))) from error
         took = time.monotonic() - started
-        log, summary = read_births(path), json.loads((path / "summary.json").read_text())
+        log, summary = read_births(path), json.loads((path / "summary.json").read_text(encoding="utf-8"))
         done = Rehearsal(
             archive,
             [entry for entry in log if "founder" in entry],
