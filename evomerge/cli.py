@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from evomerge import calls, config, recipe
 from evomerge import export as exporting
@@ -20,7 +23,7 @@ from evomerge.conversion.convert import convert
 from evomerge.conversion.mergekit_evolve import Options
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import OUTSIDE, evolve
-from evomerge.files import saving, write_file
+from evomerge.files import place, saving, shortened, write_file
 from evomerge.preflight import check
 from evomerge.reports import report
 from evomerge.rundir import check_free, check_place, check_run, free_name
@@ -31,21 +34,75 @@ from evomerge.watching.watch import watch
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; gives its exit code: 0, 2 for bad input, 1 where the environment failed, 128 + n for a signal."""
+    _streams()
+    try:
+        start = str(Path.cwd())
+    except FileNotFoundError:
+        print("evomerge: the working directory is gone; change to one that is there", file=sys.stderr)
+        return UserError.exit_code
     options = parsed(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(start))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     os.environ.setdefault("EVOTORCH_VERBOSE_LEVEL", "-1")  # it would say on import that logging is configured already
     _own_code(getattr(options, "trust", True))
     try:
+        for name, value in vars(options).items():
+            if isinstance(value, Path):
+                whole = place(value)
+                # A config may be one that came with evomerge, a comparison's folder may be moved with all of its runs.
+                setattr(options, name, whole if name in WHOLE else value.expanduser())
         COMMANDS[options.command](options)
+        sys.stdout.flush()
     except (UserError, Interrupted) as error:
-        for line in str(error).splitlines():
+        for line in shortened(str(error), start).splitlines():
             print(f"evomerge: {line}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # nobody reads; all is saved by the time that something is printed
+        _to_nowhere(sys.stdout)
+        return 128 + signal.SIGPIPE
     except Stopped as error:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+WHOLE = ("run_dir", "out", "recipe")
+"""Paths that are used behind a fitness, which may change the working directory."""
+
+
+class _Formatter(logging.Formatter):
+    """The time, and paths as they are called from where the command was given."""
+
+    def __init__(self, start: str) -> None:
+        super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
+        self._start = start
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shortened(super().format(record), self._start)
+
+
+def _streams() -> None:
+    """Has streams that take any text, and no file of ours where a closed one was: whatever is opened next would be in its place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Where what is left in a stream goes when Python ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _own_code(allowed: bool) -> None:
@@ -61,18 +118,20 @@ def _run(options: argparse.Namespace) -> None:
     path = _find(options.config)
     given = config.load(path, options.overrides)
     named = _named_place(given)
-    run_dir = named or free_name(Path("runs") / path.stem)
+    run_dir = named or free_name(place("runs") / path.stem)
+    start = Path.cwd()
     call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
     logging.info("running %s in %s", path, run_dir)
     evolve(**call, run_dir=run_dir)
-    _tell(run_dir)
+    _tell(run_dir, start)
 
 
 def _resume(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
+    start = Path.cwd()
     call = calls.build(config.load(options.run_dir / "config.yaml", options.overrides), evolve, outside=OUTSIDE, check=RANGES)
     evolve(**call, run_dir=options.run_dir, resume=True)
-    _tell(options.run_dir)
+    _tell(options.run_dir, start)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -86,7 +145,7 @@ def _check(options: argparse.Namespace) -> None:
         check_free(run_dir)
     doubts: list[str] = []
     problems: list[str] = []
-    for needs in check.check(call, (run_dir or Path("runs") / "any").parent, options.seconds):
+    for needs in check.check(call, (run_dir or place("runs") / "any").parent, options.seconds):
         print(*needs.lines, sep="\n", flush=True)
         problems += needs.problems
         doubts += needs.doubts
@@ -97,15 +156,17 @@ def _check(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
+    start = str(Path.cwd())
     call = calls.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
     archive = call["strategy"].archive(None, call["fitness"])
     member = exporting.export(options.run_dir, options.out, call["population"], call["fitness"], archive, options.member)
-    print(f"member {member} is in {options.out}")
+    print(shortened(f"member {member} is in {options.out}", start))
 
 
 def _rebuild(options: argparse.Namespace) -> None:
+    start = str(Path.cwd())
     recipe.rebuild(options.recipe, options.out, config.settings(options.settings), trust=options.trust)
-    print(f"the member of {options.recipe} is in {options.out}")
+    print(shortened(f"the member of {options.recipe} is in {options.out}", start))
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -123,13 +184,13 @@ def _convert(options: argparse.Namespace) -> None:
     with saving(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_file(out, text)
-    print(f"{out} is written; evomerge check {shlex.quote(str(out))}")
+    print(shortened(f"{out} is written; evomerge check {shlex.quote(str(out))}", str(Path.cwd())))
 
 
 def _report(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
     try:
-        print(report.write(options.run_dir))
+        print(shortened(str(report.write(options.run_dir)), str(Path.cwd())))
     except OSError as error:
         raise UserError(f"{error.filename or options.run_dir}: cannot be read ({error.strerror or error})") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -162,7 +223,7 @@ def _compare(options: argparse.Namespace) -> None:
     ):
         if number < least:
             raise UserError(f"{name}: expected a number of at least {least}, got {number}")
-    given = [_find(Path(text)) for text in options.given if text not in settings]
+    given = [_find(Path(text).expanduser()) for text in options.given if text not in settings]
     table, whole = compare(
         given,
         settings,
@@ -205,7 +266,7 @@ def _named_place(given: dict[str, Any]) -> Path | None:
     named = given.pop("run_dir", None)
     if named is not None and not isinstance(named, str):
         raise UserError(f"run_dir: expected a path, got {named!r}")
-    return None if named is None else Path(named)
+    return None if named is None else place(named)
 
 
 def _find(path: Path) -> Path:
@@ -215,10 +276,10 @@ def _find(path: Path) -> Path:
     return path if path.exists() else next((file for file in shipped if file.is_file()), path)
 
 
-def _tell(run_dir: Path) -> None:
-    """Says what a run has left."""
-    print((run_dir / "summary.json").read_text(), end="")
-    print(f"report: {run_dir / 'report.html'}, best member: {run_dir / 'best'}")
+def _tell(run_dir: Path, start: Path) -> None:
+    """Says what a run that began in a working directory has left."""
+    print((run_dir / "summary.json").read_text(encoding="utf-8"), end="")
+    print(shortened(f"report: {run_dir / 'report.html'}, best member: {run_dir / 'best'}", str(start)))
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {

@@ -6,19 +6,20 @@ import gc
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from evomerge import calls, config, snapshot
+from evomerge import calls, config
 from evomerge.archive import Archive
+from evomerge.between import Between
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import UserError
-from evomerge.files import saving, write_file
+from evomerge.files import place, saving, write_file
 from evomerge.loop import Loop
 from evomerge.progress import Progress
-from evomerge.rundir import RunDir, check_free, read_births
+from evomerge.rundir import check_free
 from evomerge.settings import Settings
 from evomerge.steps import Steps
-from evomerge.stop import StopRequest
+from evomerge.stop import Stopped, StopRequest
 from evomerge.strategy import NaturalNiches, Strategy
 from evomerge.trackers import Tracker, Tracking, usual
 from evomerge.workers import Local, Workers
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 OUTSIDE = ("run_dir", "resume", "progress")
 """Arguments of `evolve` that are a command's to give and not a config's, besides run_dir, which a config may name too."""
+
+UNTOUCHED = "nothing had begun; the same command begins again"
+"""What there is to say of a run that was stopped while it was founded."""
 
 
 def evolve(
@@ -50,7 +54,7 @@ def evolve(
     trackers: Sequence[Tracker] | None = None,
     run_dir: Path | None = None,
     resume: bool = False,
-    progress: bool = True,
+    progress: bool | Literal["founders"] = True,
 ) -> Archive:
     """Breeds models: members compete for datapoints, parents attract each other, children are merged, the weakest leaves.
 
@@ -79,7 +83,7 @@ def evolve(
         run_dir: where to keep the run; nothing is written if None.
         resume: go on with the run in `run_dir`. Workers, trackers, a higher `births`, `hours`, `patience` and `save_every` may be new;
             every other argument has to be as it was.
-        progress: show a progress bar, or a line now and then where there is no terminal.
+        progress: show a progress bar, or a line now and then where there is no terminal; "founders": only until births begin.
 
     Returns:
         The archive.
@@ -87,7 +91,8 @@ def evolve(
     Raises:
         UserError: if an argument, a founder or the run directory is wrong.
         Interrupted: if the environment failed; the run directory has all that was decided.
-        KeyboardInterrupt: on Ctrl-C, SIGTERM, or where the terminal goes away, with the run saved.
+        KeyboardInterrupt: on Ctrl-C, SIGTERM, or where the terminal goes away, with the run saved. They are heard between two tiles; a second
+            one ends at once.
     """
     try:
         settings = Settings(
@@ -102,7 +107,7 @@ def evolve(
             raise UserError(f"{name}: expected an object with a method {needed}, got {part!r}")
     if run_dir is not None and not isinstance(run_dir, str | Path):
         raise UserError(f"run_dir: expected a path, got {run_dir!r}")
-    path = None if run_dir is None else Path(run_dir)
+    path, start = None if run_dir is None else place(run_dir), Path.cwd()
     call = calls.describe(
         population=population, fitness=fitness, strategy=strategy, workers=workers, trackers=trackers, **vars(settings)
     )
@@ -113,41 +118,45 @@ def evolve(
         same = config.check_same(path, call)
     elif path is not None:
         check_free(path)
-    steps = Steps(population, fitness, strategy, workers, settings)
     if (count := getattr(workers, "count", 1)) > lookahead:
         log.warning(
             "lookahead: %d births in flight keep at most as many of %d workers busy; twice the workers is usual", lookahead, count
         )
-    loop = Loop(steps, Tracking(usual() if trackers is None else trackers))
     with StopRequest() as stop_request:
+        between = Between(stop_request, bool(progress))
+        steps = Steps(population, fitness, strategy, workers, settings, between.stage)
+        loop = Loop(steps, Tracking(usual() if trackers is None else trackers), between, start)
+        begun = False
         try:
-            workers.start(population, fitness, stack)
-            if resume:
-                assert path is not None
-                loop.run_dir, data, tensors = RunDir.reopen(path)
-                loop.restore_grams()
-                steps.state = snapshot.unpack(data, tensors, steps.empty_archive())
-                steps.check_resumed()
-                steps.begin(lambda: workers.founders(seed), (entry for entry in read_births(path) if "founder" not in entry))
-                if not same:  # so that the next resume goes on from this call, not from the one before
+            with between.alone():
+                if path is not None:  # which locks it before anything takes long, so that two never begin or go on with one run
+                    loop.open(path, resume)
+                if hasattr(workers, "heed"):
+                    workers.heed(between)
+                workers.start(population, fitness, stack)
+                if resume:
+                    loop.go_on()
+                else:
+                    loop.found()
+                if path is not None and not (resume and same):  # a new run is one from here on; a resume goes on from this call
                     with saving(path):
                         write_file(path / "config.yaml", config.to_yaml(call))
-            else:
-                steps.found()
-                if path is not None:
-                    loop.run_dir = RunDir.create(path)
-                    loop.keep_grams()
-                    steps.founding.keep(path)
-                loop.record_founders()
-                if path is not None:  # from here on it is a run that can be resumed
-                    with saving(path):
-                        write_file(path / "config.yaml", config.to_yaml(call))
+            begun = True
             if path is not None:
                 loop.tracking.begin(path, call, steps.state.decided)
             gc.freeze()  # what is here now stays: the collector need not walk through torch again and again
-            with Progress(settings.births, settings.hours, shown=progress) as bar:
+            with Progress(settings.births, settings.hours, shown=progress is True) as bar:
                 loop.run(stop_request, bar)
-            loop.conclude()
+            with between.alone():
+                loop.conclude()
+        except Stopped:
+            if not begun:
+                log.warning("stopped before the first birth: %s", f"nothing is lost; {loop.advice}" if resume else UNTOUCHED)
+            raise
+        except BaseException:
+            if not begun and not resume and loop.run_dir is not None:
+                loop.run_dir.abandon()
+            raise
         finally:
             gc.unfreeze()
             workers.stop()

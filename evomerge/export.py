@@ -57,7 +57,7 @@ def write_best(path: Path, population: Population, fitness: Fitness, state: Stat
         write_member(folder, path, population, fitness, state, state.best.id, texts.get(ANSWERS))
         for name, text in texts.items():
             if text is not None:
-                (folder / name).write_text(text)
+                (folder / name).write_text(text, encoding="utf-8")
 
     write_folder(path / "best", fill)
 
@@ -149,7 +149,7 @@ def write_member(
         genome,
         f"{type(population).__module__}.{type(population).__qualname__}",
         facts,
-        (path / "config.yaml").read_text(),
+        (path / "config.yaml").read_text(encoding="utf-8"),
         call,
         state.decided,
         ancestors,
@@ -195,9 +195,9 @@ def _alive(state: State) -> dict[int, Genome]:
 def _answers_of(path: Path, member: int) -> str | None:
     """What a member answered on the test split, if it is the one whose answers the run has kept."""
     line, kept = path / "best" / "lineage.json", path / "best" / ANSWERS
-    if not (line.is_file() and kept.is_file()) or id_of(json.loads(line.read_text())[0]) != member:
+    if not (line.is_file() and kept.is_file()) or id_of(json.loads(line.read_text(encoding="utf-8"))[0]) != member:
         return None
-    return kept.read_text()
+    return kept.read_text(encoding="utf-8")
 
 
 def _scores_in(answers: str) -> np.ndarray | None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import logging
 import shlex
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from evomerge import export, memory, snapshot
+from evomerge.between import Between
+from evomerge.contracts import Genome
 from evomerge.errors import Interrupted, UserError, blame, reason
-from evomerge.files import saving, write_file
+from evomerge.files import saving, within, write_file
 from evomerge.founding import Founding
 from evomerge.progress import Progress
 from evomerge.reports import changes, gallery, report
 from evomerge.reports.record import ANSWERS, CHANGES
-from evomerge.rundir import RunDir
+from evomerge.rundir import RunDir, read_births
 from evomerge.snapshot import Best
 from evomerge.steps import Steps
-from evomerge.stop import StopRequest
+from evomerge.stop import Stopped, StopRequest
 from evomerge.trackers import Tracking
 
 log = logging.getLogger(__name__)
@@ -29,11 +34,44 @@ SAVE_SHARE = 0.01
 class Loop:
     """Goes from birth to birth until something ends the run, and keeps the run in its directory, if it has one."""
 
-    def __init__(self, steps: Steps, tracking: Tracking) -> None:
-        """Nothing is kept until there is a run_dir."""
-        self.steps, self.tracking = steps, tracking
+    def __init__(self, steps: Steps, tracking: Tracking, between: Between, start: Path) -> None:
+        """Nothing is kept until there is a run_dir; `start` is the working directory, which a fitness may change."""
+        self.steps, self.tracking, self.between, self.start = steps, tracking, between, start
         self.run_dir: RunDir | None = None
         self._saved = self._save_cost = 0.0
+
+    def open(self, path: Path, resume: bool) -> None:
+        """Opens the run directory for this process alone: a new one, or the one of a run to go on with.
+
+        Raises:
+            UserError: as `RunDir.create` and `RunDir.reopen`.
+        """
+        if resume:
+            self.run_dir, self._data, self._tensors = RunDir.reopen(path)
+        else:
+            self.run_dir = RunDir.create(path)
+
+    def found(self) -> None:
+        """Founds a new run, and keeps what only its beginning knows."""
+        self.steps.found()
+        if self.run_dir is not None:
+            self.keep_grams()
+            self.steps.founding.keep(self.run_dir.path)
+        self.record_founders()
+
+    def go_on(self) -> None:
+        """Takes up a run where its snapshot has it.
+
+        Raises:
+            UserError: if its data or its strategy are not as they were.
+        """
+        assert self.run_dir is not None
+        steps = self.steps
+        self.restore_grams()
+        steps.state = snapshot.unpack(self._data, self._tensors, steps.empty_archive())
+        steps.check_resumed()
+        log_of_births = (entry for entry in read_births(self.run_dir.path) if "founder" not in entry)
+        steps.begin(lambda: steps.workers.founders(steps.settings.seed), log_of_births)
 
     def record_founders(self) -> None:
         """Writes the founders to the log, and the first snapshot, without which there is nothing to resume."""
@@ -48,7 +86,8 @@ class Loop:
         """Keeps the seeds' Gram matrices, where genomes are recipes."""
         population: Any = self.steps.population
         if self.run_dir is not None and hasattr(population, "restore_grams"):
-            self.run_dir.keep_grams(population.grams.units)
+            with self.between.stage("comparing the founders"):
+                self.run_dir.keep_grams(population.grams.units)
 
     def restore_grams(self) -> None:
         """Gives the population what `keep_grams` kept; keeps it again if that is damaged."""
@@ -85,34 +124,70 @@ class Loop:
             steps.plan_ahead()  # as a longer run would have, so that it can go on from here
         except (UserError, Interrupted) as error:
             raise type(error)(f"{error}; {self._rescue()}") from error
+        except Stopped:  # between two tiles of the birth at hand, of which nothing is decided
+            if stop_request.urgent:
+                raise
         if stop_request:
             log.warning("stopped after birth %d; %s", state.decided, self._rescue())
             raise stop_request.error()
         log.info("ended after birth %d: %s", state.decided, why)
         self._save()
 
+    @property
+    def advice(self) -> str:
+        """How to go on with the run."""
+        assert self.run_dir is not None
+        return f"go on with `evomerge resume {shlex.quote(str(self.run_dir.path))}`"
+
     def conclude(self) -> None:
-        """Leaves best, summary and report in the run directory; lets go of the workers before the best is expressed here."""
+        """Leaves best, summary and report in the run directory; lets go of the workers before the best is expressed here.
+
+        Raises:
+            Stopped: if the run was asked to stop before the best is written.
+        """
+        try:
+            self.between(0)
+            texts, status = self._explained()
+        except Stopped:
+            kept = "nothing is kept, since there is no run_dir" if self.run_dir is None else f"for the best member, {self.advice}"
+            log.warning("stopped at the end, all births are decided; %s", kept)
+            raise
+        self.steps.workers.stop()
+        if self.run_dir is not None:
+            self._leave(self.run_dir.path, texts, status)
+
+    def _explained(self) -> tuple[dict[str, str | None], dict[str, Any] | None]:
+        """Texts to lie beside the best, by the names of their files; and what the workers say of themselves."""
         steps, texts = self.steps, dict[str, str | None]()
         status = steps.workers.status() if hasattr(steps.workers, "status") else None
         if self.run_dir is not None and steps.sizes["test"] and hasattr(steps.fitness, "explain"):
             best, founding = steps.state.best, Founding.read(self.run_dir.path)
-            texts[ANSWERS] = export.answers(steps.workers, best.genome, steps.sizes["test"])
-            texts[CHANGES] = changes.explained(steps.workers, best, founding, lambda: steps.workers.founders(steps.settings.seed))
-        steps.workers.stop()
-        if self.run_dir is None:
-            return
-        path = self.run_dir.path
+            with self.between.stage("answers of the best", steps.sizes["test"]):
+                texts[ANSWERS] = export.answers(steps.workers, best.genome, steps.sizes["test"])
+            with self.between.stage("what breeding has changed"):
+                texts[CHANGES] = changes.explained(steps.workers, best, founding, self._founders)
+        return texts, status
+
+    def _founders(self) -> Sequence[Genome]:
+        """The founders again, from seeds that may be named from where the run began."""
+        with within(self.start):
+            return self.steps.workers.founders(self.steps.settings.seed)
+
+    def _leave(self, path: Path, texts: Mapping[str, str | None], status: Mapping[str, Any] | None) -> None:
+        """Writes summary, best and report."""
+        steps = self.steps
 
         def write_best() -> None:
-            with saving(path):
+            with saving(path), within(self.start):
                 export.write_best(path, steps.population, steps.fitness, steps.state, texts)
 
         with saving(path):
             write_file(path / "summary.json", export.summary(steps.state, status))
-        blame("best", write_best)
+        with self.between.stage("writing the best member"):
+            blame("best", write_best)
         try:
-            report.write(path)
+            with self.between.stage("drawing the report"):
+                report.write(path)
         except Interrupted:
             raise
         except Exception as error:  # which may not cost the run
@@ -134,7 +209,10 @@ class Loop:
         steps = self.steps
         if self.run_dir is not None and hasattr(steps.fitness, "showcase"):
             split = "test" if steps.sizes["test"] else "train"
-            gallery.keep(self.run_dir.path, steps.workers, member.id, member.genome, steps.fitness.showcase, split)
+            # A birth that is decided is not raised again by a resume, so what belongs to it is kept although a signal has come.
+            decided = self.steps.state.decided > 0
+            with self.between.unheard() if decided else nullcontext():
+                gallery.keep(self.run_dir.path, steps.workers, member.id, member.genome, steps.fitness.showcase, split)
 
     def _append(self, entry: dict[str, Any]) -> None:
         if self.run_dir is not None:
@@ -153,9 +231,8 @@ class Loop:
         """Saves what there is, and says in words what is saved and how to go on."""
         if self.run_dir is None:
             return "nothing is saved, since there is no run_dir"
-        resume = f"go on with `evomerge resume {shlex.quote(str(self.run_dir.path))}`"
         try:
             self._save()
         except Interrupted:
-            return f"what was saved before is still there; {resume}"
-        return f"everything up to birth {self.steps.state.decided} is saved; {resume}"
+            return f"what was saved before is still there; {self.advice}"
+        return f"everything up to birth {self.steps.state.decided} is saved; {self.advice}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -26,7 +27,7 @@ class Progress:
         """Takes how many births there are to be, and how many hours for them."""
         self._births, self._hours = births, hours
         self._bar: Any = None
-        self._terminal = shown and sys.stderr.isatty()
+        self._terminal = shown and sys.stderr is not None and sys.stderr.isatty()
         self._lines = shown and not self._terminal
         self._next = 0.0
         self._tenth: int | None = None
@@ -40,7 +41,8 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         """Leaves the bar as it is last."""
         if self._bar is not None:
-            self._bar.close()
+            with suppress(OSError):
+                self._bar.close()
 
     def update(self, state: State, workers: Any = None) -> None:
         """Shows where the run is, and what workers that can say so are at, if it is time to."""
@@ -52,7 +54,10 @@ class Progress:
         due = now >= self._next or state.decided == self._births
         if self._terminal and due:
             self._next = now + BAR_SECONDS
-            self._show_bar(state, _scores(state) + _status(workers))
+            try:
+                self._show_bar(state, _scores(state) + _status(workers))
+            except OSError:  # a terminal that is gone may not cost the run
+                self._terminal, self._bar = False, None
         elif self._lines and (due or tenth != self._tenth):
             self._next, self._tenth = now + LINE_SECONDS, tenth
             rate = (state.decided - self._first) / max(now - self._started, 1e-9)

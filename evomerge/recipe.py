@@ -100,7 +100,7 @@ def _one(population: Population) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        recipe = json.loads(path.read_text())
+        recipe = json.loads(path.read_text(encoding="utf-8"))
         wrong = [f"its {key} is no {kind.__name__}" for key, kind in KINDS.items() if not isinstance(recipe.get(key), kind)]
         if not wrong and not all(isinstance(seed, dict) and _named(seed) for seed in recipe["seeds"]):
             wrong = ["a seed has no sha256 or no name"]

@@ -19,8 +19,8 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import numpy as np
 
 from evomerge import founding, lock
 from evomerge.errors import Interrupted, UserError
-from evomerge.files import saving, sync_folder, write_file, write_synced
+from evomerge.files import OUTSIDE, place, saving, sync_folder, write_file, write_synced
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -50,6 +50,7 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         """Use `create` or `reopen`."""
         self.path = path
+        self._made: list[Path] = []
         self._lock = lock.take(path)
         self._log = os.open(path / "births.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._waiting = b""
@@ -63,12 +64,15 @@ class RunDir:
             UserError: if there is a run in it already, or something that is not a run.
         """
         check_free(path)
-        with saving(path):
+        with _making(path):
+            made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
+            before = {entry.name for entry in path.iterdir()}
             run_dir = cls(path)
             try:
                 check_free(path)
                 os.ftruncate(run_dir._log, 0)
+                run_dir._made = [entry for entry in path.iterdir() if entry.name not in before] + made
             except BaseException:
                 run_dir.close()
                 raise
@@ -182,6 +186,14 @@ class RunDir:
             log.warning("%s cannot be read (%s); the seeds are read again", self.path / GRAMS, error)
             return None
 
+    def abandon(self) -> None:
+        """Takes away what `create` has made, where a run that could not begin left nothing else there."""
+        if (self.path / "state").exists():
+            return
+        for made in self._made:
+            with suppress(OSError):  # of which one is not empty, or gone
+                made.rmdir() if made.is_dir() else made.unlink()
+
     def close(self) -> None:
         """Lets another process have the directory."""
         with suppress(Interrupted):
@@ -208,13 +220,13 @@ def check_free(path: Path) -> None:
     Raises:
         UserError: if there is a run, or anything else.
     """
+    check_place(path)
     if (path / "config.yaml").exists():
         raise UserError(
             f"{path}: there is a run in it already; go on with `evomerge resume {shlex.quote(str(path))}`, or name another run_dir"
         )
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: expected a run directory, this is a file")
-    check_place(path)
     saved = any((path / "state" / name).exists() for name in SNAPSHOTS)
     if saved and (not (path / "births.jsonl").is_file() or any("founder" not in entry for entry in read_births(path))):
         raise UserError(f"{path}: a run is in it that has lost its config.yaml; put it back, or name another run_dir")
@@ -228,26 +240,59 @@ def check_new(path: Path) -> None:
     Raises:
         UserError: if it is there already, or the path leads through a file.
     """
-    if path.exists():
+    check_place(path.with_name(f".{path.name}.new") if path.name else path)  # in which it is filled
+    if os.path.lexists(path):
         raise UserError(f"{path}: expected a folder that is not there yet")
-    check_place(path)
 
 
 def check_place(path: Path) -> None:
     """Checks that a folder could be made here.
 
     Raises:
-        UserError: if the path leads through a file.
+        UserError: if the path is none, leads through a file or a link to nothing, or into a folder in which nobody may write.
     """
-    above = next((parent for parent in path.absolute().parents if parent.exists()), Path("/"))
-    if not above.is_dir():
-        raise UserError(f"{path}: expected a path through folders, {above.name} is a file")
+    path = place(path)
+    near = next((parent for parent in (path, *path.parents) if os.path.lexists(parent)), Path("/"))
+    if not near.exists():
+        raise UserError(f"{path}: expected a path through folders, {near} is a link to {os.readlink(near)}, which is not there")
+    if near != path and not near.is_dir():
+        raise UserError(f"{path}: expected a path through folders, {near.name} is a file")
+    if near.is_dir() and not os.access(near, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: expected a folder to write in, {near} is read-only here")
 
 
 def free_name(path: Path) -> Path:
-    """The path, or path-2, path-3, ...: the first that does not exist."""
+    """The path, or path-2, path-3, ...: the first where nothing is, or a run of which nothing had begun."""
     candidates = (path if n == 1 else path.with_name(f"{path.name}-{n}") for n in range(1, 10_000))
-    return next(candidate for candidate in candidates if not candidate.exists())
+    return next(candidate for candidate in candidates if not os.path.lexists(candidate) or _unbegun(candidate))
+
+
+def _unbegun(path: Path) -> bool:
+    """Whether a run was stopped here while it was founded, and nobody is at it now."""
+    if not (path / "births.jsonl").is_file():
+        return False
+    try:
+        check_free(path)
+        who = lock.holder(path)
+    except (UserError, ValueError, OSError):
+        return False
+    return who is None or not who.locked
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    """Turns a failure to make a folder into what it is: a place where none can be, or a system that fails.
+
+    Raises:
+        UserError: if no folder can be there.
+        Interrupted: if the system fails.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in OUTSIDE:
+            raise Interrupted(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise UserError(f"{path}: no run can be kept there ({error.strerror or error})") from error
 
 
 def read_snapshot(path: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:

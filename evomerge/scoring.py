@@ -29,6 +29,9 @@ ATTEMPTS = 3
 LOOK = 1.0
 """Seconds after which a process looks again how much memory it has had."""
 
+EXPLAINED = 128
+"""Most datapoints that a fitness is asked to explain in one call."""
+
 FITNESS, EXPRESS = "the fitness", "expressing a child"
 
 
@@ -144,18 +147,25 @@ class _Lane:
         self.stopped = 1.0 - self.lost < self.job.best - MARGIN and bound.certain(self.lead, k + 1)
 
 
+def unheeded(scored: int) -> None:
+    """What is called between two tiles where nobody asked for that: does nothing."""
+
+
 class Nursery:
     """Raises births with one population and one fitness."""
 
-    def __init__(self, population: Population, fitness: Fitness, width: int = 1) -> None:
+    def __init__(
+        self, population: Population, fitness: Fitness, width: int = 1, between: Callable[[int], None] = unheeded
+    ) -> None:
         """Takes what it raises births with.
 
         Args:
             population: how a genome becomes a model.
             fitness: how a model becomes scores.
             width: births that are expressed and scored as one stack, always padded to this width.
+            between: is called behind each tile with the number of its datapoints; what it raises ends the work at hand.
         """
-        self.population, self.fitness, self.width = population, fitness, width
+        self.population, self.fitness, self.width, self.between = population, fitness, width, between
         self.stacks = hasattr(population, "express_many") and hasattr(fitness, "score_many")
         self._looked, self._memory = -LOOK, (0, 0)
 
@@ -187,15 +197,27 @@ class Nursery:
             ValueError: as `check_scores`.
         """
         model = self.population.express(genome)
-        return [check_scores(_patiently(FITNESS, self.fitness, model, tile, split), (len(tile),)) for tile in tiles]
+        scores = []
+        for tile in tiles:
+            scores.append(check_scores(_patiently(FITNESS, self.fitness, model, tile, split), (len(tile),)))
+            self.between(len(tile))
+        return scores
 
     def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """The scores of one genome, and for each datapoint what the fitness explains of it."""
         model = self.population.express(genome)
-        explained = self.fitness.explain(model, datapoints, split)  # type: ignore[attr-defined]
+        parts = [datapoints[start : start + EXPLAINED] for start in range(0, len(datapoints), EXPLAINED)]
+        explained: list[dict[str, Any]] = []
+        for part in parts:
+            explained += self.fitness.explain(model, part, split)  # type: ignore[attr-defined]
+            self.between(len(part))
         if all("score" in entry for entry in explained):
             return np.array([entry["score"] for entry in explained], dtype=np.float64), explained
-        return np.asarray(self.fitness(model, datapoints, split), dtype=np.float64), explained
+        scores = []
+        for part in parts:
+            scores.append(np.asarray(self.fitness(model, part, split), dtype=np.float64))
+            self.between(0)
+        return np.concatenate(scores), explained
 
     def _conceive(self, job: Job, outcome: Outcome) -> Outcome:
         try:
@@ -222,6 +244,7 @@ class Nursery:
                 values = score_tile(tiles[k], [lane.slot for lane in active])
                 for lane, row in zip(active, values, strict=True):
                     lane.take(row)
+                self.between(0)
         except Interrupted:
             raise
         except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,9 @@ from evomerge.snapshot import Best, State
 from evomerge.strategy import Birth, Planner, Strategy
 from evomerge.workers import Workers
 
+Stage = Callable[..., AbstractContextManager[None]]
+"""(what, size) to what stands around a step that may take long, as `Between.stage`."""
+
 
 class Steps:
     """One run: its state, and the steps that lead from one state to the next."""
@@ -30,15 +34,29 @@ class Steps:
     founding: Founding
 
     def __init__(
-        self, population: Population, fitness: Fitness, strategy: Strategy, workers: Workers, settings: Settings
+        self,
+        population: Population,
+        fitness: Fitness,
+        strategy: Strategy,
+        workers: Workers,
+        settings: Settings,
+        stage: Stage = lambda _what, _size=0: nullcontext(),
     ) -> None:
         """Checks what can be checked before anything is loaded for long.
+
+        Args:
+            population: as for `evolve`.
+            fitness: as for `evolve`.
+            strategy: as for `evolve`.
+            workers: as for `evolve`.
+            settings: the numbers of the run.
+            stage: gives what stands around a step that may take long, from its name and the datapoints that are scored in it.
 
         Raises:
             UserError: if the parts do not fit each other.
         """
         self.population, self.fitness, self.strategy, self.workers = population, fitness, strategy, workers
-        self.settings = settings
+        self.settings, self.stage = settings, stage
         self.sizes = {split: blame("fitness", lambda: _size(fitness, split)) for split in ("train", "validation", "test")}  # noqa: B023
         if self.sizes["train"] < 1:
             raise UserError("fitness: the training split has no datapoints")
@@ -74,7 +92,8 @@ class Steps:
     def begin(self, founders: Callable[[], Sequence[Genome]], log: Iterable[Mapping[str, Any]] = ()) -> None:
         """Has the strategy make ready to plan, and tells it what was decided before."""
         begin = self.strategy.begin
-        self.planner = blame("strategy", lambda: begin(self.population, self.fitness, founders, self.settings.seed))
+        with self.stage("making ready to plan"):
+            self.planner = blame("strategy", lambda: begin(self.population, self.fitness, founders, self.settings.seed))
         if hasattr(self.planner, "tell"):
             for entry in log:
                 self.planner.tell(entry)
@@ -105,7 +124,8 @@ class Steps:
             UserError: if a founder cannot be made or scored, or there are fewer than two.
         """
         archive = self.empty_archive()
-        founders = blame("population", lambda: self.workers.founders(self.settings.seed))
+        with self.stage("making the founders"):
+            founders = blame("population", lambda: self.workers.founders(self.settings.seed))
         if len(founders) < 2:
             raise UserError(f"population: expected at least two founders, got {len(founders)}")
         tiling = Tiling.cut(0, np.arange(self.sizes["train"]), self.settings.tile)
@@ -115,7 +135,8 @@ class Steps:
         rows = self.workers.score(founders, tiling.tiles, "train")
         members = []
         for index, genome in enumerate(founders):
-            scores = blame(f"fitness of founder {index}", lambda: next(rows))
+            with self.stage(f"founder {index + 1} of {len(founders)}", self.sizes["train"]):
+                scores = blame(f"fitness of founder {index}", lambda: next(rows))
             members.append(Member(1 - len(founders) + index, (), genome, scores))
         for member in members:
             archive.admit(member)
@@ -235,7 +256,11 @@ class Steps:
             return list(candidates)
         tiles, weights = Tiling.cut(0, np.arange(self.sizes[split]), self.settings.tile).tiles, self._weights(split)
         rows = self.workers.score([best.genome for best in candidates], tiles, split)
-        scores = [blame(f"fitness on the {split} split", lambda: next(rows)) for _ in candidates]
+        scores = []
+        for place, best in enumerate(candidates, start=1):
+            who = f"birth {best.id}" if best.id > 0 else f"founder {place} of {len(candidates)}"
+            with self.stage(f"{who}, {split} split", self.sizes[split]):
+                scores.append(blame(f"fitness on the {split} split", lambda: next(rows)))
         means = [float(np.average(row.astype(np.float64), weights=weights)) for row in scores]
         return [
             replace(best, rows={**best.rows, split: row}, **dict[str, Any]({split: mean}))

@@ -1,7 +1,8 @@
-"""Ctrl-C, SIGTERM, a terminal that goes away: a run stops after the birth at hand, saved, and says how to go on."""
+"""Ctrl-C, SIGTERM, a terminal that goes away: a run stops between two tiles, saved, and says how to go on."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -18,12 +19,18 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopRequest:
-    """True once the process was asked to stop; a second request ends it at once."""
+    """True once the process was asked to stop; a second request ends it at once, whatever it is at.
+
+    Attributes:
+        urgent: whether there was a second one.
+    """
 
     def __init__(self) -> None:
         """Nobody has asked yet."""
+        self.urgent = False
         self._number: int | None = None
         self._before: dict[int, Any] = {}
+        self._process = os.getpid()
 
     def __bool__(self) -> bool:
         """Whether the run is to stop."""
@@ -50,6 +57,15 @@ class StopRequest:
         return Stopped(self._number)
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
+        # A process that a fitness has forked has our handlers, too. It is none of ours to save: a signal does there what it did before.
+        if os.getpid() != self._process:
+            signal.signal(number, self._before[number] or signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         if self._number is not None:
+            self.urgent = True
+            # A third one is the system's, in case that the way out of here does not end.
+            for other in self._before:
+                signal.signal(other, signal.SIG_DFL)
             raise Stopped(number)
         self._number = number

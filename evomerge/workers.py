@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.scoring import Job, Nursery, Outcome, placed
+from evomerge.scoring import Job, Nursery, Outcome, placed, unheeded
 from evomerge.strategy import founders_rng
 
 
 class Workers(Protocol):
     """Whoever raises births. Results do not depend on who that is, nor on the order in which they come.
 
-    Optional method: `status() -> Mapping`, what a person who watches wants to know of the workers.
+    Optional methods: `status() -> Mapping`, what a person who watches wants to know of the workers; `heed(between)`, before `start`, takes what
+    is to be called between two tiles, with the number of datapoints that were scored, and now and then while there is nothing to do but wait: it
+    raises where the run is to stop (`evomerge.between.Between`).
     """
 
     def start(self, population: Population, fitness: Fitness, width: int) -> None:
@@ -47,6 +49,8 @@ class Workers(Protocol):
 class Local:
     """Raises births in this process, when their results are asked for."""
 
+    _between: Callable[[int], None] = staticmethod(unheeded)
+
     def __init__(self, threads: int = 1) -> None:
         """Settings only.
 
@@ -65,6 +69,10 @@ class Local:
         """Settings travel."""
         return {"threads": self.threads}
 
+    def heed(self, between: Callable[[int], None]) -> None:
+        """As `Workers.heed`, until `stop`."""
+        self._between = between
+
     def start(self, population: Population, fitness: Fitness, width: int) -> None:
         """As `Workers.start`."""
         import torch
@@ -72,7 +80,7 @@ class Local:
         self._threads_before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         self._limits = threadpool_limits(self.threads)
-        self._nursery = Nursery(population, fitness, width)
+        self._nursery = Nursery(population, fitness, width, self._between)
         self._jobs: dict[int, Job] = {}
         self._outcomes: dict[int, Outcome] = {}
 
@@ -104,6 +112,7 @@ class Local:
 
     def stop(self) -> None:
         """As `Workers.stop`."""
+        self._between = unheeded
         if not hasattr(self, "_nursery"):
             return
         import torch

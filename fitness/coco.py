@@ -43,7 +43,7 @@ class CocoCaptions:
         stretch = {"train": self.train, "test": self.test, "validation": self.validation}.get(name)
         if stretch is None:
             return None
-        every = _pictures(Path(self.captions))
+        every = _pictures(Path(self.captions).expanduser())
         chosen = every[slice(*stretch)]
         if not chosen:
             raise ValueError(f"{name}: expected pictures from {stretch[0]} to {stretch[1]}, {self.captions} has {len(every)}")
@@ -52,7 +52,7 @@ class CocoCaptions:
             raise ValueError(
                 f"{name}: some of its {len(chosen)} pictures are in another split too; {self.captions} has {len(every)}"
             )
-        return [{"prompt": caption, "image": str(Path(self.images) / file)} for file, caption in chosen]
+        return [{"prompt": caption, "image": str(Path(self.images).expanduser() / file)} for file, caption in chosen]
 
     def where(self, index: int, split: str) -> str:
         """The picture of a record."""

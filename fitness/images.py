@@ -169,8 +169,8 @@ def _sklearn_digits(data: SklearnDigits) -> Mapping[str, Split]:
 def _idx(data: Idx) -> Mapping[str, Split]:
     sets = []
     for part in ("train", "t10k"):
-        images = _read_idx(Path(data.folder), f"{part}-images-idx3-ubyte", dimensions=3)
-        labels = _read_idx(Path(data.folder), f"{part}-labels-idx1-ubyte", dimensions=1)
+        images = _read_idx(Path(data.folder).expanduser(), f"{part}-images-idx3-ubyte", dimensions=3)
+        labels = _read_idx(Path(data.folder).expanduser(), f"{part}-labels-idx1-ubyte", dimensions=1)
         if len(images) != len(labels):
             raise ValueError(f"{data.folder}: {part} has {len(images)} images, but {len(labels)} labels")
         sets.append((images / np.float32(255), labels))
@@ -181,7 +181,7 @@ def _idx(data: Idx) -> Mapping[str, Split]:
 
 @lru_cache(maxsize=4)
 def _idx_shape(data: Idx) -> tuple[int, int]:
-    height, width = _read_idx(Path(data.folder), "train-images-idx3-ubyte", dimensions=3).shape[1:]
+    height, width = _read_idx(Path(data.folder).expanduser(), "train-images-idx3-ubyte", dimensions=3).shape[1:]
     return height, width
 
 

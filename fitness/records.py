@@ -70,7 +70,7 @@ class JsonLines:
 @lru_cache(maxsize=8)
 def _records(part: Part) -> Sequence[tuple[int, Mapping[str, Any]]]:
     """(line, record) of a part of a file."""
-    path = Path(part.path)
+    path = Path(part.path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"expected a file of JSON lines, but there is no file {path}")
     records = []

@@ -200,7 +200,7 @@ def template_of(given: str) -> str:
         return given
     if not Path(given).expanduser().is_file():
         raise ValueError(f"chat_template: expected a template, or a file with one, there is no file {given}")
-    return Path(given).expanduser().read_text()
+    return Path(given).expanduser().read_text(encoding="utf-8")
 
 
 def _read(what: str, kind: Any, folder: Path, trust_remote_code: bool) -> Any:

@@ -88,7 +88,7 @@ class Modules(OnFirstUse):
             module = frozen(self.build().float())
         integers = {name: tensor for name, tensor in module.state_dict().items() if not tensor.is_floating_point()}
         if integers and not isinstance(self.seeds, str):  # the first seed's are everybody's
-            for name, tensor in read_state(Path(self.seeds[0]), integers).items():
+            for name, tensor in read_state(Path(self.seeds[0]).expanduser(), integers).items():
                 integers[name].copy_(tensor)
         return module.to(self.device)
 
@@ -134,7 +134,7 @@ class Modules(OnFirstUse):
             ValueError: if a seed is not safetensors, or is the state dict of another module.
         """
         if not isinstance(self.seeds, str):
-            return [self.genome(read_state(Path(path), self._slots)) for path in self.seeds]
+            return [self.genome(read_state(Path(path).expanduser(), self._slots)) for path in self.seeds]
         return [self._random(child) for child in rng.spawn(self.count)]
 
     def immigrant(self, rng: np.random.Generator) -> Weights:

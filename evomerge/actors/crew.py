@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from evomerge.errors import Interrupted, Lost
+from evomerge.scoring import unheeded
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class Crew:
         retries: lost workers after which a call is given up.
         wait: seconds without any worker after which everything is.
         needs: what a worker needs, in words.
+        between: is called again and again while an answer is waited for; what it raises ends the wait.
     """
 
     ray: Any
@@ -131,6 +133,7 @@ class Crew:
     retries: int
     wait: float
     needs: str
+    between: Callable[[int], None] = unheeded
     _workers: list[Worker] = field(default_factory=list)
     _urgent: deque[Call] = field(default_factory=deque)
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
@@ -213,6 +216,7 @@ class Crew:
 
     def _answer(self, call: Call) -> Any:
         while not call.done:
+            self.between(0)
             self.turn(TICK)
         if call.error is not None:
             raise call.error

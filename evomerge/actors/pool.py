@@ -16,7 +16,7 @@ import sys
 import sysconfig
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from heapq import heappop, heappush
@@ -31,7 +31,7 @@ from evomerge.actors.crew import TICK, Call, Crew, line
 from evomerge.archive import View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import Interrupted, UserError
-from evomerge.scoring import Job, Outcome, placed, unscored
+from evomerge.scoring import Job, Outcome, placed, unheeded, unscored
 
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Where it is 0, Ray's servers listen on the loopback interface only, as they do on Windows and macOS by default."""
@@ -42,6 +42,8 @@ ANSWER = 10
 
 class Ray:
     """Raises births on Ray actors, on one machine or many. The run is the same as in one process."""
+
+    _between: Callable[[int], None] = staticmethod(unheeded)
 
     def __init__(
         self,
@@ -102,6 +104,10 @@ class Ray:
         """Settings travel, the pool does not."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
+    def heed(self, between: Callable[[int], None]) -> None:
+        """As `Workers.heed`, until `stop`."""
+        self._between = between
+
     def start(self, population: Population, fitness: Fitness, width: int) -> None:
         """As `Workers.start`; workers come to life as the cluster has room for them.
 
@@ -121,7 +127,7 @@ class Ray:
         hire = partial(actor.remote, ray.put((population, fitness)), width, self.threads)
         needs = {"CPU": self.cpus, "GPU": self.gpus} | dict(self.resources or {})
         told = ", ".join(f"{amount:g} {name}" for name, amount in needs.items() if amount)
-        self._crew = Crew(ray, hire, self._births, self.count, self.retries, self.wait, told)
+        self._crew = Crew(ray, hire, self._births, self.count, self.retries, self.wait, told, self._between)
 
     def _environment(self) -> dict[str, Any]:
         """The runtime environment of workers: so many threads, and modules from where they are found here, if that is there."""
@@ -148,6 +154,7 @@ class Ray:
         """As `Workers.result`."""
         self._crew.turn()
         while number not in self._births.outcomes:
+            self._between(0)
             self._crew.turn(TICK)
         outcome = self._births.outcomes.pop(number)
         if isinstance(outcome, Exception):
@@ -169,6 +176,7 @@ class Ray:
             scores: list[Any] = [None] * len(tiles)
             for part, share in enumerate(answers):
                 scores[part::parts] = share
+                self._between(sum(map(len, shares[part])))
             yield placed(tiles, scores)
 
     def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
@@ -182,6 +190,7 @@ class Ray:
 
     def stop(self) -> None:
         """As `Workers.stop`."""
+        self._between = unheeded
         if hasattr(self, "_crew"):
             self._crew.dismiss()
             del self._crew, self._births

@@ -285,7 +285,7 @@ def _page(out: Path, rows: Sequence[Row], planned: Plan, table: list[list[str]],
 
 def _config(path: Path) -> str:
     file = path / "config.yaml"
-    return file.read_text() if file.is_file() else "not there"
+    return file.read_text(encoding="utf-8") if file.is_file() else "not there"
 
 
 def _csv(lines: Sequence[Sequence[object]]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from evomerge import calls, config
 from evomerge.errors import UserError
 from evomerge.evolution import OUTSIDE, evolve, with_defaults
+from evomerge.files import within
 from evomerge.rundir import read_births
 from evomerge.settings import RANGES
 from evomerge.sweep import Sweep
@@ -146,7 +147,8 @@ def _from_configs(
             try:
                 loaded = config.load(path, [*overrides, *(f"{key}={value}" for key, value in varied)])
                 loaded.pop("run_dir", None)
-                built = calls.build({**loaded, "seed": 0}, evolve, outside=OUTSIDE, check=RANGES)
+                with within(None):  # what is named in a comparison is named from here, wherever a fitness goes
+                    built = calls.build({**loaded, "seed": 0}, evolve, outside=OUTSIDE, check=RANGES)
             except UserError as error:
                 problems += [f"{name}: {line}" for line in str(error).splitlines()]
                 continue

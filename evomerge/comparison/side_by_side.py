@@ -106,7 +106,7 @@ def run_all(runs: Sequence[Run], jobs: int) -> dict[Path, str]:
 def _ended(run: Run) -> bool:
     """Whether a run has all its births, or has ended before them by what the call says."""
     try:
-        births = json.loads((run.path / "summary.json").read_text())["births"]
+        births = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))["births"]
         before = config.load(run.path / "config.yaml")
     except (OSError, ValueError, LookupError, TypeError, UserError):
         return False
@@ -150,7 +150,7 @@ def _why(run: Run, code: int) -> str:
 
 def _told(run: Run) -> str:
     """A run's result in words."""
-    summary = json.loads((run.path / "summary.json").read_text())
+    summary = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))
     best = summary["best"]
     test = "" if best["test"] is None else f", test {best['test']:.4f}"
     return f"has ended: train {best['train']:.4f}{test}, {summary['seconds']:.0f} s"

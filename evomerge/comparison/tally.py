@@ -111,7 +111,7 @@ class Done:
             raise ValueError(f"{path}: its births.jsonl has {len(founders)} founders and {len(children)} births")
         bests = [entry for entry in (*founders, *children) if entry.get("best")]
         first = max(founders, key=lambda entry: entry.get("validation", entry["train"]))
-        summary = json.loads((path / "summary.json").read_text())
+        summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
         at = np.unique(np.linspace(0, births, POINTS).round().astype(int))
         becomes = np.array([entry["birth"] for entry in bests])
         tests = np.array([_test(entry) for entry in bests])

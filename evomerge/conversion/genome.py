@@ -223,7 +223,7 @@ def cma_es(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
 def _layers(model: Any) -> int | None:
     """How many layers a model has, if its config is here."""
     with suppress(OSError, ValueError):
-        described = json.loads((Path(model.model.path) / "config.json").read_text())
+        described = json.loads((Path(model.model.path) / "config.json").read_text(encoding="utf-8"))
         layers = described.get("num_hidden_layers") if isinstance(described, Mapping) else None
         return layers if isinstance(layers, int) else None
     return None

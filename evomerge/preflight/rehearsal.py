@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evomerge import memory
+from evomerge import between, memory
 from evomerge.archive import Archive
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
@@ -89,13 +89,13 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
         changed = {"births": births, "hours": seconds / 3600, "patience": None, "trackers": trackers, "run_dir": path}
         started = time.monotonic()
         try:
-            archive = evolve(**{**call, **changed, "progress": False})
+            archive = evolve(**{**call, **changed, "progress": "founders"})
         except (UserError, Interrupted) as error:
             inner = error.__cause__ if isinstance(error.__cause__, UserError | Interrupted) else error
             # without what the run says of going on, or of a folder that is gone
             raise type(inner)(str(inner).replace(str(path), str(folder))) from error
         took = time.monotonic() - started
-        log, summary = read_births(path), json.loads((path / "summary.json").read_text())
+        log, summary = read_births(path), json.loads((path / "summary.json").read_text(encoding="utf-8"))
         done = Rehearsal(
             archive,
             [entry for entry in log if "founder" in entry],
@@ -130,10 +130,10 @@ def _clean(folder: Path) -> None:
 
 @contextmanager
 def _silent(name: str) -> Iterator[None]:
-    """Without news, and without warnings that name a folder which will be gone; other warnings are told."""
+    """Without news but of stages that take long, and without warnings that name a folder which will be gone; other warnings are told."""
 
     def worth(record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.WARNING and name not in record.getMessage()
+        return record.name == between.__name__ or (record.levelno >= logging.WARNING and name not in record.getMessage())
 
     handlers = logging.getLogger().handlers
     for handler in handlers:

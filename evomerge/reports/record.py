@@ -76,7 +76,7 @@ class Record:
     def read(cls, path: Path) -> Record:
         """Reads a run directory, of a run that has ended or not."""
         log = readable(read_births(path))
-        config = (path / "config.yaml").read_text()
+        config = (path / "config.yaml").read_text(encoding="utf-8")
         founders = [entry for entry in log if "founder" in entry]
         bests = [id_of(entry) for entry in log if entry.get("best")]
         counters, alive, scores, weights, of_best = {}, [], np.zeros((0, 0)), None, {}
@@ -112,7 +112,7 @@ class Record:
             _lines(path / "best" / ANSWERS),
             id_of(lineage[0]) if lineage else None,
             {
-                int(file.stem): readable(json.loads(file.read_text()))
+                int(file.stem): readable(json.loads(file.read_text(encoding="utf-8")))
                 for file in (path / GALLERY).glob("*.json")
                 if file.stem.lstrip("-").isdigit()
             },
@@ -173,12 +173,12 @@ class Record:
 
 def _read(path: Path, default: Any) -> Any:
     """A JSON file; the default where there is none."""
-    return readable(json.loads(path.read_text())) if path.is_file() else default
+    return readable(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else default
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """A file of JSON lines; none where there is no file."""
-    return [readable(json.loads(line)) for line in path.read_text().splitlines()] if path.is_file() else []
+    return [readable(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def id_of(entry: Mapping[str, Any]) -> int:
