@@ -18,7 +18,8 @@ from on_ray import Slow, Unlucky, Vectors
 from whole_runs import ROOT, assert_same_run, log_of, small_run, start, state_of
 
 from evomerge import Crossover, NaturalNiches, Search, Sweep, evolve
-from evomerge.actors.pool import Ray, connected
+from evomerge.actors.cluster import connected
+from evomerge.actors.pool import Ray
 from evomerge.errors import Interrupted
 from evomerge.evotorch import MergeProblem, as_numpy
 from evomerge.rundir import read_births, read_snapshot
@@ -32,10 +33,9 @@ SEARCH = Search(SNES, {"popsize": 10, "stdev_init": 0.1})
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     """A Ray of this machine's own, with more processors than it has."""
-    ray, ours = connected(None, 16)
-    yield ray
-    if ours:
-        ray.shutdown()
+    cluster = connected(None, 16, wait=900)
+    yield
+    cluster.close()
 
 
 def bred(fitness, workers=None, births=60, run_dir=None, **settings):
@@ -329,7 +329,7 @@ except UserError as error:
 def test_no_cluster_at_an_address_is_said(address, message):
     code = f"""
 from evomerge.errors import UserError
-from evomerge.actors.pool import connected
+from evomerge.actors.cluster import connected
 try:
     connected({address!r}, 1)
 except UserError as error:
@@ -342,12 +342,12 @@ def test_a_listener_that_is_no_cluster_is_said():
     """One that says nothing, on which Ray itself would wait for ever."""
     code = """
 import socket
-from evomerge.actors import pool
+from evomerge.actors import cluster
 from evomerge.errors import UserError
-pool.ANSWER = 1
+cluster.ANSWER = 1
 with socket.create_server(("127.0.0.1", 0)) as mute:
     try:
-        pool.connected("127.0.0.1:%d" % mute.getsockname()[1], 1)
+        cluster.connected("127.0.0.1:%d" % mute.getsockname()[1], 1)
     except UserError as error:
         print(error)
 """
