@@ -23,10 +23,17 @@ SOCKET_NAME = len("/session_2026-11-28_12-41-40_518310_4194304/sockets/plasma_st
 """Bytes that Ray puts behind its folder to name a socket, with the four that macOS lacks."""
 
 AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-"""Ports of the two agents of a node. Where they are given, Ray need not wait for the agents to say theirs: it gives up after 15 s."""
+"""Ports of a node's agents. A node that knows them need not wait for the agents to say theirs, which it does for 15 s only."""
 
-GCS_WAIT = "RAY_gcs_server_port_wait_time_s"
-"""The variable by which Ray's control service has more than 30 s to start."""
+LIMITS = {
+    "RAY_gcs_server_port_wait_time_s": "120",
+    "RAY_raylet_start_wait_time_s": "60",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_worker_register_timeout_seconds": "300",
+    "RAY_prestart_worker_first_driver": "0",
+}
+"""How long the parts of a node wait for each other, where that can be set. And no process is started for each processor before
+there is anything to do: an actor has one of its own."""
 
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the variable's name
 
@@ -116,34 +123,41 @@ def _writable() -> Path:
 
 @contextmanager
 def patient() -> Iterator[None]:
-    """Ray starts more patiently meanwhile, and leaves SIGTERM to us."""
-    from ray._private import parameter, utils
+    """Meanwhile a Ray of our own starts as patiently as a busy machine needs, and leaves SIGTERM to us."""
+    from ray._private import parameter, services, utils
 
-    with ExitStack() as free:
-        ports = {}
-        for name in AGENTS:  # all are held until each has one of its own
-            probe = free.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            ports[name] = probe.getsockname()[1]
-
-    given, setter = parameter.RayParams, utils.set_sigterm_handler
+    given, start, setter = parameter.RayParams, services.start_ray_process, utils.set_sigterm_handler
+    ports = dict(zip(AGENTS, _free_ports(len(AGENTS)), strict=True))
 
     class Params(given):  # type: ignore[misc,valid-type]
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             super().__init__(*arguments, **settings)
-            for name, port in ports.items():
-                if hasattr(self, name) and not getattr(self, name):
-                    setattr(self, name, port)
+            vars(self).update({name: port for name, port in ports.items() if hasattr(self, name)})
 
-    parameter.RayParams, utils.set_sigterm_handler = Params, lambda _handler: None
-    before = os.environ.get(GCS_WAIT)
-    os.environ.setdefault(GCS_WAIT, "120")
+    def start_process(command: list[str], kind: str, *arguments: Any, **settings: Any) -> Any:
+        if kind == "raylet":  # Ray tells the agent where to listen, and the node not
+            command = [*command, f"--dashboard_agent_listen_port={ports['dashboard_agent_listen_port']}"]
+        return start(command, kind, *arguments, **settings)
+
+    unset = LIMITS.keys() - os.environ.keys()
+    os.environ.update({name: LIMITS[name] for name in unset})
+    parameter.RayParams, services.start_ray_process = Params, start_process
+    utils.set_sigterm_handler = lambda _handler: None
     try:
         yield
     finally:
-        parameter.RayParams, utils.set_sigterm_handler = given, setter
-        if before is None:
-            del os.environ[GCS_WAIT]
+        parameter.RayParams, services.start_ray_process, utils.set_sigterm_handler = given, start, setter
+        for name in unset:
+            os.environ.pop(name, None)
+
+
+def _free_ports(count: int) -> list[int]:
+    """So many free ports; all are held until each is found, so that no two are the same."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def clear(ray: Any, error: BaseException) -> None:
