@@ -146,12 +146,17 @@ def _signals() -> Iterator[list[int]]:
         if callable(handler):
             handler(number, frame)
 
+    from ray._private import utils
+
+    setter = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda _handler: None  # Ray would take SIGTERM, and not give it back
     for number, handler in before.items():
         if callable(handler):
             signal.signal(number, hear)
     try:
         yield came
     finally:
+        utils.set_sigterm_handler = setter
         for number, handler in before.items():
             signal.signal(number, handler)
 

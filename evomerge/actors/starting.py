@@ -25,6 +25,9 @@ SOCKET_NAME = len("/session_2026-11-28_12-41-40_518310_4194304/sockets/plasma_st
 AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 """Ports of a node's agents. A node that knows them need not wait for the agents to say theirs, which it does for 15 s only."""
 
+DEFAULT = 52365
+"""Where the first of Ray's agents on a machine would listen, and no other can."""
+
 LIMITS = {
     "RAY_gcs_server_port_wait_time_s": "120",
     "RAY_raylet_start_wait_time_s": "60",
@@ -35,7 +38,7 @@ LIMITS = {
 """How long the parts of a node wait for each other, where that can be set. And no process is started for each processor before
 there is anything to do: an actor has one of its own."""
 
-TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the variable's name
+TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105, the variable's name
 
 
 class Own:
@@ -65,7 +68,7 @@ class Own:
         """The folder under a name that is short enough for the sockets in it: a link, where its own is too long."""
         if len(os.fsencode(folder)) <= SOCKET_PATH - SOCKET_NAME:
             return folder
-        for place in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - mkdtemp makes a folder of our own there
+        for place in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108, mkdtemp makes a folder of our own there
             try:
                 self._link = tempfile.TemporaryDirectory(prefix="evomerge-", dir=place, ignore_cleanup_errors=True)
             except OSError:
@@ -123,16 +126,17 @@ def _writable() -> Path:
 
 @contextmanager
 def patient() -> Iterator[None]:
-    """Meanwhile a Ray of our own starts as patiently as a busy machine needs, and leaves SIGTERM to us."""
-    from ray._private import parameter, services, utils
+    """A node of Ray that starts meanwhile is as patient as a busy machine needs."""
+    from ray._private import parameter, services
 
-    given, start, setter = parameter.RayParams, services.start_ray_process, utils.set_sigterm_handler
+    given, start = parameter.RayParams, services.start_ray_process
     ports = dict(zip(AGENTS, _free_ports(len(AGENTS)), strict=True))
 
     class Params(given):  # type: ignore[misc,valid-type]
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             super().__init__(*arguments, **settings)
-            vars(self).update({name: port for name, port in ports.items() if hasattr(self, name)})
+            ports.update({name: vars(self)[name] for name in ports if vars(self).get(name) not in (None, 0, DEFAULT)})
+            vars(self).update(ports)
 
     def start_process(command: list[str], kind: str, *arguments: Any, **settings: Any) -> Any:
         if kind == "raylet":  # Ray tells the agent where to listen, and the node not
@@ -142,11 +146,10 @@ def patient() -> Iterator[None]:
     unset = LIMITS.keys() - os.environ.keys()
     os.environ.update({name: LIMITS[name] for name in unset})
     parameter.RayParams, services.start_ray_process = Params, start_process
-    utils.set_sigterm_handler = lambda _handler: None
     try:
         yield
     finally:
-        parameter.RayParams, services.start_ray_process, utils.set_sigterm_handler = given, start, setter
+        parameter.RayParams, services.start_ray_process = given, start
         for name in unset:
             os.environ.pop(name, None)
 
@@ -156,7 +159,7 @@ def _free_ports(count: int) -> list[int]:
     with ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind(("", 0))
         return [probe.getsockname()[1] for probe in probes]
 
 
@@ -174,3 +177,10 @@ def clear(ray: Any, error: BaseException) -> None:
                 node.kill_all_processes(check_alive=False, allow_graceful=False)
             trace = trace.tb_next
         cause = cause.__cause__ or cause.__context__
+
+
+if __name__ == "__main__":  # `python -m evomerge.actors.starting start --head`: the command `ray`, more patient
+    with patient():
+        from ray.scripts.scripts import main
+
+        main()
