@@ -15,7 +15,6 @@
 set -euo pipefail
 
 source .venv/bin/activate
-port=$((20000 + SLURM_JOB_ID % 20000)) # two jobs on one node do not meet
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=$(srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" hostname --ip-address | awk '{print $1}')
 
@@ -23,16 +22,39 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN # other users of the cluster cannot re
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 cpus=(--num-cpus="${SLURM_CPUS_PER_TASK:-16}")
 
-srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" \
-  ray start --head --node-ip-address="$head" --port="$port" "${cpus[@]}" --include-dashboard=false --block &
+# `ray start`, with more patience: on a busy node Ray gives up after half a minute. What still fails is started again.
+start=(python -m evomerge.actors.starting start)
+
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
-for _ in $(seq 60); do
-  ray status --address="$head:$port" >/dev/null 2>&1 && break
-  sleep 2
+ready=
+for try in 1 2 3 4 5; do
+  port=$((20000 + (SLURM_JOB_ID + 4001 * (try - 1)) % 20000)) # two jobs on one node do not meet; a port that is taken is left alone
+  srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" \
+    "${start[@]}" --head --node-ip-address="$head" --port="$port" "${cpus[@]}" --include-dashboard=false --block &
+  ray=$!
+  for _ in $(seq 150); do
+    kill -0 $ray 2>/dev/null || break
+    # a head that is not ours would answer too, but not to our token
+    timeout 60 ray status --address="$head:$port" >/dev/null 2>&1 && ready=yes && break
+    sleep 2
+  done
+  [ -n "$ready" ] && kill -0 $ray 2>/dev/null && break
+  ready=
+  echo "evomerge: Ray's head did not start on ${nodes[0]}, port $port (try $try of 5)" >&2
+  kill $ray 2>/dev/null || true
+  wait $ray || true
+  sleep 5
 done
+if [ -z "$ready" ]; then
+  echo "evomerge: Ray's head does not start on ${nodes[0]}; what it said is above" >&2
+  exit 1
+fi
+
 if [ "${#nodes[@]}" -gt 1 ]; then
+  # a node that Ray leaves within ten minutes has not joined
   srun --nodes=$((${#nodes[@]} - 1)) --ntasks=$((${#nodes[@]} - 1)) --exclude="${nodes[0]}" \
-    ray start --address="$head:$port" "${cpus[@]}" --block &
+    bash -c 'for try in 1 2 3 4 5; do "$@" && exit; [ $SECONDS -gt 600 ] && exit 1; sleep 5; done; exit 1' \
+    join "${start[@]}" --address="$head:$port" "${cpus[@]}" --block &
 fi
 
 export RAY_ADDRESS="$head:$port"

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,52 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data: there is no folder {folder} (set EVOMERGE_SHARED to name another)")
     return folder
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "ray: starts a Ray, or works on the one that all such tests of a process share")
+
+
+def on_ray(item):
+    """Whether a test has to do with a Ray."""
+    return item.get_closest_marker("ray") is not None or "cluster" in item.fixturenames
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """One worker of a parallel run has all tests on Ray, and has them first; of the others one worker has a whole file."""
+    items.sort(key=lambda item: not on_ray(item))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if on_ray(item) else item.nodeid.partition("::")[0]))
+        if on_ray(item) and find_spec("ray") is None:
+            item.add_marker(pytest.mark.skip(reason="Ray is not installed: pip install 'evomerge[ray]'"))
+
+
+SHARED = []
+"""The Ray that tests share, while there is one."""
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A Ray of this machine's own, with more processors than it has, for all tests on it that follow each other."""
+    if not SHARED:
+        from evomerge.actors.cluster import connected
+
+        SHARED.append(connected(None, 16, wait=1800))
+    return SHARED[0]
+
+
+def pytest_runtest_setup(item):
+    if SHARED and not on_ray(item):
+        SHARED.pop().close()
+
+
+def pytest_runtest_teardown(item):
+    ray = sys.modules.get("ray")
+    if not on_ray(item) and ray is not None and ray.is_initialized():
+        pytest.fail("a test that starts a Ray has the marker ray, or the fixture cluster")
+
+
+def pytest_sessionfinish():
+    if SHARED:
+        SHARED.pop().close()

@@ -41,7 +41,7 @@ COMPARE = ("compare", "good.yaml", f"{HOSTILE}.yaml")
 OPTIONS = ("--jobs", "2", "--out", "out", "--seeds", "0")
 ROWS = ("good", HOSTILE, "best seed", "sweep")
 FILES = {"comparison.json", "report.html", "table.csv", "table.md", "curves.csv", "score.svg", "coverage.svg", "entropy.svg"}
-PATIENCE = 300
+PATIENCE = 1800
 """Seconds that a test waits for processes, on however busy a machine."""
 
 BIRTHS = 300

@@ -2,7 +2,6 @@
 
 import json
 import re
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import tiny_pipelines
 import torch
 from cards import checked
 from diffusers import DiffusionPipeline
-from whole_runs import assert_same_run, start
+from whole_runs import PATIENCE, assert_same_run, start
 
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.actors.pool import Ray
@@ -61,8 +60,7 @@ def test_scoring_only_what_can_matter_changes_nothing(ground, tmp_path):
     assert np.array_equal(with_it.scores, without.scores)
 
 
-@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'evomerge[ray]'")
-def test_on_ray_it_is_the_same_run(ground, tmp_path):
+def test_on_ray_it_is_the_same_run(ground, tmp_path, cluster):
     bred(ground, tmp_path / "here", births=6, lookahead=3)
     bred(ground, tmp_path / "there", births=6, lookahead=3, workers=Ray(2, cpus=0.5))
     assert_same_run(tmp_path / "here", tmp_path / "there")
@@ -134,11 +132,11 @@ def test_from_the_command_line(ground, tmp_path):
     given["fitness"]["score"] = "mine.bright"
     (tmp_path / "config.yaml").write_text(json.dumps(given))
     run = start("run", "config.yaml", "run_dir=run", cwd=tmp_path)
-    _, err = run.communicate(timeout=120)
+    _, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, err
     assert (tmp_path / "run" / "best" / "model_index.json").is_file()
     done = start("export", "run", "mine", cwd=tmp_path)
-    assert done.wait(timeout=120) == 0
+    assert done.wait(timeout=PATIENCE) == 0
     assert (tmp_path / "mine" / "model_index.json").is_file()
 
 

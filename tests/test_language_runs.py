@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 import yaml
 from cards import checked
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from whole_runs import assert_same_run, start
+from whole_runs import PATIENCE, assert_same_run, start
 
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.actors.pool import Ray
@@ -63,8 +62,7 @@ def test_a_run_is_the_same_twice_and_improves_on_its_seeds(tmp_path):
     assert json.loads((tmp_path / "one" / "summary.json").read_text())["best"]["train"] > max(founders)
 
 
-@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'evomerge[ray]'")
-def test_on_ray_it_is_the_same_run(tmp_path):
+def test_on_ray_it_is_the_same_run(tmp_path, cluster):
     bred(tmp_path / "here", births=8, lookahead=3)
     bred(tmp_path / "there", births=8, lookahead=3, workers=Ray(2, cpus=0.5))
     assert_same_run(tmp_path / "here", tmp_path / "there")
@@ -174,21 +172,21 @@ def test_from_config_to_export(tmp_path, monkeypatch, capsys):
 
 def test_killed_and_resumed_it_is_the_same_run(tmp_path):
     config(tmp_path, births=10, save_every=0.001)
-    assert start("run", "config.yaml", "run_dir=whole", cwd=tmp_path).wait(timeout=300) == 0
+    assert start("run", "config.yaml", "run_dir=whole", cwd=tmp_path).wait(timeout=PATIENCE) == 0
     for _ in range(2):
         begun = (tmp_path / "cut" / "config.yaml").exists()
         arguments = ["resume", "cut"] if begun else ["run", "config.yaml", "run_dir=cut"]
         process = start(*arguments, cwd=tmp_path)
         seen = len(read_births(tmp_path / "cut")) if begun else 0
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < deadline:
             log = tmp_path / "cut" / "births.jsonl"
             if (tmp_path / "cut" / "config.yaml").exists() and log.exists() and len(log.read_text().splitlines()) > seen + 2:
                 os.kill(process.pid, signal.SIGKILL)
                 break
             time.sleep(0.01)
-        process.wait(timeout=60)
-    assert start("resume", "cut", cwd=tmp_path).wait(timeout=300) == 0
+        process.wait(timeout=PATIENCE)
+    assert start("resume", "cut", cwd=tmp_path).wait(timeout=PATIENCE) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 

@@ -18,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from safetensors.torch import load_file
-from whole_runs import ROOT
+from whole_runs import PATIENCE, ROOT
 
 PACKAGES = ("evomerge", "populations", "fitness")
 BIN = "Scripts" if os.name == "nt" else "bin"
@@ -27,7 +27,7 @@ BIN = "Scripts" if os.name == "nt" else "bin"
 def run(*command, cwd):
     """A command's output; it knows of no checkout."""
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-    done = subprocess.run(list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -21,6 +21,8 @@ from populations.mnist import Classifiers
 
 ROOT = Path(__file__).parents[1]
 DIGITS = SklearnDigits()
+PATIENCE = 1800
+"""Seconds after which what a test waits for will not come, on the busiest machine."""
 
 
 def small_run(run_dir: Path | None = None, *, births: int = 120, mutation: float = 0.01, **settings: Any) -> Any:
@@ -90,8 +92,8 @@ def write_config(folder: Path, **changes: Any) -> Path:
 
 
 def wait_for_births(process: subprocess.Popen[str], run_dir: Path, more_than: int) -> None:
-    """Until a run's log has more lines than so many; fails if the process ends before, or after five minutes."""
-    log, deadline = run_dir / "births.jsonl", time.monotonic() + 300
+    """Until a run's log has more lines than so many; fails if the process ends before, or after half an hour."""
+    log, deadline = run_dir / "births.jsonl", time.monotonic() + PATIENCE
     while not log.is_file() or log.read_bytes().count(b"\n") <= more_than:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

@@ -7,14 +7,10 @@ weights, a row of scores. An archive to stop by, a parent or a tiling travels on
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import os
-import signal
-import socket
 import sys
 import sysconfig
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,17 +23,12 @@ from weakref import finalize
 import numpy as np
 
 from evomerge.actors.actor import Actor, Plan, owned
+from evomerge.actors.cluster import connected
 from evomerge.actors.crew import TICK, Call, Crew, line
 from evomerge.archive import View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import Interrupted, UserError
 from evomerge.scoring import Job, Outcome, placed, unheeded, unscored
-
-LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Where it is 0, Ray's servers listen on the loopback interface only, as they do on Windows and macOS by default."""
-
-ANSWER = 10
-"""Seconds in which a cluster has to answer."""
 
 
 class Ray:
@@ -72,7 +63,7 @@ class Ray:
             limit: seconds a birth, and on the other splits a tile; the worker of one that takes longer is stopped. None: no limit.
                 Loading the seeds and the model does not count.
             retries: lost workers, or births over the limit, after which a birth has failed.
-            wait: seconds without any worker after which the run is saved and ends.
+            wait: seconds without any worker after which the run is saved and ends; as long a Ray that does not start is tried again.
             address: of a cluster; "auto": the one that runs on this machine. None: what RAY_ADDRESS names, as `ray job submit` sets
                 it; otherwise a Ray of its own, on this machine, that listens on the loopback interface only.
             runtime_env: Ray's runtime environment of the workers.
@@ -113,9 +104,10 @@ class Ray:
 
         Raises:
             UserError: if Ray is not installed, or there is no cluster at the address.
+            Interrupted: if Ray does not start for `wait` seconds.
         """
-        ray, self._ours = connected(self.address, math.ceil(self.count * self.cpus))
-        self._ray = ray
+        self._cluster = connected(self.address, math.ceil(self.count * self.cpus), self.wait)
+        ray = self._cluster.ray
         self._limit = math.inf if self.limit is None else self.limit
         self._births = _Births(ray, population, width, self.births, self.retries, self._limit)
         try:
@@ -194,10 +186,9 @@ class Ray:
         if hasattr(self, "_crew"):
             self._crew.dismiss()
             del self._crew, self._births
-        if hasattr(self, "_ray"):
-            if self._ours:
-                self._ray.shutdown()
-            del self._ray
+        if hasattr(self, "_cluster"):
+            self._cluster.close()
+            del self._cluster
 
 
 class _Births:
@@ -300,71 +291,3 @@ class _Births:
         self._strikes.pop(number, None)
         self._suspects.discard(number)
         self.outcomes[number] = outcome
-
-
-def connected(address: str | None, cpus: int) -> tuple[Any, bool]:
-    """Ray, connected to a cluster.
-
-    Args:
-        address: as for `Ray`.
-        cpus: what a cluster of our own has at least.
-
-    Returns:
-        The module; whether the cluster is our own, to be shut down.
-
-    Raises:
-        UserError: if Ray is not installed, or there is no cluster at the address.
-    """
-    address = address or os.environ.get("RAY_ADDRESS") or None
-    if address in (None, "local"):
-        address = None
-        os.environ.setdefault(LOOPBACK, "0")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        from ray._private import ray_constants
-    except ImportError as error:
-        raise UserError("workers: Ray is not installed: pip install 'evomerge[ray]', or use evomerge.workers.Local") from error
-    if ray.is_initialized():
-        return ray, False
-    if address is None and os.environ[LOOPBACK] == "0":
-        ray_constants.ENABLE_RAY_CLUSTER = False  # whoever imported Ray before us had it read the variable too early
-    _check_address(address)
-    handler = signal.getsignal(signal.SIGTERM)
-    settings: dict[str, Any] = {"address": address}
-    if address is None:
-        settings = {"address": "local", "include_dashboard": False, "num_cpus": max(cpus, os.cpu_count() or 1)}
-    try:
-        ray.init(**settings, logging_level=logging.WARNING)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"workers.address: cannot connect to {address or 'a Ray of our own'}: {line(str(error))}") from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray has taken it
-    return ray, address is None
-
-
-def _check_address(address: str | None) -> None:
-    """Whether a cluster answers there; Ray itself would try for a minute, and then end the process, or wait for ever.
-
-    Raises:
-        UserError: if nobody does, or it is no address.
-    """
-    if address in (None, "auto"):
-        return
-    host, _, port = str(address).rpartition(":")
-    if not host or "//" in host or not port.isdigit():
-        raise UserError(f"workers.address: expected auto, or host:port of a cluster, got {address!r}")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
-    except OSError as error:
-        raise UserError(f"workers.address: there is no cluster at {address} ({error})") from error
-    import grpc
-    from ray._private.gcs_utils import create_gcs_channel
-
-    with create_gcs_channel(str(address)) as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=ANSWER)
-        except grpc.FutureTimeoutError:
-            raise UserError(
-                f"workers.address: what listens at {address} does not answer as a cluster of Ray does within {ANSWER} s"
-            ) from None

@@ -35,13 +35,17 @@ KINDS_OF_RUNS = {
 }
 
 
+pytestmark = [pytest.mark.ray] if find_spec("ray") is not None else []
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, request):
     """A run of every kind."""
     folder = tmp_path_factory.mktemp("runs")
     for name, settings in KINDS_OF_RUNS.items():
         small_run(folder / name, births=60, **settings)
     if find_spec("ray") is not None:
+        request.getfixturevalue("cluster")
         (folder / "switch").touch()
         small_run(folder / "lost", births=20, population=Vectors(), fitness=Unlucky("dies", str(folder / "switch")),
                   strategy=NaturalNiches(size=8), workers=Ray(2, retries=2), lookahead=4, tile=8)  # fmt: skip

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from whole_runs import begun, small_run, start
+from whole_runs import PATIENCE, begun, small_run, start
 
 from evomerge import UserError, follow, lock
 from evomerge.following import SILENT, Tail, condition
@@ -34,7 +34,7 @@ def replaced(entries):
 def test_a_run_is_followed_to_its_end(tmp_path):
     process = begun(tmp_path, births=400)
     followed = list(follow(tmp_path / "run", every=0.05))
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     assert followed == read_births(tmp_path / "run")
     assert followed[-1]["birth"] == 400
     assert list(follow(str(tmp_path / "run" / "births.jsonl"))) == followed  # and after its end
@@ -53,16 +53,16 @@ def test_a_run_that_is_killed_and_resumed_is_followed_through_the_cut(tmp_path):
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert first.wait(timeout=60)
+    assert first.wait(timeout=PATIENCE)
     process.kill()
     process.communicate()
     assert condition(tmp_path / "run" / "births.jsonl", 50) == "killed"
     config = tmp_path / "run" / "config.yaml"
     config.write_text(config.read_text().replace("births: 1000000", "births: 300"))
     resumed = start("resume", "run", cwd=tmp_path)
-    _, told = resumed.communicate(timeout=120)
+    _, told = resumed.communicate(timeout=PATIENCE)
     assert resumed.returncode == 0, told
-    reader.join(timeout=60)
+    reader.join(timeout=PATIENCE)
     assert not reader.is_alive()
     kept, cuts = replaced(followed)
     assert kept == read_births(tmp_path / "run")

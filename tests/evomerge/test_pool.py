@@ -9,33 +9,23 @@ import subprocess
 import sys
 import threading
 import time
-from importlib.util import find_spec
 
 import psutil
 import pytest
 from evotorch.algorithms import SNES
 from on_ray import Slow, Unlucky, Vectors
-from whole_runs import ROOT, assert_same_run, log_of, small_run, start, state_of
+from whole_runs import PATIENCE, ROOT, assert_same_run, log_of, small_run, start, state_of
 
 from evomerge import Crossover, NaturalNiches, Search, Sweep, evolve
-from evomerge.actors.pool import Ray, connected
+from evomerge.actors.pool import Ray
 from evomerge.errors import Interrupted
 from evomerge.evotorch import MergeProblem, as_numpy
 from evomerge.rundir import read_births, read_snapshot
 
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'evomerge[ray]'")
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
 
 SEARCH = Search(SNES, {"popsize": 10, "stdev_init": 0.1})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    """A Ray of this machine's own, with more processors than it has."""
-    ray, ours = connected(None, 16)
-    yield ray
-    if ours:
-        ray.shutdown()
 
 
 def bred(fitness, workers=None, births=60, run_dir=None, **settings):
@@ -134,7 +124,7 @@ def test_the_verdict_outlives_the_driver(tmp_path):
     path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     driver = start("run", "config.yaml", "run_dir=run", cwd=tmp_path, path=path)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while not (lost := [entry for entry in births_of(tmp_path / "run") if entry.get("lost")]):
             assert driver.poll() is None, driver.communicate()
             assert time.monotonic() < deadline
@@ -146,7 +136,7 @@ def test_the_verdict_outlives_the_driver(tmp_path):
         driver.kill()
         driver.communicate()
     (tmp_path / "switch").unlink()
-    assert start("resume", "run", cwd=tmp_path, path=path).wait(timeout=120) == 0
+    assert start("resume", "run", cwd=tmp_path, path=path).wait(timeout=PATIENCE) == 0
     after = [entry for entry in read_births(tmp_path / "run") if entry.get("lost")]
     assert [entry["birth"] for entry in after] == [entry["birth"] for entry in lost]
 
@@ -295,7 +285,7 @@ def test_a_setting_out_of_range_is_refused(settings, message):
 def python(code, **environment):
     """Runs code in a process of its own; gives what it prints."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"} | environment
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -329,7 +319,7 @@ except UserError as error:
 def test_no_cluster_at_an_address_is_said(address, message):
     code = f"""
 from evomerge.errors import UserError
-from evomerge.actors.pool import connected
+from evomerge.actors.cluster import connected
 try:
     connected({address!r}, 1)
 except UserError as error:
@@ -342,12 +332,12 @@ def test_a_listener_that_is_no_cluster_is_said():
     """One that says nothing, on which Ray itself would wait for ever."""
     code = """
 import socket
-from evomerge.actors import pool
+from evomerge.actors import cluster
 from evomerge.errors import UserError
-pool.ANSWER = 1
+cluster.ANSWER = 1
 with socket.create_server(("127.0.0.1", 0)) as mute:
     try:
-        pool.connected("127.0.0.1:%d" % mute.getsockname()[1], 1)
+        cluster.connected("127.0.0.1:%d" % mute.getsockname()[1], 1)
     except UserError as error:
         print(error)
 """

@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from whole_runs import assert_same_run, log_of, small_run, start, wait_for_births, write_config
+from whole_runs import PATIENCE, assert_same_run, log_of, small_run, start, wait_for_births, write_config
 
 from evomerge import UserError
 from evomerge.rundir import RunDir, free_name, read_snapshot
@@ -16,7 +16,7 @@ BIRTHS = 2500
 
 
 def finish(process):
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
 
 

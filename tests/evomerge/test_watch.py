@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import pytest
-from whole_runs import ROOT, assert_same_run, begun, small_run, start
+from whole_runs import PATIENCE, ROOT, assert_same_run, begun, small_run, start
 
 from evomerge.cli import main
 from evomerge.rundir import RunDir
@@ -56,7 +56,7 @@ def on_a_terminal(*arguments, cwd, columns):
             written += chunk
     os.close(ours)
     assert process.stderr.read() == b""
-    return process.wait(timeout=60), written.decode().replace("\r\n", "\n")
+    return process.wait(timeout=PATIENCE), written.decode().replace("\r\n", "\n")
 
 
 def contents(folder):
@@ -66,7 +66,7 @@ def contents(folder):
 def test_on_a_terminal_a_view_renews_itself_until_the_run_has_ended(tmp_path):
     run = begun(tmp_path, births=BIRTHS)
     code, written = on_a_terminal("watch", "run", "--every", "0.2", cwd=tmp_path, columns=60)
-    assert run.wait(timeout=60) == 0
+    assert run.wait(timeout=PATIENCE) == 0
     assert code == 0
     escapes = {re.sub(r"\d+", "N", escape) for escape in re.findall(r"\x1b\[?[\d;]*.", written)}
     assert escapes == {
@@ -88,8 +88,8 @@ def test_on_a_terminal_a_view_renews_itself_until_the_run_has_ended(tmp_path):
 def test_in_a_pipe_it_is_text_and_the_run_is_as_if_nobody_had_looked(tmp_path):
     run = begun(tmp_path, births=BIRTHS)
     watching = start("watch", "run", "--every", "0.05", cwd=tmp_path)
-    written, told = watching.communicate(timeout=120)
-    assert run.wait(timeout=60) == 0
+    written, told = watching.communicate(timeout=PATIENCE)
+    assert run.wait(timeout=PATIENCE) == 0
     assert (watching.returncode, told) == (0, "")
     assert "\x1b" not in written
     views = written.split("\n\n")
@@ -101,7 +101,7 @@ def test_in_a_pipe_it_is_text_and_the_run_is_as_if_nobody_had_looked(tmp_path):
     assert re.search(r"^births .*\(\d+\.\d%\), 0:\d\d:\d\d left$", views[0], re.MULTILINE)
     assert re.search(r"^rate      [\d.,]+ a second lately", views[0], re.MULTILINE)
     assert "state     ended" in views[-1]
-    assert start("run", "config.yaml", "run_dir=alone", cwd=tmp_path).wait(timeout=60) == 0
+    assert start("run", "config.yaml", "run_dir=alone", cwd=tmp_path).wait(timeout=PATIENCE) == 0
     assert_same_run(tmp_path / "alone", tmp_path / "run")
 
 
@@ -133,7 +133,7 @@ def test_killed_and_stopped_runs_are_told_from_each_other_and_stay_as_they_are(t
     while main(["watch", str(tmp_path / "run"), "--once"]) == 0 and "state     running" not in capsys.readouterr().out:
         assert resumed.poll() is None
     resumed.send_signal(signal.SIGINT)
-    resumed.communicate(timeout=120)
+    resumed.communicate(timeout=PATIENCE)
     assert main(["watch", str(tmp_path / "run"), "--once"]) == 0
     assert "state     stopped; go on with" in capsys.readouterr().out
 
@@ -219,7 +219,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(endless):
     watching = start("watch", "run", cwd=folder)
     assert watching.stdout.readline() == "run\n"
     watching.send_signal(signal.SIGINT)
-    assert watching.communicate(timeout=120)[1] == ""
+    assert watching.communicate(timeout=PATIENCE)[1] == ""
     assert watching.returncode == 130
     assert run.poll() is None
 
@@ -229,7 +229,7 @@ def test_a_reader_that_goes_ends_it_quietly(endless):
     watching = start("watch", "run", "--every", "0.05", cwd=folder)
     assert watching.stdout.readline() == "run\n"
     watching.stdout.close()
-    assert (watching.wait(timeout=120), watching.stderr.read()) == (141, "")
+    assert (watching.wait(timeout=PATIENCE), watching.stderr.read()) == (141, "")
 
 
 def test_a_resume_that_cuts_the_log_back_is_shown(tmp_path):
@@ -244,7 +244,7 @@ def test_a_resume_that_cuts_the_log_back_is_shown(tmp_path):
     while "births    40 of 60" not in out.getvalue():
         time.sleep(0.01)
     run_dir.close()
-    watching.join(timeout=120)
+    watching.join(timeout=PATIENCE)
     assert "state     stopped" in out.getvalue().split("\n\n")[-1]
 
 

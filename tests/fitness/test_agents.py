@@ -132,7 +132,7 @@ def test_episodes_side_by_side_answer_as_one_alone_does(llama):
 
 def test_threads_change_nothing_and_are_many(llama):
     names, few, many = set(), Doors(), Doors()
-    waiting = threading.Barrier(3, timeout=20)
+    waiting = threading.Barrier(3, timeout=300)
 
     class Waits(Walk):
         def step(self, action):
