@@ -18,7 +18,7 @@ from evomerge.genome import Recipe
 from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
 from populations.origins import Model
-from populations.pipeline_differences import told
+from populations.pipeline_differences import takes, told
 from populations.pipeline_kin import FLOW, blank, check_alike, check_predictions, whole
 from populations.pipeline_parts import (
     check_constants,
@@ -214,7 +214,7 @@ class DiffusionModels(Merged):
             theirs = seed.components.get(name)
             if theirs is None:
                 raise ValueError(f"components: {name}: {seed.name} has none; it has {', '.join(seed.components) or 'no others'}")
-            if theirs != mine[name] and not name.startswith((SCHEDULER, "tokenizer")):
+            if not takes(self._whole, seed, name):
                 raise ValueError(f"components: {name}: expected a {mine[name][1]}, that of {seed.name} is a {theirs[1]}")
             if seed is not self._whole:
                 others[name] = seed

@@ -20,6 +20,9 @@ PROBE = "A photo of 3 RED cats, café-style; naïve & déjà vu: 日本 (masterp
 UNSTORED = re.compile(r".*position_ids")
 """Tensors that files of old versions have, and new ones have not."""
 
+UNUSED = (CHECKER, "feature_extractor")
+"""Components that nothing is drawn with."""
+
 SILENT = {"requires_safety_checker", "add_watermarker"}
 """Settings of a whole pipeline that change nothing of what it draws."""
 
@@ -53,11 +56,21 @@ def told(
         apart = {} if name in chosen else _apart(seeds, mine, name, variant)
         if apart:
             said = "; ".join(f"{seeds[place].name} has {why}" for place, why in apart.items())
-            ways = " or ".join(f"{{{name}: {place}}}" for place in (seeds.index(mine), *apart))
+            fitting = [place for place in apart if takes(mine, seeds[place], name)]
+            ways = " or ".join(f"{{{name}: {place}}}" for place in (seeds.index(mine), *fitting))
             lines.append(f"{name}: all members use that of {mine.name}; {said} (components: {ways} says whose)")
+    for seed in seeds:
+        more = [name for name in seed.components if name not in whole.components and name not in UNUSED]
+        lines += [f"{name}: no member has one, as {whole.name} has none; {seed.name} has one" for name in more]
     for name in bred:
         lines += _sizes_apart(seeds, whole, name)
     return [*lines, *_defaults_apart(seeds, whole), *_unsaid(seeds, whole)]
+
+
+def takes(mine: Pipeline, other: Pipeline, name: str) -> bool:
+    """Whether a pipeline can have a component of another's: of the same class, or where classes stand in for each other."""
+    theirs = other.components.get(name)
+    return theirs is not None and (theirs == mine.components[name] or name.startswith((SCHEDULER, "tokenizer")))
 
 
 def _apart(seeds: Sequence[Pipeline], mine: Pipeline, name: str, variant: str | None) -> dict[int, str]:
@@ -118,7 +131,7 @@ def differences(mine: Pipeline, other: Pipeline, component: str, variant: str | 
     if not other.kind or component == CHECKER:
         return None
     if one is None or two is None:
-        return f"there is {'none' if two is None else 'one'}"
+        return "none" if two is None else "one"
     if component.startswith("tokenizer"):
         return _words_apart(mine, other, component)
     for file in CONFIGS:
@@ -138,8 +151,9 @@ def differences(mine: Pipeline, other: Pipeline, component: str, variant: str | 
 
 def _words_apart(mine: Pipeline, other: Pipeline, component: str) -> str | None:
     one, two = (seed.load(component, torch.float32, None) for seed in (mine, other))
+    counts = len(one.get_vocab()), len(two.get_vocab())
     if one.get_vocab() != two.get_vocab():
-        return f"{len(two.get_vocab()):,} tokens instead of {len(one.get_vocab()):,}, or others"
+        return f"{counts[1]:,} tokens instead of {counts[0]:,}" if counts[0] != counts[1] else "other tokens"
     if one.model_max_length != two.model_max_length:
         return f"model_max_length {two.model_max_length} instead of {one.model_max_length}"
     with silenced():
