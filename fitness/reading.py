@@ -33,7 +33,7 @@ class Reader:
 
     def tokens(self, prompts: Sequence[str]) -> list[list[int]]:
         """The tokens of each prompt, those too that are not read."""
-        tokens: list[list[int]] = self.tokenizer(list(prompts), verbose=False)["input_ids"]
+        tokens: list[list[int]] = self.tokenizer(list(prompts), truncation=True, max_length=ENDLESS)["input_ids"]
         return tokens
 
     def read(self, tokens: Sequence[int]) -> tuple[int, ...]:

@@ -228,16 +228,9 @@ def blank(seed: Pipeline, component: str) -> torch.nn.Module:
 
 
 def _task(kind: str) -> str | None:
-    """What a class of pipelines is for, if not for drawing from text alone."""
-    from diffusers.pipelines import auto_pipeline
-
-    def names(task: str) -> set[str]:
-        return {made.__name__ for made in getattr(auto_pipeline, f"AUTO_{task}_PIPELINES_MAPPING").values()}
-
-    if kind in names("TEXT2IMAGE"):
-        return None
-    if kind in names("INPAINT") or "Inpaint" in kind:
+    """What a class of pipelines is for, by its name, if not for drawing from text alone."""
+    if re.search(r"Inpaint|Fill", kind):
         return "fills in a part of a picture that it is given"
-    if kind in names("IMAGE2IMAGE") or re.search(r"Img2Img|Pix2Pix|Upscale|Depth2Img|ImageVariation", kind):
+    if re.search(r"Img2Img|Pix2Pix|Upscal|Depth2Img|ImageVariation|Edit|Layered|Redux", kind):
         return "changes a picture that it is given"
     return None

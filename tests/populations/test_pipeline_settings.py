@@ -174,7 +174,7 @@ def test_tables_of_positions_that_are_stored_differ(sd3, tmp_path):
         with pytest.raises(ValueError, match=message):
             founder(0, [sd3[0], tmp_path / "other"])
     save_file(state | {"pos_embed.pos_embed": state["pos_embed.pos_embed"][:, :32].contiguous()}, path)
-    with pytest.raises(ValueError, match="expected the constant 'transformer.pos_embed.pos_embed' of shape"):
+    with pytest.raises(ValueError, match=r"expected the constant 'transformer.pos_embed.pos_embed' of shape"):
         DiffusionModels([sd3[0], tmp_path / "other"]).axis  # noqa: B018
 
 
