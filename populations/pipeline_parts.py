@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from populations.pipeline_kin import blank, differing, settings
-from populations.pipelines import CONFIG, SCHEDULER, Bred, Pipeline
+from populations.pipelines import CONFIG, SCHEDULER, Bred, Pipeline, silenced
 from populations.seeds import described_slots
 
 LATENTS = ("latent_channels", "scaling_factor", "shift_factor", "latents_mean", "latents_std")
@@ -76,12 +76,26 @@ def check_files(seed: Pipeline, component: str, variant: str | None) -> None:
     if not (isinstance(made, type) and issubclass(made, torch.nn.Module)):
         return
     seed.config(component)  # without one it is missing
-    slots, entries = described_slots(blank(seed, component)), seed.weights(component, variant).entries
+    model = _described(seed, component, made)
+    slots = {} if model is None else described_slots(model)
+    entries = seed.weights(component, variant).entries
     for name, slot in slots.items():
         if name in entries and entries[name].shape != slot.shape:
             raise ValueError(
                 f"{seed.name}: {component}: its config describes {name!r} of shape {slot.shape}, its weights have {entries[name].shape}"
             )
+
+
+def _described(seed: Pipeline, component: str, made: Any) -> torch.nn.Module | None:
+    """A component that is not bred, without weights, of the class that the index names; None where a config has to be read otherwise."""
+    if "_class_name" in seed.config(component):
+        return blank(seed, component)
+    try:
+        with torch.device("meta"), silenced():
+            model: torch.nn.Module = made(made.config_class.from_pretrained(seed.folder / component))
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError):
+        return None
+    return model
 
 
 def check_fits(place: Callable[[str], Pipeline], names: Sequence[str], denoiser: str) -> None:
@@ -109,7 +123,7 @@ def check_fits(place: Callable[[str], Pipeline], names: Sequence[str], denoiser:
             )
     for name, config in encoders.items():
         words = name.replace("text_encoder", "tokenizer")
-        if config is not None and words in names:
+        if config is not None and words in names and place(words).components[words][0] == "transformers":
             _check_vocabulary(place(words), words, place(name), name, config)
 
 
@@ -132,7 +146,9 @@ def _widths(
     """(setting of the denoiser, what the encoders give, what it takes) of the kinds of pipelines that we know."""
     pooled = sum(config.projection_dim for config in clips.values())
     wide = sum(config.hidden_size for config in clips.values())
-    others = [config for name, config in encoders.items() if config is not None and name not in clips]
+    others = [config for name, config in encoders.items() if name not in clips and hasattr(config, "hidden_size")]
+    if len(clips) + len(others) < len(encoders):  # of a kind that we do not know
+        return []
     if kind == "UNet2DConditionModel" and clips and not others and drawn.get("encoder_hid_dim_type") is None:
         taken = drawn.get("cross_attention_dim")
         taken = taken[0] if isinstance(taken, list | tuple) else taken

@@ -61,7 +61,10 @@ def test_several_encoders_and_many_prompts(pipelines, tmp_path, caplog):
         caplog.clear()
         scored(pipeline, tmp_path, prompts)
         (warning,) = warnings(caplog)
-        assert "10 of 10 different prompts of train are cut at the 16 tokens that text_encoder and text_encoder_2 can read" in warning
+        assert (
+            "10 of 10 different prompts of train are cut at the 16 tokens that text_encoder and text_encoder_2 can read"
+            in warning
+        )
         assert warning.endswith("has 17 and 7 more")
 
 
@@ -117,6 +120,6 @@ def test_a_pipeline_of_its_own_code_is_left_alone(pipelines):
     class Mine(type(pipelines[0])):
         """May read prompts in pieces."""
 
-    parts = {name: part for name, part in pipelines[0].components.items()}
+    parts = dict(pipelines[0].components.items())
     assert readers(Mine(**parts, requires_safety_checker=False)) == []
     assert len(readers(pipelines[0])) == 1
