@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from fitness.pictures import opened, pil
 from fitness.pretrained import Pretrained
+from fitness.reading import Reader
 
 
 class Clip(Pretrained):
@@ -99,6 +100,11 @@ class ImageSimilarity(Clip):
 
 class TextSimilarity(Clip):
     """How like its prompt a picture is: (1 + cos(picture, prompt)) / 2, between CLIP's features."""
+
+    @property
+    def reader(self) -> Reader:
+        """What reads the prompts."""
+        return Reader("the judge", self._texts, self._texts.model_max_length)
 
     def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> np.ndarray:  # noqa: ARG002
         """As `Judge.score`."""

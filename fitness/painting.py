@@ -127,15 +127,19 @@ class Painter:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without the warnings that pipelines repeat for every batch."""
-    from diffusers.utils import logging as said
+    """Without the warnings that pipelines repeat for every batch, of prompts that are cut, which `fitness.reading` names, too."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
 
-    before = said.get_verbosity()
-    said.set_verbosity_error()
+    libraries = of_diffusers, of_transformers
+    before = [library.get_verbosity() for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
     try:
         yield
     finally:
-        said.set_verbosity(before)
+        for library, verbosity in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
 
 
 def noise_of(seed: int, split: str, datapoint: int) -> int:

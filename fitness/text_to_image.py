@@ -12,6 +12,7 @@ import torch
 from fitness.painting import Painter, noise_of
 from fitness.pictures import data_uri, pil
 from fitness.questions import Records, parts
+from fitness.reading import readers, warn
 from fitness.records import filled, named, shown
 
 SHOWN = 10
@@ -22,6 +23,7 @@ class Judge(Protocol):
     """Says what pictures are worth (`fitness.clip`, `fitness.classifier`, or your own).
 
     Optional: `check(record)`, which raises a ValueError if a record lacks what it is judged by; it is asked before anything is drawn.
+    `reader`, a `fitness.reading.Reader`, where it reads the prompts: those that it cuts are named.
     """
 
     def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> Any:
@@ -125,8 +127,20 @@ class TextToImage:
     def _draw(self, pipeline: Any, datapoints: np.ndarray, split: str) -> torch.Tensor:
         if not self.size(split):
             raise ValueError(f"{self.data} has no split {split!r}")
+        if split not in self._read:
+            self._read.add(split)
+            self._warn_of_limits(pipeline, split)
         prompts = [self._prompts(split)[index] for index in datapoints]
         return self._painter(pipeline, prompts, [noise_of(self.seed, split, int(index)) for index in datapoints])
+
+    def _warn_of_limits(self, pipeline: Any, split: str) -> None:
+        """Says, once a split, which prompts are longer than what reads them."""
+        drawing = readers(pipeline, self.options) if hasattr(pipeline, "components") else []
+        warn(self._prompts(split), drawing, lambda index: self._where(index, split), f"of {split}")
+        if self.negative is not None and len(self._read) == 1:
+            warn([self.negative], drawing, lambda _: "negative", "(negative)")
+        if hasattr(self.score, "reader"):
+            warn(self._prompts(split), [self.score.reader], lambda index: self._where(index, split), f"of {split}")
 
     def _judged(self, pictures: torch.Tensor, datapoints: np.ndarray, split: str) -> np.ndarray:
         """(B,) float32 scores."""
@@ -158,6 +172,11 @@ class TextToImage:
     @cached_property
     def _painter(self) -> Painter:
         return Painter(self.steps, self.guidance, self.height, self.width, self.negative, self.batch, self.options)
+
+    @cached_property
+    def _read(self) -> set[str]:
+        """The splits whose prompts have been held against what reads them."""
+        return set()
 
     @cached_property
     def _records(self) -> dict[str, Sequence[Mapping[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from evomerge.axis import FlatCut
@@ -16,17 +18,25 @@ from evomerge.genome import Recipe
 from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
 from populations.origins import Model
-from populations.pipeline_kin import blank, check_alike, check_predictions, whole
-from populations.pipelines import CHECKER, CONFIG, DENOISERS, Bred, Pipeline, import_diffusers
+from populations.pipeline_differences import takes, told
+from populations.pipeline_kin import FLOW, blank, check_alike, check_predictions, whole
+from populations.pipeline_parts import (
+    check_constants,
+    check_constants_equal,
+    check_files,
+    check_fits,
+    check_index,
+    check_latents_alike,
+)
+from populations.pipelines import CHECKER, CONFIG, DENOISERS, SCHEDULER, Bred, Pipeline, import_diffusers, silenced
 from populations.resident import line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds, described_slots, spare_of
 from populations.units import DENOISER, Units
 
+log = logging.getLogger(__name__)
+
 ATTENTION = {"attention": r"attn|attentions"}
 """Attention layers are a chromosome of their own, as in M2N2's third experiment; the rest is another."""
-
-FLOW = "FlowMatch"
-"""How schedulers for denoisers begin that predict a flow."""
 
 
 class DiffusionModels(Merged):
@@ -93,6 +103,26 @@ class DiffusionModels(Merged):
                 raise ValueError(f"components: {name}: expected the place of a seed from 0 to {len(seeds) - 1}, got {place}")
         self.bred, self.components, self.scheduler, self.safety_checker = bred, components, scheduler, safety_checker
         self.variant, self.trust_remote_code = variant, trust_remote_code
+
+    def founders(self, rng: np.random.Generator) -> list[Recipe]:
+        """As `Merged.founders`; in what the seeds differ beside what is bred is said once, with whose is used.
+
+        Raises:
+            ValueError: as `Merged.founders`, or if constants of what is bred, such as tables of positions, differ.
+        """
+        for words in self._news:
+            log.warning("%s", words)
+        self.__dict__["_news"] = []
+        check_constants_equal([self._source(seed) for seed in self._found], list(self._constants))
+        return super().founders(rng)
+
+    @cached_property
+    def _news(self) -> list[str]:
+        """What is to be said of the seeds."""
+        used = {name: self._others.get(name, self._whole) for name in self._unbred}
+        if not self.safety_checker:
+            used.pop("feature_extractor", None)
+        return named("seeds", lambda: told(self._found, self._whole, used, self.components or (), self._bred, self.variant))
 
     def save(self, genome: Recipe, directory: Path) -> None:
         """As `Population.save`: what `DiffusionPipeline.from_pretrained` loads."""
@@ -184,12 +214,15 @@ class DiffusionModels(Merged):
             theirs = seed.components.get(name)
             if theirs is None:
                 raise ValueError(f"components: {name}: {seed.name} has none; it has {', '.join(seed.components) or 'no others'}")
-            if theirs != mine[name]:
+            if not takes(self._whole, seed, name):
                 raise ValueError(f"components: {name}: expected a {mine[name][1]}, that of {seed.name} is a {theirs[1]}")
             if seed is not self._whole:
                 others[name] = seed
         for name in self._unbred:
-            named("seeds", lambda: others.get(name, self._whole).check_weights(name, self.variant))  # noqa: B023
+            named("seeds", lambda: check_files(others.get(name, self._whole), name, self.variant))  # noqa: B023
+        denoisers = [name for name in DENOISERS if name in mine]
+        if denoisers:
+            check_fits(lambda name: others.get(name, self._whole), [*self._bred, *self._unbred], denoisers[0])
         return others
 
     @property
@@ -211,14 +244,21 @@ class DiffusionModels(Merged):
         import_diffusers()
         for component in self._bred:
             named("seeds", lambda: check_alike(self._found, component))  # noqa: B023
-        check_predictions(self._found)
-        _ = self._others, self._scheduler
+        check_predictions(self._found, self.components or ())
+        check_index(self._whole, [] if self.safety_checker else [CHECKER])
+        check_latents_alike(self._found, self.components or {})
         sources = [named("seeds", lambda: self._source(seed)) for seed in self._found]  # noqa: B023
+        _ = self._others, self._scheduler
         parts = [described_slots(model, f"{component}.") for component, model in self._blank.items()]
-        # constants, such as the sines of places
-        constant = {f"{of}.{name}" for of, model in self._blank.items() for name, _ in model.named_buffers()}
-        slots = {name: slot for part in parts for name, slot in part.items() if name not in constant}
+        check_constants(sources, self._constants)
+        slots = {name: slot for part in parts for name, slot in part.items() if name not in self._constants}
         return Seeds(sources, slots, spare=self._spare)
+
+    @property
+    def _constants(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of what is no parameter, such as the sines of places, by name."""
+        buffers = [(of, model.named_buffers()) for of, model in self._blank.items()]
+        return {f"{of}.{name}": tuple(tensor.shape) for of, tensors in buffers for name, tensor in tensors}
 
     @property
     def _spare(self) -> dict[str, tuple[str, ...]]:
@@ -230,7 +270,7 @@ class DiffusionModels(Merged):
         base = self._found_base
         for component in self._bred:
             named("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
-        named("base", lambda: check_predictions([*self._found, base]))
+        named("base", lambda: check_predictions([*self._found, base], self.components or ()))
         return named("base", lambda: Seeds([self._source(base), *self._seeds.sources], self._seeds.slots, spare=self._spare))
 
     @cached_property
@@ -248,7 +288,7 @@ class DiffusionModels(Merged):
             return None
         import diffusers
 
-        settings = self._whole.config("scheduler", "scheduler_config.json")
+        settings = self._others.get(SCHEDULER, self._whole).config(SCHEDULER, f"{SCHEDULER}_config.json")
         own = getattr(diffusers, settings["_class_name"]).from_config(settings)
         fitting = {kind.__name__: kind for kind in (type(own), *own.compatibles)}
         if type(own).__name__.startswith(FLOW):  # these say nothing of each other
@@ -273,9 +313,9 @@ class DiffusionModels(Merged):
         mine = [name for name in seed.components if given.get(name, ...) is ...]
         seed.fetch(mine, self.variant)
         try:
-            with quiet("diffusers", "transformers"):
+            with quiet("diffusers", "transformers"), silenced(), seed.loadable() as folder:
                 pipeline = DiffusionPipeline.from_pretrained(
-                    seed.folder, dtype=self._dtype, variant=self.variant, use_safetensors=True,
+                    folder, dtype=self._dtype, variant=self.variant, use_safetensors=True,
                     trust_remote_code=self.trust_remote_code, **given,
                 )  # fmt: skip
         except Exception as error:  # whatever it stumbles on, it is this pipeline

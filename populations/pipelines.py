@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,6 +20,7 @@ from populations.hub import REPOSITORY, SMALL, fetched, remote
 from populations.reading import read_json
 from populations.resident import line, quiet
 from populations.seeds import digest_of
+from populations.single_files import BASE, SUFFIXES, alone, refusal
 
 INDEX = "model_index.json"
 CONFIG = "config.json"
@@ -27,6 +31,7 @@ DENOISERS = ("unet", "transformer")
 """What a pipeline calls the component that is bred if nothing else is said."""
 
 CHECKER = "safety_checker"
+SCHEDULER = "scheduler"
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,24 @@ class Pipeline:
 
         Raises:
             FileNotFoundError: if there is neither such a folder nor such a repository.
+            ValueError: if it is a single file, or a folder with nothing else: the message says what it is.
         """
         folder, match = Path(seed).expanduser(), REPOSITORY.fullmatch(str(seed))
         if folder.is_dir():
+            if (file := alone(folder)) is not None:
+                raise ValueError(refusal(file))
             return cls(str(seed), folder)
-        if match is None:
+        if folder.is_file():
+            raise ValueError(refusal(folder))
+        if match is None or folder.suffix in SUFFIXES:
             raise FileNotFoundError(f"expected a folder, or owner/name of the hub, there is no folder {folder}")
-        return cls(match["name"], fetched(match["name"], match["revision"]), match["name"])
+        found = cls(match["name"], fetched(match["name"], match["revision"]), match["name"])
+        files = found.files
+        if not any(file == INDEX or file.endswith(f"/{CONFIG}") for file in files):
+            singles = [file for file in files if "/" not in file and file.endswith(SUFFIXES)]
+            if singles:
+                raise ValueError(f"{found.name}: {singles[0]} is a single file; {BASE}")
+        return found
 
     @property
     def pinned(self) -> str:
@@ -85,8 +101,33 @@ class Pipeline:
 
     @property
     def lacks(self) -> list[str]:
-        """Names of components that its class has and it has not."""
-        return [name for name, entry in self.index.items() if isinstance(entry, list) and entry and not any(entry)]
+        """Names of components that its class has and it has not: null, or null for library and class."""
+        listed = [name for name, entry in self.index.items() if isinstance(entry, list) and entry and not any(entry)]
+        return [*listed, *self._nulls]
+
+    @property
+    def _nulls(self) -> list[str]:
+        """Names of components for which the index has one null where diffusers expects two."""
+        import diffusers
+
+        made = getattr(diffusers, str(self.kind), None)
+        parts = made._get_signature_keys(made)[0] if made is not None else ()
+        return [name for name, entry in self.index.items() if entry is None and name in parts]
+
+    @contextmanager
+    def loadable(self) -> Iterator[Path]:
+        """The folder as diffusers reads it: its own, or one of links to it, whose index has two nulls for one."""
+        if not self._nulls:
+            yield self.folder
+            return
+        with TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            for path in self.folder.iterdir():
+                if path.name != INDEX:
+                    (folder / path.name).symlink_to(path.resolve())
+            index = self.index | {name: [None, None] for name in self._nulls}
+            (folder / INDEX).write_text(json.dumps(index))
+            yield folder
 
     def config(self, component: str, file: str = CONFIG) -> dict[str, Any]:
         """The settings of a component.
@@ -107,7 +148,7 @@ class Pipeline:
 
             with suppress(Exception):  # the hub's client raises many kinds, and its network's own; the cache may have it all
                 return list_repo_files(self.repository, revision=self.folder.name)
-        return [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
+        return [path.relative_to(self.folder).as_posix() for path in files_in(self.folder)]
 
     def weights(self, component: str, variant: str | None) -> Checkpoint:
         """The tensors of a component by their headers; no weight is read.
@@ -160,7 +201,19 @@ class Pipeline:
 
     def digest(self, component: str) -> str:
         """SHA-256 of a component's files, one after another in the order of their names."""
-        return digest_of(sorted(path for path in (self.folder / component).rglob("*") if path.is_file()))
+        return digest_of(sorted(files_in(self.folder / component)))
+
+    def hashes(self, checkpoint: Checkpoint) -> list[str] | None:
+        """SHA-256 of each file of a checkpoint of it, of a repository as the hub says; None where it does not."""
+        if self.repository is None:
+            return [digest_of([path]) for path in checkpoint.files]
+        from huggingface_hub import get_paths_info
+
+        names = [path.relative_to(self.folder).as_posix() for path in checkpoint.files]
+        with suppress(Exception):  # as above
+            listed = {info.path: info.lfs.sha256 for info in get_paths_info(self.repository, names, revision=self.folder.name)}
+            return [listed[name] for name in names]
+        return None
 
     def _stored(self, component: str, variant: str | None) -> tuple[str, str | None]:
         """What the files of a component's weights are called, and of which variant: the one that is asked for, if it has it.
@@ -233,6 +286,35 @@ class Bred:
         """A tensor of it, memory-mapped."""
         component, _, rest = name.partition(".")
         return self.components[component].tensor(rest)
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """All files below a folder, through links too, but not through those that lead back up."""
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        here = Path(parent)
+        if here != folder and here.is_symlink() and here.parent.resolve().is_relative_to(here.resolve()):
+            folders.clear()
+            continue
+        for file in files:
+            if (here / file).is_file():  # links may dangle
+                yield here / file
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Without the warnings of diffusers and transformers, where the seeds have been checked in words of ours."""
+    import_diffusers()
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    before = of_diffusers.get_verbosity(), of_transformers.get_verbosity()
+    of_diffusers.set_verbosity_error()
+    of_transformers.set_verbosity_error()
+    try:
+        yield
+    finally:
+        of_diffusers.set_verbosity(before[0])
+        of_transformers.set_verbosity(before[1])
 
 
 def import_diffusers() -> None:

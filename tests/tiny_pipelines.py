@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -126,3 +128,25 @@ def saved(folder: Path, count: int = 2, **settings: Any) -> list[str]:
     for seed in range(count):
         stable_diffusion(seed, tokenizer=words, **settings).save_pretrained(folder / f"seed{seed}")
     return [str(folder / f"seed{seed}") for seed in range(count)]
+
+
+def drawn(pipeline: Any, **size: int) -> torch.Tensor:
+    """Two pictures of a pipeline, in two steps."""
+    from fitness.painting import Painter
+
+    pipeline.set_progress_bar_config(disable=True)
+    return Painter(steps=2, guidance=1.0, **size)(pipeline, ["a b", "the 3"], [0, 1])
+
+
+def founders(seeds: Any, **settings: Any) -> Iterator[Any]:
+    """The founders of seeds, expressed, each until the next one is."""
+    from populations.diffusion import DiffusionModels
+
+    population = DiffusionModels(seeds, device="cpu", **settings)
+    for founder in population.founders(np.random.default_rng(0)):
+        yield population.express(founder)
+
+
+def founder(place: int, seeds: Any, **settings: Any) -> Any:
+    """One of them."""
+    return next(model for number, model in enumerate(founders(seeds, **settings)) if number == place)
