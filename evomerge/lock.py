@@ -71,6 +71,7 @@ def take(folder: Path) -> int:
     with _gate:
         lock = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
         _ours[lock] = None
+    locked: bool | None = False
     try:
         locked = _ask(lock, fcntl.LOCK_EX)
         for _ in range(TRIES - 1):

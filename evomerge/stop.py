@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -24,6 +25,7 @@ class StopRequest:
         """Nobody has asked yet."""
         self._number: int | None = None
         self._before: dict[int, Any] = {}
+        self._process = os.getpid()
 
     def __bool__(self) -> bool:
         """Whether the run is to stop."""
@@ -50,6 +52,11 @@ class StopRequest:
         return Stopped(self._number)
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
+        # A process that a fitness has forked has our handlers, too. It is none of ours to save: a signal does there what it did before.
+        if os.getpid() != self._process:
+            signal.signal(number, self._before[number] or signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         if self._number is not None:
             raise Stopped(number)
         self._number = number

@@ -309,7 +309,7 @@ class Pooled(Classification):
         if moment == "report":
             self._die_in(report, "write", 1)
 
-    def score(self, *arguments):
+    def __call__(self, *arguments):
         if self.pool is None:
             self.pool = multiprocessing.get_context("fork").Pool(2)
             with open("children", "a") as file:
@@ -318,7 +318,7 @@ class Pooled(Classification):
         self.calls += 1
         if self.calls == self.last:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().score(*arguments)
+        return super().__call__(*arguments)
 
     def _die_in(self, module, name, time):
         before, calls = getattr(module, name), []
