@@ -1,6 +1,7 @@
 """The run directory: config, log, snapshots. What was there is never lost: new files are written beside and renamed.
 
 config.yaml     the call of `evolve` that made the run
+identity.json   by what trackers know the run
 births.jsonl    a line for each founder and each birth, in order
 grams.safetensors  inner products of the seeds, where genomes are recipes
 founders.safetensors  the founders' scores at each datapoint, and more that only the beginning knows
@@ -8,7 +9,7 @@ state/latest    a snapshot: state.json and tensors.safetensors, checksummed; sta
 best/           the best member in its native format
 summary.json    the run in numbers
 report.html     the run in pictures
-.lock           who writes here now
+.lock           who writes here now; .lock.held likewise, where the file system has no locks
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import founding, lock
+from evomerge import founding, identity, lock
 from evomerge.errors import Interrupted, UserError
 from evomerge.files import OUTSIDE, place, saving, sync_folder, write_file, write_synced
 
@@ -36,8 +37,8 @@ log = logging.getLogger(__name__)
 
 SNAPSHOTS = ("latest", "previous")
 GRAMS = "grams.safetensors"
-WHOLE = (GRAMS, founding.NAME, "config.yaml")
-BEGINNING = (lock.NAME, "births.jsonl", "state", "gallery", *WHOLE[:-1], *(f".{name}.new" for name in WHOLE))
+WHOLE = (GRAMS, founding.NAME, identity.NAME, "config.yaml")
+BEGINNING = (*lock.FILES, "births.jsonl", "state", "gallery", *WHOLE[:-1], *(f".{name}.new" for name in WHOLE))
 """What a run directory has before it has config.yaml and is a run."""
 
 FORMAT = 1
@@ -72,6 +73,7 @@ class RunDir:
             try:
                 check_free(path)
                 os.ftruncate(run_dir._log, 0)
+                identity.make(path)
                 run_dir._made = [entry for entry in path.iterdir() if entry.name not in before] + made
             except BaseException:
                 run_dir.close()
@@ -100,6 +102,8 @@ class RunDir:
                 run_dir._hash.update(file.read(length))
                 file.truncate(length)
             run_dir._length = length
+            with saving(path):
+                identity.keep(path)
         except BaseException:
             run_dir.close()
             raise

@@ -1,0 +1,84 @@
+"""A process by a name that others can read: its machine, its number, and what tells it from a later process of that number."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process, as it names itself in a file.
+
+    Attributes:
+        host: name of its machine.
+        pid: its number there.
+        kernel: which start of which machine it runs on, and among which processes (containers count their own); empty
+            where the system does not tell.
+        start: when it began, in the kernel's ticks; empty likewise.
+    """
+
+    host: str
+    pid: int
+    kernel: str = ""
+    start: str = ""
+
+    @classmethod
+    def this(cls) -> Process:
+        """The process that asks."""
+        return cls(socket.gethostname(), os.getpid(), _kernel(), _stat(os.getpid())[1])
+
+    @classmethod
+    def parse(cls, text: str) -> Process | None:
+        """The process that a text names; None if it names none."""
+        host, pid, kernel, start, *_ = [*text.split(), "", "", "", ""]
+        if not pid.isdecimal() or len(pid) > 9:
+            return None
+        return cls(host, int(pid), kernel, start)
+
+    @property
+    def text(self) -> str:
+        """What `parse` reads: one line."""
+        return " ".join((self.host, str(self.pid), self.kernel, self.start)).rstrip() + "\n"
+
+    @property
+    def near(self) -> bool:
+        """Whether it is among the processes that can be asked for here."""
+        return self.host == socket.gethostname() and self.kernel in ("", _kernel())
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is certain that it has ended. Of a process elsewhere, nothing is."""
+        if not self.near or not self.pid:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # somebody else's
+            pass
+        state, start = _stat(self.pid)
+        return state in ("Z", "X") or ("" not in (start, self.start) and start != self.start)
+
+
+@cache
+def _kernel() -> str:
+    """The start of this machine, and the processes that can be seen; empty where the system does not tell."""
+    with suppress(OSError):
+        started = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{started}/{os.readlink(PROC / 'self/ns/pid')}"
+    return ""
+
+
+def _stat(pid: int) -> tuple[str, str]:
+    """State and start of a process; empty texts where the system does not tell."""
+    with suppress(OSError, IndexError):
+        fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        return fields[0], fields[19]
+    return "", ""
