@@ -66,6 +66,11 @@ class QuestionAnswering:
             raise ValueError(f"template: expected a field in braces, such as {{question}}, got {template!r}")
         if system is not None and not chat:
             raise ValueError("system: a system's message needs chat: true")
+        if isinstance(score, type):
+            made = f"{{_target_: {score.__module__}.{score.__qualname__}}}"
+            raise ValueError(
+                f"score: expected a function or an object, got the class {score.__qualname__}; in a config, {made} makes one"
+            )
         pattern(extract)
         self.data, self.template, self.answer, self.score, self.extract = data, template, answer, score, extract
         self.chat, self.system, self.max_new_tokens, self.stop, self.batch = chat, system, max_new_tokens, stop, batch
@@ -155,8 +160,11 @@ class QuestionAnswering:
                 try:
                     check_reference(self.score, record[self.answer])
                     self._check_stop(record[self.answer])
-                except ValueError as error:
-                    raise ValueError(f"{self._where(index, split)}: {self.answer}: {error}") from None
+                except (OSError, MemoryError):
+                    raise
+                except Exception as error:  # a check may be a user's own
+                    kind = "" if isinstance(error, ValueError) else f"check raised {type(error).__name__}: "
+                    raise ValueError(f"{self._where(index, split)}: {self.answer}: {kind}{error}") from error
                 questions.append((prompt, record[self.answer]))
             kept[split] = questions
         return kept[split]

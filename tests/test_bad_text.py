@@ -241,6 +241,10 @@ SETTINGS = {
     "a brace that closes nothing": (questions(template="{question}}"), "^template: Single '}'.*a brace .* is doubled"),
     "a brace with a format": (questions(template="{question:>9}"), "^template: expected names of fields alone in braces"),
     "a brace without a name": (questions(template="{} ="), "^template: expected names of fields alone in braces"),
+    "a class as a score": (
+        questions(score=AnyOf),
+        "^score: expected a function or an object, got the class AnyOf; in a config, {_target_: fitness.matching.AnyOf} makes one$",
+    ),
     "a template without a field": (questions(template="question"), "^template: expected a field in braces"),
     "a system without a chat": (questions(system="Be brief."), "^system: a system's message needs chat: true"),
     "an expression that is none": (questions(extract="answer is ("), r"^extract: not a regular expression \(missing \)"),
