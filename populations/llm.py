@@ -199,7 +199,7 @@ class LanguageModels(Merged):
                 model = AutoModelForCausalLM.from_pretrained(
                     seed.model_folder, trust_remote_code=self.trust_remote_code, **settings
                 )
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
             raise ValueError(f"seeds: {seed.model_folder}: transformers cannot load it: {line(error)}") from None
         if self.device_map is None:
             moved(model, self._device)
