@@ -85,8 +85,8 @@ class Adapted:
             shape = self._adapter.entries[own].shape
             if name in self.base.entries and shape != (there := self.base.entries[name].shape):
                 raise ValueError(
-                    f"{self.folder}: {WEIGHTS} has {own!r} of shape {shape}, the base {self.base.name} has it of shape {there}; "
-                    f"if it was resized for training, {WAY_OUT}"
+                    f"{self.folder}: {WEIGHTS} has {own!r} of shape {shape}, the base {self.base.name} "
+                    f"has it of shape {there}; if it was resized for training, {WAY_OUT}"
                 )
         for name in self._factors:
             self._check(name)
@@ -138,15 +138,18 @@ class Adapted:
         touched = [name for name in names if name in self._factors]
         replaced = [self._replaced[name] for name in names if name in self._replaced]
         if not touched:
-            first, *others = [self._adapter.tensor(own) for own in replaced] or [None]
-            alike = len(replaced) == len(names) or self.settings.get("ensure_weight_tying")
-            if not replaced or (alike and all(torch.equal(first, other) for other in others)):
+            if not replaced:
+                return
+            first, *others = [self._adapter.tensor(own) for own in replaced]
+            together = len(replaced) == len(names) or self.settings.get("ensure_weight_tying")
+            if together and all(torch.equal(first, other) for other in others):
                 return
             touched = [name for name in names if name in self._replaced]
         raise ValueError(
-            f"{self.folder}: an adapter on an embedding that the config ties: it changes {' and '.join(map(repr, touched))}, and "
-            f"{' and '.join(map(repr, names))} are one tensor in {self.base.name}; PEFT unties them. Untie them for good: "
-            "merge_and_unload, give the head a weight of its own, set tie_word_embeddings to false, save that and take it as the seed"
+            f"{self.folder}: an adapter on an embedding that the config ties: it changes "
+            f"{' and '.join(map(repr, touched))}, and {' and '.join(map(repr, names))} are one tensor in "
+            f"{self.base.name}; PEFT unties them. Untie them for good: merge_and_unload, give the head a "
+            "weight of its own, set tie_word_embeddings to false, save that and take it as the seed"
         )
 
     def _check(self, name: str) -> None:
@@ -238,8 +241,9 @@ def _settings(folder: Path) -> dict[str, Any]:
             )
     if (begin := settings.get("init_lora_weights")) not in INITS:
         raise ValueError(
-            f"{path}: init_lora_weights is {begin!r}: training began by changing the base, so base + B @ A is another model; {WAY_OUT}, or "
-            "save the adapter with path_initial_model_for_weight_conversion, which makes it a plain one"
+            f"{path}: init_lora_weights is {begin!r}: training began by changing the base, so base + B @ A "
+            f"is another model; {WAY_OUT}, or save the adapter with "
+            "path_initial_model_for_weight_conversion, which makes it a plain one"
         )
     return DEFAULTS | settings
 

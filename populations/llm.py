@@ -243,7 +243,7 @@ class LanguageModels(Merged):
                     seed.model_folder, config=deepcopy(config), generation_config=self._generation,
                     trust_remote_code=self.trust_remote_code, **settings,
                 )  # fmt: skip
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
             raise ValueError(f"seeds: {seed.model_folder}: transformers cannot load it: {line(error)}") from None
         if self.device_map is None:
             moved(model, self._device)

@@ -58,12 +58,13 @@ def check_settings(folder: Path) -> None:
     """
     contents = {name: read_json(folder / name) for name in SETTINGS if (folder / name).exists()}
     config = contents.get(CONFIG, {})
-    for part in (config, config.get("text_config")):
-        for key in QUANTIZED if isinstance(part, dict) else ():
+    text = config.get("text_config")
+    for part in (config, text if isinstance(text, dict) else {}):
+        for key in QUANTIZED:
             if packed := part.get(key):
                 raise ValueError(
-                    f"{folder / CONFIG}: its weights are quantized ({key}: {_kind(packed)}), expected floating-point weights; "
-                    "take the model that it was made from"
+                    f"{folder / CONFIG}: its weights are quantized ({key}: {_kind(packed)}), "
+                    "expected floating-point weights; take the model that it was made from"
                 )
 
 

@@ -208,9 +208,9 @@ class Seeds:
         few = ", ".join(f"{name!r} {source.entries[name].shape}" for name in extra[:6])
         more = f" and {len(extra) - 6} more" if len(extra) > 6 else ""
         raise ValueError(
-            f"seeds: {source.name}: {len(extra)} of its tensors have no place in the model that the seeds' config describes, and no child "
-            f"would have them: {few}{more}. Take a seed without them (load it with its own class, which drops them, and save it), or "
-            "seeds whose configs have them all"
+            f"seeds: {source.name}: {len(extra)} of its tensors have no place in the model that the seeds' "
+            f"config describes, and no child would have them: {few}{more}. Take a seed without them (load it "
+            "with its own class, which drops them, and save it), or seeds whose configs have them all"
         )
 
     def _listed(self, name: str) -> bool:
