@@ -1,11 +1,12 @@
 """Answers of a resident model beside plain `generate` of transformers, and what frozen weights cost elsewhere.
 
-    python benchmarks/generation.py [--batches 8 24 64] [--dtypes bfloat16 float32] [--new 12] [--rounds 5] [--threads 1] [--small]
+    python benchmarks/generation.py [--batches 8 24 64] [--dtypes bfloat16 float32] [--new 12] [--rounds 5] [--threads 1]
+        [--clock wall] [--small]
 
 A Llama of SmolLM2-135M's shape with random weights is bred from two copies of one checkpoint, and expressed. `Generator` answers a
 batch of prompts of 12 to 28 tokens with it, in turn with the same checkpoint as `from_pretrained` loads it, which
-answers the same prompts by `generate` under `torch.inference_mode`; both give texts. The ratio is the median over the rounds of one over
-the other. Then, for models that draw and judge, milliseconds of a forward pass with parameters as `from_pretrained` gives them, with
+answers the same prompts by `generate`; both give texts. The ratio is the median over the rounds of one over the other. With `--clock cpu`
+seconds are those that this process had, for a machine that has other work. Then, for models that draw and judge, milliseconds of a forward pass with parameters as `from_pretrained` gives them, with
 frozen ones, and with ones that `populations.resident.frozen` froze.
 """
 
@@ -31,6 +32,8 @@ from fitness.generation import Generator
 from populations.llm import LanguageModels
 from populations.resident import frozen
 
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
 
 def main() -> None:
     """Prints both tables."""
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     smol_llama.add_shape(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -55,7 +59,7 @@ def main() -> None:
     print("\n| forward pass of | dtype | as loaded, ms | frozen, ms | by `frozen`, ms |\n|---|---|---|---|---|")
     for name, model, call in others(small=options.small):
         for dtype in options.dtypes:
-            forward(name, model.to(getattr(torch, dtype)), getattr(torch, dtype), call, options.rounds)
+            forward(name, model.to(getattr(torch, dtype)), getattr(torch, dtype), call, options)
 
 
 def beside_plain(seed: str, dtype: str, batch: int, options: argparse.Namespace) -> None:
@@ -72,37 +76,38 @@ def beside_plain(seed: str, dtype: str, batch: int, options: argparse.Namespace)
     def ours() -> list[str]:
         return generator(language, tokens)
 
-    @torch.inference_mode()
     def plain() -> list[str]:
         rows = theirs.generate(**padded, max_new_tokens=options.new, do_sample=False)
         return tokenizer.batch_decode(rows[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
 
     if ours() != plain():  # also what is done once
         print(f"(the answers of {dtype}, {batch}, differ in a last bit's choice)")
-    times = rounds([ours, plain], options.rounds)
+    times = rounds([ours, plain], options.rounds, CLOCKS[options.clock])
     ratio = statistics.median(other / mine for mine, other in zip(*times, strict=True))
     speeds = [batch * options.new / statistics.median(seconds) for seconds in times]
     print(f"| {dtype} | {batch} | {speeds[0]:.1f} | {speeds[1]:.1f} | {ratio:.3f} |", flush=True)
 
 
-def rounds(calls: list[Callable[[], Any]], count: int) -> list[list[float]]:
+def rounds(calls: list[Callable[[], Any]], count: int, clock: Callable[[], float]) -> list[list[float]]:
     """The seconds of each call, round by round; every other round begins at the other end, so that none is always first."""
     times: list[list[float]] = [[] for _ in calls]
     for turn in range(count):
         for place in range(len(calls))[:: 1 - 2 * (turn % 2)]:
-            started = time.perf_counter()
+            started = clock()
             calls[place]()
-            times[place].append(time.perf_counter() - started)
+            times[place].append(clock() - started)
     return times
 
 
-def forward(name: str, model: Any, dtype: torch.dtype, call: Callable[[Any, torch.dtype], Any], count: int) -> None:
+def forward(
+    name: str, model: Any, dtype: torch.dtype, call: Callable[[Any, torch.dtype], Any], options: argparse.Namespace
+) -> None:
     """Prints a line of the second table."""
     models = [model.requires_grad_(True), copy.deepcopy(model).requires_grad_(False), frozen(copy.deepcopy(model))]
     with torch.no_grad():
         for each in models:
             call(each, dtype)
-        times = rounds([lambda each=each: call(each, dtype) for each in models], count)  # type: ignore[misc]
+        times = rounds([lambda each=each: call(each, dtype) for each in models], options.rounds, CLOCKS[options.clock])  # type: ignore[misc]
     shown = " | ".join(f"{1e3 * statistics.median(seconds):.1f}" for seconds in times)
     print(f"| {name} | {dtype} | {shown} |".replace("torch.", ""), flush=True)
 
