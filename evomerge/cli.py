@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import logging
 import os
@@ -61,6 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads; all is saved by the time that something is printed
         _to_nowhere(sys.stdout)
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.filename is not None or error.errno != errno.ENOSPC:
+            raise
+        _to_nowhere(sys.stdout)
+        print(f"evomerge: standard output: cannot be written ({error.strerror})", file=sys.stderr)
+        return Interrupted.exit_code
     except Stopped as error:
         return error.exit_code
     except KeyboardInterrupt:

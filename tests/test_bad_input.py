@@ -24,6 +24,7 @@ from whole_runs import ROOT
 
 from evomerge.cli import main
 from evomerge.rundir import read_births
+from fitness.classification import Classification
 
 CONFIG = """
 population:
@@ -380,7 +381,29 @@ MODELS = [
     row("an index that leads elsewhere", LM, "seeds: b/model.safetensors.index.json: 'a': expected the name of a file beside it", given=language(lambda seed: ((seed / "model.safetensors").unlink(), file("model.safetensors.index.json", '{"weight_map": {"a": "../c"}}')(seed)))),
 ]  # fmt: skip
 
-ROWS = MODELS + KEYS_AND_TYPES + RANGES + TARGETS + FILES + IMAGES + SEED_FILES + FITNESSES + RUN_DIRECTORIES
+PLACES = [
+    row("run_dir with a name too long", RUN + "run_dir=" + "n" * 256, "there can be no such path (File name too long)"),
+    row("run_dir with a name too long in a folder to be made", RUN + "run_dir=new/" + "n" * 256, "(File name too long)"),
+    row("run_dir with a path too long", RUN + "run_dir=" + "/".join(["n" * 200] * 21), "(File name too long)"),
+    row("run_dir is a dangling link", RUN + "run_dir=link", "link is a link to gone, which is not there", given=lambda folder: (folder / "link").symlink_to("gone")),
+    row("run_dir below a dangling link", RUN + "run_dir=link/run", "link is a link to gone, which is not there", given=lambda folder: (folder / "link").symlink_to("gone")),
+    row("run_dir is a link to itself", RUN + "run_dir=link", "there can be no such path", given=lambda folder: (folder / "link").symlink_to("link")),
+    row("run_dir is a pipe", RUN + "run_dir=pipe", "expected a run directory", given=lambda folder: os.mkfifo(folder / "pipe")),
+    row("run_dir is a device", RUN + "run_dir=/dev/null", "expected a run directory"),
+    row("run_dir where nothing can be made", RUN + "run_dir=/proc/run", "/proc/run: no run can be kept there"),
+    row("run_dir is an empty text", RUN + "'run_dir=\"\"'", "expected a path, got an empty text"),
+    row("run_dir has a zero byte", "run c.yaml", "expected a path, got a text with a zero byte", given=file("c.yaml", CONFIG + 'run_dir: "a\\0b"\n')),
+    row("run_dir of nobody's home", RUN + "run_dir=~nobody-here/run", "there is no home folder for ~nobody-here"),
+    row("check of a name too long", "check digits.yaml run_dir=" + "n" * 256, "(File name too long)"),
+    row("resume of a name too long", "resume " + "n" * 256, "(File name too long)"),
+    row("report of a link to itself", "report link", "there can be no such path", given=lambda folder: (folder / "link").symlink_to("link")),
+    row("export to a name too long for the folder beside it", "export run " + "n" * 252, "(File name too long)"),
+    row("export to a dangling link", "export run link", "expected a folder that is not there yet", given=lambda folder: (folder / "link").symlink_to("gone")),
+    row("run_dir that is not UTF-8", RUN + "run_dir=g\udcfcn", "run_dir: ", "surrogates not allowed"),
+    row("config with a name too long", "run " + "n" * 256, "(File name too long)"),
+]  # fmt: skip
+
+ROWS = MODELS + PLACES + KEYS_AND_TYPES + RANGES + TARGETS + FILES + IMAGES + SEED_FILES + FITNESSES + RUN_DIRECTORIES
 
 
 @pytest.fixture(scope="module")
@@ -489,3 +512,83 @@ def test_a_check_tries_a_birth_where_none_is_asked_for(place, capsys):
     assert code == 0, output.err
     assert "yes, this can run" in output.out
     assert contents(place) == before
+
+
+class Wandering(Classification):
+    """Changes the working directory whenever it scores."""
+
+    score_many = property()
+
+    def __call__(self, model, datapoints, split):
+        Path("elsewhere").mkdir(exist_ok=True)
+        os.chdir("elsewhere")
+        return super().__call__(model, datapoints, split)
+
+
+def test_a_fitness_that_changes_directory_splits_no_run(place, capsys):
+    seeds()(place)
+    command = f"{SEEDS} fitness._target_={__name__}.Wandering run_dir=new"
+    code, output = evomerge(command, capsys)
+    os.chdir(place)
+    assert code == 0, output.err
+    assert "report: new/report.html, best member: new/best" in output.out
+    kept = {path.name for path in (place / "new").iterdir()}
+    assert kept >= {"config.yaml", "births.jsonl", "state", "best", "summary.json", "report.html"}
+    assert not list((place / "elsewhere").rglob("*.*"))
+    code, output = evomerge("resume new births=8", capsys)
+    os.chdir(place)
+    assert code == 0, output.err
+
+
+def test_home_is_home_wherever_a_path_is_given(place, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(place / "home"))
+    (place / "home").mkdir()
+    seeds()(place / "home")
+    idx()(place / "home")
+    for command in (
+        RUN + "'population.seeds=[~/a.safetensors,~/b.safetensors]' run_dir=~/runs/one",
+        "export '~/runs/one' '~/out'",
+        "report '~/runs/one'",
+        "watch '~/runs/one' --once",
+        "resume '~/runs/one' births=7",
+        "check digits.yaml run_dir=~/runs/two",
+    ):
+        code, output = evomerge(command, capsys)
+        assert code == 0, output.err
+    assert (place / "home" / "runs" / "one" / "best").is_dir()
+    assert (place / "home" / "out").is_dir()
+    assert not (place / "~").exists()
+
+
+def shell(place, script, **environment):
+    """What a shell makes of a script with our own interpreter as $PYTHON."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable, **environment}
+    return subprocess.run(["bash", "-c", script], cwd=place, capture_output=True, text=True, env=variables, errors="replace")
+
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+
+
+@pytest.mark.parametrize(
+    ("script", "environment", "code"),
+    [
+        ("$PYTHON -m evomerge run digits.yaml run_dir=new >&-", {}, 0),
+        ("$PYTHON -m evomerge run digits.yaml run_dir=new 2>&- >&-", {}, 0),
+        ("$PYTHON -m evomerge run digits.yaml run_dir=new > >(true); exit $?", {}, None),
+        ("$PYTHON -m evomerge run digits.yaml run_dir=new > /dev/full", {}, 1),
+        ("$PYTHON -m evomerge run digits.yaml run_dir=new && mv new x", ASCII, 0),
+        ("$PYTHON -m evomerge run digits.yaml run_dir=g\u00fcnstig && mv g* new", {"PYTHONIOENCODING": "ascii"}, 0),
+    ],
+)
+def test_whatever_the_terminal_is_the_run_is_whole(place, script, environment, code):
+    ended = shell(place, script, **environment)
+    assert "Traceback" not in ended.stderr, ended.stderr
+    assert code in (None, ended.returncode), ended.stderr
+    run = next(path for path in (place / "new", place / "x") if path.exists())
+    assert (run / "report.html").is_file()
+    assert (run / "best" / "README.md").is_file()
+
+
+def test_a_working_directory_that_is_gone(place):
+    ended = shell(place, 'mkdir gone && cd gone && rmdir "$PWD" && $PYTHON -m evomerge run digits.yaml')
+    check_message(ended.returncode, ended.stderr.replace("shell-init", ""), ["the working directory is gone"], 1)
