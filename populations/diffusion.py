@@ -15,6 +15,7 @@ import torch
 
 from evomerge.axis import FlatCut
 from evomerge.genome import Recipe
+from populations.libraries import import_diffusers, silenced
 from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
 from populations.origins import Model
@@ -28,7 +29,7 @@ from populations.pipeline_parts import (
     check_index,
     check_latents_alike,
 )
-from populations.pipelines import CHECKER, CONFIG, DENOISERS, SCHEDULER, Bred, Pipeline, import_diffusers, silenced
+from populations.pipelines import CHECKER, CONFIG, DENOISERS, SCHEDULER, Bred, Pipeline
 from populations.resident import line, moved, quiet, slots_of
 from populations.seeds import Place, Seeds, described_slots, spare_of
 from populations.units import DENOISER, Units

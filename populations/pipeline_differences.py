@@ -9,8 +9,9 @@ from math import prod
 import torch
 
 from populations.checkpoints import Checkpoint
+from populations.libraries import silenced
 from populations.pipeline_kin import CLASS, differing, prediction, same, schedule, settings
-from populations.pipelines import CHECKER, CONFIG, SCHEDULER, Pipeline, silenced
+from populations.pipelines import CHECKER, CONFIG, SCHEDULER, Pipeline
 
 CONFIGS = (CONFIG, f"{SCHEDULER}_config.json", "preprocessor_config.json")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from populations.pipelines import DENOISERS, INDEX, SCHEDULER, Pipeline, silenced
+from populations.libraries import silenced
+from populations.pipelines import DENOISERS, INDEX, SCHEDULER, Pipeline
 from populations.resident import line
 
 CLASS = "class"

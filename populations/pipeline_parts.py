@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from populations.libraries import silenced
 from populations.pipeline_kin import blank, differing, settings
-from populations.pipelines import CONFIG, SCHEDULER, Bred, Pipeline, silenced
+from populations.pipelines import CONFIG, SCHEDULER, Bred, Pipeline
 from populations.seeds import described_slots
 
 LATENTS = ("latent_channels", "scaling_factor", "shift_factor", "latents_mean", "latents_std")
