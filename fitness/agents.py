@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fitness.generation import Generator, LanguageModel, chat_prompt, positions_of
+from fitness.families import positions_of
+from fitness.generation import Generator, LanguageModel, chat_prompt
 from fitness.questions import extracted, parts, pattern
 from fitness.records import check_readable
 

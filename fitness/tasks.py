@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from fitness.generation import companies, positions_of
+from fitness.families import companies, positions_of
 from fitness.records import check_readable, shown
 
 PARTS = ("training", "validation", "test")

@@ -310,6 +310,14 @@ class Pooled(Classification):
             self._die_in(report, "write", 1)
 
     def __call__(self, *arguments):
+        self._count()
+        return super().__call__(*arguments)
+
+    def score_many(self, *arguments):
+        self._count()
+        return super().score_many(*arguments)
+
+    def _count(self):
         if self.pool is None:
             self.pool = multiprocessing.get_context("fork").Pool(2)
             with open("children", "a") as file:
@@ -318,7 +326,6 @@ class Pooled(Classification):
         self.calls += 1
         if self.calls == self.last:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().__call__(*arguments)
 
     def _die_in(self, module, name, time):
         before, calls = getattr(module, name), []
@@ -330,7 +337,7 @@ class Pooled(Classification):
         setattr(module, name, call)
 """
 
-MOMENTS = {"founders": "2", "first births": "12", "middle": "60", "snapshot": "snapshot", "report": "report"}
+MOMENTS = {"founders": "2", "first births": "40", "middle": "200", "snapshot": "snapshot", "report": "report"}
 
 
 @pytest.fixture(scope="module")

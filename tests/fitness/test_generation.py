@@ -11,7 +11,8 @@ from families import family
 from tiny_llama import TinyLlama, tiny_llama
 from transformers import GenerationConfig
 
-from fitness.generation import Generator, chat_prompt, companies, positions_of, reads_padding
+from fitness.families import companies, positions_of, reads_padding
+from fitness.generation import Generator, chat_prompt
 from fitness.memory import ran_out
 
 PROMPTS = ["1 + 2 =", "a", "find the red cup", "9 * 9 - 4 =", "zz", "what is 7 plus 5?", "go", "b" * 40]
