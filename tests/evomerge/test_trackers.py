@@ -257,7 +257,7 @@ def test_mlflow_knows_a_run_of_before_by_its_path_and_then_by_its_identity(tmp_p
 def test_weights_and_biases_takes_every_path(tmp_path, name):
     (tmp_path / name).mkdir()
     tracker = {"_target_": "evomerge.Wandb", "project": 'it\'s "mine"', "mode": "offline"}
-    process = start("run", write_config(tmp_path, births=5, trackers=[tracker]), f"run_dir={tmp_path / name}", cwd=tmp_path)
+    process = start("run", write_config(tmp_path, births=5, trackers=[tracker], run_dir=str(tmp_path / name)), cwd=tmp_path)
     told = process.communicate()[1]
     assert process.returncode == 0, told
     assert "left out" not in told
