@@ -60,7 +60,6 @@ def test_imports_run_one_way(package, barred, allowed):
     ("module", "home"),
     [
         ("numba", "populations/fused.py"),
-        ("ray", "evomerge/actors/pool.py"),
         ("omegaconf", "evomerge/config.py"),
         ("lm_eval", "fitness/tasks.py"),
     ],
@@ -68,6 +67,11 @@ def test_imports_run_one_way(package, barred, allowed):
 def test_a_dependency_has_one_home(module, home):
     users = {file for file, path in FILES.items() for name in imports(path) if within(name, module)}
     assert users <= {home}
+
+
+def test_ray_has_one_home():
+    users = {file for file, path in FILES.items() for name in imports(path) if within(name, "ray")}
+    assert all(file.startswith("evomerge/actors/") for file in users)
 
 
 def test_mergekit_has_two_homes_one_for_its_merge_methods_one_for_its_evolutionary_search():
