@@ -102,8 +102,6 @@ class RunDir:
                 run_dir._hash.update(file.read(length))
                 file.truncate(length)
             run_dir._length = length
-            with saving(path):
-                identity.keep(path)
         except BaseException:
             run_dir.close()
             raise

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from evomerge import identity
 from evomerge.aside import Aside
 from evomerge.errors import reason
+from evomerge.files import saving
 from evomerge.snapshot import State
 
 log = logging.getLogger(__name__)
@@ -196,7 +197,13 @@ class Tracking:
         self._next, self._hurry = 0.0, False
 
     def begin(self, path: Path, call: Mapping[str, Any], birth: int) -> None:
-        """As `Tracker.begin`; waits a little, so that most have begun when this returns."""
+        """As `Tracker.begin`; waits a little, so that most have begun when this returns.
+
+        Raises:
+            Interrupted: if the run's identity cannot be written.
+        """
+        with saving(path):  # only now: a resume that is refused before has changed nothing
+            identity.keep(path)
         for number, tracker in enumerate(self._trackers):
             self._asides[number] = Aside()
             self._asides[number].add(partial(tracker.begin, path, call, birth))

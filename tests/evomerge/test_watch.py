@@ -116,7 +116,7 @@ def test_what_is_told_is_what_the_run_came_to(tmp_path, capsys):
     assert re.search(rf"best      train {best['train']:.4f}, test {best['test']:.4f}; since birth {best['id']}, 0:0", view)
     assert f"coverage  {summary['coverage']:.4f}, entropy {summary['entropy']:.4f} bits" in view
     assert f"scored    {summary['share_scored']:.0%} of the datapoints" in view
-    assert re.search(r"workers   1 lately; a birth takes [\d.]+ ms on 0\n", view)
+    assert re.search(r"workers   1 lately; a birth takes [\d.]+ (µs|ms|s) on 0\n", view)
     assert "failures" not in view
 
 
