@@ -59,7 +59,7 @@ class Own:
         if self._link is not None:
             self._link.cleanup()
         if self._token:
-            from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+            from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined,unused-ignore]
 
             os.environ.pop(TOKEN, None)
             AuthenticationTokenLoader.instance().reset_cache()
@@ -84,7 +84,7 @@ class Own:
 
     def _make_token(self) -> bool:
         """Makes a token where Ray would write one to the home folder, which may not be there, or which another run may write too."""
-        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined,unused-ignore]
 
         if AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
             return False
