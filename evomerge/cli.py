@@ -51,8 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, value in vars(options).items():
             if isinstance(value, Path):
                 whole = place(value)
-                # A config may be one that came with evomerge, a comparison's folder may be moved with all of its runs.
-                setattr(options, name, whole if name in WHOLE else value.expanduser())
+                # A config may be one that came with evomerge. Who watches runs no fitness, and who compares leaves it to processes
+                # of their own; the names of a comparison's runs are below its folder, which may be moved with them.
+                absolute = name in WHOLE and options.command not in ("watch", "compare")
+                setattr(options, name, whole if absolute else value.expanduser())
         COMMANDS[options.command](options)
         sys.stdout.flush()
     except (UserError, Interrupted) as error:

@@ -53,7 +53,7 @@ def test_it_starts_in_a_folder_whose_name_is_too_long_for_sockets_and_without_a_
 @pytest.mark.parametrize(
     ("environment", "workers", "message"),
     [
-        ({"RAY_TMPDIR": "{folder}/file"}, {}, "workers: Ray cannot keep its files in {folder}/file/ray: Not a directory; set RAY_TMPDIR"),
+        ({"RAY_TMPDIR": "{folder}/file"}, {}, "workers: Ray cannot keep its files in file/ray: Not a directory; set RAY_TMPDIR"),
         ({"TMPDIR": "/proc/nowhere"}, {}, "workers: Ray cannot keep its files in /proc/nowhere/ray: No such file or directory; set TMPDIR"),
         ({"RAY_TMPDIR": "/dev/null"}, {}, "workers: Ray cannot keep its files in /dev/null/ray: Not a directory; set RAY_TMPDIR"),
         ({"RAY_ADDRESS": "127.0.0.1:1"}, {}, "RAY_ADDRESS: there is no cluster at 127.0.0.1:1 ("),
