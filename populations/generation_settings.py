@@ -56,7 +56,7 @@ def generation_config_of(
     order = [chosen, *(place for place in range(len(seeds)) if place != chosen)]
     ends: list[int] = []
     for place in order:
-        ends += _ends(written[place], tokenizers[place], names[place])
+        ends += _ends(written[place], tokenizers[place], names[place], configs[place].get_text_config().vocab_size)
     ends = list(dict.fromkeys(ends))
     settled.eos_token_id = ends[0] if len(ends) == 1 else ends or None
     return settled
@@ -114,14 +114,15 @@ def _but(entries: Mapping[str, Any], left_out: str) -> dict[str, Any]:
     return {name: value for name, value in entries.items() if name != left_out}
 
 
-def _ends(written: Mapping[str, Any], tokenizer: Any, name: str) -> list[int]:
+def _ends(written: Mapping[str, Any], tokenizer: Any, name: str, tokens: int) -> list[int]:
     """The tokens that end an answer of one seed: its tokenizer's first, then its generation config's."""
     own = written.get(ENDS)
     listed = own if isinstance(own, list) else [own]
-    numbers = [end for end in listed if isinstance(end, int) and not isinstance(end, bool) and end >= 0]
+    whole = [end for end in listed if isinstance(end, int) and not isinstance(end, bool)]
+    numbers = [end for end in whole if 0 <= end < tokens]
     strange = [end for end in listed if end is not None and end not in numbers]
     if strange:
-        log.warning("%s: %s: expected numbers of tokens, %s left out", name, ENDS, ", ".join(map(repr, strange)))
+        log.warning("%s: %s: left out, since no token has such a number: %s", name, ENDS, ", ".join(map(repr, strange)))
     return [end for end in (tokenizer.eos_token_id, *numbers) if end is not None]
 
 

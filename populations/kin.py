@@ -22,6 +22,7 @@ from populations.settings import (
     STRUCTURE,
     TOKENS,
     differences,
+    flat,
     in_words,
     last,
     of_config,
@@ -67,18 +68,19 @@ def config_of(
     configs = [_read("config", AutoConfig, seed.model_folder, trust_remote_code) for seed in seeds]
     if given:
         raws = [read_json(seed.model_folder / CONFIG) for seed in seeds]
-        configs = [with_values(raw, config, given) for raw, config in zip(raws, configs, strict=True)]
+        names = set().union(*raws)
+        configs = [with_values(raw, config, given, names) for raw, config in zip(raws, configs, strict=True)]
     sizes = [config.get_text_config().vocab_size for config in configs]
     largest = sizes.index(max(sizes))
-    names = [seed.name for seed in seeds]
-    _check_architecture(names, configs)
+    whom = [seed.name for seed in seeds]
+    _check_architecture(whom, configs)
     if len(set(sizes)) > 1 and vocabulary == "strict":
         counts = ", ".join(f"{seed.name} {size:,}" for seed, size in zip(seeds, sizes, strict=True))
         raise ValueError(
             f"seeds: expected one size of vocabulary, got {counts} (vocabulary: trailing takes added rows from those that have them)"
         )
     whose = largest if like is None else like
-    limit = _check_settings(names, configs, whose, decided=like is not None)
+    limit = _check_settings(whom, configs, whose, decided=like is not None)
     chosen = deepcopy(configs[whose])
     text = chosen.get_text_config()
     text.vocab_size = max(sizes)
@@ -99,25 +101,43 @@ def tokenizer_of(
     from transformers import AutoTokenizer
 
     found = [_read("tokenizer", AutoTokenizer, seed.tokenizer_folder, trust_remote_code) for seed in seeds]
+    names = [seed.name for seed in seeds]
     vocabularies = [tokenizer.get_vocab() for tokenizer in found]
+    if like is not None:
+        _check_tokens_of(names, found, like)
+        return found[like], found
     largest = max(vocabularies, key=len)
-    for seed, own in zip(seeds, vocabularies, strict=True):
+    for name, own in zip(names, vocabularies, strict=True):
         unlike = [token for token, number in own.items() if largest.get(token) != number]
         if unlike or (vocabulary == "strict" and len(own) != len(largest)):
             token = unlike[0] if unlike else next(token for token in largest if token not in own)
             raise ValueError(
-                f"seeds: expected one tokenizer; {seed.name} has {len(own):,} tokens, another {len(largest):,}, "
-                f"and {token!r} is {own.get(token)} in one and {largest.get(token)} in the other"
+                f"seeds: expected one tokenizer; {name} has {len(own):,} tokens, another {len(largest):,}, "
+                f"and {token!r} is {own.get(token)} in one and {largest.get(token)} in the other (like: {name}, or another seed, "
+                "takes the tokens of one; vocabulary: trailing takes added tokens, and their rows, from those that have them)"
             )
-    chosen = vocabularies.index(largest)
-    if like is None:
-        _check_reading([seed.name for seed in seeds], found)
-    elif len(vocabularies[like]) == len(largest):
-        chosen = like
-    else:
-        names = [seeds[like].name, seeds[chosen].name]
-        _check_reading(names, [found[like], found[chosen]])
-    return found[chosen], found
+    _check_reading(names, found)
+    # Of tokenizers that read alike the members have one with a chat template, since that may print its own special tokens.
+    whole = [tokenizer for tokenizer, own in zip(found, vocabularies, strict=True) if len(own) == len(largest)]
+    chosen = next((tokenizer for tokenizer in whole if tokenizer.chat_template), whole[0])
+    return chosen, found
+
+
+def _check_tokens_of(names: Sequence[str], tokenizers: Sequence[Any], like: int) -> None:
+    """Refuses seeds whose embeddings have other tokens in the same rows, but for special ones, which one seed may name anew."""
+    ours = tokenizers[like].get_vocab()
+    for name, tokenizer in zip(names, tokenizers, strict=True):
+        special = {*tokenizer.added_tokens_decoder} & {*tokenizers[like].added_tokens_decoder}
+        theirs = {number: token for token, number in tokenizer.get_vocab().items()}
+        renamed = {number: theirs.get(number) for token, number in ours.items() if theirs.get(number, token) != token}
+        clashing = [number for number in renamed if number not in special]
+        if clashing:
+            raise ValueError(
+                f"seeds: expected one tokenizer; token {clashing[0]} is {theirs[clashing[0]]!r} in {name} and another one in "
+                f"{names[like]}"
+            )
+        if renamed or len(theirs) > len(ours):
+            log.info("seeds: %s has other special tokens than %s, which the members have, as like says", name, names[like])
 
 
 def chat_of(names: Sequence[str], tokenizers: Sequence[Any], chosen: Any) -> tuple[Any, str | None]:
@@ -132,18 +152,39 @@ def chat_of(names: Sequence[str], tokenizers: Sequence[Any], chosen: Any) -> tup
         The template: the only one there is, where some seeds have none; and, where seeds have different ones, a template that
         refuses every conversation, since none of the two reads it as both seeds do alone.
     """
-    templates = [tokenizer.chat_template for tokenizer in tokenizers]
-    present = [template for template in templates if template is not None]
-    if all(template == present[0] for template in present):
-        return (present[0] if present else None), None
-    having = [name for name, template in zip(names, templates, strict=True) if template is not None]
-    why = (
-        f"the chat templates of {' and '.join(having)} differ; say whose the members have with like: {having[0]} "
-        "(or another seed), or give one with chat_template"
+    having = [place for place, tokenizer in enumerate(tokenizers) if tokenizer.chat_template]
+    if not having:
+        return None, None
+    template = chosen.chat_template or tokenizers[having[0]].chat_template
+    # What counts is what a template makes of a conversation, with the special tokens of its own tokenizer in it.
+    written = [_conversations(tokenizers[place], tokenizers[place].chat_template) for place in having]
+    if all(one == _conversations(chosen, template) for one in written):
+        if len(having) < len(tokenizers):
+            lacking = [name for place, name in enumerate(names) if place not in having]
+            log.info("seeds: %s has no chat template; the members have that of %s", " and ".join(lacking), names[having[0]])
+        return template, None
+    whose = " and ".join(names[place] for place in having)
+    differ = (
+        f"the chat templates of {whose} differ"
+        if len(having) > 1
+        else f"the chat template of {whose} needs its own special tokens"
     )
+    why = f"{differ}; say whose the members have with like: {names[having[0]]} (or another seed), or give one with chat_template"
     log.warning("seeds: %s; until then members are saved with the first one's, and no conversation is scored", why)
-    template = chosen.chat_template if chosen.chat_template is not None else present[0]
     return template, f"{{{{ raise_exception({json.dumps(why)}) }}}}"
+
+
+def _conversations(tokenizer: Any, template: Any) -> list[str]:
+    """What a chat template makes of some conversations, or why it refuses them."""
+    user, system, assistant = ({"role": role, "content": f"a {role}'s words"} for role in ("user", "system", "assistant"))
+    texts = []
+    for messages in ([user], [system, user], [user, assistant, user]):
+        try:
+            text = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # a template is a program of the checkpoint's
+            text = f"{type(error).__name__}: {error}"
+        texts.append(text)
+    return texts
 
 
 @dataclass(frozen=True)
@@ -217,7 +258,8 @@ def _check_architecture(names: Sequence[str], configs: Sequence[Any]) -> None:
     """Refuses seeds that are not of one architecture."""
     for name, other in zip(names, configs, strict=True):
         config = configs[0]
-        if other.model_type != config.model_type or other.architectures != config.architectures:
+        named = config.architectures and other.architectures and config.architectures != other.architectures
+        if other.model_type != config.model_type or named:
             raise ValueError(
                 f"seeds: expected one architecture; {names[0]} is {config.model_type} {config.architectures}, "
                 f"{name} is {other.model_type} {other.architectures}"
@@ -268,5 +310,8 @@ def _check_reading(names: Sequence[str], tokenizers: Sequence[Any]) -> None:
     differing = differences(names, [of_tokenizer(tokenizer) for tokenizer in tokenizers])
     special = [special_tokens(tokenizer) for tokenizer in tokenizers]
     shared = set.intersection(*map(set, special))
-    kept = [{f"token {number}": own[number] for number in shared} for own in special]
+    kept = [flat({f"token {text!r}": own[text] for text in shared}) for own in special]
     refuse([*differing, *differences(names, kept)], "how their tokenizers read a text", "")
+    starts = differences(names, [{"start token": tokenizer.bos_token} for tokenizer in tokenizers])
+    if starts:
+        log.warning("seeds: they differ in %s, which none of them puts before a text (like names one)", in_words(starts))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 Settings = dict[str, Any]
@@ -38,8 +39,14 @@ TOKENS = re.compile(r"(bos|pad|sep|cls|mask|unk|eos|decoder_start|forced_bos|for
 
 POSITIONS = "max_position_embeddings"
 
+ROPE = ("rope_parameters", "rope_theta", "rope_scaling")
+"""Where a config says how positions turn, in transformers 5 and before."""
+
 PLAIN_ROPE = ("default", "linear", "llama3", "proportional")
 """Kinds of rope that compute the same however many positions a config allows."""
+
+MOST = 6
+"""Differences that a message shows."""
 
 LONGEST = 60
 """Characters of a value that a message shows."""
@@ -63,8 +70,8 @@ class Difference:
         """The setting, and which seeds have what."""
         having: dict[str, list[str]] = {}
         for name, value in zip(self.names, self.values, strict=True):
-            having.setdefault(_short(value), []).append(name)
-        texts = [f"{value} in {' and '.join(seeds)}" for value, seeds in having.items()]
+            having.setdefault("not set" if value is None else str(value), []).append(name)
+        texts = [f"{_short(value)} in {' and '.join(seeds)}" for value, seeds in having.items()]
         return f"{self.setting} is {', '.join(texts)}"
 
 
@@ -80,8 +87,11 @@ def differences(names: Sequence[str], settings: Sequence[Settings]) -> list[Diff
 
 
 def in_words(differing: Sequence[Difference]) -> str:
-    """Differences in one line."""
-    return "; ".join(map(str, differing))
+    """Differences in one line, the first ones in full."""
+    texts = list(map(str, differing[:MOST]))
+    if len(differing) > MOST:
+        texts.append(f"and {len(differing) - MOST} more")
+    return "; ".join(texts)
 
 
 def place_of(like: str | int | None, seeds: Sequence[str]) -> int | None:
@@ -98,8 +108,9 @@ def place_of(like: str | int | None, seeds: Sequence[str]) -> int | None:
         return None
     if isinstance(like, int) and not isinstance(like, bool) and 0 <= like < len(seeds):
         return like
-    if str(like) in seeds:
-        return seeds.index(str(like))
+    paths = [Path(seed) for seed in seeds]
+    if isinstance(like, str | Path) and Path(like) in paths:  # with a slash at its end or without
+        return paths.index(Path(like))
     raise ValueError(
         f"like: expected one of the seeds, {', '.join(seeds)}, or its place from 0 to {len(seeds) - 1}, got {like!r}"
     )
@@ -128,24 +139,31 @@ def of_config(config: Any) -> Settings:
 
     What the class does not take, such as what a training tool has left in the file, no model reads.
     """
-    taken = {field.name for field in dataclasses.fields(config)} if dataclasses.is_dataclass(config) else None
+    # A config that comes with a seed's own code takes what its code says, which nobody knows here.
+    ours = type(config).__module__.startswith("transformers.") and dataclasses.is_dataclass(config)
+    taken = {field.name for field in dataclasses.fields(config)} | set(ROPE) if ours else None
     settings: Settings = {}
     for name, value in config.to_dict().items():
-        inner = getattr(config, name, None)
+        inner = vars(config).get(name)
         if hasattr(inner, "to_dict"):
             settings |= {f"{name}.{key}": own for key, own in of_config(inner).items()}
         elif taken is None or name in taken:
             settings |= flat({name: value})
-    return settings
+    # Some files have the old name of a rope's kind beside the new one; no layer looks at a window that none slides.
+    idle = {setting for setting in settings if last(setting) == "type" and "rope" in setting}
+    if settings.get("layer_types") and "sliding_attention" not in settings["layer_types"]:
+        idle.add("sliding_window")
+    return {setting: value for setting, value in settings.items() if setting not in idle}
 
 
-def with_values(raw: Mapping[str, Any], built: Any, given: Mapping[str, Any]) -> Any:
+def with_values(raw: Mapping[str, Any], built: Any, given: Mapping[str, Any], names: Collection[str] = ()) -> Any:
     """A config with the user's values.
 
     Args:
         raw: what config.json says.
         built: the config that its class makes of that.
         given: values by the names that config.json has for them.
+        names: more names that are known, those of the other seeds' files.
 
     Returns:
         A config of the same class.
@@ -153,19 +171,10 @@ def with_values(raw: Mapping[str, Any], built: Any, given: Mapping[str, Any]) ->
     Raises:
         ValueError: if the class does not take a value as it is.
     """
-    _check_known(raw, built, given)
+    _check_known({*raw, *names}, built, given)
     values, file = deepcopy(dict(given)), deepcopy(dict(raw))
-    # transformers 5 keeps all of rope in one setting and reads the old names only where that is missing.
     if getattr(built, "rope_parameters", None):
-        rope = values.pop("rope_scaling", None) or {}
-        if "rope_theta" in values:
-            rope = {**rope, "rope_theta": values.pop("rope_theta")}
-        if rope:
-            values["rope_parameters"] = {**rope, **values.get("rope_parameters", {})}
-        if "rope_parameters" in values:
-            file["rope_parameters"] = dict(built.rope_parameters)
-            for old_name in ("rope_theta", "rope_scaling"):
-                file.pop(old_name, None)
+        _put_rope(values, file, built.rope_parameters)
     try:
         made = type(built).from_dict(_merged(file, values))
     except Exception as error:  # a class checks its values in its own ways
@@ -203,13 +212,15 @@ def positions_only_limit(settings: Settings) -> bool:
 
 def of_tokenizer(tokenizer: Any) -> Settings:
     """What decides which tokens a tokenizer makes of a text, and which text of tokens, but for its vocabulary."""
-    settings: Settings = {"start token": tokenizer.bos_token}
+    settings: Settings = {}
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         parts = json.loads(backend.to_str())
         for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
-            settings[name] = parts.get(name)
-        settings["model"] = {name: value for name, value in parts["model"].items() if name != "vocab"}
+            settings |= flat({name: parts.get(name)})
+        # The numbers of tokens are compared elsewhere; a list has scores beside them, which decide how a text is cut.
+        left_out = "vocab" if isinstance(parts["model"].get("vocab"), dict) else ""
+        settings |= flat({"model": {name: value for name, value in parts["model"].items() if name != left_out}})
     else:
         plain = (str, int, float, bool, type(None))
         own = {name: value for name, value in tokenizer.init_kwargs.items() if isinstance(value, plain)}
@@ -219,25 +230,48 @@ def of_tokenizer(tokenizer: Any) -> Settings:
 
 
 BESIDE = (
-    "name_or_path",
-    "tokenizer_file",
-    "vocab_file",
-    "eos_token",
-    "pad_token",
-    "model_max_length",
-    "padding_side",
-    "chat_template",
+    *("name_or_path", "tokenizer_file", "vocab_file", "is_local", "local_files_only", "backend"),
+    *("tokenizer_type", "use_fast", "model_max_length", "padding_side", "clean_up_tokenization_spaces"),
+    *("bos_token", "eos_token", "pad_token", "unk_token", "chat_template"),
 )
 """Settings of a tokenizer that are a path, are combined, or change no token of a prompt."""
 
 
-def special_tokens(tokenizer: Any) -> dict[int, str]:
-    """How each added token is found in a text and whether an answer is cleaned of it, by number."""
-    return {number: repr(token) for number, token in tokenizer.added_tokens_decoder.items()}
+def special_tokens(tokenizer: Any) -> dict[str, Settings]:
+    """How each added token is found in a text, and whether an answer is cleaned of it, by its text."""
+    fields = ["special", "lstrip", "rstrip", "single_word"]
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or backend.normalizer is not None:
+        fields.append("normalized")
+    found: dict[str, Settings] = {}
+    for token in tokenizer.added_tokens_decoder.values():
+        found[token.content] = {field: getattr(token, field) for field in fields}
+    return found
 
 
-def _check_known(raw: Mapping[str, Any], built: Any, given: Mapping[str, Any]) -> None:
-    known = {*raw, *built.to_dict(), *getattr(built, "attribute_map", {}), "rope_theta", "rope_scaling"}
+def _put_rope(values: dict[str, Any], file: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Brings what is said of rope, under its old names or its new one, into the one setting in which transformers 5 has it."""
+    rope: dict[str, Any] = {}
+    for name in ("rope_scaling", "rope_parameters"):
+        if name in values:
+            rope |= values.pop(name) or {"rope_type": "default"}
+    if "rope_theta" in values:
+        rope["rope_theta"] = values.pop("rope_theta")
+    if not rope:
+        return
+    if "type" in rope:
+        kind = rope.pop("type")
+        rope.setdefault("rope_type", kind)
+    # Another kind of rope takes nothing of the numbers of the one before.
+    kept = ("rope_theta", "partial_rotary_factor") if "rope_type" in rope else tuple(before)
+    file["rope_parameters"] = {name: before[name] for name in kept if name in before}
+    values["rope_parameters"] = rope
+    for old_name in ("rope_theta", "rope_scaling"):
+        file.pop(old_name, None)
+
+
+def _check_known(names: Collection[str], built: Any, given: Mapping[str, Any]) -> None:
+    known = {*names, *built.to_dict(), *getattr(built, "attribute_map", {}), *ROPE}
     for name in given:
         if name not in known:
             raise ValueError(f"config: {type(built).__name__} has no setting {name!r}; it has {', '.join(sorted(known))}")

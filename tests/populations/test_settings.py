@@ -27,7 +27,7 @@ from transformers import (
 from fitness.generation import Generator, chat_prompt
 from populations.generation_settings import valid
 from populations.llm import LanguageModels
-from populations.settings import differences, place_of
+from populations.settings import differences, of_config, place_of
 
 PROMPTS = ["1+1=", "sort: cab", "A long question, which takes some twenty tokens?"]
 SIZES = {
@@ -228,8 +228,7 @@ def with_marks(**changes):
 @pytest.mark.parametrize(
     ("change_of", "setting"),
     [
-        ({"begin": True}, "post_processor is"),
-        ({"bos_token": "<|im_start|>"}, r"start token is <s> in .*a, <\|im_start\|> in .*b"),
+        ({"begin": True}, "post_processor.single is"),
         ({"split_special_tokens": True}, "split_special_tokens is False in .*a, True in .*b"),
     ],
 )
@@ -248,8 +247,91 @@ def test_a_token_that_is_special_in_one_seed_only_takes_a_word_of_the_user(tmp_p
     plain = tiny_llama.tokenizer()
     plain.add_tokens(["<|im_start|>", "<|im_end|>"])
     seeds = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": plain})
-    with pytest.raises(ValueError, match=r"how their tokenizers read a text: token \d+ is AddedToken"):
+    with pytest.raises(
+        ValueError, match=r"how their tokenizers read a text: .*token '<\|im_end\|>'.special is True in .*a, False in .*b"
+    ):
         LanguageModels(seeds).axis  # noqa: B018
+
+
+def test_a_start_token_that_nobody_puts_before_a_text_is_named(tmp_path, caplog):
+    seeds = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": with_marks(bos_token="<|im_start|>")})
+    for order in (seeds, seeds[::-1]):
+        LanguageModels(order).axis  # noqa: B018
+    assert "start token is <s> in" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"type": "linear", "factor": 4.0}, {"rope_type": "linear", "factor": 4.0}),
+        ({"type": "dynamic", "rope_type": "dynamic", "factor": 2.0}, {"rope_type": "dynamic", "factor": 2.0}),
+        ({"type": "yarn", "factor": 2.0}, {"rope_type": "yarn", "factor": 2.0}),
+    ],
+)
+def test_an_old_name_of_a_rope_is_no_difference(tmp_path, one, other):
+    """As transformers 4 wrote it, beside one that transformers 5 has saved again."""
+    old = {"rope_parameters": None, "rope_theta": 10000.0, "rope_scaling": one}
+    a, b = pair(tmp_path, first=old, second={**old, "rope_scaling": other})
+    for order in ([a, b], [b, a]):
+        population, genomes = founders(order)
+        for name, genome in zip(order, genomes, strict=True):
+            assert torch.equal(logits(population.express(genome).model), logits(AutoModelForCausalLM.from_pretrained(name)))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}},
+        {"rope_scaling": {"rope_type": "linear", "factor": 3.0}, "rope_theta": 5e4},
+        {"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                             "original_max_position_embeddings": 64}},
+        {"rope_scaling": None},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "before", [{}, {"rope_scaling": {"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 128}}]
+)
+def test_a_rope_of_the_users_is_as_a_file_with_it(tmp_path, given, before):
+    old = {"rope_parameters": None, "rope_theta": 10000.0, **before}
+    seeds = pair(tmp_path, first=old, second={**old, "rope_scaling": None})
+    population, genomes = founders(seeds, config=given)
+    got = logits(population.express(genomes[0]).model)
+    change(Path(seeds[0]) / "config.json", **{"rope_scaling": None, **given})
+    assert torch.equal(got, logits(AutoModelForCausalLM.from_pretrained(seeds[0])))
+
+
+def test_a_window_that_no_layer_looks_at_is_no_difference(tmp_path):
+    windows = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2, "layer_types": None}
+    for order in (seeds := pair(tmp_path, second=windows), seeds[::-1]):
+        LanguageModels(order).axis  # noqa: B018
+
+
+@pytest.mark.parametrize("architectures", [None, ["Qwen2ForCausalLM"]])
+def test_a_config_need_not_name_its_class(tmp_path, architectures):
+    seeds = pair(tmp_path, second={"architectures": architectures})
+    for order in (seeds, seeds[::-1]):
+        LanguageModels(order).axis  # noqa: B018
+
+
+def test_like_takes_the_tokens_of_one_seed(tmp_path):
+    """A token for padding that a fine-tune has added, and special tokens that it has named anew."""
+    padded = with_marks()
+    padded.add_special_tokens({"pad_token": "[PAD]"})
+    a, b = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": with_marks()})
+    padded.save_pretrained(b)
+    with pytest.raises(ValueError, match=r"seeds: expected one tokenizer.*like: .*takes the tokens of one; vocabulary: trailing"):
+        LanguageModels([a, b]).axis  # noqa: B018
+    population, genomes = founders([a, b], like=a)
+    assert "[PAD]" not in population.express(genomes[1]).tokenizer.get_vocab()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        text = (Path(a) / name).read_text(encoding="utf-8")
+        (Path(b) / name).write_text(text.replace("<|im_end|>", "<|done|>"), encoding="utf-8")
+    for named in (a, b):
+        population, genomes = founders([a, b], like=named)
+        assert population.express(genomes[0]).tokenizer.get_vocab() == AutoTokenizer.from_pretrained(named).get_vocab()
+    tiny_llama.tokenizer(tiny_llama.CHARACTERS[::-1]).save_pretrained(b)
+    with pytest.raises(ValueError, match=r"seeds: expected one tokenizer; token \d+ is '.*' in .*b and another one in .*a"):
+        LanguageModels([a, b], like=a).axis  # noqa: B018
 
 
 def test_answers_end_as_each_seed_ends_them(tmp_path):
@@ -341,6 +423,25 @@ def test_the_only_chat_template_is_everybodys(tmp_path):
         assert population.express(genomes[0]).tokenizer.chat_template == tiny_llama.CHAT
 
 
+@pytest.mark.parametrize("special", ["eos_token", "bos_token"])
+def test_a_template_prints_the_special_tokens_of_its_own_seed(tmp_path, special):
+    """A base without a template and with another such token stands first or last: a conversation is written as for the other."""
+    template = tiny_llama.CHAT.replace("\n", "{{ " + special + " }}")
+    marks = with_marks(chat=template, **{special: "<|im_end|>"})
+    seeds = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": marks})
+    messages = [{"role": "user", "content": "hi"}]
+    for order in (seeds, seeds[::-1]):
+        population, genomes = founders(order)
+        assert chat_prompt(population.express(genomes[0]).tokenizer, messages) == "<|user|>hi<|im_end|><|assistant|>"
+
+
+def test_templates_that_write_the_same_are_one(tmp_path):
+    longer = tiny_llama.CHAT + "{# what a tool has added #}\n"
+    seeds = pair(tmp_path, first={"tokens": with_marks(chat=longer)}, second={"tokens": with_marks(chat=tiny_llama.CHAT)})
+    population, genomes = founders(seeds)
+    assert chat_prompt(population.express(genomes[0]).tokenizer, [{"role": "user", "content": "hi"}])
+
+
 def test_chat_templates_that_differ_take_a_word_before_a_conversation_is_scored(tmp_path, caplog):
     other = tiny_llama.CHAT.replace("<|", "[").replace("|>", "]")
     seeds = pair(tmp_path, first={"tokens": with_marks(chat=other)}, second={"tokens": with_marks(chat=tiny_llama.CHAT)})
@@ -419,6 +520,21 @@ def test_a_generation_config_that_cannot_be_read_is_refused_with_its_place(tmp_p
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=r"seeds: .*b/generation_config.json: "):
         LanguageModels(seeds).axis  # noqa: B018
+
+
+def test_settings_of_a_class_that_nobody_knows_are_compared():
+    """A class that comes with a seed's own code says in its code what it takes, not in its fields."""
+    from transformers import PreTrainedConfig
+
+    class Own(PreTrainedConfig):
+        model_type = "own"
+
+        def __init__(self, my_scale=1.0, **rest):
+            super().__init__(**rest)
+            self.my_scale = my_scale
+
+    [difference] = differences(["a", "b"], [of_config(Own(my_scale=1.0)), of_config(Own(my_scale=0.1))])
+    assert str(difference) == "my_scale is 1.0 in a, 0.1 in b"
 
 
 def test_differences_are_grouped_by_what_seeds_have():
