@@ -56,7 +56,7 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[list[Event], float, 
         (folder / f"{split}.jsonl").write_text("".join(lines))
     events: list[Event] = []
     clocked(LanguageModels, "express", "express", events)
-    clocked(Generator, "__call__", "generation", events)
+    clocked(Generator, "respond", "generation", events)
     started = time.perf_counter()
     evolve(
         LanguageModels(seeds, dtype=options.dtype, device="cpu"),
