@@ -68,19 +68,19 @@ def config_of(
     configs = [_read("config", AutoConfig, seed.model_folder, trust_remote_code) for seed in seeds]
     if given:
         raws = [read_json(seed.model_folder / CONFIG) for seed in seeds]
-        names = set().union(*raws)
-        configs = [with_values(raw, config, given, names) for raw, config in zip(raws, configs, strict=True)]
+        known = set().union(*raws)
+        configs = [with_values(raw, config, given, known) for raw, config in zip(raws, configs, strict=True)]
     sizes = [config.get_text_config().vocab_size for config in configs]
     largest = sizes.index(max(sizes))
-    whom = [seed.name for seed in seeds]
-    _check_architecture(whom, configs)
+    names = [seed.name for seed in seeds]
+    _check_architecture(names, configs)
     if len(set(sizes)) > 1 and vocabulary == "strict":
         counts = ", ".join(f"{seed.name} {size:,}" for seed, size in zip(seeds, sizes, strict=True))
         raise ValueError(
             f"seeds: expected one size of vocabulary, got {counts} (vocabulary: trailing takes added rows from those that have them)"
         )
     whose = largest if like is None else like
-    limit = _check_settings(whom, configs, whose, decided=like is not None)
+    limit = _check_settings(names, configs, whose, decided=like is not None)
     chosen = deepcopy(configs[whose])
     text = chosen.get_text_config()
     text.vocab_size = max(sizes)
@@ -92,7 +92,9 @@ def config_of(
 def tokenizer_of(
     seeds: Sequence[Found], vocabulary: Vocabulary, trust_remote_code: bool, like: int | None = None
 ) -> tuple[Any, list[Any]]:
-    """The members' tokenizer, and each seed's own: that of `like`, or the first that knows all tokens.
+    """The members' tokenizer, and each seed's own.
+
+    The members have that of `like`, or else the first with a chat template among those that know all tokens.
 
     Raises:
         ValueError: if a tokenizer cannot be read, they do not agree on a token, or make other tokens of the same text, and
@@ -129,7 +131,7 @@ def _check_tokens_of(names: Sequence[str], tokenizers: Sequence[Any], like: int)
     for name, tokenizer in zip(names, tokenizers, strict=True):
         special = {*tokenizer.added_tokens_decoder} & {*tokenizers[like].added_tokens_decoder}
         theirs = {number: token for token, number in tokenizer.get_vocab().items()}
-        renamed = {number: theirs.get(number) for token, number in ours.items() if theirs.get(number, token) != token}
+        renamed = [number for token, number in ours.items() if theirs.get(number, token) != token]
         clashing = [number for number in renamed if number not in special]
         if clashing:
             raise ValueError(
@@ -149,8 +151,8 @@ def chat_of(names: Sequence[str], tokenizers: Sequence[Any], chosen: Any) -> tup
         chosen: the one that members are saved with.
 
     Returns:
-        The template: the only one there is, where some seeds have none; and, where seeds have different ones, a template that
-        refuses every conversation, since none of the two reads it as both seeds do alone.
+        The template that members are saved with, None where no seed has one; and, where a conversation would not be written as
+        each seed that has a template writes it alone, one that refuses every conversation.
     """
     having = [place for place, tokenizer in enumerate(tokenizers) if tokenizer.chat_template]
     if not having:
