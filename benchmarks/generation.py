@@ -7,7 +7,7 @@ A Llama of SmolLM2-135M's shape with random weights is bred from two copies of o
 batch of prompts of 12 to 28 tokens with it, in turn with the same checkpoint as `from_pretrained` loads it, which
 answers the same prompts by `generate`; both give texts. The ratio is the median over the rounds of one over the other. With `--clock cpu`
 seconds are those that this process had, for a machine that has other work. Then, for models that draw and judge, milliseconds of a forward pass with parameters as `from_pretrained` gives them, with
-frozen ones, and with ones that `populations.resident.frozen` froze.
+frozen ones, and with ones that `populations.resident.ready` made ready to be asked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from fitness.generation import Generator
 from populations.llm import LanguageModels
-from populations.resident import frozen
+from populations.resident import ready
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -56,7 +56,7 @@ def main() -> None:
             [seed] = smol_llama.write(Path(folder), getattr(torch, dtype), small=options.small)
             for batch in options.batches:
                 beside_plain(seed, dtype, batch, options)
-    print("\n| forward pass of | dtype | as loaded, ms | frozen, ms | by `frozen`, ms |\n|---|---|---|---|---|")
+    print("\n| forward pass of | dtype | as loaded, ms | frozen, ms | by `ready`, ms |\n|---|---|---|---|---|")
     for name, model, call in others(small=options.small):
         for dtype in options.dtypes:
             forward(name, model.to(getattr(torch, dtype)), getattr(torch, dtype), call, options)
@@ -103,7 +103,7 @@ def forward(
     name: str, model: Any, dtype: torch.dtype, call: Callable[[Any, torch.dtype], Any], options: argparse.Namespace
 ) -> None:
     """Prints a line of the second table."""
-    models = [model.requires_grad_(True), copy.deepcopy(model).requires_grad_(False), frozen(copy.deepcopy(model))]
+    models = [model.requires_grad_(True), copy.deepcopy(model).requires_grad_(False), ready(copy.deepcopy(model))]
     with torch.no_grad():
         for each in models:
             call(each, dtype)

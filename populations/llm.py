@@ -24,7 +24,7 @@ from populations.merged import Dtype, Merged, Order, check_choice, named
 from populations.mergekit_config import config_text
 from populations.methods import Method
 from populations.origins import Model
-from populations.resident import frozen, line, moved, quiet, slots_of
+from populations.resident import line, moved, quiet, ready, slots_of
 from populations.seeds import Place, Seeds
 from populations.settings import place_of
 from populations.units import LLAMA, Units
@@ -253,7 +253,7 @@ class LanguageModels(Merged):
                 "load it with transformers and save it again"
             )
         model.config.get_text_config().eos_token_id = model.generation_config.eos_token_id
-        return LanguageModel(frozen(model), self._reader)
+        return LanguageModel(ready(model), self._reader)
 
     @cached_property
     def _generation(self) -> Any:

@@ -14,7 +14,7 @@ from torch import nn
 from evomerge.axis import Axis, FlatCut, Layout
 from evomerge.genome import Weights
 from populations.checkpoints import Checkpoint, read_header
-from populations.resident import OnFirstUse, check_device, frozen, slots_of
+from populations.resident import OnFirstUse, check_device, ready, slots_of
 
 ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Identity, nn.Dropout)
 
@@ -85,7 +85,7 @@ class Modules(OnFirstUse):
         """The one resident module."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # its initial weights are overwritten, but may not disturb the caller's random state
-            module = frozen(self.build().float())
+            module = ready(self.build().float())
         integers = {name: tensor for name, tensor in module.state_dict().items() if not tensor.is_floating_point()}
         if integers and not isinstance(self.seeds, str):  # the first seed's are everybody's
             for name, tensor in read_state(Path(self.seeds[0]).expanduser(), integers).items():

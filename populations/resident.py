@@ -44,29 +44,38 @@ def moved(model: Any, device: str) -> None:
         raise ValueError(f"device: {device!r} cannot be used: {line(error)}") from None
 
 
-def frozen(model: Any) -> Any:
-    """A model ready to be asked: in evaluation mode, its parameters without gradients, its linear layers as fast as with them.
+def ready(model: Any) -> Any:
+    """A model that is ready to be asked: in evaluation mode, and keeping nothing for gradients when it is called.
 
-    torch folds inputs (B, n, in) into one matrix before it multiplies them by a weight. Where the weight is frozen and the strides of
-    the inputs do not fold, it expands the weight instead, once for each of B. transformers multiplies `hidden[:, -1:]` by the
-    head in that way, and Mamba's steps are such: in bfloat16 on a CPU this took 350 times as long. Parameters that require
-    gradients would do, too, but then whoever calls the model without `torch.no_grad` keeps all that it computes.
+    Its parameters still require gradients, as `from_pretrained` gives them. For torch folds inputs (B, n, in) into one matrix before
+    it multiplies them by a weight, unless the weight is frozen and the strides of the inputs do not fold: then it expands the
+    weight, once for each of B. transformers multiplies `hidden[:, -1:]` by the head in that way, and on a CPU in bfloat16 this
+    took 350 times as long.
     """
-    for module in model.modules():
-        if isinstance(module, torch.nn.Linear):
-            module.register_forward_pre_hook(_folded)
-    return model.eval().requires_grad_(False)
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.requires_grad_(True)
+    without = _WithoutGradients()
+    model.register_forward_pre_hook(without.enter)
+    model.register_forward_hook(without.leave, always_call=True)
+    return model.eval()
 
 
-def _folded(_: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """A linear layer's inputs, copied where their strides do not fold, by torch's own rule: some contiguous ones do not."""
-    if not inputs or (dimensions := inputs[0].dim()) <= 2:
-        return None
-    given, shape, strides = inputs[0], inputs[0].shape, inputs[0].stride()
-    for place in range(dimensions - 2):
-        if strides[place] != strides[place + 1] * shape[place + 1]:
-            return (given.clone(memory_format=torch.contiguous_format), *inputs[1:])
-    return None
+class _WithoutGradients:
+    """`torch.no_grad` around a model's forward pass, as hooks: these are copied and pickled with the model, a new forward is not."""
+
+    def __init__(self) -> None:
+        """Outside of any call."""
+        self.before: list[bool] = []
+
+    def enter(self, *_: Any) -> None:
+        """What was before, noted; a model may call itself."""
+        self.before.append(torch.is_grad_enabled())
+        torch.set_grad_enabled(False)
+
+    def leave(self, *_: Any) -> None:
+        """As it was before."""
+        torch.set_grad_enabled(self.before.pop())
 
 
 @contextmanager

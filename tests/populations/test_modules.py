@@ -208,7 +208,11 @@ def test_a_model_is_ready_to_be_asked():
     population = Modules(convolutions)
     model = population.express(genomes(population, 1)[0])
     assert not model.training
-    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not model(torch.ones(1, 6)).requires_grad
+    assert torch.is_grad_enabled()
+    with pytest.raises(RuntimeError):
+        model(torch.ones(1, 5))
+    assert torch.is_grad_enabled(), "also where the forward pass ends in an error"
 
 
 @pytest.mark.parametrize(
@@ -361,8 +365,9 @@ def test_inputs_of_any_strides_are_multiplied_as_one_matrix(strides, bias):
     with expansions(model) as expanded:
         found = model(inputs)
     assert expanded == []
-    bare = nn.functional.linear(inputs.double(), model[0].weight.double(), model[0].bias.double() if bias else None)
+    weights = [parameter.detach().double() for parameter in model[0].parameters()]
+    bare = nn.functional.linear(inputs.double(), *weights)
     assert torch.allclose(found.double(), bare, atol=1e-5)
     with expansions(model) as expanded:
-        nn.functional.linear(inputs, model[0].weight)
-    assert expanded, "torch itself expands the weight here"
+        nn.functional.linear(inputs, model[0].weight.detach())
+    assert expanded, "torch expands a frozen weight here"
