@@ -17,7 +17,16 @@ import tempfile
 import time
 from pathlib import Path
 
-UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "hours": 3600.0, "bytes": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+UNITS = {
+    "ms": 1e-3,
+    "s": 1.0,
+    "min": 60.0,
+    "hours": 3600.0,
+    "bytes": 1.0,
+    "kB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+}
 
 
 def told(text: str, pattern: str) -> float:
@@ -30,7 +39,9 @@ def told(text: str, pattern: str) -> float:
 def measured(command: list[str], folder: str) -> tuple[float, int]:
     """Runs a command; gives its seconds, and most bytes of its process."""
     started = time.monotonic()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
@@ -39,19 +50,27 @@ def measured(command: list[str], folder: str) -> tuple[float, int]:
 
 def main() -> None:
     """Prints a row for each config."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("given", nargs="+", metavar="CONFIG|key=value")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the runs there")
     options = parser.parse_args()
     given, kept = options.given, options.keep
     overrides = [text for text in given if "=" in text]
-    print("| config | check took | time told | taken | ratio | memory told | taken | ratio |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| config | check took | time told | taken | ratio | memory told | taken | ratio |\n|---|---|---|---|---|---|---|---|"
+    )
     for config in (Path(text).resolve() for text in given if "=" not in text):
         with tempfile.TemporaryDirectory() as folder:
             base = [sys.executable, "-m", "evomerge"]
             started = time.monotonic()
             check = subprocess.run(
-                [*base, "check", str(config), *overrides], cwd=folder, capture_output=True, text=True, check=True
+                [*base, "check", str(config), *overrides],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=True,
             )
             checking = time.monotonic() - started
             seconds, memory = (
@@ -59,7 +78,9 @@ def main() -> None:
                 told(check.stdout, r"memory +([\d.e+]+) (\w+) of"),
             )
             run_dir = Path(folder) / "run" if kept is None else kept.resolve() / config.stem
-            took, had = measured([*base, "run", str(config), *overrides, f"run_dir={run_dir}"], folder)
+            took, had = measured(
+                [*base, "run", str(config), *overrides, f"run_dir={run_dir}"], folder
+            )
         print(
             f"| {config.name} | {checking:.0f} s | {seconds:.0f} s | {took:.0f} s | {seconds / took:.2f} "
             f"| {memory / 1e6:.0f} MB | {had / 1e6:.0f} MB | {memory / had:.2f} |",

@@ -68,7 +68,9 @@ class Paced(Local):
         return super().result(number)
 
 
-def timed_run(name: str, births: int | None, threads: int, settings: dict) -> tuple[float, float, float]:
+def timed_run(
+    name: str, births: int | None, threads: int, settings: dict
+) -> tuple[float, float, float]:
     """Seconds of a birth, all in all; seconds of a bare forward pass; the share of datapoints that was scored."""
     workers = Paced(threads)
     call = calls.build(config.load(CONFIGS / name), evolve, outside=OUTSIDE)
@@ -76,17 +78,27 @@ def timed_run(name: str, births: int | None, threads: int, settings: dict) -> tu
     with tempfile.TemporaryDirectory() as folder:
         evolve(**call, run_dir=Path(folder) / "run")
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
-    return (summary["seconds"] - workers.away) / summary["births"], statistics.mean(workers.timed), summary["share_scored"]
+    return (
+        (summary["seconds"] - workers.away) / summary["births"],
+        statistics.mean(workers.timed),
+        summary["share_scored"],
+    )
 
 
 def main() -> None:
     """Times all runs and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--births", type=int, help="of each run; as many as its config says if not given")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--births", type=int, help="of each run; as many as its config says if not given"
+    )
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    print(f"torch {torch.__version__}, {options.threads} thread(s), {options.rounds} round(s): medians")
+    print(
+        f"torch {torch.__version__}, {options.threads} thread(s), {options.rounds} round(s): medians"
+    )
     print(f"{'':48}{'ms':>8}{'a second':>10}{'bare passes':>13}{'scored':>9}")
     every = []
     for name, (file, settings) in RUNS.items():
@@ -99,7 +111,9 @@ def main() -> None:
         birth, ratio = statistics.median(births), statistics.median(ratios)
         print(f"{name:48}{1e3 * birth:8.3f}{1 / birth:10.0f}{ratio:13.2f}{share:9.2f}", flush=True)
     bare = statistics.median(every)
-    print(f"{'bare forward pass over the 1,437 images':48}{1e3 * bare:8.3f}{1 / bare:10.0f}{1:13.2f}{1:9.2f}")
+    print(
+        f"{'bare forward pass over the 1,437 images':48}{1e3 * bare:8.3f}{1 / bare:10.0f}{1:13.2f}{1:9.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -30,7 +30,12 @@ import numpy as np
 import torch
 import yaml
 from tokenizers import Tokenizer, models
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from evomerge.crossover import Crossover
@@ -41,7 +46,11 @@ from populations.llm import LanguageModels
 def shape_of(gigabytes: float, dtype: torch.dtype) -> LlamaConfig:
     """As many layers of Llama as it takes, 2,048 wide."""
     config = LlamaConfig(
-        hidden_size=2048, intermediate_size=5632, num_attention_heads=16, num_key_value_heads=8, vocab_size=32000
+        hidden_size=2048,
+        intermediate_size=5632,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+        vocab_size=32000,
     )
     layer, rest = 2048 * (2 * 2048 + 2 * 1024) + 3 * 2048 * 5632, 2 * 32000 * 2048
     config.num_hidden_layers = int(max(1, -(-(gigabytes * 1e9 / dtype.itemsize - rest) // layer)))
@@ -49,7 +58,12 @@ def shape_of(gigabytes: float, dtype: torch.dtype) -> LlamaConfig:
 
 
 SMALL = LlamaConfig(
-    hidden_size=64, intermediate_size=128, num_attention_heads=2, num_key_value_heads=2, num_hidden_layers=2, vocab_size=64
+    hidden_size=64,
+    intermediate_size=128,
+    num_attention_heads=2,
+    num_key_value_heads=2,
+    num_hidden_layers=2,
+    vocab_size=64,
 )
 """What a process gets its libraries ready with."""
 
@@ -61,11 +75,15 @@ def write_seeds(folder: Path, count: int, dtype: torch.dtype, config: LlamaConfi
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
     model = model.to(dtype).to_empty(device="cpu")
-    words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"<unk>": 0, "a": 1}, unk_token="<unk>")))
+    words = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({"<unk>": 0, "a": 1}, unk_token="<unk>"))
+    )
     seeds = []
     for k in range(count):
         for name, parameter in model.named_parameters():
-            parameter.data.normal_(0, 0.02) if k == 0 else parameter.data.add_(torch.full_like(parameter, 1e-3 * k))
+            parameter.data.normal_(0, 0.02) if k == 0 else parameter.data.add_(
+                torch.full_like(parameter, 1e-3 * k)
+            )
             if "norm" in name:
                 parameter.data.fill_(1.0)
         seeds.append(str(folder / f"seed{k}"))
@@ -118,7 +136,9 @@ def by_way_of_disk(folder: Path, device: str) -> tuple[float, float]:
     from mergekit.config import MergeConfiguration
     from mergekit.merge import MergeOptions, run_merge
 
-    config = MergeConfiguration.model_validate(yaml.safe_load((folder / "mergekit.yaml").read_text()))
+    config = MergeConfiguration.model_validate(
+        yaml.safe_load((folder / "mergekit.yaml").read_text())
+    )
     os.sync()
     started = time.perf_counter()
     run_merge(config, str(folder / "child"), MergeOptions(cuda=device == "cuda", quiet=True))
@@ -141,7 +161,9 @@ def against_copy(population: Any, child: Recipe, rounds: int) -> tuple[float, fl
 
     copy()
     express = partial(population.express, child)
-    times = [(timed(express, population.device), timed(copy, population.device)) for _ in range(rounds)]
+    times = [
+        (timed(express, population.device), timed(copy, population.device)) for _ in range(rounds)
+    ]
     ours, plain = (statistics.median(column) for column in zip(*times, strict=True))
     return ours, plain, statistics.median(a / b for a, b in times)
 
@@ -171,7 +193,9 @@ def high_water(device: str) -> int:
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
-def measured(small: list[str], seeds: list[str], folder: Path, options: argparse.Namespace, dtype: str) -> None:
+def measured(
+    small: list[str], seeds: list[str], folder: Path, options: argparse.Namespace, dtype: str
+) -> None:
     """Prints one line of the table."""
     population = LanguageModels(seeds, device=options.device)
     child = bred(population)
@@ -191,7 +215,9 @@ def measured(small: list[str], seeds: list[str], folder: Path, options: argparse
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
@@ -200,14 +226,18 @@ def main() -> None:
     logging.disable(logging.WARNING)
     disable_progress_bar()
     torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {options.device}, {options.threads} thread(s), {options.rounds} rounds: medians")
+    print(
+        f"torch {torch.__version__}, {options.device}, {options.threads} thread(s), {options.rounds} rounds: medians"
+    )
     print(f"{'':9}{'K':>3}{'GB':>7}{'express ms':>11}{'copy ms':>9}{'ratio':>7}{'mergekit s':>13}{'times':>8}{'to disk s':>13}{'times':>8}"
           f"{'peak GB':>10}{'floor':>8}{'ratio':>7}")  # fmt: skip
     for dtype in (torch.float32, torch.bfloat16):
         for count in (2, 4):
             with tempfile.TemporaryDirectory() as folder:
                 small = write_seeds(Path(folder) / "small", count, dtype, SMALL)
-                seeds = write_seeds(Path(folder) / "large", count, dtype, shape_of(options.gigabytes, dtype))
+                seeds = write_seeds(
+                    Path(folder) / "large", count, dtype, shape_of(options.gigabytes, dtype)
+                )
                 measured(small, seeds, Path(folder), options, str(dtype).removeprefix("torch."))
 
 

@@ -37,7 +37,9 @@ def bred(run_dir: Path, births: int, seconds: tuple[float, float], workers: Ray 
 
 def main() -> None:
     """Runs both and compares."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--births", type=int, default=600)
     parser.add_argument("--kills", type=int, default=20)
     options = parser.parse_args()
@@ -51,7 +53,11 @@ def main() -> None:
 
     def kill() -> None:
         while len(killed) < options.kills and not over.wait(1.5):
-            actors = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [""])[0].startswith("ray::Actor")]
+            actors = [
+                p
+                for p in psutil.process_iter(["cmdline"])
+                if (p.info["cmdline"] or [""])[0].startswith("ray::Actor")
+            ]
             if actors:
                 killed.append(dice.choice(actors).pid)
                 psutil.Process(killed[-1]).kill()
@@ -67,14 +73,18 @@ def main() -> None:
         bred(there, options.births, (0.05, 0.3), workers)
         over.set()
         thread.join()
-        once = [entry["birth"] for entry in log_of(there) if entry["birth"]] == list(range(1, options.births + 1))
+        once = [entry["birth"] for entry in log_of(there) if entry["birth"]] == list(
+            range(1, options.births + 1)
+        )
         undisturbed = same(here, there)
         status = json.loads((there / "summary.json").read_text())["workers"]
         again = sum(entry.get("attempts", 1) - 1 for entry in read_births(there))
     print(
         f"{len(killed)} workers killed with -9, {2 - len(nodes)} node removed; {status['restarts']} replaced, {again} births raised again"
     )
-    print(f"every birth once: {'yes' if once else 'NO'}; the same run as undisturbed: {'yes' if undisturbed else 'NO'}")
+    print(
+        f"every birth once: {'yes' if once else 'NO'}; the same run as undisturbed: {'yes' if undisturbed else 'NO'}"
+    )
     import ray
 
     ray.shutdown()

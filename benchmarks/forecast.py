@@ -21,16 +21,27 @@ from evomerge.rundir import read_births
 
 def main() -> None:
     """Prints a row for each part of a run that is taken."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     runs = []
     for path in parser.parse_args().runs:
-        scored = np.array([entry["scored"] for entry in read_births(path) if "founder" not in entry])
+        scored = np.array(
+            [entry["scored"] for entry in read_births(path) if "founder" not in entry]
+        )
         call = calls.build(config.load(path / "config.yaml"), evolve, outside=OUTSIDE)
         runs.append((scored, call["strategy"].archive(None, call["fitness"]).size))
-    print("| from the first | runs | off on average | most | by 25 % or more |\n|---|---|---|---|---|")
+    print(
+        "| from the first | runs | off on average | most | by 25 % or more |\n|---|---|---|---|---|"
+    )
     for part in (0.1, 0.2):
-        told = np.array([mean_share(scored[: max(1, int(part * len(scored)))], len(scored), size) for scored, size in runs])
+        told = np.array(
+            [
+                mean_share(scored[: max(1, int(part * len(scored)))], len(scored), size)
+                for scored, size in runs
+            ]
+        )
         was = np.array([scored.mean() for scored, _ in runs])
         fixed = FIXED[0]
         off = np.abs(np.log((fixed + (1 - fixed) * told) / (fixed + (1 - fixed) * was)))

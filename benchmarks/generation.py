@@ -37,7 +37,9 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 def main() -> None:
     """Prints both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batches", type=int, nargs="+", default=[8, 24, 64])
     parser.add_argument("--dtypes", nargs="+", default=["bfloat16", "float32"])
     parser.add_argument("--new", type=int, default=12)
@@ -50,13 +52,17 @@ def main() -> None:
     disable_progress_bar()
     for library in ("transformers", "diffusers"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    print("| dtype | batch | ours, tokens/s | plain generate, tokens/s | ratio |\n|---|---|---|---|---|")
+    print(
+        "| dtype | batch | ours, tokens/s | plain generate, tokens/s | ratio |\n|---|---|---|---|---|"
+    )
     for dtype in options.dtypes:
         with tempfile.TemporaryDirectory() as folder:
             [seed] = smol_llama.write(Path(folder), getattr(torch, dtype), small=options.small)
             for batch in options.batches:
                 beside_plain(seed, dtype, batch, options)
-    print("\n| forward pass of | dtype | as loaded, ms | frozen, ms | by `ready`, ms |\n|---|---|---|---|---|")
+    print(
+        "\n| forward pass of | dtype | as loaded, ms | frozen, ms | by `ready`, ms |\n|---|---|---|---|---|"
+    )
     for name, model, call in others(small=options.small):
         for dtype in options.dtypes:
             forward(name, model.to(getattr(torch, dtype)), getattr(torch, dtype), call, options)
@@ -78,7 +84,9 @@ def beside_plain(seed: str, dtype: str, batch: int, options: argparse.Namespace)
 
     def plain() -> list[str]:
         rows = theirs.generate(**padded, max_new_tokens=options.new, do_sample=False)
-        return tokenizer.batch_decode(rows[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
+        return tokenizer.batch_decode(
+            rows[:, padded["input_ids"].shape[1] :], skip_special_tokens=True
+        )
 
     if ours() != plain():  # also what is done once
         print(f"(the answers of {dtype}, {batch}, differ in a last bit's choice)")
@@ -88,7 +96,9 @@ def beside_plain(seed: str, dtype: str, batch: int, options: argparse.Namespace)
     print(f"| {dtype} | {batch} | {speeds[0]:.1f} | {speeds[1]:.1f} | {ratio:.3f} |", flush=True)
 
 
-def rounds(calls: list[Callable[[], Any]], count: int, clock: Callable[[], float]) -> list[list[float]]:
+def rounds(
+    calls: list[Callable[[], Any]], count: int, clock: Callable[[], float]
+) -> list[list[float]]:
     """The seconds of each call, round by round; every other round begins at the other end, so that none is always first."""
     times: list[list[float]] = [[] for _ in calls]
     for turn in range(count):
@@ -100,14 +110,26 @@ def rounds(calls: list[Callable[[], Any]], count: int, clock: Callable[[], float
 
 
 def forward(
-    name: str, model: Any, dtype: torch.dtype, call: Callable[[Any, torch.dtype], Any], options: argparse.Namespace
+    name: str,
+    model: Any,
+    dtype: torch.dtype,
+    call: Callable[[Any, torch.dtype], Any],
+    options: argparse.Namespace,
 ) -> None:
     """Prints a line of the second table."""
-    models = [model.requires_grad_(True), copy.deepcopy(model).requires_grad_(False), ready(copy.deepcopy(model))]
+    models = [
+        model.requires_grad_(True),
+        copy.deepcopy(model).requires_grad_(False),
+        ready(copy.deepcopy(model)),
+    ]
     with torch.no_grad():
         for each in models:
             call(each, dtype)
-        times = rounds([lambda each=each: call(each, dtype) for each in models], options.rounds, CLOCKS[options.clock])  # type: ignore[misc]
+        times = rounds(
+            [lambda each=each: call(each, dtype) for each in models],
+            options.rounds,
+            CLOCKS[options.clock],
+        )  # type: ignore[misc]
     shown = " | ".join(f"{1e3 * statistics.median(seconds):.1f}" for seconds in times)
     print(f"| {name} | {dtype} | {shown} |".replace("torch.", ""), flush=True)
 
@@ -119,7 +141,12 @@ def others(*, small: bool) -> Iterator[tuple[str, Any, Callable[[Any, torch.dtyp
 
     size = 64 if small else 224
     width = 64 if small else 384
-    vision = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 4, "num_attention_heads": 4}
+    vision = {
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+    }
     pixels, texts = torch.randn(4, 3, size, size), torch.randint(1, 900, (8, 77))
     noise, steps = torch.randn(4, 4, 16, 16), torch.full((4,), 7)
     words = torch.randn(4, 77, width)
@@ -132,27 +159,51 @@ def others(*, small: bool) -> Iterator[tuple[str, Any, Callable[[Any, torch.dtyp
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         use_linear_projection=True,
     )  # fmt: skip
-    yield "a UNet with linear projections", unet.eval(), lambda model, dtype: model(noise.to(dtype), steps, words.to(dtype))
+    yield (
+        "a UNet with linear projections",
+        unet.eval(),
+        lambda model, dtype: model(noise.to(dtype), steps, words.to(dtype)),
+    )
     transformer = DiTTransformer2DModel(
-        num_attention_heads=4, attention_head_dim=width // 4, num_layers=4, sample_size=16, out_channels=4
+        num_attention_heads=4,
+        attention_head_dim=width // 4,
+        num_layers=4,
+        sample_size=16,
+        out_channels=4,
     )
     yield (
         "a DiT", transformer.eval(),
         lambda model, dtype: model(noise.to(dtype), timestep=steps, class_labels=torch.arange(4)),
     )  # fmt: skip
-    text = transformers.CLIPTextConfig(vocab_size=1000, bos_token_id=1, eos_token_id=2, projection_dim=width, **vision)
-    yield "CLIP's text encoder", transformers.CLIPTextModelWithProjection(text).eval(), lambda model, _: model(input_ids=texts)
-    clip = transformers.CLIPVisionConfig(image_size=size, patch_size=16, projection_dim=width, **vision)
+    text = transformers.CLIPTextConfig(
+        vocab_size=1000, bos_token_id=1, eos_token_id=2, projection_dim=width, **vision
+    )
+    yield (
+        "CLIP's text encoder",
+        transformers.CLIPTextModelWithProjection(text).eval(),
+        lambda model, _: model(input_ids=texts),
+    )
+    clip = transformers.CLIPVisionConfig(
+        image_size=size, patch_size=16, projection_dim=width, **vision
+    )
     yield "CLIP's picture encoder", transformers.CLIPVisionModelWithProjection(clip).eval(), seen
     vit = transformers.ViTConfig(image_size=size, patch_size=16, num_labels=1000, **vision)
     yield "a ViT classifier", transformers.ViTForImageClassification(vit).eval(), seen
     siglip = transformers.SiglipVisionConfig(image_size=size, patch_size=16, **vision)
     yield "SigLIP's picture encoder", transformers.SiglipVisionModel(siglip).eval(), seen
     convnext = transformers.ConvNextConfig(depths=[1, 1, 2, 1], num_labels=1000)
-    yield "a ConvNeXt classifier", transformers.ConvNextForImageClassification(convnext).eval(), seen
+    yield (
+        "a ConvNeXt classifier",
+        transformers.ConvNextForImageClassification(convnext).eval(),
+        seen,
+    )
     head = torch.nn.Linear(576, 512 if small else 49152, bias=False)
     hidden = torch.randn(16, 40, 576)
-    yield "a head, at the last of 40 tokens", head, lambda model, dtype: model(hidden.to(dtype)[:, -1:])
+    yield (
+        "a head, at the last of 40 tokens",
+        head,
+        lambda model, dtype: model(hidden.to(dtype)[:, -1:]),
+    )
 
 
 if __name__ == "__main__":

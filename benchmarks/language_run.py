@@ -48,11 +48,17 @@ def clocked(kind: Any, method: str, part: str, events: list[Event]) -> None:
 
 def run(options: argparse.Namespace, folder: Path) -> tuple[list[Event], float, float]:
     """What happened in a run, and when it began and ended."""
-    seeds = smol_llama.write(folder, getattr(torch, options.dtype), small=options.small, names=("a", "b"))
+    seeds = smol_llama.write(
+        folder, getattr(torch, options.dtype), small=options.small, names=("a", "b")
+    )
     vocabulary = smol_llama.SMALL["vocab_size"] if options.small else smol_llama.SHAPE["vocab_size"]
     for split in ("train", "test"):
-        questions = smol_llama.prompts(options.questions, options.length, options.length, vocabulary)
-        lines = [json.dumps({"question": question, "answer": "w1"}) + "\n" for question in questions]
+        questions = smol_llama.prompts(
+            options.questions, options.length, options.length, vocabulary
+        )
+        lines = [
+            json.dumps({"question": question, "answer": "w1"}) + "\n" for question in questions
+        ]
         (folder / f"{split}.jsonl").write_text("".join(lines))
     events: list[Event] = []
     clocked(LanguageModels, "express", "express", events)
@@ -61,7 +67,9 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[list[Event], float, 
     evolve(
         LanguageModels(seeds, dtype=options.dtype, device="cpu"),
         QuestionAnswering(
-            JsonLines(folder / "train.jsonl", folder / "test.jsonl"), max_new_tokens=options.new, batch=options.batch
+            JsonLines(folder / "train.jsonl", folder / "test.jsonl"),
+            max_new_tokens=options.new,
+            batch=options.batch,
         ),
         births=options.births,
         foresee=False,
@@ -73,7 +81,9 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[list[Event], float, 
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--births", type=int, default=8)
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--length", type=int, default=20)

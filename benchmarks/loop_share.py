@@ -37,7 +37,9 @@ def clocked(part: Any, method: str, spent: Counter[str]) -> None:
 
 def main() -> None:
     """Runs the config and prints the shares."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     options = parser.parse_args()
@@ -45,7 +47,9 @@ def main() -> None:
     spent: Counter[str] = Counter()
     clocked(call["population"], "express", spent)
     clocked(call["fitness"], "__call__", spent)
-    call["population"].express(call["population"].founders(None)[0])  # what is loaded once is not the loop's
+    call["population"].express(
+        call["population"].founders(None)[0]
+    )  # what is loaded once is not the loop's
     spent.clear()
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

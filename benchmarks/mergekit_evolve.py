@@ -128,10 +128,16 @@ def questions(sizes: dict[str, int]) -> dict[str, list[dict[str, str]]]:
     sums, shop = Arithmetic(**sizes), Shop(**sizes)
     asked: dict[str, list[dict[str, str]]] = {name: [] for name in TASKS}
     for split, size in sizes.items():
-        asked["demo_sums"] += [{"question": f"{r['question']} = ", "answer": r["answer"]} for r in sums.split(split) or ()]
+        asked["demo_sums"] += [
+            {"question": f"{r['question']} = ", "answer": r["answer"]}
+            for r in sums.split(split) or ()
+        ]
         for number in range(size):
             episode = shop.episode(number, split)
-            said, actions = episode.reset(), episode.expert()[:-1]  # that it buys in the end, every model knows
+            said, actions = (
+                episode.reset(),
+                episode.expert()[:-1],
+            )  # that it buys in the end, every model knows
             turn = number % len(actions)
             for action in actions[:turn]:
                 said += f"{action}\n{episode.step(action)[0]}"
@@ -147,14 +153,19 @@ def write_tasks(where: Path, sizes: dict[str, int]) -> None:
         task = {
             "task": name,
             "dataset_path": "json",
-            "dataset_kwargs": {"data_files": {"test": str(lines)}, "cache_dir": str(where / "cache")},
+            "dataset_kwargs": {
+                "data_files": {"test": str(lines)},
+                "cache_dir": str(where / "cache"),
+            },
             "test_split": "test",
             "output_type": "generate_until",
             "doc_to_text": "{{question}}",
             "doc_to_target": "{{answer}}",
             "num_fewshot": 0,
             "generation_kwargs": {"until": ["\n"], "do_sample": False, "max_gen_toks": TASKS[name]},
-            "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+            "metric_list": [
+                {"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}
+            ],
         }
         (where / f"{name}.yaml").write_text(yaml.safe_dump(task))
 
@@ -195,8 +206,12 @@ class Mergekit:
         with redirect_stderr(io.StringIO()):
             self.tasks = TaskManager(include_path=str(tasks))
         kind = actors.InMemoryMergeEvaluator.__ray_metadata__.modified_class
-        self.resident = kind(self.config, self.genome, self.merging, batch_size=BATCH, task_manager=self.tasks)
-        self.resident._maybe_init_model(self.genome.genotype_merge_config(self.genome.initial_genotype()))
+        self.resident = kind(
+            self.config, self.genome, self.merging, batch_size=BATCH, task_manager=self.tasks
+        )
+        self.resident._maybe_init_model(
+            self.genome.genotype_merge_config(self.genome.initial_genotype())
+        )
         self.resident.model.batch_size_per_gpu = BATCH
         llama = self.resident.model.model
         llama.model.rotary_emb = type(llama.model.rotary_emb)(llama.config)
@@ -207,7 +222,9 @@ class Mergekit:
         """The training score of a child that is merged to the disk and loaded, as `OnDiskMergeEvaluator` does."""
         config = self.config
         with redirect_stderr(io.StringIO()):  # lm-eval's bars
-            merged = self.helpers.merge_model(genotype, self.genome, str(self.storage), self.merging)
+            merged = self.helpers.merge_model(
+                genotype, self.genome, str(self.storage), self.merging
+            )
             return self.helpers.evaluate_model(
                 merged, config.tasks, num_fewshot=config.num_fewshot, limit=config.limit, vllm=False, batch_size=BATCH,
                 task_manager=self.tasks, apply_chat_template=config.apply_chat_template,
@@ -219,7 +236,9 @@ class Mergekit:
         with redirect_stderr(io.StringIO()):
             return self.resident.evaluate_genotype(genotype)["score"]
 
-    def search(self, births: int, seed: int, score: Callable[[np.ndarray], float]) -> list[tuple[np.ndarray, float]]:
+    def search(
+        self, births: int, seed: int, score: Callable[[np.ndarray], float]
+    ) -> list[tuple[np.ndarray, float]]:
         """What the script's CMA-ES evaluates, in order, with the scores."""
         seen: list[tuple[np.ndarray, float]] = []
 
@@ -232,7 +251,13 @@ class Mergekit:
             parallel_objective=costs,
             x0=self.genome.initial_genotype().view(-1).numpy(),
             sigma0=SIGMA,
-            options={"maxfevals": births, "timeout": None, "seed": seed + 1, "verbose": -9, "verb_log": 0},
+            options={
+                "maxfevals": births,
+                "timeout": None,
+                "seed": seed + 1,
+                "verbose": -9,
+                "verb_log": 0,
+            },
         )
         return seen[:births]
 
@@ -266,14 +291,21 @@ class Watched(Local):
 
     def births(self) -> list[Times]:
         """The seconds of every birth but the last."""
-        return [(each[MAKE], each[GENERATE], each[WHOLE] - each[MAKE] - each[GENERATE]) for each in np.diff(self.stamps, axis=0)]
+        return [
+            (each[MAKE], each[GENERATE], each[WHOLE] - each[MAKE] - each[GENERATE])
+            for each in np.diff(self.stamps, axis=0)
+        ]
 
 
 def _plan_in_memory(planner: Any) -> list[Any]:
     """As `MergePlanner.plan_in_memory`, without pydantic's check of each task."""
     planner._plan()
     return [
-        ReturnTensor.model_construct(weight_info=weight, tensor_task=task, dtype=weight.force_dtype or planner.config.out_dtype)
+        ReturnTensor.model_construct(
+            weight_info=weight,
+            tensor_task=task,
+            dtype=weight.force_dtype or planner.config.out_dtype,
+        )
         for weight, task in planner._tensors
     ]
 
@@ -294,7 +326,9 @@ def mean(fitness: Combined, model: LanguageModel, split: str) -> float:
 def population() -> LanguageModels:
     """The seeds, as configs/skills.yaml has them but for the type."""
     seeds = [folder(name) for name in SEEDS]
-    return LanguageModels(seeds, chromosomes={"attention": "self_attn", "mlp": "mlp"}, dtype="bfloat16")
+    return LanguageModels(
+        seeds, chromosomes={"attention": "self_attn", "mlp": "mlp"}, dtype="bfloat16"
+    )
 
 
 def check_same(mergekit: Mergekit, fitness: Combined) -> None:
@@ -308,9 +342,14 @@ def check_same(mergekit: Mergekit, fitness: Combined) -> None:
         score, test = (mean(fitness, ours.express(genome), split) for split in ("train", "test"))
         print(f"{'seed ' + SEEDS[number]:21}{score:8.4f}{test:8.4f}", flush=True)
         if mergekit.config.genome.merge_method == "linear":
-            theirs = mergekit.on_disk(mergekit.seed(number)), mergekit.in_memory(mergekit.seed(number))
+            theirs = (
+                mergekit.on_disk(mergekit.seed(number)),
+                mergekit.in_memory(mergekit.seed(number)),
+            )
             if not np.allclose(theirs, score, rtol=0, atol=CLOSE):
-                raise RuntimeError(f"seed {SEEDS[number]}: {score} by evomerge, {theirs} by mergekit on disk and in memory")
+                raise RuntimeError(
+                    f"seed {SEEDS[number]}: {score} by evomerge, {theirs} by mergekit on disk and in memory"
+                )
 
 
 def search_theirs(
@@ -333,15 +372,23 @@ def search_theirs(
         print(f"{seed:6} CMA-ES ended after {len(seen)} evaluations", flush=True)
     for genotype, score in seen[:timed]:
         again, spent = timing(lambda: mergekit.in_memory(genotype), mergekit.clock)  # noqa: B023
-        memory.append((spent[WHOLE] - spent[EVALUATE], spent[GENERATE], spent[EVALUATE] - spent[GENERATE]))
+        memory.append(
+            (spent[WHOLE] - spent[EVALUATE], spent[GENERATE], spent[EVALUATE] - spent[GENERATE])
+        )
         if abs(again - score) > CLOSE:
-            raise RuntimeError(f"a child has the score {score} on disk and {again} in memory: {genotype}")
+            raise RuntimeError(
+                f"a child has the score {score} on disk and {again} in memory: {genotype}"
+            )
     found, tests = list[Found](), dict[int, float]()
     for mark in marks:
         best = int(np.argmax([score for _, score in seen[:mark]]))
         if best not in tests:
             mergekit.in_memory(seen[best][0])
-            tests[best] = mean(fitness, LanguageModel(mergekit.resident.model.model, mergekit.resident.model.tokenizer), "test")
+            tests[best] = mean(
+                fitness,
+                LanguageModel(mergekit.resident.model.model, mergekit.resident.model.tokenizer),
+                "test",
+            )
         found.append((mark, seen[best][1], tests[best]))
     return found, disk, memory
 
@@ -352,7 +399,9 @@ def timing(call: Callable[[], float], clock: Clock) -> tuple[float, np.ndarray]:
     return call(), clock.now() - before
 
 
-def search_ours(fitness: Combined, clock: Clock, seed: int, marks: Sequence[int], where: Path) -> tuple[list[Found], list[Times]]:
+def search_ours(
+    fitness: Combined, clock: Clock, seed: int, marks: Sequence[int], where: Path
+) -> tuple[list[Found], list[Times]]:
     """The best of evomerge's search at each mark, and the seconds of its births."""
     workers = Watched(clock)
     evolve(
@@ -370,16 +419,32 @@ def search_ours(fitness: Combined, clock: Clock, seed: int, marks: Sequence[int]
 
 def main() -> None:
     """Runs both searches with each seed, and prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--births", type=int, default=100, help="evaluations of each search")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--train", type=int, default=250, help="questions of each task to train on")
     parser.add_argument("--test", type=int, default=1000, help="questions of each task to test on")
-    parser.add_argument("--method", choices=("linear", "slerp", "task_arithmetic"), default="linear", help="mergekit's")
-    parser.add_argument("--layer-granularity", type=int, default=1, help="layers of the model, which has two, to a group")
-    parser.add_argument("--filters", nargs="+", help="parts of tensor names that have weights of their own")
+    parser.add_argument(
+        "--method",
+        choices=("linear", "slerp", "task_arithmetic"),
+        default="linear",
+        help="mergekit's",
+    )
+    parser.add_argument(
+        "--layer-granularity",
+        type=int,
+        default=1,
+        help="layers of the model, which has two, to a group",
+    )
+    parser.add_argument(
+        "--filters", nargs="+", help="parts of tensor names that have weights of their own"
+    )
     parser.add_argument("--negative", action="store_true", help="weights may be negative")
-    parser.add_argument("--timed", type=int, default=16, help="children that are raised in memory, too")
+    parser.add_argument(
+        "--timed", type=int, default=16, help="children that are raised in memory, too"
+    )
     options = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     logging.disable(logging.WARNING)
@@ -404,19 +469,33 @@ def main() -> None:
         disk, memory, births = list[Times](), list[Times](), list[Times]()
         rows: list[tuple[list[Found], list[Found]]] = []
         for seed in options.seeds:
-            first, on_disk, in_memory = search_theirs(mergekit, fitness, seed, marks, 0 if rows else options.timed)
+            first, on_disk, in_memory = search_theirs(
+                mergekit, fitness, seed, marks, 0 if rows else options.timed
+            )
             second, raised = search_ours(fitness, clock, seed, marks, tasks / f"run{seed}")
             rows.append((first, second))
             disk, memory, births = disk + on_disk, memory + in_memory, births + raised
             for (mark, *a), (_, *b) in zip(first, second, strict=True):
                 print(f"{seed:6}{mark:15}{a[0]:8.4f}{a[1]:8.4f}{b[0]:10.4f}{b[1]:8.4f}", flush=True)
         for place, mark in enumerate(marks):
-            columns = np.mean([[*first[place][1:], *second[place][1:]] for first, second in rows], axis=0)
-            print(f"{'mean':>6}{mark:15}{columns[0]:8.4f}{columns[1]:8.4f}{columns[2]:10.4f}{columns[3]:8.4f}")
-        print(f"\n{'seconds of a child':21}{'making':>9}{'rest':>9}{'without generation':>21}{'generation':>12}")
-        for name, times in (("mergekit on disk", disk), ("mergekit in memory", memory), ("evomerge", births)):
+            columns = np.mean(
+                [[*first[place][1:], *second[place][1:]] for first, second in rows], axis=0
+            )
+            print(
+                f"{'mean':>6}{mark:15}{columns[0]:8.4f}{columns[1]:8.4f}{columns[2]:10.4f}{columns[3]:8.4f}"
+            )
+        print(
+            f"\n{'seconds of a child':21}{'making':>9}{'rest':>9}{'without generation':>21}{'generation':>12}"
+        )
+        for name, times in (
+            ("mergekit on disk", disk),
+            ("mergekit in memory", memory),
+            ("evomerge", births),
+        ):
             if times:
-                making, generation, rest = (statistics.median(column) for column in zip(*times, strict=True))
+                making, generation, rest = (
+                    statistics.median(column) for column in zip(*times, strict=True)
+                )
                 outside = statistics.median(each[0] + each[2] for each in times)
                 print(f"{name:21}{making:9.4f}{rest:9.4f}{outside:21.4f}{generation:12.4f}")
 

@@ -23,9 +23,13 @@ from populations.llm import LanguageModels
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("seeds", nargs="+")
-    parser.add_argument("--data", nargs="+", type=Path, required=True, help="JSON lines, a file for each skill")
+    parser.add_argument(
+        "--data", nargs="+", type=Path, required=True, help="JSON lines, a file for each skill"
+    )
     parser.add_argument("--questions", type=int, default=100, help="questions of each file")
     parser.add_argument("--children", type=int, default=3, help="children for each row")
     parser.add_argument("--scales", nargs="+", type=float, default=[0.05, 0.1, 0.2])
@@ -37,7 +41,9 @@ def main() -> None:
     skills = {}
     for path in options.data:
         data = JsonLines(Part(path, stop=options.questions))
-        skills[path.stem] = QuestionAnswering(data, options.template, score=exact, max_new_tokens=16, stop="\n")
+        skills[path.stem] = QuestionAnswering(
+            data, options.template, score=exact, max_new_tokens=16, stop="\n"
+        )
 
     # Every layer's mixture gets noise of its own, as in a recipe that has been split often.
     size, count = population.axis.size, len(options.seeds)
@@ -57,7 +63,9 @@ def main() -> None:
     rows.append(("their equal mixture", [scores(middle)]))
     for scale in options.scales:
         for noise in ("free", "zero-sum"):
-            children = [scores(middle.mutate(scale, number, noise)) for number in range(options.children)]
+            children = [
+                scores(middle.mutate(scale, number, noise)) for number in range(options.children)
+            ]
             rows.append((f"noise {scale:g}, {noise}", children))
             print(json.dumps({"noise": noise, "scale": scale, "scores": children}), flush=True)
 

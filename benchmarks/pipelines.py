@@ -27,11 +27,26 @@ def write_seeds(folder: Path, count: int, dtype: torch.dtype, width: int) -> lis
     """Pipelines that differ in their U-Nets alone."""
     torch.manual_seed(0)
     letters = "abcdefghijklmnopqrstuvwxyz"
-    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    words = CLIPTokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=[], model_max_length=77)
-    text = CLIPTextConfig(vocab_size=len(tokens), hidden_size=768, num_hidden_layers=4, num_attention_heads=12, eos_token_id=53)
+    tokens = [
+        *letters,
+        *(letter + "</w>" for letter in letters),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
+    words = CLIPTokenizer(
+        vocab={token: number for number, token in enumerate(tokens)}, merges=[], model_max_length=77
+    )
+    text = CLIPTextConfig(
+        vocab_size=len(tokens),
+        hidden_size=768,
+        num_hidden_layers=4,
+        num_attention_heads=12,
+        eos_token_id=53,
+    )
     vae = AutoencoderKL(
-        block_out_channels=(64, 128), down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2
+        block_out_channels=(64, 128),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
     )
     with torch.device("meta"):
         unet = UNet2DConditionModel(
@@ -57,7 +72,9 @@ def write_seeds(folder: Path, count: int, dtype: torch.dtype, width: int) -> lis
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
@@ -65,8 +82,12 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {options.device}, {options.threads} thread(s), {options.rounds} rounds: medians")
-    print(f"{'':9}{'K':>3}{'GB':>7}{'express ms':>12}{'copy ms':>9}{'ratio':>7}{'peak GB':>10}{'floor':>8}{'ratio':>7}")
+    print(
+        f"torch {torch.__version__}, {options.device}, {options.threads} thread(s), {options.rounds} rounds: medians"
+    )
+    print(
+        f"{'':9}{'K':>3}{'GB':>7}{'express ms':>12}{'copy ms':>9}{'ratio':>7}{'peak GB':>10}{'floor':>8}{'ratio':>7}"
+    )
     for dtype, count in ((torch.float32, 2), (torch.float32, 3), (torch.bfloat16, 3)):
         with tempfile.TemporaryDirectory() as folder:
             small = write_seeds(Path(folder) / "small", count, dtype, 32)
@@ -74,13 +95,22 @@ def main() -> None:
             population = DiffusionModels(seeds, device=options.device)
             child = bred(population)
             ours, plain, ratio = against_copy(population, child, options.rounds)
-            size = sum(slot.numel() * slot.element_size() for slot in population._slots.values()) / 1e9
+            size = (
+                sum(slot.numel() * slot.element_size() for slot in population._slots.values()) / 1e9
+            )
             others = (
-                sum(path.stat().st_size for part in ("vae", "text_encoder") for path in (seeds[0] / part).glob("*.safetensors"))
+                sum(
+                    path.stat().st_size
+                    for part in ("vae", "text_encoder")
+                    for path in (seeds[0] / part).glob("*.safetensors")
+                )
                 / 1e9
             )
             del population
-            memory, floor = peak(DiffusionModels, small, seeds, options.device), (count + 1) * size + others
+            memory, floor = (
+                peak(DiffusionModels, small, seeds, options.device),
+                (count + 1) * size + others,
+            )
             print(
                 f"{str(dtype).removeprefix('torch.'):9}{count:3}{size:7.2f}{1e3 * ours:12.1f}{1e3 * plain:9.1f}{ratio:7.2f}"
                 f"{memory:10.2f}{floor:8.2f}{memory / floor:7.2f}",

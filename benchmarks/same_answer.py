@@ -38,7 +38,10 @@ def run(run_dir: Path, name: str = "digits.yaml", **settings: object) -> float:
 
 def log_of(run_dir: Path, *without: str) -> list[dict]:
     """The log without what may differ."""
-    return [{key: value for key, value in entry.items() if key not in (*CLOCKS, *without)} for entry in read_births(run_dir)]
+    return [
+        {key: value for key, value in entry.items() if key not in (*CLOCKS, *without)}
+        for entry in read_births(run_dir)
+    ]
 
 
 def archive_of(run_dir: Path) -> tuple:
@@ -47,7 +50,11 @@ def archive_of(run_dir: Path) -> tuple:
     alive = data["state"]["archive"]
     rows = {member["id"]: row for row, member in enumerate(data["state"]["members"])}
     scores = [tensors["scores"][rows[id]].numpy().tobytes() for id in alive]
-    genomes = {name: tensor.numpy().tobytes() for name, tensor in tensors.items() if name.startswith("genome.")}
+    genomes = {
+        name: tensor.numpy().tobytes()
+        for name, tensor in tensors.items()
+        if name.startswith("genome.")
+    }
     return alive, scores, genomes
 
 
@@ -58,7 +65,10 @@ def same(one: Path, other: Path, *without: str) -> bool:
 
 def on_ray(folder: Path, births: int, verdict: Callable[..., None]) -> None:
     """Compares runs in this process with runs on Ray."""
-    language = {"births": max(1, births * 3 // 20), "lookahead": 4}  # the whole demo beside 2,000 births of digits
+    language = {
+        "births": max(1, births * 3 // 20),
+        "lookahead": 4,
+    }  # the whole demo beside 2,000 births of digits
     for name, settings, counts in (
         ("digits.yaml", {"births": births, "lookahead": 8}, (1, 2, 4)),
         ("skills.yaml", language, (1, 2)),
@@ -77,14 +87,23 @@ def killed(folder: Path, births: int, kills: int) -> tuple[bool, int]:
 
     def start(*arguments: object) -> subprocess.Popen:
         command = [sys.executable, "-m", "evomerge", *map(str, arguments)]
-        return subprocess.Popen(command, cwd=CONFIGS.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(
+            command, cwd=CONFIGS.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     start("run", CONFIGS / "digits.yaml", *settings, f"run_dir={folder}/whole").wait()
-    process, moments, done = start("run", CONFIGS / "digits.yaml", *settings, f"run_dir={folder}/killed"), random.Random(0), 0
+    process, moments, done = (
+        start("run", CONFIGS / "digits.yaml", *settings, f"run_dir={folder}/killed"),
+        random.Random(0),
+        0,
+    )
     log = folder / "killed" / "births.jsonl"
     while done < kills and process.poll() is None:
         lines = log.read_bytes().count(b"\n") if log.exists() else 0
-        while process.poll() is None and (log.read_bytes().count(b"\n") if log.exists() else 0) <= lines:
+        while (
+            process.poll() is None
+            and (log.read_bytes().count(b"\n") if log.exists() else 0) <= lines
+        ):
             time.sleep(0.02)
         time.sleep(moments.uniform(0.0, 1.0))
         process.kill()
@@ -97,7 +116,9 @@ def killed(folder: Path, births: int, kills: int) -> tuple[bool, int]:
 
 def main() -> None:
     """Makes all comparisons."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--births", type=int)
     parser.add_argument("--ray", action="store_true")
     parser.add_argument("--kills", type=int, default=20)
@@ -122,14 +143,25 @@ def main() -> None:
                     share = run(here / "on", name, **settings)
                     run(here / "off", name, **settings, foresee=False)
                     what = f"{name}, lookahead {lookahead}, seed {seed}: foresee on and off"
-                    verdict(what, same(here / "on", here / "off", *FORESEEN), f"; {share:.3f} of the datapoints scored")
-        for schedule in ({"lookahead": 1}, {"lookahead": 4, "stack": 4}, {"lookahead": 16, "stack": 8}):
+                    verdict(
+                        what,
+                        same(here / "on", here / "off", *FORESEEN),
+                        f"; {share:.3f} of the datapoints scored",
+                    )
+        for schedule in (
+            {"lookahead": 1},
+            {"lookahead": 4, "stack": 4},
+            {"lookahead": 16, "stack": 8},
+        ):
             here = folder / str(schedule)
             for again in ("one", "two"):
                 run(here / again, births=options.births, **schedule)
             verdict(f"digits.yaml, {schedule}: twice", same(here / "one", here / "two"))
         equal, kills = killed(folder, options.births * 5, options.kills)
-        verdict(f"digits.yaml, {options.births * 5} births: never killed, and killed with -9 {kills} times", equal)
+        verdict(
+            f"digits.yaml, {options.births * 5} births: never killed, and killed with -9 {kills} times",
+            equal,
+        )
     sys.exit(not all(verdicts))
 
 

@@ -137,12 +137,17 @@ def driver(births: int) -> None:
         gc.collect()
         seconds = bred(Sleep(0.0, 0.0), Watched(2, births=16), first, 64)
         memory = psutil.Process().memory_info().rss / 1e6
-        print(f"{first:7,} births: {first / seconds:7.0f} a second, the driver has {memory:.0f} MB", flush=True)
+        print(
+            f"{first:7,} births: {first / seconds:7.0f} a second, the driver has {memory:.0f} MB",
+            flush=True,
+        )
 
 
 def main() -> None:
     """Prints the table that was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 8, 32, 128])
     parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--births", type=int, default=20_000)
@@ -154,14 +159,19 @@ def main() -> None:
         return
     if options.real:
         seconds = {count: bred(Compute(), Watched(count), 40, 2 * count) for count in (1, 2)}
-        print(f"one worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s: {seconds[1] / seconds[2]:.2f} times as fast")
+        print(
+            f"one worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s: {seconds[1] / seconds[2]:.2f} times as fast"
+        )
         return
     print(f"{'workers':>8}{'durations':>12}{'lookahead':>11}{'busy':>8}")
     for count in options.workers:
         for skewed in (False, True):
             for times in (2, 3, 4, 6, 8, 12):
                 share = busy(count, times * count, options.minutes, skewed)
-                print(f"{count:8}{'skewed' if skewed else 'uniform':>12}{times * count:11}{share:8.3f}", flush=True)
+                print(
+                    f"{count:8}{'skewed' if skewed else 'uniform':>12}{times * count:11}{share:8.3f}",
+                    flush=True,
+                )
                 if share >= 0.95:
                     break
 

@@ -19,16 +19,28 @@ SHAPE = {
     "tie_word_embeddings": True,
 }
 
-SMALL = SHAPE | {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3, "vocab_size": 512}
+SMALL = SHAPE | {
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "vocab_size": 512,
+}
 """A shape to try a benchmark with."""
 
 
 def add_shape(parser: argparse.ArgumentParser) -> None:
     """Adds the argument that all of these benchmarks take."""
-    parser.add_argument("--small", action="store_true", help="a model of some 100,000 parameters, to see that all works")
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help="a model of some 100,000 parameters, to see that all works",
+    )
 
 
-def write(folder: Path, dtype: torch.dtype, *, small: bool, names: tuple[str, ...] = ("a",)) -> list[str]:
+def write(
+    folder: Path, dtype: torch.dtype, *, small: bool, names: tuple[str, ...] = ("a",)
+) -> list[str]:
     """Writes fine-tunes of one random base as ordinary checkpoints, each with a tokenizer of one word a token; gives their folders."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -53,4 +65,6 @@ def prompts(count: int, shortest: int, longest: int, vocabulary: int) -> list[st
     """So many random prompts, their lengths in tokens spread evenly."""
     rng = np.random.default_rng(0)
     lengths = rng.permutation(np.linspace(shortest, longest, count).round().astype(int))
-    return [" ".join(f"w{word}" for word in rng.integers(1, vocabulary, length)) for length in lengths]
+    return [
+        " ".join(f"w{word}" for word in rng.integers(1, vocabulary, length)) for length in lengths
+    ]

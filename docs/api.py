@@ -50,10 +50,16 @@ METHODS = ("Classes of your own",)
 
 def reference() -> str:
     """The text of docs/api.md."""
-    links = (f"[{section}](#{re.sub('[^a-z ]', '', section.lower()).replace(' ', '-')})" for section in SECTIONS)
+    links = (
+        f"[{section}](#{re.sub('[^a-z ]', '', section.lower()).replace(' ', '-')})"
+        for section in SECTIONS
+    )
     lines = [HEAD, f"{' · '.join(links)}\n"]
     for section, paths in SECTIONS.items():
-        lines += [f"## {section}\n", *(entry(path, methods=section in METHODS) for path in paths.split())]
+        lines += [
+            f"## {section}\n",
+            *(entry(path, methods=section in METHODS) for path in paths.split()),
+        ]
     return "\n".join(lines)
 
 
@@ -76,7 +82,9 @@ def arguments_of(named: Callable[..., Any]) -> Iterator[str]:
     if inspect.isclass(named) and (not ours(named.__init__) or issubclass(named, Exception)):
         return
     for name, parameter in inspect.signature(named).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and inspect.isclass(named):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and inspect.isclass(
+            named
+        ):
             continue
         text = described(named).get(name, "")
         if not text and inspect.isfunction(named):
@@ -96,26 +104,36 @@ def declared(named: Callable[..., Any], parameter: inspect.Parameter) -> str:
     else:
         default = None if default is parameter.empty else repr(default)
     known = vars(sys.modules[named.__module__])
-    kind = re.sub(r"\b[A-Z]\w+\b", lambda found: choices(found[0], known), str(parameter.annotation))
+    kind = re.sub(
+        r"\b[A-Z]\w+\b", lambda found: choices(found[0], known), str(parameter.annotation)
+    )
     return f"{parameter.name}: {kind}" + ("" if default is None else f" = {default}")
 
 
 def choices(name: str, known: Mapping[str, Any]) -> str:
     """What a name in an annotation stands for, if for a choice of texts; the name otherwise."""
-    values = typing.get_args(known.get(name)) if typing.get_origin(known.get(name)) is Literal else ()
+    values = (
+        typing.get_args(known.get(name)) if typing.get_origin(known.get(name)) is Literal else ()
+    )
     return " | ".join(map(repr, values)) if values else name
 
 
 def ours(function: Any) -> bool:
     """Whether a class or function is of this project, and not of one that it builds on."""
-    return getattr(function, "__module__", "").partition(".")[0] in ("evomerge", "fitness", "populations")
+    return getattr(function, "__module__", "").partition(".")[0] in (
+        "evomerge",
+        "fitness",
+        "populations",
+    )
 
 
 def described(named: Any) -> dict[str, str]:
     """What docstrings say of each argument; where one says "as `Other`", what is said there."""
     texts = dict[str, str]()
     classes = reversed(named.__mro__) if inspect.isclass(named) else ()
-    parts: list[Any] = [part for base in classes for part in (base, vars(base).get("__init__"))] or [named]
+    parts: list[Any] = [
+        part for base in classes for part in (base, vars(base).get("__init__"))
+    ] or [named]
     for text in [inspect.getdoc(part) for part in parts if ours(part)]:
         sections = taken_apart(text or "")[1]
         for item in [*sections.get("Attributes", []), *sections.get("Args", [])]:
@@ -124,18 +142,26 @@ def described(named: Any) -> dict[str, str]:
     known = vars(sys.modules[named.__module__])
     for name, meaning in texts.items():
         if other := re.match(r"as `(\w+)(?:\.\w+)?`(?=[.;])", meaning):
-            texts[name] = described(known[other[1]])[name].removesuffix(".") + meaning[other.end() :]
+            texts[name] = (
+                described(known[other[1]])[name].removesuffix(".") + meaning[other.end() :]
+            )
     return texts
 
 
 def methods_of(named: type) -> Iterator[str]:
     """A line for each public method and property of a class, in its order."""
     for name, member in vars(named).items():
-        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        function = (
+            member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        )
         if not inspect.isfunction(function) or (name.startswith("_") and name != "__call__"):
             continue
         prose, _ = taken_apart(inspect.getdoc(function) or "")
-        taken = [declared(function, p) for p in inspect.signature(function).parameters.values() if p.name not in ("self", "cls")]
+        taken = [
+            declared(function, p)
+            for p in inspect.signature(function).parameters.values()
+            if p.name not in ("self", "cls")
+        ]
         given = inspect.signature(function).return_annotation
         call = name if isinstance(member, property) else f"{name}({', '.join(taken)})"
         yield f"- `{call} -> {given}`: {' '.join(prose)}"
@@ -146,7 +172,9 @@ def taken_apart(docstring: str) -> tuple[list[str], dict[str, list[str]]]:
     prose, *rest = re.split(r"^(Args|Attributes|Returns|Raises):\n", docstring, flags=re.MULTILINE)
     sections = dict[str, list[str]]()
     for title, body in zip(rest[::2], rest[1::2], strict=True):
-        items = re.split(r"\n {4}(?=\S)", "\n" + body.rstrip()) if title != "Returns" else ["", body]
+        items = (
+            re.split(r"\n {4}(?=\S)", "\n" + body.rstrip()) if title != "Returns" else ["", body]
+        )
         sections[title] = [" ".join(item.split()) for item in items[1:]]
     return [_paragraph(text) for text in re.split(r"\n\s*\n", prose) if text.strip()], sections
 

@@ -51,7 +51,11 @@ def picture(page: Path, out: Path, width: int, height: int | None = None) -> Non
         raise SystemExit(f"expected a browser, one of {', '.join(BROWSERS)}, found none")
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"
-        window = ("--hide-scrollbars", f"--user-data-dir={folder}/profile", f"--window-size={width},{height or TALL}")
+        window = (
+            "--hide-scrollbars",
+            f"--user-data-dir={folder}/profile",
+            f"--window-size={width},{height or TALL}",
+        )
         command = [BROWSER, *QUIET, *window, f"--screenshot={shot}", page.resolve().as_uri()]
         subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603
         pixels = np.asarray(Image.open(shot).convert("RGB"))
@@ -63,11 +67,15 @@ def picture(page: Path, out: Path, width: int, height: int | None = None) -> Non
 
 def main() -> None:
     """Draws what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("page", type=Path, help="report.html of a run, or of a comparison")
     parser.add_argument("out", type=Path, help="the PNG file to write")
     parser.add_argument("--width", type=int, default=1200, help="of the window, in pixels")
-    parser.add_argument("--height", type=int, help="pixels of the page to show, from its top; by default all of it")
+    parser.add_argument(
+        "--height", type=int, help="pixels of the page to show, from its top; by default all of it"
+    )
     options = parser.parse_args()
     picture(options.page, options.out, options.width, options.height)
 

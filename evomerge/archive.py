@@ -78,7 +78,9 @@ class Competition:
 
     def bound(self, scores: np.ndarray, tiles: Sequence[np.ndarray]) -> RejectionBound:
         """The bound by which a rejection is foreseen."""
-        return RejectionBound(scores, tiles, alpha=self.alpha, capacity=self.capacity, weights=self.weights)
+        return RejectionBound(
+            scores, tiles, alpha=self.alpha, capacity=self.capacity, weights=self.weights
+        )
 
     def mean(self, scores: np.ndarray) -> float:
         """The weighted mean of (D,) scores."""
@@ -153,7 +155,9 @@ class View:
         newcomer = newcomer.astype(np.float64)
         if self.competition.relative:
             competing = rows(np.concatenate([self.scores, newcomer[None]]), relative=True)
-            return worth(competing, self.competition.price(competing.sum(axis=0), competing.max(axis=0)))
+            return worth(
+                competing, self.competition.price(competing.sum(axis=0), competing.max(axis=0))
+            )
         prices = self.competition.price(self.total + newcomer, np.maximum(self.peak, newcomer))
         return np.append(worth(self.rows, prices), worth(newcomer[None], prices))
 
@@ -192,7 +196,9 @@ class Archive:
     def __post_init__(self) -> None:
         if self.size < 2:
             raise ValueError(f"size: expected an archive of at least 2, got {self.size}")
-        self.view = self._look(self.members, np.array([member.scores for member in self.members], dtype=np.float64))
+        self.view = self._look(
+            self.members, np.array([member.scores for member in self.members], dtype=np.float64)
+        )
 
     @property
     def scores(self) -> np.ndarray:
@@ -217,7 +223,9 @@ class Archive:
             self.view = self._look(self.members, member.scores.astype(np.float64)[None])
             return None, float(self.view.fitness[0])
         if member.scores.shape != self.members[0].scores.shape:
-            raise ValueError(f"scores: expected shape {self.members[0].scores.shape}, got {member.scores.shape}")
+            raise ValueError(
+                f"scores: expected shape {self.members[0].scores.shape}, got {member.scores.shape}"
+            )
         fitness = self.view.compete(member.scores)
         least = self._leaver(member, fitness)
         if least == len(self.members):
@@ -226,7 +234,10 @@ class Archive:
         if least is not None:
             leaver, kept[least] = self.members[least], False
         self.members = (*(old for old in self.members if old is not leaver), member)
-        self.view = self._look(self.members, np.concatenate([self.scores[kept], member.scores.astype(np.float64)[None]]))
+        self.view = self._look(
+            self.members,
+            np.concatenate([self.scores[kept], member.scores.astype(np.float64)[None]]),
+        )
         return leaver, float(fitness[-1])
 
     def remarks(self, scores: np.ndarray) -> dict[str, Any]:  # noqa: ARG002

@@ -75,7 +75,9 @@ class Aside:
             if call is not None:
                 try:
                     call()
-                except BaseException as raised:  # a library that exits, too, is no reason to wait for it
+                except (
+                    BaseException
+                ) as raised:  # a library that exits, too, is no reason to wait for it
                     error = raised
             with self._changed:
                 self.error = error

@@ -129,14 +129,22 @@ class Axis:
         groups: dict[str, list[Block]] = {name: [] for name in chromosomes or {}}
         patterns = {name: _compiled(name, pattern) for name, pattern in (chromosomes or {}).items()}
         for tensor, shape in shapes.items():
-            name = next((name for name, pattern in patterns.items() if pattern.search(tensor)), "rest")
+            name = next(
+                (name for name, pattern in patterns.items() if pattern.search(tensor)), "rest"
+            )
             groups.setdefault(name, []).append(_whole(tensor, shape, layout))
         for name, blocks in groups.items():
             if not blocks:
-                raise ValueError(f"chromosomes.{name}: no tensor's name matches {patterns[name].pattern!r}; {_names(shapes)}")
+                raise ValueError(
+                    f"chromosomes.{name}: no tensor's name matches {patterns[name].pattern!r}; {_names(shapes)}"
+                )
         if not chromosomes:
             groups = {"all": groups["rest"]}
-        return cls(dict(shapes), tuple(Chromosome(name, tuple(blocks)) for name, blocks in groups.items()), cut)
+        return cls(
+            dict(shapes),
+            tuple(Chromosome(name, tuple(blocks)) for name, blocks in groups.items()),
+            cut,
+        )
 
     @classmethod
     def unit(
@@ -161,24 +169,40 @@ class Axis:
         blocks: list[Block] = []
         named: set[str] = set()
         for layer in (layer if isinstance(layer, Layer) else Layer(*layer) for layer in layers):
-            members, count = [(name, 0) for name in layer.rows] + [(name, 1) for name in layer.columns], layer.count
+            members, count = (
+                [(name, 0) for name in layer.rows] + [(name, 1) for name in layer.columns],
+                layer.count,
+            )
             sizes = {}
             for name, dim in members:
                 if name not in shapes:
                     raise ValueError(f"layers: no tensor is called {name!r}; {_names(shapes)}")
                 if name in named:
-                    raise ValueError(f"layers: {name!r} is named twice; each tensor belongs to one layer")
+                    raise ValueError(
+                        f"layers: {name!r} is named twice; each tensor belongs to one layer"
+                    )
                 if len(shapes[name]) <= dim:
-                    raise ValueError(f"layers: {name!r} has shape {shapes[name]}, which has no dimension {dim}")
+                    raise ValueError(
+                        f"layers: {name!r} has shape {shapes[name]}, which has no dimension {dim}"
+                    )
                 named.add(name)
                 sizes[name] = shapes[name][dim] // (1 + (name in layer.twice))
             units = count or next(iter(sizes.values()), 0)
-            if not units or any(size % units if count else size != units for size in sizes.values()):
+            if not units or any(
+                size % units if count else size != units for size in sizes.values()
+            ):
                 expected = f"; expected multiples of {count}" if count else ""
-                raise ValueError(f"layers: the tensors of one layer must agree on its number of units, got {sizes}{expected}")
-            parts = [Part(name, dim, sizes[name] // units, 1 + (name in layer.twice)) for name, dim in members]
+                raise ValueError(
+                    f"layers: the tensors of one layer must agree on its number of units, got {sizes}{expected}"
+                )
+            parts = [
+                Part(name, dim, sizes[name] // units, 1 + (name in layer.twice))
+                for name, dim in members
+            ]
             blocks.append(Block(units, tuple(parts)))
-        rest = tuple(_whole(name, shape, "stored") for name, shape in shapes.items() if name not in named)
+        rest = tuple(
+            _whole(name, shape, "stored") for name, shape in shapes.items() if name not in named
+        )
         groups = [Chromosome("units", tuple(blocks))] + ([Chromosome("rest", rest)] if rest else [])
         return cls(dict(shapes), tuple(groups), "unit")
 
@@ -192,7 +216,13 @@ class Axis:
         """For each chromosome the positions on the axis where its units begin, and where the last one ends."""
         return tuple(
             np.concatenate(
-                [[placed[0][1]], *(start + self._unit_size(block) * np.arange(1, block.count + 1) for block, start in placed)]
+                [
+                    [placed[0][1]],
+                    *(
+                        start + self._unit_size(block) * np.arange(1, block.count + 1)
+                        for block, start in placed
+                    ),
+                ]
             )
             for placed in self._placed
         )
@@ -200,7 +230,10 @@ class Axis:
     @cached_property
     def cuts(self) -> tuple[Sequence[int], ...]:
         """For each chromosome the positions on the axis where a split may fall."""
-        return tuple(self._cuts(bounds, placed) for bounds, placed in zip(self.unit_bounds, self._placed, strict=True))
+        return tuple(
+            self._cuts(bounds, placed)
+            for bounds, placed in zip(self.unit_bounds, self._placed, strict=True)
+        )
 
     @cached_property
     def whole_tensors(self) -> bool:
@@ -220,7 +253,10 @@ class Axis:
         for chromosome in self.chromosomes:
             for block in chromosome.blocks:
                 parts = [np.moveaxis(indices[part.tensor], part.dim, 0) for part in block.parts]
-                runs = [of.reshape(part.runs, block.count, -1) for of, part in zip(parts, block.parts, strict=True)]
+                runs = [
+                    of.reshape(part.runs, block.count, -1)
+                    for of, part in zip(parts, block.parts, strict=True)
+                ]
                 laid.append(np.concatenate([run for of in runs for run in of], axis=1).ravel())
         order = np.concatenate(laid)
         return None if np.array_equal(order, np.arange(self.size)) else order
@@ -237,25 +273,41 @@ class Axis:
         for placed in self._placed:
             for block, start in placed:
                 size = self._unit_size(block)
-                first, last = np.searchsorted(bounds, (start, start + block.count * size), side="left")
+                first, last = np.searchsorted(
+                    bounds, (start, start + block.count * size), side="left"
+                )
                 inside = bounds[first:last] - start
                 inside = inside[inside > 0]
-                stretches = np.arange(len(inside) + 1) + np.searchsorted(bounds, start, side="right") - 1
+                stretches = (
+                    np.arange(len(inside) + 1) + np.searchsorted(bounds, start, side="right") - 1
+                )
                 if not (inside % size).any():
                     edges = np.concatenate([[0], inside // size, [block.count]])
                     for part in block.parts:
-                        runs = [edges[:-1] * part.width + run * block.count * part.width for run in range(part.runs)]
+                        runs = [
+                            edges[:-1] * part.width + run * block.count * part.width
+                            for run in range(part.runs)
+                        ]
                         ends = np.concatenate([*runs, [part.runs * block.count * part.width]])
                         yield Lie(part.tensor, part.dim, ends, np.tile(stretches, part.runs))
                     continue
                 (part, *others), shape = block.parts, self.shapes[block.parts[0].tensor]
                 row = size // part.width
                 if not others and block.count == 1 and not (inside % row).any():
-                    yield Lie(part.tensor, part.dim, np.concatenate([[0], inside // row, [part.width]]), stretches)
+                    yield Lie(
+                        part.tensor,
+                        part.dim,
+                        np.concatenate([[0], inside // row, [part.width]]),
+                        stretches,
+                    )
                 elif not others and block.count == 1 and part.dim == 0:
-                    yield Lie(part.tensor, None, np.concatenate([[0], inside, [prod(shape)]]), stretches)
+                    yield Lie(
+                        part.tensor, None, np.concatenate([[0], inside, [prod(shape)]]), stretches
+                    )
                 else:
-                    raise ValueError(f"bounds: one falls inside a unit of {', '.join(part.tensor for part in block.parts)}")
+                    raise ValueError(
+                        f"bounds: one falls inside a unit of {', '.join(part.tensor for part in block.parts)}"
+                    )
 
     @cached_property
     def _placed(self) -> tuple[tuple[tuple[Block, int], ...], ...]:
@@ -279,8 +331,13 @@ class Axis:
             return range(int(bounds[0]), int(bounds[-1]))
         if self.cut == "layer":
             layers = [LAYER.match(block.parts[0].tensor) for block, _ in placed]
-            names = [layer[1] if layer else block.parts[0].tensor for layer, (block, _) in zip(layers, placed, strict=True)]
-            return [start for i, (_, start) in enumerate(placed) if not i or names[i] != names[i - 1]]
+            names = [
+                layer[1] if layer else block.parts[0].tensor
+                for layer, (block, _) in zip(layers, placed, strict=True)
+            ]
+            return [
+                start for i, (_, start) in enumerate(placed) if not i or names[i] != names[i - 1]
+            ]
         if self.cut == "row":
             rows = []
             for block, start in placed:
@@ -300,9 +357,15 @@ def _compiled(name: str, pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"chromosomes.{name}: {pattern!r} is not a regular expression ({error})") from None
+        raise ValueError(
+            f"chromosomes.{name}: {pattern!r} is not a regular expression ({error})"
+        ) from None
 
 
 def _names(shapes: Mapping[str, tuple[int, ...]], most: int = 6) -> str:
     names = list(shapes)
-    return "its tensors are " + ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return (
+        "its tensors are "
+        + ", ".join(names[:most])
+        + (f" and {len(names) - most} more" if len(names) > most else "")
+    )

@@ -144,7 +144,14 @@ class Between:
             if self._bar is None:
                 form: dict[str, Any] = {} if self._size else {"bar_format": "{desc}: {elapsed}"}
                 total = self._size or None
-                self._bar = tqdm(total=total, desc=self._what, unit=" datapoints", dynamic_ncols=True, leave=False, **form)
+                self._bar = tqdm(
+                    total=total,
+                    desc=self._what,
+                    unit=" datapoints",
+                    dynamic_ncols=True,
+                    leave=False,
+                    **form,
+                )
             self._bar.update(self._scored - self._bar.n)
             self._bar.refresh()
 

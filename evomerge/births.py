@@ -62,7 +62,9 @@ KINDS = {
     "text": Kind("text", "string", lambda value: isinstance(value, str)),
     "list of whole numbers": Kind("a list of whole numbers", "object", _list_of(_whole)),
     "list of numbers": Kind("a list of numbers", "object", _list_of(_number)),
-    "list of lists of whole numbers": Kind("a list of lists of whole numbers", "object", _list_of(_list_of(_whole))),
+    "list of lists of whole numbers": Kind(
+        "a list of lists of whole numbers", "object", _list_of(_list_of(_whole))
+    ),
     "numbers by name": Kind("numbers by name", "object", _named_numbers),
 }
 """The types of `FIELDS`."""
@@ -98,34 +100,110 @@ class Field:
     def of(self, entry: Mapping[str, Any]) -> Any:
         """What a line says of it; None where it cannot have it."""
         told = entry.get(self.name)
-        return self.absent if told is None and self.lines in ("all", "founders" if "founder" in entry else "births") else told
+        return (
+            self.absent
+            if told is None
+            and self.lines in ("all", "founders" if "founder" in entry else "births")
+            else told
+        )
 
 
 FIELDS = (
     Field("birth", "whole number", "all", "number of the birth, from 1; 0 for founders"),
-    Field("id", "whole number", "founders", "id of the founder, 1 - K to 0 for K of them; a child's id is its `birth`"),
+    Field(
+        "id",
+        "whole number",
+        "founders",
+        "id of the founder, 1 - K to 0 for K of them; a child's id is its `birth`",
+    ),
     Field("founder", "whole number", "founders", "its place among the founders, from 0"),
-    Field("parents", "list of whole numbers", "births", "ids of the parents, the first one first; none for an immigrant"),
-    Field("ratios", "list of numbers", "births", "for each chromosome the share of the second parent; where two were crossed"),
-    Field("splits", "list of lists of whole numbers", "births", "for each chromosome its split points, likewise"),
-    Field("made", "true or false", "births", "true where the strategy made the child itself, as a search does", absent=False),
+    Field(
+        "parents",
+        "list of whole numbers",
+        "births",
+        "ids of the parents, the first one first; none for an immigrant",
+    ),
+    Field(
+        "ratios",
+        "list of numbers",
+        "births",
+        "for each chromosome the share of the second parent; where two were crossed",
+    ),
+    Field(
+        "splits",
+        "list of lists of whole numbers",
+        "births",
+        "for each chromosome its split points, likewise",
+    ),
+    Field(
+        "made",
+        "true or false",
+        "births",
+        "true where the strategy made the child itself, as a search does",
+        absent=False,
+    ),
     Field("seconds", "number", "births", "time that raising it took"),
     Field("worker", "whole number", "births", "who raised it"),
-    Field("attempts", "whole number", "births", "how often it was raised, where it was more than once", absent=1),
+    Field(
+        "attempts",
+        "whole number",
+        "births",
+        "how often it was raised, where it was more than once",
+        absent=1,
+    ),
     Field("scored", "number", "births", "share of the training datapoints that was scored"),
     Field("train", "number", "all", "weighted mean training score; where it was scored to the end"),
-    Field("validation", "number", "all", "likewise on the validation split; of founders and of who became best, with `validate`"),
-    Field("test", "number", "all", "likewise on the test split; of founders and of who became best, where there is one"),
-    Field("fitness", "number", "births", "competitive fitness among the archive and itself; where it was scored to the end"),
-    Field("features", "numbers by name", "births", "what tells cells apart, for MAP-Elites; likewise"),
+    Field(
+        "validation",
+        "number",
+        "all",
+        "likewise on the validation split; of founders and of who became best, with `validate`",
+    ),
+    Field(
+        "test",
+        "number",
+        "all",
+        "likewise on the test split; of founders and of who became best, where there is one",
+    ),
+    Field(
+        "fitness",
+        "number",
+        "births",
+        "competitive fitness among the archive and itself; where it was scored to the end",
+    ),
+    Field(
+        "features", "numbers by name", "births", "what tells cells apart, for MAP-Elites; likewise"
+    ),
     Field("admitted", "true or false", "births", "whether it is in the archive"),
     Field("replaced", "whole number", "births", "id of the member that left for it"),
-    Field("best", "true or false", "all", "true where it became best; of the founders, who was best at first", absent=False),
+    Field(
+        "best",
+        "true or false",
+        "all",
+        "true where it became best; of the founders, who was best at first",
+        absent=False,
+    ),
     Field("reason", "text", "births", "why it is not in the archive, where it did not fail"),
     Field("failure", "text", "births", "why it failed, where it did"),
-    Field("lost", "true or false", "births", "true where it failed because it cost too many workers", absent=False),
-    Field("coverage", "number", "births", "of the archive behind it: mean over datapoints of the best score there"),
-    Field("entropy", "number", "births", "of the archive behind it: how differently members score, in bits"),
+    Field(
+        "lost",
+        "true or false",
+        "births",
+        "true where it failed because it cost too many workers",
+        absent=False,
+    ),
+    Field(
+        "coverage",
+        "number",
+        "births",
+        "of the archive behind it: mean over datapoints of the best score there",
+    ),
+    Field(
+        "entropy",
+        "number",
+        "births",
+        "of the archive behind it: how differently members score, in bits",
+    ),
     Field("time", "seconds since 1970", "all", "when the line was written"),
 )
 """All that evomerge writes into births.jsonl, in the order of the columns."""
@@ -141,12 +219,16 @@ def checked(tail: Tail) -> Iterator[dict[str, Any]]:
     """
     for entry in tail.new():
         if "birth" not in entry:
-            raise UserError(f"{tail.path}: line {tail.count}: it has no birth, so it is no line of a run")
+            raise UserError(
+                f"{tail.path}: line {tail.count}: it has no birth, so it is no line of a run"
+            )
         for name, value in entry.items():
             field = _BY_NAME.get(name)
             if field is not None and not field.fits(value):
                 expected = KINDS[field.type].phrase
-                raise UserError(f"{tail.path}: line {tail.count}: {name}: expected {expected}, got {value!r:.60}")
+                raise UserError(
+                    f"{tail.path}: line {tail.count}: {name}: expected {expected}, got {value!r:.60}"
+                )
         yield entry
 
 
@@ -169,14 +251,23 @@ def births_dataframe(path: Path | str) -> pandas.DataFrame:
     try:
         import pandas as pd
     except ImportError as error:
-        raise UserError("births_dataframe: pandas is not installed: pip install 'evomerge[pandas]'") from error
+        raise UserError(
+            "births_dataframe: pandas is not installed: pip install 'evomerge[pandas]'"
+        ) from error
     entries = list(checked(Tail(find_log(path))))
     columns = {field.name: [field.of(entry) for entry in entries] for field in FIELDS}
     index = pd.Index([one if one is not None else birth for one, birth in zip(columns.pop("id"), columns["birth"], strict=True)],
                      dtype="int64", name="id")  # fmt: skip
-    series = {field.name: _series(field, columns[field.name], index) for field in FIELDS if field.name in columns}
+    series = {
+        field.name: _series(field, columns[field.name], index)
+        for field in FIELDS
+        if field.name in columns
+    }
     own = dict.fromkeys(name for entry in entries for name in entry if name not in _BY_NAME)
-    series |= {name: pd.Series([entry.get(name) for entry in entries], index, dtype="object") for name in own}
+    series |= {
+        name: pd.Series([entry.get(name) for entry in entries], index, dtype="object")
+        for name in own
+    }
     return pd.DataFrame(series)
 
 
@@ -186,6 +277,10 @@ def _series(field: Field, values: list[Any], index: pandas.Index) -> pandas.Seri
     if field.type == "seconds since 1970":
         times = pd.to_datetime(pd.Series(values, index, dtype="Float64"), unit="s", utc=True)
         return times.dt.round("ms").astype(field.dtype)
-    if field.type == "text":  # what JSON can have and a column cannot, as in the name of a file that is not UTF-8
-        values = [None if text is None else text.encode(errors="replace").decode() for text in values]
+    if (
+        field.type == "text"
+    ):  # what JSON can have and a column cannot, as in the name of a file that is not UTF-8
+        values = [
+            None if text is None else text.encode(errors="replace").decode() for text in values
+        ]
     return pd.Series(values, index, dtype=field.dtype)

@@ -60,7 +60,11 @@ def describe(**arguments: Any) -> dict[str, Any]:
 
 
 def _arguments(
-    given: dict[str, Any], function: Callable[..., Any], where: str, problems: list[str], outside: Sequence[str] = ()
+    given: dict[str, Any],
+    function: Callable[..., Any],
+    where: str,
+    problems: list[str],
+    outside: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The arguments of one call, made; mistakes are added to `problems`."""
     constructor = function.__init__ if inspect.isclass(function) else function
@@ -72,13 +76,18 @@ def _arguments(
     parameters = {
         name: parameter
         for name, parameter in named.items()
-        if name not in outside and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if name not in outside
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
     open_ended = any(p.kind is p.VAR_KEYWORD for p in named.values())
     arguments = {}
     for key, value in given.items():
         if key not in parameters and not open_ended:
-            space = "; between a key and its value stands ': ', with a space" if value is None and ":" in str(key) else ""
+            space = (
+                "; between a key and its value stands ': ', with a space"
+                if value is None and ":" in str(key)
+                else ""
+            )
             problems.append(f"{_join(where, key)}: unknown key{space or nearest(key, parameters)}")
             continue
         before = len(problems)
@@ -87,7 +96,9 @@ def _arguments(
             arguments[key] = made
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in given:
-            problems.append(f"{_join(where, name)}: missing; expected {hints.say(asked.get(name, Any))}")
+            problems.append(
+                f"{_join(where, name)}: missing; expected {hints.say(asked.get(name, Any))}"
+            )
     return arguments
 
 
@@ -103,7 +114,13 @@ def _value(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
             return made
         tried.append(attempt)
     deeper = [attempt for attempt in tried if not attempt[0].startswith(f"{where}: expected")]
-    problems += deeper[0] if deeper else [f"{where}: expected {hints.say(hint)}, got {_show(value)}{hints.suggest(value, hint)}"]
+    problems += (
+        deeper[0]
+        if deeper
+        else [
+            f"{where}: expected {hints.say(hint)}, got {_show(value)}{hints.suggest(value, hint)}"
+        ]
+    )
     return None
 
 
@@ -112,9 +129,13 @@ def _plain(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or isinstance(hint, typing.TypeVar):
         if isinstance(value, dict):
-            return {key: _value(item, Any, _join(where, key), problems) for key, item in value.items()}
+            return {
+                key: _value(item, Any, _join(where, key), problems) for key, item in value.items()
+            }
         return (
-            [_value(item, Any, f"{where}[{i}]", problems) for i, item in enumerate(value)] if isinstance(value, list) else value
+            [_value(item, Any, f"{where}[{i}]", problems) for i, item in enumerate(value)]
+            if isinstance(value, list)
+            else value
         )
     if origin is typing.Literal and value in args and type(value) is type(args[args.index(value)]):
         return value
@@ -130,8 +151,14 @@ def _plain(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
         return _callable(value, where, problems)
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return _made(typing.cast("type", hint), value, where, problems)
-    if isinstance(value, list) and origin is tuple and (Ellipsis not in args and len(args) == len(value)):
-        return tuple(_value(item, args[i], f"{where}[{i}]", problems) for i, item in enumerate(value))
+    if (
+        isinstance(value, list)
+        and origin is tuple
+        and (Ellipsis not in args and len(args) == len(value))
+    ):
+        return tuple(
+            _value(item, args[i], f"{where}[{i}]", problems) for i, item in enumerate(value)
+        )
     if (
         isinstance(value, list)
         and origin in (list, tuple, collections.abc.Sequence)
@@ -140,7 +167,10 @@ def _plain(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
         items = [_value(item, args[0], f"{where}[{i}]", problems) for i, item in enumerate(value)]
         return tuple(items) if origin is tuple else items
     if isinstance(value, dict) and origin in (dict, collections.abc.Mapping):
-        return {key: _value(item, args[1], _join(where, str(key)), problems) for key, item in value.items()}
+        return {
+            key: _value(item, args[1], _join(where, str(key)), problems)
+            for key, item in value.items()
+        }
     problems.append(f"{where}: expected")
     return None
 
@@ -155,14 +185,20 @@ def _object(value: dict[str, Any], hint: Any, where: str, problems: list[str]) -
     if found is None:
         return None
     before = len(problems)
-    made = _made(found, {key: item for key, item in value.items() if key != TARGET}, where, problems)
+    made = _made(
+        found, {key: item for key, item in value.items() if key != TARGET}, where, problems
+    )
     if len(problems) == before and not hints.is_a(made, hint):
         what = "nothing" if made is None else hints.article(type(made).__name__)
-        problems.append(f"{where}: expected {hints.say(hint)}, {target} makes {what}{hints.lacks(made, hint)}")
+        problems.append(
+            f"{where}: expected {hints.say(hint)}, {target} makes {what}{hints.lacks(made, hint)}"
+        )
     return made
 
 
-def _made(function: Callable[..., Any], given: dict[str, Any], where: str, problems: list[str]) -> Any:
+def _made(
+    function: Callable[..., Any], given: dict[str, Any], where: str, problems: list[str]
+) -> Any:
     """Calls `function` if nothing was wrong with what it is given."""
     before = len(problems)
     arguments = _arguments(given, function, where, problems)
@@ -186,7 +222,9 @@ def _callable(path: str, where: str, problems: list[str]) -> Any:
         problems.append(f"{where}: {error}")
         return None
     if not callable(found):
-        problems.append(f"{where}: expected a class or a function, {path} is {hints.article(type(found).__name__)}")
+        problems.append(
+            f"{where}: expected a class or a function, {path} is {hints.article(type(found).__name__)}"
+        )
         return None
     return found
 
@@ -222,7 +260,9 @@ def _describe(value: Any) -> Any:
     try:
         names = list(inspect.signature(type(value)).parameters)
     except ValueError:  # a class written in C
-        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # an address would be another one in every process
+        return re.sub(
+            r" at 0x[0-9a-f]+", "", repr(value)
+        )  # an address would be another one in every process
     kept = {name: _describe(getattr(value, name)) for name in names if hasattr(value, name)}
     return {TARGET: path_of(type(value)), **kept}
 

@@ -39,13 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         start = str(Path.cwd())
     except FileNotFoundError:
-        print("evomerge: the working directory is gone; change to one that is there", file=sys.stderr)
+        print(
+            "evomerge: the working directory is gone; change to one that is there", file=sys.stderr
+        )
         return UserError.exit_code
     options = parsed(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(start))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    os.environ.setdefault("EVOTORCH_VERBOSE_LEVEL", "-1")  # it would say on import that logging is configured already
+    os.environ.setdefault(
+        "EVOTORCH_VERBOSE_LEVEL", "-1"
+    )  # it would say on import that logging is configured already
     _own_code(getattr(options, "trust", True))
     try:
         for name, value in vars(options).items():
@@ -138,7 +142,12 @@ def _run(options: argparse.Namespace) -> None:
 def _resume(options: argparse.Namespace) -> None:
     check_run(options.run_dir)
     start = Path.cwd()
-    call = calls.build(config.load(options.run_dir / "config.yaml", options.overrides), evolve, outside=OUTSIDE, check=RANGES)
+    call = calls.build(
+        config.load(options.run_dir / "config.yaml", options.overrides),
+        evolve,
+        outside=OUTSIDE,
+        check=RANGES,
+    )
     evolve(**call, run_dir=options.run_dir, resume=True)
     _tell(options.run_dir, start)
 
@@ -168,23 +177,35 @@ def _export(options: argparse.Namespace) -> None:
     start = str(Path.cwd())
     call = calls.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
     archive = call["strategy"].archive(None, call["fitness"])
-    member = exporting.export(options.run_dir, options.out, call["population"], call["fitness"], archive, options.member)
+    member = exporting.export(
+        options.run_dir, options.out, call["population"], call["fitness"], archive, options.member
+    )
     print(shortened(f"member {member} is in {options.out}", start))
 
 
 def _rebuild(options: argparse.Namespace) -> None:
     start = str(Path.cwd())
-    recipe.rebuild(options.recipe, options.out, config.settings(options.settings), trust=options.trust)
+    recipe.rebuild(
+        options.recipe, options.out, config.settings(options.settings), trust=options.trust
+    )
     print(shortened(f"the member of {options.recipe} is in {options.out}", start))
 
 
 def _convert(options: argparse.Namespace) -> None:
     out = options.out
     if out is not None:
-        if out.exists() and (not options.overwrite or out.is_dir() or (options.config.exists() and out.samefile(options.config))):
-            raise UserError(f"{out}: expected a file that is not there yet; --overwrite writes over another config")
+        if out.exists() and (
+            not options.overwrite
+            or out.is_dir()
+            or (options.config.exists() and out.samefile(options.config))
+        ):
+            raise UserError(
+                f"{out}: expected a file that is not there yet; --overwrite writes over another config"
+            )
         check_place(out)
-    text, missing = convert(options.config, Options(**{one.name: getattr(options, one.name) for one in fields(Options)}))
+    text, missing = convert(
+        options.config, Options(**{one.name: getattr(options, one.name) for one in fields(Options)})
+    )
     for line in missing:
         print(line, file=sys.stderr)
     if out is None:
@@ -201,9 +222,13 @@ def _report(options: argparse.Namespace) -> None:
     try:
         print(shortened(str(report.write(options.run_dir)), str(Path.cwd())))
     except OSError as error:
-        raise UserError(f"{error.filename or options.run_dir}: cannot be read ({error.strerror or error})") from error
+        raise UserError(
+            f"{error.filename or options.run_dir}: cannot be read ({error.strerror or error})"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{options.run_dir}: a file of the run is damaged ({type(error).__name__}: {error})") from error
+        raise UserError(
+            f"{options.run_dir}: a file of the run is damaged ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _watch(options: argparse.Namespace) -> None:
@@ -214,10 +239,16 @@ def _compare(options: argparse.Namespace) -> None:
     for name in ("seeds", "at", "reach"):  # which take as much as there is
         behind = [text for text in getattr(options, name) if "=" in text]
         options.rest = [*behind, *options.rest]
-        setattr(options, name, _numbers(f"--{name}", [text for text in getattr(options, name) if text not in behind]))
+        setattr(
+            options,
+            name,
+            _numbers(f"--{name}", [text for text in getattr(options, name) if text not in behind]),
+        )
     if not options.seeds:
         raise UserError("--seeds: expected at least one random seed")
-    settings = [text for text in options.given if "=" in text and not Path(text).exists()] + options.rest
+    settings = [
+        text for text in options.given if "=" in text and not Path(text).exists()
+    ] + options.rest
     vary = {}
     for text in options.vary:
         key, equals, values = text.partition("=")
@@ -247,7 +278,9 @@ def _compare(options: argparse.Namespace) -> None:
     print(table)
     print(f"report: {options.out / 'report.html'}")
     if not whole:
-        raise Interrupted("some runs failed, the table has their reasons; the same command tries them again")
+        raise Interrupted(
+            "some runs failed, the table has their reasons; the same command tries them again"
+        )
 
 
 def _numbers(option: str, texts: Sequence[str]) -> list[Any]:
@@ -288,7 +321,9 @@ def _find(path: Path) -> Path:
 def _tell(run_dir: Path, start: Path) -> None:
     """Says what a run that began in a working directory has left."""
     print((run_dir / "summary.json").read_text(encoding="utf-8"), end="")
-    print(shortened(f"report: {run_dir / 'report.html'}, best member: {run_dir / 'best'}", str(start)))
+    print(
+        shortened(f"report: {run_dir / 'report.html'}, best member: {run_dir / 'best'}", str(start))
+    )
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {

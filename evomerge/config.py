@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
 from evomerge.errors import UserError, reason
-from evomerge.targets import TARGET
+from evomerge.targets import TARGET, names_the_same
 
 BASE = "_base_"
 CHANGEABLE = ("births", "workers", "trackers", "hours", "patience", "save_every")
@@ -37,9 +37,13 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"), list("-+.0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
 )
-_Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", _escaped(text)))
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", _escaped(text))
+)
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -49,9 +53,15 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         UserError: if the file is missing or is not YAML, or an override is not `key=value`.
     """
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.yaml")], 1)
-        what = "expected a YAML file, this is a folder" if path.is_dir() else "there is no such file"
-        raise UserError(f"{path}: {what}" + (f"; did you mean {path.parent / near[0]}?" if near else ""))
+        near = difflib.get_close_matches(
+            path.name, [other.name for other in path.parent.glob("*.yaml")], 1
+        )
+        what = (
+            "expected a YAML file, this is a folder" if path.is_dir() else "there is no such file"
+        )
+        raise UserError(
+            f"{path}: {what}" + (f"; did you mean {path.parent / near[0]}?" if near else "")
+        )
     config = _with_base(path)
     for override in overrides:
         where, equals, value = override.partition("=")
@@ -73,7 +83,10 @@ def settings(overrides: Sequence[str]) -> dict[str, Any]:
         if "=" not in override.lstrip("="):
             raise UserError(f"{override!r}: expected key=value")
     with parsing(" ".join(overrides)):
-        return typing.cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True))
+        return typing.cast(
+            "dict[str, Any]",
+            OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True),
+        )
 
 
 @contextmanager
@@ -97,7 +110,9 @@ def parsing(where: object) -> Iterator[None]:
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         raise UserError(f"{where}: {' '.join(str(error).split())}") from None
     except Exception as error:
-        raise UserError(f"{where}: expected YAML, got what cannot be read: {reason(error)}") from None
+        raise UserError(
+            f"{where}: expected YAML, got what cannot be read: {reason(error)}"
+        ) from None
 
 
 def to_yaml(call: Mapping[str, Any]) -> str:
@@ -127,21 +142,40 @@ def commented(call: Mapping[str, Any], comments: Mapping[tuple[str | int, ...], 
         call: plain data, as `load` gives it.
         comments: what stands above a key, by its place: ("fitness", "parts", 0, "train").
     """
-    return "".join(f"{line}\n" for key in call for line in _block(call[key], comments, (key,), f"{key}:", ""))
+    return "".join(
+        f"{line}\n" for key in call for line in _block(call[key], comments, (key,), f"{key}:", "")
+    )
 
 
 def _block(
-    value: Any, comments: Mapping[tuple[str | int, ...], str], place: tuple[str | int, ...], name: str, indent: str
+    value: Any,
+    comments: Mapping[tuple[str | int, ...], str],
+    place: tuple[str | int, ...],
+    name: str,
+    indent: str,
 ) -> Iterator[str]:
     """The lines of one value behind its name: one, where it is short and nothing is said inside of it."""
     if place in comments:
         head = f"{indent}# "
-        yield from textwrap.wrap(comments[place], COMMENT, initial_indent=head, subsequent_indent=head, break_on_hyphens=False)
-    said_inside = any(len(other) > len(place) and other[: len(place)] == place for other in comments)
+        yield from textwrap.wrap(
+            comments[place],
+            COMMENT,
+            initial_indent=head,
+            subsequent_indent=head,
+            break_on_hyphens=False,
+        )
+    said_inside = any(
+        len(other) > len(place) and other[: len(place)] == place for other in comments
+    )
     deep = isinstance(value, dict | list) and len(value) > 0
     text = _inline(value)
-    nested = deep and any(isinstance(item, dict | list) for item in (value.values() if isinstance(value, dict) else value))
-    if not deep or (indent and not said_inside and not nested and len(f"{indent}{name} {text}") <= COMMENT):
+    nested = deep and any(
+        isinstance(item, dict | list)
+        for item in (value.values() if isinstance(value, dict) else value)
+    )
+    if not deep or (
+        indent and not said_inside and not nested and len(f"{indent}{name} {text}") <= COMMENT
+    ):
         yield f"{indent}{name} {text}"
         return
     yield f"{indent}{name}"
@@ -150,7 +184,13 @@ def _block(
             yield from _block(item, comments, (*place, key), f"{_inline(key)}:", f"{indent}  ")
         elif isinstance(item, dict) and item:
             for number, inner in enumerate(item):  # the first key stands behind the dash
-                first, *more = _block(item[inner], comments, (*place, key, inner), f"{_inline(inner)}:", f"{indent}    ")
+                first, *more = _block(
+                    item[inner],
+                    comments,
+                    (*place, key, inner),
+                    f"{_inline(inner)}:",
+                    f"{indent}    ",
+                )
                 yield first if number else f"{indent}  - {first.lstrip()}"
                 yield from more
         else:
@@ -167,7 +207,11 @@ def _inline(value: Any) -> str:
         "allow_unicode": True,
     }
     text = yaml.dump(value, **settings).removesuffix("\n...\n").removesuffix("\n")
-    return text if "\n" not in text else yaml.dump(value, default_style='"', **settings).removesuffix("\n")
+    return (
+        text
+        if "\n" not in text
+        else yaml.dump(value, default_style='"', **settings).removesuffix("\n")
+    )
 
 
 def plain(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,18 +246,28 @@ def check_same(path: Path, call: Mapping[str, Any]) -> bool:
     problems = changes(path, call)
     before, after = load(path / "config.yaml"), plain(call)
     if after["births"] < before.get("births", 0):
-        problems.append(f"births: the run in {path} has {before['births']}, a resume can only raise it, got {after['births']}")
+        problems.append(
+            f"births: the run in {path} has {before['births']}, a resume can only raise it, got {after['births']}"
+        )
     if problems:
         raise UserError("\n".join(problems))
-    return bool(before == after)
+    return not differences(before, after)
 
 
 def differences(before: Any, after: Any, where: str = "") -> list[tuple[str, Any, Any]]:
-    """(key, old, new) of everything in which two described calls differ."""
+    """(key, old, new) of everything in which two described calls differ; the later one's classes and functions are loaded."""
     if isinstance(before, dict) and isinstance(after, dict):
         keys = [*before, *(key for key in after if key not in before)]
-        return [d for key in keys for d in differences(before.get(key), after.get(key), f"{where}.{key}" if where else str(key))]
-    return [] if before == after else [(where, before, after)]
+        return [
+            d
+            for key in keys
+            for d in differences(
+                before.get(key), after.get(key), f"{where}.{key}" if where else str(key)
+            )
+        ]
+    if before == after or names_the_same(before, after):
+        return []
+    return [(where, before, after)]
 
 
 def _override(config: Any, key: str, value: str, override: str) -> None:
@@ -231,7 +285,9 @@ def _override(config: Any, key: str, value: str, override: str) -> None:
         OmegaConf.update(config, key, new, merge=not both or _same_call(old, new), force_add=True)
     except (IndexError, ValueError, ConfigTypeError):
         place = f"{key.partition('[')[0]}[0]"
-        raise UserError(f"{override!r}: expected a number such as {place}, the list has no such place") from None
+        raise UserError(
+            f"{override!r}: expected a number such as {place}, the list has no such place"
+        ) from None
 
 
 def _with_base(path: Path) -> Any:
@@ -239,7 +295,9 @@ def _with_base(path: Path) -> Any:
     with parsing(path):
         config: Any = OmegaConf.load(path)
     if not OmegaConf.is_dict(config):
-        raise UserError(f"{path}: expected keys and values, got a {type(OmegaConf.to_container(config)).__name__}")
+        raise UserError(
+            f"{path}: expected keys and values, got a {type(OmegaConf.to_container(config)).__name__}"
+        )
     base = config.pop(BASE, None)
     if base is None:
         return config

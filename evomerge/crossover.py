@@ -72,7 +72,9 @@ class Crossover:
             raise ValueError(f"splits: expected a number of at least 0, got {self.splits}")
         low, high = self.ratio
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-            raise ValueError(f"ratio: expected two finite numbers, the lower one first, got [{low}, {high}]")
+            raise ValueError(
+                f"ratio: expected two finite numbers, the lower one first, got [{low}, {high}]"
+            )
 
     def fit(self, axis: Axis) -> None:
         """Checks that the axis allows this crossover.
@@ -81,20 +83,26 @@ class Crossover:
             ValueError: if each tensor is to have an angle, but the axis does not keep tensors whole.
         """
         if self.angle == "tensor" and not axis.whole_tensors:
-            raise ValueError("angle: 'tensor' needs a flat axis; on the unit axis choose 'part' or 'whole'")
+            raise ValueError(
+                "angle: 'tensor' needs a flat axis; on the unit axis choose 'part' or 'whole'"
+            )
 
     def draw(self, axis: Axis, rng: np.random.Generator) -> Crossing:
         """Draws ratio and splits for each chromosome, in order."""
         (low, high), ratios, splits = self.ratio, [], []
         for cuts in axis.cuts:
             ratios.append(low + (high - low) * rng.random())
-            splits.append(tuple(sorted(cuts[int(len(cuts) * rng.random())] for _ in range(self.splits))))
+            splits.append(
+                tuple(sorted(cuts[int(len(cuts) * rng.random())] for _ in range(self.splits)))
+            )
         return Crossing(tuple(ratios), tuple(splits), self.angle)
 
 
 def regions(crossing: Crossing, axis: Axis) -> Iterator[Region]:
     """The regions of one angle each that a crossing makes, in the order of the axis; together they cover it."""
-    for bounds, ratio, splits in zip(axis.unit_bounds, crossing.ratios, crossing.splits, strict=True):
+    for bounds, ratio, splits in zip(
+        axis.unit_bounds, crossing.ratios, crossing.splits, strict=True
+    ):
         edges = [int(bounds[0]), *splits, int(bounds[-1])]
         parts = [
             (start, stop, ratio if turn % 2 == 0 else 1.0 - ratio)
@@ -107,11 +115,15 @@ def regions(crossing: Crossing, axis: Axis) -> Iterator[Region]:
             yield from (Region(start, stop, ((start, stop, w),)) for start, stop, w in parts)
         else:
             for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-                inside = ((max(start, a), min(stop, b), w) for a, b, w in parts if a < stop and b > start)
+                inside = (
+                    (max(start, a), min(stop, b), w) for a, b, w in parts if a < stop and b > start
+                )
                 yield Region(start, stop, tuple(inside))
 
 
-def slerp_coefficients(w: float, aa: float, ab: float, bb: float, angle: Angle) -> tuple[float, float]:
+def slerp_coefficients(
+    w: float, aa: float, ab: float, bb: float, angle: Angle
+) -> tuple[float, float]:
     """The two scalars of SLERP: merged = first * A + second * B.
 
     Args:

@@ -43,6 +43,10 @@ def reason(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    where = f" ({trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})" if trace is not None else ""
+    where = (
+        f" ({trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})"
+        if trace is not None
+        else ""
+    )
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}{where}"

@@ -96,7 +96,18 @@ def evolve(
     """
     try:
         settings = Settings(
-            births, seed, lookahead, stack, tile, retile, foresee, validate, hours, patience, failures, save_every
+            births,
+            seed,
+            lookahead,
+            stack,
+            tile,
+            retile,
+            foresee,
+            validate,
+            hours,
+            patience,
+            failures,
+            save_every,
         )
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -109,7 +120,12 @@ def evolve(
         raise UserError(f"run_dir: expected a path, got {run_dir!r}")
     path, start = None if run_dir is None else place(run_dir), Path.cwd()
     call = calls.describe(
-        population=population, fitness=fitness, strategy=strategy, workers=workers, trackers=trackers, **vars(settings)
+        population=population,
+        fitness=fitness,
+        strategy=strategy,
+        workers=workers,
+        trackers=trackers,
+        **vars(settings),
     )
     if resume and path is None:
         raise UserError("resume: expected the run_dir of the run to go on with, got none")
@@ -120,7 +136,9 @@ def evolve(
         check_free(path)
     if (count := getattr(workers, "count", 1)) > lookahead:
         log.warning(
-            "lookahead: %d births in flight keep at most as many of %d workers busy; twice the workers is usual", lookahead, count
+            "lookahead: %d births in flight keep at most as many of %d workers busy; twice the workers is usual",
+            lookahead,
+            count,
         )
     with StopRequest() as stop_request:
         between = Between(stop_request, bool(progress))
@@ -129,7 +147,9 @@ def evolve(
         begun = False
         try:
             with between.alone():
-                if path is not None:  # which locks it before anything takes long, so that two never begin or go on with one run
+                if (
+                    path is not None
+                ):  # which locks it before anything takes long, so that two never begin or go on with one run
                     loop.open(path, resume)
                 if hasattr(workers, "heed"):
                     workers.heed(between)
@@ -138,7 +158,9 @@ def evolve(
                     loop.go_on()
                 else:
                     loop.found()
-                if path is not None and not (resume and same):  # a new run is one from here on; a resume goes on from this call
+                if path is not None and not (
+                    resume and same
+                ):  # a new run is one from here on; a resume goes on from this call
                     with saving(path):
                         write_file(path / "config.yaml", config.to_yaml(call))
             begun = True
@@ -151,7 +173,10 @@ def evolve(
                 loop.conclude()
         except Stopped:
             if not begun:
-                log.warning("stopped before the first birth: %s", f"nothing is lost; {loop.advice}" if resume else UNTOUCHED)
+                log.warning(
+                    "stopped before the first birth: %s",
+                    f"nothing is lost; {loop.advice}" if resume else UNTOUCHED,
+                )
             raise
         except BaseException:
             if not begun and not resume and loop.run_dir is not None:
@@ -181,4 +206,6 @@ def with_defaults(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Setting
         "trackers": None,
     }
     parts |= {name: arguments[name] for name in parts if arguments.get(name) is not None}
-    return parts, Settings(**{name: value for name, value in arguments.items() if name not in parts})
+    return parts, Settings(
+        **{name: value for name, value in arguments.items() if name not in parts}
+    )

@@ -121,9 +121,18 @@ class MergeProblem(CodedProblem):
         genomes = [self.genome(values) for values in batch.values]
         sound = [genome.finite() for genome in genomes]
         rows = np.zeros((len(genomes), sum(map(len, self._tiles))))
-        rows[sound] = list(self.workers.score(list(itertools.compress(genomes, sound)), self._tiles, "train")) or rows[:0]
+        rows[sound] = (
+            list(self.workers.score(list(itertools.compress(genomes, sound)), self._tiles, "train"))
+            or rows[:0]
+        )
         means = np.average(rows, axis=1, weights=self.weights)[:, None]
-        extra = rows if self.data == "scores" else self.data.of(rows) if isinstance(self.data, Features) else rows[:, :0]
+        extra = (
+            rows
+            if self.data == "scores"
+            else self.data.of(rows)
+            if isinstance(self.data, Features)
+            else rows[:, :0]
+        )
         batch.set_evals(torch.from_numpy(np.concatenate([means, extra], axis=1)))
 
 
@@ -131,7 +140,12 @@ class Merge(CrossOver):
     """Split-point crossover as an operator of EvoTorch: each pair of parents has two children."""
 
     def __init__(
-        self, problem: CodedProblem, *, crossover: Crossover | None = None, tournament_size: int = 1, **settings: Any
+        self,
+        problem: CodedProblem,
+        *,
+        crossover: Crossover | None = None,
+        tournament_size: int = 1,
+        **settings: Any,
     ) -> None:
         """Takes its settings.
 
@@ -162,10 +176,14 @@ class MAPElites(algorithms.MAPElites):
     def _step(self) -> None:
         self._fill_holes()
         extended = self._make_extended_population(split=False)
-        values, evals = (rows.as_subclass(torch.Tensor) for rows in (extended.values, extended.evals))
+        values, evals = (
+            rows.as_subclass(torch.Tensor) for rows in (extended.values, extended.evals)
+        )
         low, high = self._feature_grid.unbind(dim=-1)
         suitable = ((evals[:, 1:] >= low[:, None]) & (evals[:, 1:] <= high[:, None])).all(dim=-1)
-        chosen = torch.where(suitable, evals[:, 0] * (1.0 if self._sense == "max" else -1.0), -torch.inf).argmax(dim=1)
+        chosen = torch.where(
+            suitable, evals[:, 0] * (1.0 if self._sense == "max" else -1.0), -torch.inf
+        ).argmax(dim=1)
         self._population.access_values(keep_evals=True)[:] = values[chosen]
         self._population.access_evals()[:] = evals[chosen]
         self._filled[:] = suitable.any(dim=1)
@@ -176,7 +194,10 @@ class MAPElites(algorithms.MAPElites):
         if not len(filled):  # nothing is scored yet
             return
         drawn = filled[torch.randint(len(filled), (len(empty),), generator=self._problem.generator)]
-        for rows in (self._population.access_values(keep_evals=True), self._population.access_evals()):
+        for rows in (
+            self._population.access_values(keep_evals=True),
+            self._population.access_evals(),
+        ):
             rows[empty] = rows[drawn].as_subclass(torch.Tensor)
 
 
@@ -186,7 +207,9 @@ class M2N2(SearchAlgorithm, SinglePopulationAlgorithmMixin):
     With `births=1` it is, birth for birth, what `evolve` does with a lookahead of one.
     """
 
-    def __init__(self, problem: MergeProblem, strategy: NaturalNiches | None = None, *, births: int = 1) -> None:
+    def __init__(
+        self, problem: MergeProblem, strategy: NaturalNiches | None = None, *, births: int = 1
+    ) -> None:
         """Scores the founders.
 
         Args:
@@ -208,7 +231,12 @@ class M2N2(SearchAlgorithm, SinglePopulationAlgorithmMixin):
         self.strategy.fit(problem.population, problem.fitness)
         self.archive = self.strategy.archive(problem.weights)
         self._born = 0
-        self._admit([(1 - len(problem.founders) + row, (), genome) for row, genome in enumerate(problem.founders)])
+        self._admit(
+            [
+                (1 - len(problem.founders) + row, (), genome)
+                for row, genome in enumerate(problem.founders)
+            ]
+        )
         SinglePopulationAlgorithmMixin.__init__(self)
 
     @property
@@ -216,8 +244,13 @@ class M2N2(SearchAlgorithm, SinglePopulationAlgorithmMixin):
         """The members alive, evaluated."""
         members = self.archive.members
         batch = SolutionBatch(self.problem, len(members), empty=True)
-        batch.set_values(as_values(self.problem.coding.vectors([member.genome for member in members])))
-        rows = np.array([[self.archive.competition.mean(member.scores), *member.scores] for member in members], dtype=np.float64)
+        batch.set_values(
+            as_values(self.problem.coding.vectors([member.genome for member in members]))
+        )
+        rows = np.array(
+            [[self.archive.competition.mean(member.scores), *member.scores] for member in members],
+            dtype=np.float64,
+        )
         batch.set_evals(torch.from_numpy(rows))
         return batch
 
@@ -250,7 +283,11 @@ def as_numpy(values: Any) -> Any:
     """Numbers of EvoTorch, whose tensors may be read-only ones, as arrays of their own; by name where they have names."""
     if isinstance(values, Mapping):
         return {name: as_numpy(numbers) for name, numbers in values.items()}
-    return values.copy() if isinstance(values, np.ndarray) else values.as_subclass(torch.Tensor).numpy(force=True).copy()
+    return (
+        values.copy()
+        if isinstance(values, np.ndarray)
+        else values.as_subclass(torch.Tensor).numpy(force=True).copy()
+    )
 
 
 def as_values(rows: Any) -> Any:

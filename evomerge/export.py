@@ -22,6 +22,7 @@ from evomerge.genome import Recipe
 from evomerge.reports.record import ANSWERS, id_of
 from evomerge.rundir import check_new, check_run, read_births, read_snapshot
 from evomerge.snapshot import State, unpack
+from evomerge.targets import path_of
 from evomerge.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,13 @@ def summary(state: State, workers: Mapping[str, Any] | None = None) -> str:
     return json.dumps(numbers, indent=2) + "\n"
 
 
-def write_best(path: Path, population: Population, fitness: Fitness, state: State, texts: Mapping[str, str | None]) -> None:
+def write_best(
+    path: Path,
+    population: Population,
+    fitness: Fitness,
+    state: State,
+    texts: Mapping[str, str | None],
+) -> None:
     """Writes best/ of a run directory: the member, its card and lineage, and texts by the name of their file, None for no file."""
 
     def fill(folder: Path) -> None:
@@ -71,7 +78,9 @@ def answers(workers: Workers, genome: Genome, size: int) -> str | None:
     datapoints = np.arange(size)
     try:
         scores, explained = workers.explain(genome, datapoints, "test")
-        lost = set(np.flatnonzero(scores < 1)[:PICTURES].tolist())  # pictures of the first few of these
+        lost = set(
+            np.flatnonzero(scores < 1)[:PICTURES].tolist()
+        )  # pictures of the first few of these
         lines = [
             {"datapoint": j, "score": float(scores[j])}
             | {k: v for k, v in entry.items() if k not in OURS and (k != "picture" or j in lost)}
@@ -83,7 +92,14 @@ def answers(workers: Workers, genome: Genome, size: int) -> str | None:
         return None
 
 
-def export(path: Path, out: Path, population: Population, fitness: Fitness, archive: Archive, member: int | None = None) -> int:
+def export(
+    path: Path,
+    out: Path,
+    population: Population,
+    fitness: Fitness,
+    archive: Archive,
+    member: int | None = None,
+) -> int:
     """Writes a member of a run, the best one if none is named, in the ecosystem's own format.
 
     Args:
@@ -104,21 +120,36 @@ def export(path: Path, out: Path, population: Population, fitness: Fitness, arch
     check_new(out)
     _, data, tensors = read_snapshot(path)
     if "weights" in tensors:
-        archive = replace(archive, competition=replace(archive.competition, weights=tensors["weights"].numpy()))
+        archive = replace(
+            archive, competition=replace(archive.competition, weights=tensors["weights"].numpy())
+        )
     state = unpack(data["state"], tensors, archive)
     alive = _alive(state)
     chosen = state.best.id if member is None else member
     if chosen not in alive:
-        raise UserError(f"--member: {chosen} is not alive in {path}; there are {', '.join(map(str, sorted(alive)))}")
-    blame("population", lambda: population.express(alive[chosen]))  # a device that is not here is no failure to write
+        raise UserError(
+            f"--member: {chosen} is not alive in {path}; there are {', '.join(map(str, sorted(alive)))}"
+        )
+    blame(
+        "population", lambda: population.express(alive[chosen])
+    )  # a device that is not here is no failure to write
     answers = _answers_of(path, chosen)
     with saving(out):
-        write_folder(out, lambda folder: write_member(folder, path, population, fitness, state, chosen, answers))
+        write_folder(
+            out,
+            lambda folder: write_member(folder, path, population, fitness, state, chosen, answers),
+        )
     return chosen
 
 
 def write_member(
-    folder: Path, path: Path, population: Population, fitness: Fitness, state: State, id: int, answers: str | None
+    folder: Path,
+    path: Path,
+    population: Population,
+    fitness: Fitness,
+    state: State,
+    id: int,
+    answers: str | None,
 ) -> None:
     """Writes one member into a folder: its weights, its recipe if it is one, lineage.json, and README.md, its card.
 
@@ -137,7 +168,10 @@ def write_member(
         recipe.write(folder, population, genome)
     ancestors = lineage(id, births)
     (folder / "lineage.json").write_text(json.dumps(list(ancestors.values())) + "\n")
-    row = next((member.scores.astype(np.float64) for member in state.archive.members if member.id == id), None)
+    row = next(
+        (member.scores.astype(np.float64) for member in state.archive.members if member.id == id),
+        None,
+    )
     weights = state.archive.competition.weights
     train = None if row is None else (row, np.ones(len(row)) if weights is None else weights)
     test = None if answers is None else _scores_in(answers)
@@ -147,7 +181,7 @@ def write_member(
         path.resolve().name,
         id,
         genome,
-        f"{type(population).__module__}.{type(population).__qualname__}",
+        path_of(type(population)),
         facts,
         (path / "config.yaml").read_text(encoding="utf-8"),
         call,
@@ -189,13 +223,18 @@ def _facts(population: Population) -> Mapping[str, Any]:
 
 def _alive(state: State) -> dict[int, Genome]:
     """The genomes of the members alive, and of the best, by id."""
-    return {member.id: member.genome for member in state.archive.members} | {state.best.id: state.best.genome}
+    return {member.id: member.genome for member in state.archive.members} | {
+        state.best.id: state.best.genome
+    }
 
 
 def _answers_of(path: Path, member: int) -> str | None:
     """What a member answered on the test split, if it is the one whose answers the run has kept."""
     line, kept = path / "best" / "lineage.json", path / "best" / ANSWERS
-    if not (line.is_file() and kept.is_file()) or id_of(json.loads(line.read_text(encoding="utf-8"))[0]) != member:
+    if (
+        not (line.is_file() and kept.is_file())
+        or id_of(json.loads(line.read_text(encoding="utf-8"))[0]) != member
+    ):
         return None
     return kept.read_text(encoding="utf-8")
 

@@ -30,7 +30,9 @@ def place(path: Path | str) -> Path:
     """
     text = str(path)
     if not text or "\0" in text:
-        raise UserError(f"{text!r}: expected a path, got {'an empty text' if not text else 'a text with a zero byte'}")
+        raise UserError(
+            f"{text!r}: expected a path, got {'an empty text' if not text else 'a text with a zero byte'}"
+        )
     try:
         os.fsencode(text)
         whole = Path(text).expanduser()
@@ -42,14 +44,20 @@ def place(path: Path | str) -> Path:
         ) from None
     except RuntimeError:
         who = text.split("/", 1)[0]
-        raise UserError(f"{text}: there is no home folder for {who}; a folder of that name is ./{who}") from None
+        raise UserError(
+            f"{text}: there is no home folder for {who}; a folder of that name is ./{who}"
+        ) from None
     except (FileNotFoundError, NotADirectoryError):
         if not Path(text).expanduser().is_absolute() and not _working_directory():
-            raise UserError(f"{text}: the working directory is gone; change to one that is there") from None
+            raise UserError(
+                f"{text}: the working directory is gone; change to one that is there"
+            ) from None
     except OSError as error:
         raise UserError(f"{text}: there can be no such path ({error.strerror or error})") from None
     size = len(os.fsencode(whole))
-    if size > os.pathconf("/", "PC_PATH_MAX") - ROOM or any(len(os.fsencode(part)) > LONGEST for part in whole.parts):
+    if size > os.pathconf("/", "PC_PATH_MAX") - ROOM or any(
+        len(os.fsencode(part)) > LONGEST for part in whole.parts
+    ):
         raise UserError(f"{text}: there can be no such path (File name too long)")
     return whole
 
@@ -100,7 +108,9 @@ def write_file(path: Path, content: str | bytes) -> None:
     r"""Writes a file beside its place and renames it. Half a character in a text, which UTF-8 has not, is written as \ud83d."""
     new = path.with_name(f".{path.name}.new")
     try:
-        write_synced(new, content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+        write_synced(
+            new, content.encode(errors="backslashreplace") if isinstance(content, str) else content
+        )
         new.rename(path)
     except BaseException:
         new.unlink(missing_ok=True)

@@ -79,7 +79,9 @@ class Tail:
                 return
             if not self._go_back():  # else it was cut back while it was read
                 shown = damaged[:60].decode(errors="replace").rstrip()
-                raise UserError(f"{self.path}: line {len(self._lines) + 1} is damaged, expected a JSON object, got {shown!r}")
+                raise UserError(
+                    f"{self.path}: line {len(self._lines) + 1} is damaged, expected a JSON object, got {shown!r}"
+                )
 
     def _go_back(self) -> bool:
         """Whether the log is not as it was; then what is left of it is all that was read."""
@@ -93,7 +95,9 @@ class Tail:
                 if crc32(line) != known:
                     break
                 place, kept, recent = place + len(line), kept + 1, (recent + line)[-RECENT:]
-        log.info("%s was cut back from %d to %d lines by a resume", self.path, len(self._lines), kept)
+        log.info(
+            "%s was cut back from %d to %d lines by a resume", self.path, len(self._lines), kept
+        )
         self._place, self._recent = place, recent
         del self._lines[kept:]
         self.cuts += 1
@@ -160,7 +164,11 @@ def condition(log_path: Path, decided: int) -> Condition:
 
 
 def follow(
-    path: Path | str, *, every: float = 1.0, linger: float = 0.0, stop: threading.Event | None = None
+    path: Path | str,
+    *,
+    every: float = 1.0,
+    linger: float = 0.0,
+    stop: threading.Event | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The lines of births.jsonl, from its first, as they are written; ends when the run has.
 
@@ -184,10 +192,14 @@ def follow(
     return _follow(log_path, every, linger, threading.Event() if stop is None else stop)
 
 
-def _follow(path: Path, every: float, linger: float, stop: threading.Event) -> Iterator[dict[str, Any]]:
+def _follow(
+    path: Path, every: float, linger: float, stop: threading.Event
+) -> Iterator[dict[str, Any]]:
     tail, decided, over_since = Tail(path), 0, math.inf
     while not stop.is_set():
-        before = condition(path, decided)  # asked first, too: once it is over, nothing comes behind what is read now
+        before = condition(
+            path, decided
+        )  # asked first, too: once it is over, nothing comes behind what is read now
         for entry in tail.new():
             decided = entry.get("birth", 0)
             yield entry

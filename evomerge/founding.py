@@ -63,7 +63,11 @@ class Founding:
         from safetensors.numpy import save
 
         parts = ((SCORES, self.scores), (WEIGHTS, self.weights), (GROUPS, self.groups))
-        tensors = {prefix + split: np.ascontiguousarray(rows) for prefix, part in parts for split, rows in part.items()}
+        tensors = {
+            prefix + split: np.ascontiguousarray(rows)
+            for prefix, part in parts
+            for split, rows in part.items()
+        }
         about = json.dumps({"groups": self.names, "axis": self.stretches})
         with saving(path):
             write_file(path / NAME, save(tensors, metadata={ABOUT: about}))
@@ -80,12 +84,26 @@ class Founding:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 about = json.loads(file.metadata()[ABOUT])
             scores, weights, groups = (
-                {name.removeprefix(prefix): rows for name, rows in tensors.items() if name.startswith(prefix)}
+                {
+                    name.removeprefix(prefix): rows
+                    for name, rows in tensors.items()
+                    if name.startswith(prefix)
+                }
                 for prefix in (SCORES, WEIGHTS, GROUPS)
             )
-            return cls(scores, weights, groups, tuple(about["groups"]), tuple(Stretch(*stretch) for stretch in about["axis"]))
+            return cls(
+                scores,
+                weights,
+                groups,
+                tuple(about["groups"]),
+                tuple(Stretch(*stretch) for stretch in about["axis"]),
+            )
         except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
-            log.warning("%s cannot be read (%s); the report has no scores of the founders by datapoint", path / NAME, error)
+            log.warning(
+                "%s cannot be read (%s); the report has no scores of the founders by datapoint",
+                path / NAME,
+                error,
+            )
             return None
 
 
@@ -99,7 +117,9 @@ def groups_of(fitness: Any, split: str, size: int) -> dict[str, np.ndarray]:
             for name, datapoints in fitness.groups(split).items()
         }
         for name, datapoints in found.items():
-            if datapoints.ndim != 1 or (datapoints.size and not 0 <= datapoints.min() <= datapoints.max() < size):
+            if datapoints.ndim != 1 or (
+                datapoints.size and not 0 <= datapoints.min() <= datapoints.max() < size
+            ):
                 raise ValueError(f"{name!r}: expected indices from 0 to {size - 1}")
     except Exception as error:
         log.warning("groups(%r) of the fitness are left out: %s", split, reason(error))
@@ -127,4 +147,6 @@ def along(axis: Axis) -> tuple[Stretch, ...]:
     """What lies where on an axis."""
     bounds, names = stretches(axis, "block")
     ends = zip(names, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-    return tuple(Stretch(chromosome, layer, start, stop) for (chromosome, layer), start, stop in ends)
+    return tuple(
+        Stretch(chromosome, layer, start, stop) for (chromosome, layer), start, stop in ends
+    )

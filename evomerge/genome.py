@@ -112,7 +112,9 @@ class Recipe:
         products = np.zeros((3, len(a)))
         if crossing.angle != "none":
             grams = species.grams.over(bounds)
-            products = np.stack([np.einsum("ik,ikl,il->i", x, grams, y) for x, y in ((a, a), (a, b), (b, b))])
+            products = np.stack(
+                [np.einsum("ik,ikl,il->i", x, grams, y) for x, y in ((a, a), (a, b), (b, b))]
+            )
         for region in found:
             first, last = np.searchsorted(bounds, (region.start, region.stop))
             aa, ab, bb = products[:, first:last].sum(axis=1).tolist()
@@ -136,7 +138,9 @@ class Recipe:
         if noise == "zero-sum":
             # A mean taken out of K numbers leaves 1 - 1/K of their variance; the factor gives it back.
             count = drawn.shape[1]
-            drawn = (drawn - drawn.mean(axis=1, keepdims=True)) * math.sqrt(count / max(count - 1, 1))
+            drawn = (drawn - drawn.mean(axis=1, keepdims=True)) * math.sqrt(
+                count / max(count - 1, 1)
+            )
         return Recipe(self.bounds, self.coefficients + scale * drawn)
 
     def at(self, positions: np.ndarray) -> np.ndarray:
@@ -151,7 +155,10 @@ class Recipe:
         """What a snapshot stores, as torch tensors; `from_tensors` is the way back."""
         import torch
 
-        return {"bounds": torch.from_numpy(self.bounds), "coefficients": torch.from_numpy(self.coefficients)}
+        return {
+            "bounds": torch.from_numpy(self.bounds),
+            "coefficients": torch.from_numpy(self.coefficients),
+        }
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Any]) -> Recipe:
@@ -161,7 +168,9 @@ class Recipe:
     def _joined(self) -> Recipe:
         """The same with adjacent stretches of equal coefficients as one."""
         differs = np.append(True, (np.diff(self.coefficients, axis=0) != 0).any(axis=1))
-        return Recipe(np.append(self.bounds[:-1][differs], self.bounds[-1]), self.coefficients[differs])
+        return Recipe(
+            np.append(self.bounds[:-1][differs], self.bounds[-1]), self.coefficients[differs]
+        )
 
 
 def _inner_products(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:

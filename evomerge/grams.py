@@ -45,10 +45,20 @@ class Grams:
             (m, K, K) float64.
         """
         starts = self._bounds
-        units = np.searchsorted(starts, bounds, side="right") - 1  # the unit in which a bound lies, or which it begins
-        fronts = [self._front(bound, unit) for bound, unit in zip(bounds.tolist(), units.tolist(), strict=True)]
+        units = (
+            np.searchsorted(starts, bounds, side="right") - 1
+        )  # the unit in which a bound lies, or which it begins
+        fronts = [
+            self._front(bound, unit)
+            for bound, unit in zip(bounds.tolist(), units.tolist(), strict=True)
+        ]
         within = [self.units[first:last].sum(axis=0) for first, last in pairwise(units)]
-        return np.array([gram + after - before for gram, (before, after) in zip(within, pairwise(fronts), strict=True)])
+        return np.array(
+            [
+                gram + after - before
+                for gram, (before, after) in zip(within, pairwise(fronts), strict=True)
+            ]
+        )
 
     @cached_property
     def _bounds(self) -> np.ndarray:

@@ -15,7 +15,11 @@ from evomerge.targets import TARGET, nearest
 
 def options(hint: Any) -> tuple[Any, ...]:
     """The hints of a union, or a hint alone: a value has to satisfy one of them."""
-    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return (
+        typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType)
+        else (hint,)
+    )
 
 
 def is_a(made: Any, hint: Any) -> bool:
@@ -25,7 +29,12 @@ def is_a(made: Any, hint: Any) -> bool:
 
 def lacks(made: Any, hint: Any) -> str:
     """What an object lacks of a hint's protocol, in words."""
-    missing = [name for option in options(hint) if getattr(option, "_is_protocol", False) for name in _missing(made, option)]
+    missing = [
+        name
+        for option in options(hint)
+        if getattr(option, "_is_protocol", False)
+        for name in _missing(made, option)
+    ]
     return f", which has no {', '.join(missing)}" if missing else ""
 
 
@@ -77,10 +86,16 @@ def _is_one(made: Any, hint: Any) -> bool:
     hint = typing.get_origin(hint) or hint
     if hint is Any or not inspect.isclass(hint):
         return True
-    return not _missing(made, hint) if getattr(hint, "_is_protocol", False) else isinstance(made, hint)
+    return (
+        not _missing(made, hint) if getattr(hint, "_is_protocol", False) else isinstance(made, hint)
+    )
 
 
 def _missing(made: Any, protocol: type) -> list[str]:
     """Members of a protocol that an object's class does not have; properties are not run for this."""
     members = [name for name in vars(protocol) if not name.startswith("_") or name == "__call__"]
-    return [name for name in members if not hasattr(type(made), name) and name not in getattr(made, "__dict__", ())]
+    return [
+        name
+        for name in members
+        if not hasattr(type(made), name) and name not in getattr(made, "__dict__", ())
+    ]

@@ -34,7 +34,11 @@ def keep(folder: Path) -> None:
         id, before = kept["id"], Path(kept["path"])
         original = _read(before)
         if original is not None and original["id"] == id and not before.samefile(folder):
-            log.warning("%s: a copy of %s, where that run still is; trackers take it for a run of its own", folder, before)
+            log.warning(
+                "%s: a copy of %s, where that run still is; trackers take it for a run of its own",
+                folder,
+                before,
+            )
             id = secrets.token_hex(8)
         _write(folder, id)
 

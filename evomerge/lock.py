@@ -95,7 +95,9 @@ def take(folder: Path) -> int:
             why = "this file system has no locks"
             if locked is False:
                 why = "processes that outlived the run keep its lock"
-            log.warning("%s: %s; %s stands in, and is removed when the run ends", folder, why, STAND_IN)
+            log.warning(
+                "%s: %s; %s stands in, and is removed when the run ends", folder, why, STAND_IN
+            )
         os.ftruncate(lock, 0)
         os.pwrite(lock, Process.this().text.encode(), 0)
         if locked and (other := _named(folder / STAND_IN)) is not None:
@@ -219,7 +221,12 @@ def _clear(folder: Path, other: Process) -> None:
     try:
         if _named(folder / STAND_IN) == other:
             (folder / STAND_IN).unlink()
-            log.warning("%s: process %d, whose %s is here, has gone; it is removed", folder, other.pid, STAND_IN)
+            log.warning(
+                "%s: process %d, whose %s is here, has gone; it is removed",
+                folder,
+                other.pid,
+                STAND_IN,
+            )
     finally:
         (folder / CLEARING).unlink()
 
@@ -239,12 +246,16 @@ def _let_go(lock: int, *, empty: bool) -> None:
         made = _ours.pop(lock)
         try:
             if made is not None and _named(made) == Process.this():
-                if _ask(lock, fcntl.LOCK_EX) is False:  # children of one that has gone have it still: the next gets a new one
+                if (
+                    _ask(lock, fcntl.LOCK_EX) is False
+                ):  # children of one that has gone have it still: the next gets a new one
                     made.with_name(NAME).unlink()
                 made.unlink()
             if empty:
                 os.ftruncate(lock, 0)
-            with suppress(OSError):  # closing alone would leave it to a child that has it nevertheless
+            with suppress(
+                OSError
+            ):  # closing alone would leave it to a child that has it nevertheless
                 fcntl.flock(lock, fcntl.LOCK_UN)
         finally:
             os.close(lock)

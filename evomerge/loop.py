@@ -70,14 +70,21 @@ class Loop:
         self.restore_grams()
         steps.state = snapshot.unpack(self._data, self._tensors, steps.empty_archive())
         steps.check_resumed()
-        log_of_births = (entry for entry in read_births(self.run_dir.path) if "founder" not in entry)
+        log_of_births = (
+            entry for entry in read_births(self.run_dir.path) if "founder" not in entry
+        )
         steps.begin(lambda: steps.workers.founders(steps.settings.seed), log_of_births)
 
     def record_founders(self) -> None:
         """Writes the founders to the log, and the first snapshot, without which there is nothing to resume."""
         best = self.steps.state.best
         for index, founder in enumerate(self.steps.founders):
-            entry = {"birth": 0, "id": founder.id, "founder": index, "train": founder.train} | founder.other_scores
+            entry = {
+                "birth": 0,
+                "id": founder.id,
+                "founder": index,
+                "train": founder.train,
+            } | founder.other_scores
             self._append(entry | ({"best": True} if founder.id == best.id else {}))
             self._show(founder)
         self._save()
@@ -112,14 +119,20 @@ class Loop:
                 self._append(entry)
                 if entry.get("best"):
                     self._show(state.best)
-                if entry.get("lost"):  # what the environment did is not sure to happen again, and the verdict has to stay
+                if entry.get(
+                    "lost"
+                ):  # what the environment did is not sure to happen again, and the verdict has to stay
                     self._save()
                 if state.failed_in_row >= settings.failures:
-                    raise UserError(f"{state.failed_in_row} births in a row failed, the last with: {entry['failure']}")
+                    raise UserError(
+                        f"{state.failed_in_row} births in a row failed, the last with: {entry['failure']}"
+                    )
                 state.seconds = before + time.monotonic() - started
                 bar.update(state, steps.workers)
                 self.tracking.put(entry, state, last=state.decided == settings.births)
-                if time.monotonic() - self._saved > max(settings.save_every, self._save_cost / SAVE_SHARE):
+                if time.monotonic() - self._saved > max(
+                    settings.save_every, self._save_cost / SAVE_SHARE
+                ):
                     self._save()
             steps.plan_ahead()  # as a longer run would have, so that it can go on from here
         except (UserError, Interrupted) as error:
@@ -149,7 +162,11 @@ class Loop:
             self.between(0)
             texts, status = self._explained()
         except Stopped:
-            kept = "nothing is kept, since there is no run_dir" if self.run_dir is None else f"for the best member, {self.advice}"
+            kept = (
+                "nothing is kept, since there is no run_dir"
+                if self.run_dir is None
+                else f"for the best member, {self.advice}"
+            )
             log.warning("stopped at the end, all births are decided; %s", kept)
             raise
         self.steps.workers.stop()
@@ -173,7 +190,9 @@ class Loop:
         with within(self.start):
             return self.steps.workers.founders(self.steps.settings.seed)
 
-    def _leave(self, path: Path, texts: Mapping[str, str | None], status: Mapping[str, Any] | None) -> None:
+    def _leave(
+        self, path: Path, texts: Mapping[str, str | None], status: Mapping[str, Any] | None
+    ) -> None:
         """Writes summary, best and report."""
         steps = self.steps
 
@@ -212,7 +231,14 @@ class Loop:
             # A birth that is decided is not raised again by a resume, so what belongs to it is kept although a signal has come.
             decided = self.steps.state.decided > 0
             with self.between.unheard() if decided else nullcontext():
-                gallery.keep(self.run_dir.path, steps.workers, member.id, member.genome, steps.fitness.showcase, split)
+                gallery.keep(
+                    self.run_dir.path,
+                    steps.workers,
+                    member.id,
+                    member.genome,
+                    steps.fitness.showcase,
+                    split,
+                )
 
     def _append(self, entry: dict[str, Any]) -> None:
         if self.run_dir is not None:

@@ -37,7 +37,9 @@ def gpu_peak() -> int:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return 0
-    return sum(torch.cuda.max_memory_reserved(device) for device in range(torch.cuda.device_count()))
+    return sum(
+        torch.cuda.max_memory_reserved(device) for device in range(torch.cuda.device_count())
+    )
 
 
 def room() -> int:
@@ -53,7 +55,10 @@ def gpu_room() -> int:
     if not torch.cuda.is_available():
         return 0
     devices = range(torch.cuda.device_count())
-    return sum(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) for device in devices)
+    return sum(
+        torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+        for device in devices
+    )
 
 
 def _left_in_containers() -> list[int]:
@@ -63,7 +68,9 @@ def _left_in_containers() -> list[int]:
         for limit, usage in LIMITS.items():
             with suppress(OSError, ValueError):  # not there, or "max"
                 most, used = int((folder / limit).read_text()), int((folder / usage).read_text())
-                stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                stat = dict(
+                    line.split() for line in (folder / "memory.stat").read_text().splitlines()
+                )
                 files = int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
                 left.append(max(most - used + files, 0))
     return left or [sys.maxsize]

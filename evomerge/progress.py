@@ -63,11 +63,24 @@ class Progress:
             rate = (state.decided - self._first) / max(now - self._started, 1e-9)
             left = clock((self._births - state.decided) / rate)
             told = _scores(state) + _status(workers)
-            log.info("birth %d of %d, %.3g a second, %s left, %s", state.decided, self._births, rate, left, told)
+            log.info(
+                "birth %d of %d, %.3g a second, %s left, %s",
+                state.decided,
+                self._births,
+                rate,
+                left,
+                told,
+            )
 
     def _show_bar(self, state: State, text: str) -> None:
         if self._bar is None:
-            self._bar = tqdm(total=self._births, initial=self._first or 0, unit=" births", dynamic_ncols=True, smoothing=0.05)
+            self._bar = tqdm(
+                total=self._births,
+                initial=self._first or 0,
+                unit=" births",
+                dynamic_ncols=True,
+                smoothing=0.05,
+            )
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(state.decided - self._bar.n)
         self._bar.refresh()
@@ -83,6 +96,10 @@ def _status(workers: Any) -> str:
         return ""
     now = workers.status()
     busy = f", busy {now['busy']:.0%}" if now["busy"] is not None else ""
-    slow = f", a birth {now['median']:.3g} s (95 %: {now['p95']:.3g} s)" if now["median"] is not None else ""
+    slow = (
+        f", a birth {now['median']:.3g} s (95 %: {now['p95']:.3g} s)"
+        if now["median"] is not None
+        else ""
+    )
     lost = f", {now['restarts']} restarted" if now["restarts"] else ""
     return f", {now['alive']} of {now['count']} workers, {now['in_flight']} births in flight{busy}{slow}{lost}"

@@ -53,7 +53,10 @@ def write(folder: Path, population: Any, genome: Recipe) -> None:
         "bounds": genome.bounds.tolist(),
         "coefficients": genome.coefficients.tolist(),
     }
-    entries = [f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in _tensors(population.axis, genome).items()]
+    entries = [
+        f"  {json.dumps(name)}: {json.dumps(entry)}"
+        for name, entry in _tensors(population.axis, genome).items()
+    ]
     head = "".join(f" {json.dumps(key)}: {json.dumps(value)},\n" for key, value in recipe.items())
     (folder / NAME).write_text(f'{{\n{head} "{TENSORS}": {{\n' + ",\n".join(entries) + "\n }\n}\n")
 
@@ -81,10 +84,19 @@ def rebuild(path: Path, out: Path, settings: Mapping[str, Any], *, trust: bool =
     seeds = blame("population", lambda: population.sources())
     _check_seeds(path, recipe["seeds"], seeds)
     axis = blame("population", lambda: population.axis)
-    genome = blame(str(path), lambda: _genome(recipe, axis, sum(not ("base" in seed or "part" in seed) for seed in seeds)))
+    genome = blame(
+        str(path),
+        lambda: _genome(
+            recipe, axis, sum(not ("base" in seed or "part" in seed) for seed in seeds)
+        ),
+    )
     if blame(str(path), lambda: _tensors(axis, genome)) != recipe[TENSORS]:
-        raise UserError(f"{path}: its tensors are not what its bounds and coefficients give on the axis of these settings")
-    blame("population", lambda: population.express(genome))  # a device that is not here is no failure to write
+        raise UserError(
+            f"{path}: its tensors are not what its bounds and coefficients give on the axis of these settings"
+        )
+    blame(
+        "population", lambda: population.express(genome)
+    )  # a device that is not here is no failure to write
     with saving(out):
         write_folder(out, lambda folder: _fill(folder, population, genome))
 
@@ -101,13 +113,21 @@ def _one(population: Population) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         recipe = json.loads(path.read_text(encoding="utf-8"))
-        wrong = [f"its {key} is no {kind.__name__}" for key, kind in KINDS.items() if not isinstance(recipe.get(key), kind)]
-        if not wrong and not all(isinstance(seed, dict) and _named(seed) for seed in recipe["seeds"]):
+        wrong = [
+            f"its {key} is no {kind.__name__}"
+            for key, kind in KINDS.items()
+            if not isinstance(recipe.get(key), kind)
+        ]
+        if not wrong and not all(
+            isinstance(seed, dict) and _named(seed) for seed in recipe["seeds"]
+        ):
             wrong = ["a seed has no sha256 or no name"]
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path}: expected a {NAME} of evomerge, it cannot be read ({error})") from None
+        raise UserError(
+            f"{path}: expected a {NAME} of evomerge, it cannot be read ({error})"
+        ) from None
     if wrong:
         raise UserError(f"{path}: expected a {NAME} of evomerge; {', '.join(wrong)}")
     return dict(recipe)
@@ -129,13 +149,17 @@ def _check_code(path: Path, value: Any) -> None:
             wrong = f"chat_template: it wants the file {value['chat_template']}"
         if wrong is not None:
             raise UserError(f"{path}: {wrong}; if you trust the recipe, say --trust")
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+    for item in (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    ):
         _check_code(path, item)
 
 
 def _check_seeds(path: Path, expected: Sequence[Any], found: Sequence[Mapping[str, str]]) -> None:
     if len(expected) != len(found):
-        raise UserError(f"{path}: it was made of {len(expected)} models, there are {len(found)} here")
+        raise UserError(
+            f"{path}: it was made of {len(expected)} models, there are {len(found)} here"
+        )
     for before, here in zip(expected, found, strict=True):
         if before["sha256"] != here["sha256"]:
             raise UserError(
@@ -156,18 +180,30 @@ def _genome(recipe: Mapping[str, Any], axis: Axis, seeds: int) -> Recipe:
     """
     bounds = np.array(recipe["bounds"], dtype=np.int64)
     coefficients = np.array(recipe["coefficients"], dtype=np.float64)
-    if bounds.ndim != 1 or len(bounds) < 2 or bounds[0] != 0 or bounds[-1] != axis.size or (np.diff(bounds) <= 0).any():
+    if (
+        bounds.ndim != 1
+        or len(bounds) < 2
+        or bounds[0] != 0
+        or bounds[-1] != axis.size
+        or (np.diff(bounds) <= 0).any()
+    ):
         raise ValueError(f"bounds: expected numbers that rise from 0 to {axis.size}")
     with np.errstate(over="ignore"):
         finite = np.isfinite(coefficients.astype(np.float32)).all()
     if coefficients.shape != (len(bounds) - 1, seeds) or not finite:
-        raise ValueError(f"coefficients: expected {len(bounds) - 1} rows of {seeds} numbers that float32 can hold")
+        raise ValueError(
+            f"coefficients: expected {len(bounds) - 1} rows of {seeds} numbers that float32 can hold"
+        )
     return Recipe(bounds, coefficients)
 
 
 def _tensors(axis: Axis, genome: Recipe) -> dict[str, dict[str, Any]]:
     """For each tensor how it is cut, and its coefficients."""
     return {
-        lie.tensor: {"dim": lie.dim, "edges": lie.edges.tolist(), "coefficients": genome.coefficients[lie.stretches].tolist()}
+        lie.tensor: {
+            "dim": lie.dim,
+            "edges": lie.edges.tolist(),
+            "coefficients": genome.coefficients[lie.stretches].tolist(),
+        }
         for lie in axis.lie(genome.bounds)
     }

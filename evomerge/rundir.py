@@ -38,7 +38,14 @@ log = logging.getLogger(__name__)
 SNAPSHOTS = ("latest", "previous")
 GRAMS = "grams.safetensors"
 WHOLE = (GRAMS, founding.NAME, identity.NAME, "config.yaml")
-BEGINNING = (*lock.FILES, "births.jsonl", "state", "gallery", *WHOLE[:-1], *(f".{name}.new" for name in WHOLE))
+BEGINNING = (
+    *lock.FILES,
+    "births.jsonl",
+    "state",
+    "gallery",
+    *WHOLE[:-1],
+    *(f".{name}.new" for name in WHOLE),
+)
 """What a run directory has before it has config.yaml and is a run."""
 
 FORMAT = 1
@@ -74,7 +81,9 @@ class RunDir:
                 check_free(path)
                 os.ftruncate(run_dir._log, 0)
                 identity.make(path)
-                run_dir._made = [entry for entry in path.iterdir() if entry.name not in before] + made
+                run_dir._made = [
+                    entry for entry in path.iterdir() if entry.name not in before
+                ] + made
             except BaseException:
                 run_dir.close()
                 raise
@@ -152,7 +161,9 @@ class RunDir:
             new.mkdir(parents=True)
             try:
                 write_synced(new / "tensors.safetensors", arrays)
-                write_synced(new / "state.json", json.dumps({"sha256": _digest(data), **data}).encode())
+                write_synced(
+                    new / "state.json", json.dumps({"sha256": _digest(data), **data}).encode()
+                )
             except BaseException:
                 shutil.rmtree(new, ignore_errors=True)
                 raise
@@ -181,11 +192,15 @@ class RunDir:
         try:
             with safe_open(self.path / GRAMS, framework="numpy") as file:
                 units: np.ndarray = file.get_tensor("units")
-                if (file.metadata() or {}).get("sha256") != hashlib.sha256(units.tobytes()).hexdigest():
+                if (file.metadata() or {}).get("sha256") != hashlib.sha256(
+                    units.tobytes()
+                ).hexdigest():
                     raise ValueError("it does not match its checksum")
             return units
         except (OSError, SafetensorError, ValueError) as error:
-            log.warning("%s cannot be read (%s); the seeds are read again", self.path / GRAMS, error)
+            log.warning(
+                "%s cannot be read (%s); the seeds are read again", self.path / GRAMS, error
+            )
             return None
 
     def abandon(self) -> None:
@@ -230,10 +245,17 @@ def check_free(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: expected a run directory, this is a file")
     saved = any((path / "state" / name).exists() for name in SNAPSHOTS)
-    if saved and (not (path / "births.jsonl").is_file() or any("founder" not in entry for entry in read_births(path))):
-        raise UserError(f"{path}: a run is in it that has lost its config.yaml; put it back, or name another run_dir")
+    if saved and (
+        not (path / "births.jsonl").is_file()
+        or any("founder" not in entry for entry in read_births(path))
+    ):
+        raise UserError(
+            f"{path}: a run is in it that has lost its config.yaml; put it back, or name another run_dir"
+        )
     if path.is_dir() and any(entry.name not in BEGINNING for entry in path.iterdir()):
-        raise UserError(f"{path}: a new run needs an empty directory, this one has other files in it")
+        raise UserError(
+            f"{path}: a new run needs an empty directory, this one has other files in it"
+        )
 
 
 def check_new(path: Path) -> None:
@@ -256,7 +278,9 @@ def check_place(path: Path) -> None:
     path = place(path)
     near = next((parent for parent in (path, *path.parents) if os.path.lexists(parent)), Path("/"))
     if not near.exists():
-        raise UserError(f"{path}: expected a path through folders, {near} is a link to {os.readlink(near)}, which is not there")
+        raise UserError(
+            f"{path}: expected a path through folders, {near} is a link to {os.readlink(near)}, which is not there"
+        )
     if near != path and not near.is_dir():
         raise UserError(f"{path}: expected a path through folders, {near.name} is a file")
     if near.is_dir() and not os.access(near, os.W_OK | os.X_OK):
@@ -266,7 +290,11 @@ def check_place(path: Path) -> None:
 def free_name(path: Path) -> Path:
     """The path, or path-2, path-3, ...: the first where nothing is, or a run of which nothing had begun."""
     candidates = (path if n == 1 else path.with_name(f"{path.name}-{n}") for n in range(1, 10_000))
-    return next(candidate for candidate in candidates if not os.path.lexists(candidate) or _unbegun(candidate))
+    return next(
+        candidate
+        for candidate in candidates
+        if not os.path.lexists(candidate) or _unbegun(candidate)
+    )
 
 
 def _unbegun(path: Path) -> bool:
@@ -326,7 +354,9 @@ def read_snapshot(path: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
             wrong.append(f"{name}: {what}")
             continue
         if wrong:
-            log.warning("%s: %s; going on from the snapshot before it", path / "state", "; ".join(wrong))
+            log.warning(
+                "%s: %s; going on from the snapshot before it", path / "state", "; ".join(wrong)
+            )
         return name, data, load(arrays)
     raise UserError(f"{path / 'state'}: no snapshot can be read ({'; '.join(wrong)})")
 

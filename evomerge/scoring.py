@@ -90,9 +90,13 @@ def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
     try:
         scores = np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError):
-        raise ValueError(f"the fitness must return numbers of shape {shape}, it returned {type(values).__name__}") from None
+        raise ValueError(
+            f"the fitness must return numbers of shape {shape}, it returned {type(values).__name__}"
+        ) from None
     if scores.shape != shape:
-        raise ValueError(f"the fitness must return a score for each datapoint, shape {shape}; it returned {scores.shape}")
+        raise ValueError(
+            f"the fitness must return a score for each datapoint, shape {shape}; it returned {scores.shape}"
+        )
     yes_or_no = isinstance(values, np.ndarray) and values.dtype.kind == "b"
     if not yes_or_no and not (scores.min() >= 0 and scores.max() <= 1):
         wrong = scores[~((scores >= 0) & (scores <= 1))]
@@ -155,7 +159,11 @@ class Nursery:
     """Raises births with one population and one fitness."""
 
     def __init__(
-        self, population: Population, fitness: Fitness, width: int = 1, between: Callable[[int], None] = unheeded
+        self,
+        population: Population,
+        fitness: Fitness,
+        width: int = 1,
+        between: Callable[[int], None] = unheeded,
     ) -> None:
         """Takes what it raises births with.
 
@@ -165,7 +173,12 @@ class Nursery:
             width: births that are expressed and scored as one stack, always padded to this width.
             between: is called behind each tile with the number of its datapoints; what it raises ends the work at hand.
         """
-        self.population, self.fitness, self.width, self.between = population, fitness, width, between
+        self.population, self.fitness, self.width, self.between = (
+            population,
+            fitness,
+            width,
+            between,
+        )
         self.stacks = hasattr(population, "express_many") and hasattr(fitness, "score_many")
         self._looked, self._memory = -LOOK, (0, 0)
 
@@ -175,13 +188,17 @@ class Nursery:
         lanes = []
         for job in jobs:
             slot = (job.birth.number - 1) % self.width
-            lanes.append(_Lane(job, self._conceive(job, Outcome(None, unscored(job.tiling.tiles), 0)), slot))
+            lanes.append(
+                _Lane(job, self._conceive(job, Outcome(None, unscored(job.tiling.tiles), 0)), slot)
+            )
         self._score([lane for lane in lanes if lane.outcome.failure is None])
         seconds = (time.perf_counter() - started) / len(jobs)
         if started > self._looked + LOOK:
             self._looked, self._memory = started, (memory.peak(), memory.gpu_peak())
         host, gpu = self._memory
-        return [replace(lane.outcome, seconds=seconds, memory=host, gpu_memory=gpu) for lane in lanes]
+        return [
+            replace(lane.outcome, seconds=seconds, memory=host, gpu_memory=gpu) for lane in lanes
+        ]
 
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
         """Scores the tiles of a stopped birth that are still missing."""
@@ -199,14 +216,20 @@ class Nursery:
         model = self.population.express(genome)
         scores = []
         for tile in tiles:
-            scores.append(check_scores(_patiently(FITNESS, self.fitness, model, tile, split), (len(tile),)))
+            scores.append(
+                check_scores(_patiently(FITNESS, self.fitness, model, tile, split), (len(tile),))
+            )
             self.between(len(tile))
         return scores
 
-    def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    def explain(
+        self, genome: Genome, datapoints: np.ndarray, split: str
+    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """The scores of one genome, and for each datapoint what the fitness explains of it."""
         model = self.population.express(genome)
-        parts = [datapoints[start : start + EXPLAINED] for start in range(0, len(datapoints), EXPLAINED)]
+        parts = [
+            datapoints[start : start + EXPLAINED] for start in range(0, len(datapoints), EXPLAINED)
+        ]
         explained: list[dict[str, Any]] = []
         for part in parts:
             explained += self.fitness.explain(model, part, split)  # type: ignore[attr-defined]
@@ -259,7 +282,9 @@ class Nursery:
         """Expresses the lanes' genomes; gives what scores a tile: (B,) indices, and n slots in need, to (n, B) scores."""
         if not self.stacks:
             model = _patiently(EXPRESS, self.population.express, lanes[0].outcome.genome)
-            return lambda tile, _: check_scores(_patiently(FITNESS, self.fitness, model, tile, "train"), (len(tile),))[None]
+            return lambda tile, _: check_scores(
+                _patiently(FITNESS, self.fitness, model, tile, "train"), (len(tile),)
+            )[None]
         genomes = {lane.slot: lane.outcome.genome for lane in lanes}
         padded = [genomes.get(slot, lanes[0].outcome.genome) for slot in range(self.width)]
         models = _patiently(EXPRESS, self.population.express_many, padded)  # type: ignore[attr-defined]
@@ -267,9 +292,13 @@ class Nursery:
 
         def score_tile(tile: np.ndarray, slots: Sequence[int]) -> np.ndarray:
             if not hasattr(models, "only"):
-                return check_scores(_patiently(FITNESS, score, models, tile, "train"), (self.width, len(tile)))[slots]
+                return check_scores(
+                    _patiently(FITNESS, score, models, tile, "train"), (self.width, len(tile))
+                )[slots]
             models.only(slots)
-            return check_scores(_patiently(FITNESS, score, models, tile, "train"), (len(slots), len(tile)))
+            return check_scores(
+                _patiently(FITNESS, score, models, tile, "train"), (len(slots), len(tile))
+            )
 
         return score_tile
 
@@ -285,7 +314,9 @@ def _patiently(what: str, call: Callable[..., Any], *arguments: object) -> Any:
             return call(*arguments)
         except (OSError, MemoryError) as error:
             if attempt == ATTEMPTS:
-                raise Interrupted(f"{what} failed {ATTEMPTS} times on its surroundings: {reason(error)}") from error
+                raise Interrupted(
+                    f"{what} failed {ATTEMPTS} times on its surroundings: {reason(error)}"
+                ) from error
             log.warning("%s failed (%s); trying again", what, reason(error))
             time.sleep(0.1 * attempt)
     raise AssertionError("unreachable")

@@ -26,7 +26,16 @@ class Settings:
     save_every: float = 10.0
 
     def __post_init__(self) -> None:
-        least = {"births": 0, "seed": 0, "lookahead": 1, "stack": 1, "tile": 1, "retile": 1, "patience": 1, "failures": 1}
+        least = {
+            "births": 0,
+            "seed": 0,
+            "lookahead": 1,
+            "stack": 1,
+            "tile": 1,
+            "retile": 1,
+            "patience": 1,
+            "failures": 1,
+        }
         problems = []
         for name, low in least.items():
             value = getattr(self, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -14,6 +13,7 @@ from evomerge.contracts import Genome
 from evomerge.crossover import Crossing
 from evomerge.scoring import Job
 from evomerge.strategy import Birth
+from evomerge.targets import import_path, path_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,20 +93,30 @@ def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
 
     views = _distinct(job.view for job in state.jobs.values() if job.view is not None)
     tilings = _distinct([state.tiling, *(job.tiling for job in state.jobs.values())])
-    members = {member.id: member for view in (state.archive.view, *views) for member in view.members}
+    members = {
+        member.id: member for view in (state.archive.view, *views) for member in view.members
+    }
     genomes = {member.id: member.genome for member in state.archive.members}
     genomes[state.best.id] = state.best.genome
     for birth in (job.birth for job in state.jobs.values()):
-        genomes |= dict(zip(birth.parents, birth.genomes, strict=True)) if birth.made is None else {birth.number: birth.made}
-    kind = type(state.best.genome)
+        genomes |= (
+            dict(zip(birth.parents, birth.genomes, strict=True))
+            if birth.made is None
+            else {birth.number: birth.made}
+        )
     data = {
-        "genome": f"{kind.__module__}:{kind.__qualname__}",
+        "genome": path_of(type(state.best.genome)),
         "counters": {name: getattr(state, name) for name in COUNTERS},
         "archive": [member.id for member in state.archive.members],
         "members": [{"id": member.id, "parents": member.parents} for member in members.values()],
         "best": {name: getattr(state.best, name) for name in ("id", "train", "validation", "test")},
-        "tilings": [{"number": tiling.number, "sizes": [len(tile) for tile in tiling.tiles]} for tiling in tilings],
-        "views": [{"ids": [member.id for member in view.members], "full": view.full} for view in views],
+        "tilings": [
+            {"number": tiling.number, "sizes": [len(tile) for tile in tiling.tiles]}
+            for tiling in tilings
+        ],
+        "views": [
+            {"ids": [member.id for member in view.members], "full": view.full} for view in views
+        ],
         "jobs": [
             {
                 "birth": {
@@ -125,8 +135,13 @@ def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
         ],
     }
     tensors = {"scores": torch.from_numpy(np.stack([member.scores for member in members.values()]))}
-    tensors |= {f"tiling.{tiling.number}": torch.from_numpy(np.concatenate(tiling.tiles)) for tiling in tilings}
-    if state.archive.competition.weights is not None:  # not to resume from, but so that a report can tell who is fit
+    tensors |= {
+        f"tiling.{tiling.number}": torch.from_numpy(np.concatenate(tiling.tiles))
+        for tiling in tilings
+    }
+    if (
+        state.archive.competition.weights is not None
+    ):  # not to resume from, but so that a report can tell who is fit
         tensors["weights"] = torch.from_numpy(state.archive.competition.weights)
     tensors |= {BEST + split: torch.from_numpy(row) for split, row in state.best.rows.items()}
     for id, genome in genomes.items():
@@ -142,8 +157,7 @@ def unpack(data: Mapping[str, Any], tensors: Mapping[str, Any], archive: Archive
         tensors: the tensors by name.
         archive: an empty archive of the run's size and competition.
     """
-    module, _, name = data["genome"].partition(":")
-    kind = getattr(importlib.import_module(module), name)
+    kind = import_path(data["genome"])
     parts: dict[int, dict[str, Any]] = {}
     for key, tensor in tensors.items():
         if key.startswith("genome."):
@@ -160,7 +174,10 @@ def unpack(data: Mapping[str, Any], tensors: Mapping[str, Any], archive: Archive
         edges = np.cumsum(entry["sizes"])[:-1]
         tiles = np.split(tensors[f"tiling.{entry['number']}"].numpy(), edges)
         tilings[entry["number"]] = Tiling(entry["number"], tuple(tiles))
-    views = [_view([members[id] for id in entry["ids"]], archive.competition, entry["full"]) for entry in data["views"]]
+    views = [
+        _view([members[id] for id in entry["ids"]], archive.competition, entry["full"])
+        for entry in data["views"]
+    ]
     jobs = {}
     for entry in data["jobs"]:
         plan = dict(entry["birth"])
@@ -168,7 +185,10 @@ def unpack(data: Mapping[str, Any], tensors: Mapping[str, Any], archive: Archive
         if crossing is not None:
             splits = tuple(tuple(points) for points in crossing["splits"])
             crossing = Crossing(tuple(crossing["ratios"]), splits, crossing["angle"])
-        parents, made = tuple(plan.pop("parents")), genomes.get(plan["number"])  # nobody else has that id yet
+        parents, made = (
+            tuple(plan.pop("parents")),
+            genomes.get(plan["number"]),
+        )  # nobody else has that id yet
         plan["genomes"] = () if made is not None else tuple(genomes[id] for id in parents)
         birth = Birth(parents=parents, crossing=crossing, made=made, **plan)
         view = None if entry["view"] is None else views[entry["view"]]
@@ -180,11 +200,20 @@ def unpack(data: Mapping[str, Any], tensors: Mapping[str, Any], archive: Archive
 
 def best_rows(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The best's scores at each datapoint by split, as a snapshot's tensors have them."""
-    return {name.removeprefix(BEST): tensor.numpy() for name, tensor in tensors.items() if name.startswith(BEST)}
+    return {
+        name.removeprefix(BEST): tensor.numpy()
+        for name, tensor in tensors.items()
+        if name.startswith(BEST)
+    }
 
 
 def _view(members: list[Member], competition: Competition, full: bool) -> View:
-    return View(tuple(members), np.array([member.scores for member in members], dtype=np.float64), competition, full)
+    return View(
+        tuple(members),
+        np.array([member.scores for member in members], dtype=np.float64),
+        competition,
+        full,
+    )
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

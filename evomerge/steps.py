@@ -55,17 +55,29 @@ class Steps:
         Raises:
             UserError: if the parts do not fit each other.
         """
-        self.population, self.fitness, self.strategy, self.workers = population, fitness, strategy, workers
+        self.population, self.fitness, self.strategy, self.workers = (
+            population,
+            fitness,
+            strategy,
+            workers,
+        )
         self.settings, self.stage = settings, stage
-        self.sizes = {split: blame("fitness", lambda: _size(fitness, split)) for split in ("train", "validation", "test")}  # noqa: B023
+        self.sizes = {
+            split: blame("fitness", lambda: _size(fitness, split))
+            for split in ("train", "validation", "test")
+        }  # noqa: B023
         if self.sizes["train"] < 1:
             raise UserError("fitness: the training split has no datapoints")
         if settings.validate and not self.sizes["validation"]:
-            raise UserError("validate: the fitness has no validation split; set one aside, or validate: false")
+            raise UserError(
+                "validate: the fitness has no validation split; set one aside, or validate: false"
+            )
         if settings.stack > 1:
             for part, name in ((population, "express_many"), (fitness, "score_many")):
                 if not hasattr(part, name):
-                    raise UserError(f"stack: {settings.stack} needs {type(part).__name__}.{name}, which it has not; use stack: 1")
+                    raise UserError(
+                        f"stack: {settings.stack} needs {type(part).__name__}.{name}, which it has not; use stack: 1"
+                    )
         self.axis = blame("population", lambda: population.axis)
         blame("strategy", lambda: strategy.fit(population, fitness))
 
@@ -89,11 +101,16 @@ class Steps:
                 f"fitness: the run has scores for {before} training datapoints, there are {now} now; have the data changed?"
             )
 
-    def begin(self, founders: Callable[[], Sequence[Genome]], log: Iterable[Mapping[str, Any]] = ()) -> None:
+    def begin(
+        self, founders: Callable[[], Sequence[Genome]], log: Iterable[Mapping[str, Any]] = ()
+    ) -> None:
         """Has the strategy make ready to plan, and tells it what was decided before."""
         begin = self.strategy.begin
         with self.stage("making ready to plan"):
-            self.planner = blame("strategy", lambda: begin(self.population, self.fitness, founders, self.settings.seed))
+            self.planner = blame(
+                "strategy",
+                lambda: begin(self.population, self.fitness, founders, self.settings.seed),
+            )
         if hasattr(self.planner, "tell"):
             for entry in log:
                 self.planner.tell(entry)
@@ -106,9 +123,16 @@ class Steps:
             UserError: if not.
         """
         for birth in (job.birth for job in self.state.jobs.values() if job.birth.made is not None):
-            again = self.planner.plan(birth.number, self.state.archive.view, self.population, self.settings.seed)
-            before, now = (of.made.tensors() if of is not None and of.made is not None else {} for of in (birth, again))
-            if before.keys() != now.keys() or any(not before[name].equal(now[name]) for name in before):
+            again = self.planner.plan(
+                birth.number, self.state.archive.view, self.population, self.settings.seed
+            )
+            before, now = (
+                of.made.tensors() if of is not None and of.made is not None else {}
+                for of in (birth, again)
+            )
+            if before.keys() != now.keys() or any(
+                not before[name].equal(now[name]) for name in before
+            ):
                 raise UserError(f"strategy: it does not come to birth {birth.number} again as it was; the run began with another version, "
                                 "or on another kind of machine, and cannot go on with this one")  # fmt: skip
 
@@ -141,12 +165,17 @@ class Steps:
         for member in members:
             archive.admit(member)
         train = archive.competition.mean
-        candidates = [Best(member.id, member.genome, train(member.scores), rows={"train": member.scores}) for member in members]
+        candidates = [
+            Best(member.id, member.genome, train(member.scores), rows={"train": member.scores})
+            for member in members
+        ]
         if self.settings.validate:
             candidates = self._scored("validation", candidates)
         candidates = self._scored("test", candidates)
         best = max(candidates, key=lambda best: best.chosen_by)
-        self.state = State(archive, best, Tiling.cut(1, archive.view.scarcity(), self.settings.tile))
+        self.state = State(
+            archive, best, Tiling.cut(1, archive.view.scarcity(), self.settings.tile)
+        )
         self.founders = candidates
         self.founding = self._founding()
         self.begin(lambda: founders)
@@ -154,12 +183,16 @@ class Steps:
     def plan_ahead(self) -> None:
         """Plans births until as many are in flight as the lookahead allows."""
         state, settings = self.state, self.settings
-        for number in range(state.decided + len(state.jobs) + 1, state.decided + settings.lookahead + 1):
+        for number in range(
+            state.decided + len(state.jobs) + 1, state.decided + settings.lookahead + 1
+        ):
             view = state.archive.view
             birth = self.planner.plan(number, view, self.population, settings.seed)
             if birth is None:
                 break
-            foreseen = settings.foresee and view.competition.bounded and not hasattr(self.planner, "tell")
+            foreseen = (
+                settings.foresee and view.competition.bounded and not hasattr(self.planner, "tell")
+            )
             best = math.inf if settings.validate else state.best.train
             state.jobs[number] = Job(birth, state.tiling, view if foreseen else None, best)
             self.submit(state.jobs[number])
@@ -174,7 +207,11 @@ class Steps:
         state = self.state
         job = state.jobs[state.decided + 1]
         tiles = job.tiling.tiles
-        if outcome.failure is None and outcome.tiles < len(tiles) and not self._hopeless(job, outcome):
+        if (
+            outcome.failure is None
+            and outcome.tiles < len(tiles)
+            and not self._hopeless(job, outcome)
+        ):
             try:
                 outcome = self.workers.finish(job, outcome)
             except Lost as error:
@@ -196,7 +233,10 @@ class Steps:
         else:
             try:
                 best, verdict = self._compete(archive, outcome, birth)
-            except (UserError, Lost) as error:  # on another split; founders were scored there, so it is this child's
+            except (
+                UserError,
+                Lost,
+            ) as error:  # on another split; founders were scored there, so it is this child's
                 archive, best = copy.copy(state.archive), state.best
                 outcome = replace(outcome, failure=str(error), lost=isinstance(error, Lost))
                 verdict = _failure(outcome)
@@ -216,19 +256,27 @@ class Steps:
         state.failed_in_row = state.failed_in_row + 1 if failed else 0
         if state.decided % self.settings.retile == 0:
             order = archive.view.scarcity()
-            state.tiling = Tiling.cut(state.decided // self.settings.retile + 1, order, self.settings.tile)
+            state.tiling = Tiling.cut(
+                state.decided // self.settings.retile + 1, order, self.settings.tile
+            )
         if hasattr(self.planner, "tell"):
             self.planner.tell(entry)
         return entry
 
-    def _compete(self, archive: Archive, outcome: Outcome, birth: Birth) -> tuple[Best, dict[str, Any]]:
+    def _compete(
+        self, archive: Archive, outcome: Outcome, birth: Birth
+    ) -> tuple[Best, dict[str, Any]]:
         """Lets a newcomer into the archive if it is fit; gives who is best now, and the verdict for the log."""
         best, competition = self.state.best, archive.competition
         assert outcome.genome is not None
         member = Member(birth.number, birth.parents, outcome.genome, outcome.scores)
         train = competition.mean(member.scores)
         leaver, fitness = archive.admit(member)
-        verdict: dict[str, Any] = {"train": train, "fitness": fitness, "admitted": leaver is not member}
+        verdict: dict[str, Any] = {
+            "train": train,
+            "fitness": fitness,
+            "admitted": leaver is not member,
+        }
         if leaver is member:
             verdict["reason"] = "least fit"
         elif leaver is not None:
@@ -236,7 +284,9 @@ class Steps:
         candidate = Best(member.id, member.genome, train, rows={"train": member.scores})
         if self.settings.validate and leaver is not member:
             [candidate] = self._scored("validation", [candidate])
-        if candidate.chosen_by > best.chosen_by and not (self.settings.validate and leaver is member):
+        if candidate.chosen_by > best.chosen_by and not (
+            self.settings.validate and leaver is member
+        ):
             [best] = self._scored("test", [candidate])  # by which nothing is chosen
             verdict |= {"best": True} | best.other_scores
         return best, verdict
@@ -248,13 +298,19 @@ class Steps:
             return True
         scored = [outcome.scores[tile].astype(np.float64) for tile in tiles]
         bound = view.bound(job.tiling)
-        return bound.certain(sum((bound.lead(k, values) for k, values in enumerate(scored)), np.zeros(1)), outcome.tiles)
+        return bound.certain(
+            sum((bound.lead(k, values) for k, values in enumerate(scored)), np.zeros(1)),
+            outcome.tiles,
+        )
 
     def _scored(self, split: str, candidates: Sequence[Best]) -> list[Best]:
         """Who may be best, with their weighted mean scores on another split, if there is such a split."""
         if not self.sizes[split]:
             return list(candidates)
-        tiles, weights = Tiling.cut(0, np.arange(self.sizes[split]), self.settings.tile).tiles, self._weights(split)
+        tiles, weights = (
+            Tiling.cut(0, np.arange(self.sizes[split]), self.settings.tile).tiles,
+            self._weights(split),
+        )
         rows = self.workers.score([best.genome for best in candidates], tiles, split)
         scores = []
         for place, best in enumerate(candidates, start=1):
@@ -270,18 +326,31 @@ class Steps:
     def _founding(self) -> Founding:
         """What a report needs of the beginning."""
         splits = list(self.founders[0].rows)
-        scores = {split: np.stack([founder.rows[split] for founder in self.founders]) for split in splits}
-        weights = {split: weights for split in splits if (weights := self._weights(split)) is not None}
-        return Founding(scores, weights, *groups(self.fitness, {split: self.sizes[split] for split in splits}), along(self.axis))
+        scores = {
+            split: np.stack([founder.rows[split] for founder in self.founders]) for split in splits
+        }
+        weights = {
+            split: weights for split in splits if (weights := self._weights(split)) is not None
+        }
+        return Founding(
+            scores,
+            weights,
+            *groups(self.fitness, {split: self.sizes[split] for split in splits}),
+            along(self.axis),
+        )
 
     def _weights(self, split: str) -> np.ndarray | None:
         """The fitness's weights of a split's datapoints, None if it has none."""
         if not hasattr(self.fitness, "weights"):
             return None
         size, call = self.sizes[split], self.fitness.weights
-        weights: np.ndarray = blame(f"fitness.weights({split!r})", lambda: np.asarray(call(split), dtype=np.float64))
+        weights: np.ndarray = blame(
+            f"fitness.weights({split!r})", lambda: np.asarray(call(split), dtype=np.float64)
+        )
         if weights.shape != (size,):
-            raise UserError(f"fitness.weights({split!r}): expected {size} numbers above 0, got shape {weights.shape}")
+            raise UserError(
+                f"fitness.weights({split!r}): expected {size} numbers above 0, got shape {weights.shape}"
+            )
         wrong = weights[~(np.isfinite(weights) & (weights > 0))]
         if wrong.size:
             raise UserError(
@@ -292,7 +361,9 @@ class Steps:
 
 def _failure(outcome: Outcome) -> dict[str, Any]:
     """The verdict on a birth that failed, for the log."""
-    return {"admitted": False, "failure": outcome.failure} | ({"lost": True} if outcome.lost else {})
+    return {"admitted": False, "failure": outcome.failure} | (
+        {"lost": True} if outcome.lost else {}
+    )
 
 
 def _size(fitness: Fitness, split: str) -> int:

@@ -40,7 +40,9 @@ class StopRequest:
         """Listens, where this is the main thread."""
         if threading.current_thread() is threading.main_thread():
             asking = [signal.SIGINT, signal.SIGTERM]
-            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: the run is to outlive its terminal
+            if (
+                signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+            ):  # nohup: the run is to outlive its terminal
                 asking.append(signal.SIGHUP)
             for number in asking:
                 self._before[number] = signal.signal(number, self._ask)

@@ -89,7 +89,13 @@ class Strategy(Protocol):
     def archive(self, weights: np.ndarray | None, fitness: Fitness) -> Archive:
         """An empty archive for the datapoints of a fitness, with their (D,) weights."""
 
-    def begin(self, population: Population, fitness: Fitness, founders: Callable[[], Sequence[Genome]], seed: int) -> Planner:
+    def begin(
+        self,
+        population: Population,
+        fitness: Fitness,
+        founders: Callable[[], Sequence[Genome]],
+        seed: int,
+    ) -> Planner:
         """Who plans the births of one run, with this seed; `founders` gives the founders' genomes again.
 
         Raises:
@@ -148,15 +154,23 @@ class NaturalNiches:
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"{name}: expected a finite number of at least 0, got {value}")
         if self.capacity not in get_args(Capacity):
-            raise ValueError(f"capacity: expected one of {get_args(Capacity)}, got {self.capacity!r}")
+            raise ValueError(
+                f"capacity: expected one of {get_args(Capacity)}, got {self.capacity!r}"
+            )
         if self.noise not in get_args(Noise):
             raise ValueError(f"noise: expected one of {get_args(Noise)}, got {self.noise!r}")
         if self.warmup < 0:
-            raise ValueError(f"warmup: expected a number of births of at least 0, got {self.warmup}")
+            raise ValueError(
+                f"warmup: expected a number of births of at least 0, got {self.warmup}"
+            )
         if not 0 <= self.immigrants < 1:
-            raise ValueError(f"immigrants: expected a share of the births in [0, 1), got {self.immigrants}")
+            raise ValueError(
+                f"immigrants: expected a share of the births in [0, 1), got {self.immigrants}"
+            )
         if self.crossover is None and not self.mutation:
-            raise ValueError("crossover: without crossover and without mutation every child is a copy; set one of them")
+            raise ValueError(
+                "crossover: without crossover and without mutation every child is a copy; set one of them"
+            )
 
     def fit(self, population: Population, fitness: Fitness | None = None) -> None:  # noqa: ARG002
         """As `Strategy.fit`; any fitness will do.
@@ -176,7 +190,9 @@ class NaturalNiches:
                 raise ValueError(f"crossover.{error}") from None
         if self.immigrants:
             if not hasattr(population, "immigrant"):
-                raise ValueError(f"immigrants: expected a population with a method immigrant, got {type(population).__name__}")
+                raise ValueError(
+                    f"immigrants: expected a population with a method immigrant, got {type(population).__name__}"
+                )
             try:
                 population.immigrant(np.random.default_rng(0))
             except ValueError as error:
@@ -186,7 +202,9 @@ class NaturalNiches:
         """As `Strategy.archive`: members compete as the settings say."""
         return Archive(self.size, Competition(self.alpha, self.capacity, self.relative, weights))
 
-    def begin(self, population: Population, fitness: Fitness, founders: object, seed: int) -> NaturalNiches:  # noqa: ARG002
+    def begin(
+        self, population: Population, fitness: Fitness, founders: object, seed: int
+    ) -> NaturalNiches:  # noqa: ARG002
         """As `Strategy.begin`: all that a plan depends on are the archive, the birth's number and the run's seed."""
         return self
 
@@ -197,7 +215,9 @@ class NaturalNiches:
             ValueError: if there are fewer than two members to be parents.
         """
         if len(view.members) < 2:
-            raise ValueError(f"a birth needs two members to choose parents from, the archive has {len(view.members)}")
+            raise ValueError(
+                f"a birth needs two members to choose parents from, the archive has {len(view.members)}"
+            )
         rng = birth_rng(seed, number)
         if self.immigrants and rng.random() < self.immigrants:
             return Birth(number, (), mutation_seed=_draw_seed(rng))

@@ -39,13 +39,21 @@ class Sweep:
         Raises:
             ValueError: as `NaturalNiches.fit`.
         """
-        NaturalNiches(crossover=Crossover(splits=0, angle=self._angle(population))).fit(population, fitness)
+        NaturalNiches(crossover=Crossover(splits=0, angle=self._angle(population))).fit(
+            population, fitness
+        )
 
     def archive(self, weights: np.ndarray | None, fitness: Fitness) -> Archive:  # noqa: ARG002
         """As `Strategy.archive`: those with the best mean scores."""
         return Archive(self.points, Competition(alpha=0.0, capacity="one", weights=weights))
 
-    def begin(self, population: Population, fitness: Fitness, founders: Callable[[], Sequence[Genome]], seed: int) -> Grid:  # noqa: ARG002
+    def begin(
+        self,
+        population: Population,
+        fitness: Fitness,
+        founders: Callable[[], Sequence[Genome]],
+        seed: int,
+    ) -> Grid:  # noqa: ARG002
         """As `Strategy.begin`."""
         own = founders()
         return Grid(own, grid(len(own), self.points), self._angle(population))
@@ -85,7 +93,9 @@ def grid(founders: int, points: int) -> list[tuple[float, ...]]:
     steps = next(n for n in itertools.count(1) if math.comb(n + founders, founders - 1) > points)
     even = list(_shared_out(steps, founders))
     drawn = np.random.default_rng(0).dirichlet(np.ones(founders), size=max(points - len(even), 0))
-    return [tuple(piece / steps for piece in pieces) for pieces in even] + [tuple(row) for row in drawn.tolist()]
+    return [tuple(piece / steps for piece in pieces) for pieces in even] + [
+        tuple(row) for row in drawn.tolist()
+    ]
 
 
 def _shared_out(pieces: int, founders: int) -> Iterator[tuple[int, ...]]:

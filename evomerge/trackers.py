@@ -70,7 +70,9 @@ class TensorBoard:
         """As `Tracker.begin`; what was written of births that were not kept is struck out."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(path / "tensorboard"), purge_step=birth + 1 if birth else None, flush_secs=5)
+        self._writer = SummaryWriter(
+            str(path / "tensorboard"), purge_step=birth + 1 if birth else None, flush_secs=5
+        )
 
     def put(self, birth: int, numbers: Mapping[str, float]) -> None:
         """As `Tracker.put`."""
@@ -85,7 +87,13 @@ class TensorBoard:
 class Wandb:
     """Weights & Biases. A resume goes on in the same run of it."""
 
-    def __init__(self, project: str, entity: str | None = None, mode: str | None = None, tags: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        project: str,
+        entity: str | None = None,
+        mode: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
         """Settings only.
 
         Args:
@@ -98,9 +106,13 @@ class Wandb:
             ValueError: if the mode is none of these, or the project's name is none that Weights & Biases takes.
         """
         if wrong := sorted(set(project) & set("/\\#?%:")):
-            raise ValueError(f"project: Weights & Biases takes no {' '.join(wrong)} in a name, got {project!r}")
+            raise ValueError(
+                f"project: Weights & Biases takes no {' '.join(wrong)} in a name, got {project!r}"
+            )
         if len(project) > PROJECT:
-            raise ValueError(f"project: Weights & Biases takes at most {PROJECT} characters, got {len(project)}")
+            raise ValueError(
+                f"project: Weights & Biases takes at most {PROJECT} characters, got {len(project)}"
+            )
         if mode not in (None, "online", "offline", "disabled"):
             raise ValueError(f"mode: expected 'online', 'offline' or 'disabled', got {mode!r}")
         self.project, self.entity, self.mode, self.tags = project, entity, mode, tags
@@ -109,9 +121,15 @@ class Wandb:
         """As `Tracker.begin`."""
         import wandb
 
-        settings: dict[str, Any] = {"mode": self.mode, "tags": list(self.tags), "resume": "allow" if birth else None}
+        settings: dict[str, Any] = {
+            "mode": self.mode,
+            "tags": list(self.tags),
+            "resume": "allow" if birth else None,
+        }
         if "finish_timeout" in getattr(wandb.Settings, "model_fields", {}):
-            settings["settings"] = wandb.Settings(finish_timeout=ANSWER - 2)  # what is not sent by then stays for `wandb sync`
+            settings["settings"] = wandb.Settings(
+                finish_timeout=ANSWER - 2
+            )  # what is not sent by then stays for `wandb sync`
         self._run = wandb.init(
             project=self.project,
             entity=self.entity,
@@ -151,7 +169,11 @@ class MLflow:
 
         self._client, id = MlflowClient(self.tracking_uri), identity.read(path)
         named = self._client.get_experiment_by_name(self.experiment)
-        experiment = named.experiment_id if named is not None else self._client.create_experiment(self.experiment)
+        experiment = (
+            named.experiment_id
+            if named is not None
+            else self._client.create_experiment(self.experiment)
+        )
         before = self._known(experiment, id, path)
         if before is not None:
             self._id = before
@@ -170,9 +192,13 @@ class MLflow:
         place = str(path.resolve())
         quote = "'" if '"' in place else '"'
         if not found and id == identity.from_path(path) and quote not in place:
-            found = self._client.search_runs([experiment], f"tags.{TAG} = {quote}{place}{quote}", max_results=1)
+            found = self._client.search_runs(
+                [experiment], f"tags.{TAG} = {quote}{place}{quote}", max_results=1
+            )
             for run in found:
-                self._client.set_tag(run.info.run_id, TAG, id)  # by which it is known when the directory has moved, too
+                self._client.set_tag(
+                    run.info.run_id, TAG, id
+                )  # by which it is known when the directory has moved, too
         return found[0].info.run_id if found else None
 
     def put(self, birth: int, numbers: Mapping[str, float]) -> None:
@@ -180,7 +206,9 @@ class MLflow:
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())
-        self._client.log_batch(self._id, [Metric(name, number, now, birth) for name, number in numbers.items()])
+        self._client.log_batch(
+            self._id, [Metric(name, number, now, birth) for name, number in numbers.items()]
+        )
 
     def end(self) -> None:
         """As `Tracker.end`."""
@@ -268,11 +296,20 @@ def usual() -> list[Tracker]:
 
 def _numbers(entry: Mapping[str, Any], state: State) -> dict[str, float]:
     """What is told of a birth."""
-    best = {f"best/{split}": getattr(state.best, split) for split in ("train", "validation", "test")}
+    best = {
+        f"best/{split}": getattr(state.best, split) for split in ("train", "validation", "test")
+    }
     archive = {f"archive/{name}": entry.get(name) for name in ("coverage", "entropy")}
     birth = {f"birth/{name}": entry.get(name) for name in ("train", "scored", "seconds")}
-    run = {"run/births_per_second": state.decided / state.seconds if state.seconds else None, "run/failures": state.failures}
-    return {name: float(number) for name, number in (best | archive | birth | run).items() if number is not None}
+    run = {
+        "run/births_per_second": state.decided / state.seconds if state.seconds else None,
+        "run/failures": state.failures,
+    }
+    return {
+        name: float(number)
+        for name, number in (best | archive | birth | run).items()
+        if number is not None
+    }
 
 
 def _parameters(call: Any) -> list[tuple[str, str]]:

@@ -7,7 +7,12 @@ from typing import Any
 
 def span(seconds: float, digits: int = 3) -> str:
     """A time with its unit, from microseconds to hours, with so many digits that count."""
-    for least, unit, name in ((5400, 3600, "hours"), (90, 60, "min"), (1, 1, "s"), (1e-3, 1e-3, "ms")):
+    for least, unit, name in (
+        (5400, 3600, "hours"),
+        (90, 60, "min"),
+        (1, 1, "s"),
+        (1e-3, 1e-3, "ms"),
+    ):
         if seconds >= least:
             return f"{_rounded(seconds / unit, digits)} {name}"
     return f"{_rounded(1e6 * seconds, digits)} µs"

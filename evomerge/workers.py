@@ -36,10 +36,14 @@ class Workers(Protocol):
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
         """Scores what is missing of a birth that was stopped."""
 
-    def score(self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str) -> Iterator[np.ndarray]:
+    def score(
+        self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str
+    ) -> Iterator[np.ndarray]:
         """All scores of each genome, in the order of the datapoints; what goes wrong with one is raised when its turn comes."""
 
-    def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    def explain(
+        self, genome: Genome, datapoints: np.ndarray, split: str
+    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """The scores of one genome, and what the fitness, which can, explains of them."""
 
     def stop(self) -> None:
@@ -102,11 +106,15 @@ class Local:
         """As `Workers.finish`."""
         return self._nursery.finish(job, outcome)
 
-    def score(self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str) -> Iterator[np.ndarray]:
+    def score(
+        self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str
+    ) -> Iterator[np.ndarray]:
         """As `Workers.score`."""
         return (placed(tiles, self._nursery.score(genome, tiles, split)) for genome in genomes)
 
-    def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    def explain(
+        self, genome: Genome, datapoints: np.ndarray, split: str
+    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """As `Workers.explain`."""
         return self._nursery.explain(genome, datapoints, split)
 
@@ -124,6 +132,10 @@ class Local:
     def _raise(self, number: int) -> None:
         """Raises a birth and those that share its stack and its tiling."""
         stack, tiling = (number - 1) // self._nursery.width, self._jobs[number].tiling.number
-        together = [n for n, job in self._jobs.items() if (n - 1) // self._nursery.width == stack and job.tiling.number == tiling]
+        together = [
+            n
+            for n, job in self._jobs.items()
+            if (n - 1) // self._nursery.width == stack and job.tiling.number == tiling
+        ]
         outcomes = self._nursery.raise_births([self._jobs.pop(n) for n in together])
         self._outcomes.update(zip(together, outcomes, strict=True))

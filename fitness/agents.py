@@ -85,13 +85,20 @@ class Agents:
         if threads < 1:
             raise ValueError(f"threads: expected at least 1, got {threads}")
         if [name for _, name in parts(template) if name is not None] != ["transcript"]:
-            raise ValueError(f"template: expected {{transcript}} in it once, and no other field, got {template!r}")
+            raise ValueError(
+                f"template: expected {{transcript}} in it once, and no other field, got {template!r}"
+            )
         if chat and template != "{transcript}":
             raise ValueError("template: a chat has none of its own; set system, or chat to false")
         if system is not None and not chat:
             raise ValueError("system: a system's message needs chat: true")
         pattern(extract)
-        self.environment, self.turns, self.template, self.extract = environment, turns, template, extract
+        self.environment, self.turns, self.template, self.extract = (
+            environment,
+            turns,
+            template,
+            extract,
+        )
         self.chat, self.system, self.max_new_tokens, self.stop = chat, system, max_new_tokens, stop
         self.batch, self.threads = batch, threads
 
@@ -106,9 +113,13 @@ class Agents:
             ValueError: if the environment fails, or gives what is no observation or no reward in [0, 1].
             OSError: if the surroundings of the environment fail, a server for one.
         """
-        return np.array([play.reward for play in self._play(model, datapoints, split)], dtype=np.float32)
+        return np.array(
+            [play.reward for play in self._play(model, datapoints, split)], dtype=np.float32
+        )
 
-    def explain(self, model: LanguageModel, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
+    def explain(
+        self, model: LanguageModel, datapoints: np.ndarray, split: str
+    ) -> list[dict[str, Any]]:
         """For each datapoint its first observation, the transcript from there on, and the reward."""
         return [
             {
@@ -122,7 +133,9 @@ class Agents:
 
     def _play(self, language: LanguageModel, datapoints: np.ndarray, split: str) -> list[_Play]:
         """The episodes of these datapoints, played to their ends."""
-        generator = vars(self).setdefault("_generator", Generator(self.max_new_tokens, self.stop, self.batch))
+        generator = vars(self).setdefault(
+            "_generator", Generator(self.max_new_tokens, self.stop, self.batch)
+        )
         plays = [_Play(f"datapoint {index} of {split}", int(index)) for index in datapoints]
         try:
             self._each(lambda play: play.open(self.environment, split), plays)
@@ -131,8 +144,14 @@ class Agents:
                 if not playing:
                     break
                 prompts = self._encode(generator, language, playing, turn)
-                playing = [play for play, prompt in zip(playing, prompts, strict=True) if prompt is not None]
-                responses = generator.respond(language, [prompt for prompt in prompts if prompt is not None])
+                playing = [
+                    play
+                    for play, prompt in zip(playing, prompts, strict=True)
+                    if prompt is not None
+                ]
+                responses = generator.respond(
+                    language, [prompt for prompt in prompts if prompt is not None]
+                )
                 for play, response in zip(playing, responses, strict=True):
                     # tags that the action was read from stay in what the model reads next, as it wrote them
                     play.said.append(response.text if self.extract is None else response.written)
@@ -143,12 +162,22 @@ class Agents:
                 play.close()
         return plays
 
-    def _encode(self, generator: Generator, language: LanguageModel, plays: Sequence[_Play], turn: int) -> list[list[int] | None]:
+    def _encode(
+        self, generator: Generator, language: LanguageModel, plays: Sequence[_Play], turn: int
+    ) -> list[list[int] | None]:
         """The tokens of each prompt; None, and the episode is over, where it has outgrown the model."""
         texts = [self._text(language.tokenizer, play.said) for play in plays]
         if turn == 1:
-            return list(generator.encode(language, texts, lambda i: plays[i].name, special=not self.chat))
-        tokens = generator.encode(language, texts, lambda i: f"{plays[i].name}, turn {turn}", special=not self.chat, fit=False)
+            return list(
+                generator.encode(language, texts, lambda i: plays[i].name, special=not self.chat)
+            )
+        tokens = generator.encode(
+            language,
+            texts,
+            lambda i: f"{plays[i].name}, turn {turn}",
+            special=not self.chat,
+            fit=False,
+        )
         positions = positions_of(language.model)
         room = float("inf") if positions is None else positions - self.max_new_tokens
         for play, row in zip(plays, tokens, strict=True):
@@ -164,9 +193,15 @@ class Agents:
     def _text(self, tokenizer: Any, said: Sequence[str]) -> str:
         """All that was said, as the model reads it."""
         if not self.chat:
-            return "".join(text + ("" if name is None else transcript(said)) for text, name in parts(self.template))
+            return "".join(
+                text + ("" if name is None else transcript(said))
+                for text, name in parts(self.template)
+            )
         system = [] if self.system is None else [{"role": "system", "content": self.system}]
-        spoken = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(said)]
+        spoken = [
+            {"role": ("user", "assistant")[place % 2], "content": text}
+            for place, text in enumerate(said)
+        ]
         return chat_prompt(tokenizer, [*system, *spoken])
 
     def _each(self, act: Callable[[_Play], None], plays: Sequence[_Play]) -> None:
@@ -212,7 +247,9 @@ class _Play:
         with _named(f"{self.name}, turn {len(self.said) // 2}"):
             answer = self.episode.step(action)
             if not isinstance(answer, tuple | list) or len(answer) != 3:
-                raise ValueError(f"expected an observation, a reward and whether it is over, got {answer!r}")
+                raise ValueError(
+                    f"expected an observation, a reward and whether it is over, got {answer!r}"
+                )
             observation, reward, done = answer
             self.said.append(_text(observation))
             if not isinstance(reward, Real | np.number) or not 0 <= reward <= 1:

@@ -36,7 +36,9 @@ def attraction(
         IndexError: if there is no row `first`.
     """
     scores = rows(scores, relative)
-    return worth(ahead(scores, first), market(scores, alpha=alpha, capacity=capacity, weights=weights))
+    return worth(
+        ahead(scores, first), market(scores, alpha=alpha, capacity=capacity, weights=weights)
+    )
 
 
 def ahead(scores: np.ndarray, first: int) -> np.ndarray:

@@ -70,9 +70,13 @@ class Classification:
         """Scores (W, B) of a stack of W models, which gives outputs (W, B, classes)."""
         inputs, targets = self._batch(datapoints, split, models.device)
         outputs = models(inputs)
-        return _numbers(self.score(outputs.flatten(0, 1), targets.repeat(len(outputs)))).reshape(outputs.shape[:2])
+        return _numbers(self.score(outputs.flatten(0, 1), targets.repeat(len(outputs)))).reshape(
+            outputs.shape[:2]
+        )
 
-    def explain(self, model: torch.nn.Module, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
+    def explain(
+        self, model: torch.nn.Module, datapoints: np.ndarray, split: str
+    ) -> list[dict[str, Any]]:
         """For each datapoint the expected label, the model's answer, and the picture as rows of grey values, 0 to 255."""
         inputs, targets = self._batch(datapoints, split, _device(model))
         answers = model(inputs).argmax(dim=-1)
@@ -81,7 +85,9 @@ class Classification:
         pictures = (255 * pictures / max(float(pictures.max()), 1e-9)).round().to(torch.uint8)
         return [
             {"expected": expected, "answer": answer, "picture": picture}
-            for expected, answer, picture in zip(targets.tolist(), answers.tolist(), pictures.tolist(), strict=True)
+            for expected, answer, picture in zip(
+                targets.tolist(), answers.tolist(), pictures.tolist(), strict=True
+            )
         ]
 
     def _batch(self, datapoints: np.ndarray, split: str, device: torch.device) -> Split:
@@ -96,7 +102,10 @@ class Classification:
             if images is None:
                 raise ValueError(f"{self.data} has no split {split!r}")
             index = torch.from_numpy(np.array(datapoints, dtype=np.int64))
-            batch = images[0].index_select(0, index).to(device), images[1].index_select(0, index).to(device)
+            batch = (
+                images[0].index_select(0, index).to(device),
+                images[1].index_select(0, index).to(device),
+            )
             kept[key] = datapoints, batch  # holding the array keeps its id its own
             if len(kept) > BATCHES:
                 kept.popitem(last=False)

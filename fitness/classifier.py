@@ -36,15 +36,20 @@ class ClassProbability(Pretrained):
             ValueError: if there is no such model, or it has no such class.
         """
         if self.label not in record:
-            raise ValueError(f"label: no field {self.label!r}; its fields: {', '.join(map(str, record))}")
+            raise ValueError(
+                f"label: no field {self.label!r}; its fields: {', '.join(map(str, record))}"
+            )
         self._class(record[self.label])
         _ = self.network  # one that lacks its head would judge at random
 
-    def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> np.ndarray:  # noqa: ARG002
+    def score(
+        self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]
+    ) -> np.ndarray:  # noqa: ARG002
         """As `Judge.score`."""
         wanted = [self._class(record[self.label]) for record in records]
         chances = self.judge(
-            [pil(picture) for picture in pictures], lambda pixels: self.network(pixel_values=pixels).logits.softmax(-1)
+            [pil(picture) for picture in pictures],
+            lambda pixels: self.network(pixel_values=pixels).logits.softmax(-1),
         )
         return chances[torch.arange(len(wanted)), wanted].numpy()
 
@@ -55,14 +60,20 @@ class ClassProbability(Pretrained):
             ValueError: if there is none.
         """
         names = self._names
-        if isinstance(label, int | np.integer) and not isinstance(label, bool) and 0 <= label < len(names):
+        if (
+            isinstance(label, int | np.integer)
+            and not isinstance(label, bool)
+            and 0 <= label < len(names)
+        ):
             return int(label)
         found = [number for number, name in enumerate(names) if name == label]
         if len(found) == 1:
             return found[0]
         known = ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
         several = f"; {len(found)} have that name, so give the number" if found else ""
-        raise ValueError(f"{self.label}: expected one of the classifier's {len(names)} classes ({known}), got {label!r}{several}")
+        raise ValueError(
+            f"{self.label}: expected one of the classifier's {len(names)} classes ({known}), got {label!r}{several}"
+        )
 
     @cached_property
     def _names(self) -> list[str]:

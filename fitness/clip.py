@@ -32,12 +32,16 @@ class Clip(Pretrained):
 
     def image_features(self, pictures: Sequence[Any]) -> torch.Tensor:
         """(B, F) features of B PIL images, of length 1."""
-        return self.judge(pictures, lambda pixels: _features(self.network.get_image_features(pixel_values=pixels)))
+        return self.judge(
+            pictures, lambda pixels: _features(self.network.get_image_features(pixel_values=pixels))
+        )
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> torch.Tensor:
         """(B, F) features of B texts, of length 1; what is too long for CLIP is cut."""
-        tokens = self._texts(list(texts), padding=True, truncation=True, return_tensors="pt").to(self.network.device)
+        tokens = self._texts(list(texts), padding=True, truncation=True, return_tensors="pt").to(
+            self.network.device
+        )
         tokens = {name: tokens[name] for name in ("input_ids", "attention_mask")}
         return _features(self.network.get_text_features(**tokens)).cpu()
 
@@ -50,7 +54,9 @@ class Clip(Pretrained):
         """Features of references and prompts, which come again birth after birth."""
         return {}
 
-    def _once(self, keys: Sequence[Hashable], make: Callable[[list[int]], torch.Tensor]) -> torch.Tensor:
+    def _once(
+        self, keys: Sequence[Hashable], make: Callable[[list[int]], torch.Tensor]
+    ) -> torch.Tensor:
         """(B, F) features by key, those made that are not known yet; `make` gets their places."""
         new = {key: place for place, key in enumerate(keys) if key not in self._known}
         if new:
@@ -82,19 +88,30 @@ class ImageSimilarity(Clip):
         """
         super().check(record)
         if self.image not in record:
-            raise ValueError(f"image: no field {self.image!r}; its fields: {', '.join(map(str, record))}")
+            raise ValueError(
+                f"image: no field {self.image!r}; its fields: {', '.join(map(str, record))}"
+            )
         try:
             opened(record[self.image], whole=False)
         except ValueError as error:
             raise ValueError(f"{self.image}: {error}") from None
 
-    def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> np.ndarray:  # noqa: ARG002
+    def score(
+        self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]
+    ) -> np.ndarray:  # noqa: ARG002
         """As `Judge.score`."""
         references = [record[self.image] for record in records]
         files = [isinstance(value, str | Path) for value in references]
-        ready = [value if file else opened(value) for value, file in zip(references, files, strict=True)]
-        keys = [str(value) if file else (value.size, value.tobytes()) for value, file in zip(ready, files, strict=True)]
-        wanted = self._once(keys, lambda places: self.image_features([opened(ready[place]) for place in places]))
+        ready = [
+            value if file else opened(value) for value, file in zip(references, files, strict=True)
+        ]
+        keys = [
+            str(value) if file else (value.size, value.tobytes())
+            for value, file in zip(ready, files, strict=True)
+        ]
+        wanted = self._once(
+            keys, lambda places: self.image_features([opened(ready[place]) for place in places])
+        )
         return _similar(self.image_features([pil(picture) for picture in pictures]), wanted)
 
 
@@ -106,9 +123,13 @@ class TextSimilarity(Clip):
         """What reads the prompts."""
         return Reader("the judge", self._texts, self._texts.model_max_length)
 
-    def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> np.ndarray:  # noqa: ARG002
+    def score(
+        self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]
+    ) -> np.ndarray:  # noqa: ARG002
         """As `Judge.score`."""
-        wanted = self._once(list(prompts), lambda places: self.text_features([prompts[place] for place in places]))
+        wanted = self._once(
+            list(prompts), lambda places: self.text_features([prompts[place] for place in places])
+        )
         return _similar(self.image_features([pil(picture) for picture in pictures]), wanted)
 
 

@@ -46,13 +46,22 @@ class CocoCaptions:
         every = _pictures(Path(self.captions).expanduser())
         chosen = every[slice(*stretch)]
         if not chosen:
-            raise ValueError(f"{name}: expected pictures from {stretch[0]} to {stretch[1]}, {self.captions} has {len(every)}")
-        others = [every[slice(*part)] for part in (self.train, self.test, self.validation) if part not in (None, stretch)]
+            raise ValueError(
+                f"{name}: expected pictures from {stretch[0]} to {stretch[1]}, {self.captions} has {len(every)}"
+            )
+        others = [
+            every[slice(*part)]
+            for part in (self.train, self.test, self.validation)
+            if part not in (None, stretch)
+        ]
         if any(set(chosen) & set(other) for other in others):
             raise ValueError(
                 f"{name}: some of its {len(chosen)} pictures are in another split too; {self.captions} has {len(every)}"
             )
-        return [{"prompt": caption, "image": str(Path(self.images).expanduser() / file)} for file, caption in chosen]
+        return [
+            {"prompt": caption, "image": str(Path(self.images).expanduser() / file)}
+            for file, caption in chosen
+        ]
 
     def where(self, index: int, split: str) -> str:
         """The picture of a record."""
@@ -71,10 +80,18 @@ def _pictures(path: Path) -> list[tuple[str, str]]:
         for annotation in content["annotations"]:
             captions.setdefault(annotation["image_id"], annotation["caption"])
         pictures = sorted(content["images"], key=lambda image: image["id"])
-        pairs = [(image["file_name"], captions[image["id"]]) for image in pictures if image["id"] in captions]
+        pairs = [
+            (image["file_name"], captions[image["id"]])
+            for image in pictures
+            if image["id"] in captions
+        ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: expected captions in COCO's format, with images and annotations ({error!r})") from None
-    return [(_text(path, file, file), _text(path, file, caption).strip()) for file, caption in pairs]
+        raise ValueError(
+            f"{path}: expected captions in COCO's format, with images and annotations ({error!r})"
+        ) from None
+    return [
+        (_text(path, file, file), _text(path, file, caption).strip()) for file, caption in pairs
+    ]
 
 
 def _text(path: Path, file: Any, value: Any) -> str:
@@ -84,7 +101,9 @@ def _text(path: Path, file: Any, value: Any) -> str:
         ValueError: if it is no text, or none that can be read.
     """
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{path}, picture {shown(file)}: expected a file name and a caption, got {shown(value)}")
+        raise ValueError(
+            f"{path}, picture {shown(file)}: expected a file name and a caption, got {shown(value)}"
+        )
     try:
         check_readable(value)
     except ValueError as error:

@@ -37,8 +37,12 @@ class Combined:
         """
         if not parts:
             raise ValueError("parts: expected at least one fitness, got none")
-        if shares is not None and (len(shares) != len(parts) or not all(0 < share < float("inf") for share in shares)):
-            raise ValueError(f"shares: expected {len(parts)} numbers above 0, one for each part, got {list(shares)}")
+        if shares is not None and (
+            len(shares) != len(parts) or not all(0 < share < float("inf") for share in shares)
+        ):
+            raise ValueError(
+                f"shares: expected {len(parts)} numbers above 0, one for each part, got {list(shares)}"
+            )
         self.parts, self.shares = parts, shares
 
     def size(self, split: str) -> int:
@@ -81,7 +85,11 @@ class Combined:
 
         def shown(split: str) -> np.ndarray:
             starts = np.cumsum([0, *(part.size(split) for part in self.parts)])
-            showing = [(start, part) for start, part in zip(starts, self.parts, strict=False) if hasattr(part, "showcase")]
+            showing = [
+                (start, part)
+                for start, part in zip(starts, self.parts, strict=False)
+                if hasattr(part, "showcase")
+            ]
             return np.concatenate([start + part.showcase(split) for start, part in showing])
 
         return shown
@@ -90,12 +98,16 @@ class Combined:
         """For each datapoint what its part explains, and which part that is; nothing where a part explains nothing."""
         explained: list[dict[str, Any]] = [{} for _ in datapoints]
         for index, part, mine, own in self._shares(datapoints, split):
-            entries = part.explain(model, own, split) if hasattr(part, "explain") else [{} for _ in own]
+            entries = (
+                part.explain(model, own, split) if hasattr(part, "explain") else [{} for _ in own]
+            )
             for place, entry in zip(mine, entries, strict=True):
                 explained[place] = {"part": index, **entry}
         return explained
 
-    def _gather(self, datapoints: np.ndarray, split: str, score: Callable[[Any, np.ndarray], np.ndarray]) -> np.ndarray:
+    def _gather(
+        self, datapoints: np.ndarray, split: str, score: Callable[[Any, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
         """(..., B) scores, put together from the parts'."""
         gathered: np.ndarray | None = None
         for _, part, mine, own in self._shares(datapoints, split):
@@ -109,7 +121,9 @@ class Combined:
             gathered[..., mine] = scores
         return np.empty(0, dtype=np.float32) if gathered is None else gathered
 
-    def _shares(self, datapoints: np.ndarray, split: str) -> Iterator[tuple[int, Any, np.ndarray, np.ndarray]]:
+    def _shares(
+        self, datapoints: np.ndarray, split: str
+    ) -> Iterator[tuple[int, Any, np.ndarray, np.ndarray]]:
         """(index of the part, part, places in `datapoints` that are its, its own indices of them) for each part asked."""
         start = 0
         for index, part in enumerate(self.parts):

@@ -52,7 +52,9 @@ def price(
     Returns:
         (D,) float64.
     """
-    earned = 1.0 / np.maximum(total, NOBODY) if alpha == 1 else np.where(total > 0, total, 1.0) ** -alpha
+    earned = (
+        1.0 / np.maximum(total, NOBODY) if alpha == 1 else np.where(total > 0, total, 1.0) ** -alpha
+    )
     if capacity == "max":
         earned *= peak
     return earned if weights is None else earned * weights
@@ -92,7 +94,9 @@ def competitive_fitness(
     return worth(scores, market(scores, alpha=alpha, capacity=capacity, weights=weights))
 
 
-def market(scores: np.ndarray, *, alpha: float, capacity: Capacity, weights: np.ndarray | None) -> np.ndarray:
+def market(
+    scores: np.ndarray, *, alpha: float, capacity: Capacity, weights: np.ndarray | None
+) -> np.ndarray:
     """The `price` that (N, D) scores make, with its settings checked.
 
     Raises:
@@ -100,7 +104,9 @@ def market(scores: np.ndarray, *, alpha: float, capacity: Capacity, weights: np.
     """
     check(alpha, capacity)
     if weights is not None and np.shape(weights) != scores.shape[1:]:
-        raise ValueError(f"weights: expected shape {scores.shape[1:]}, one for each datapoint, got {np.shape(weights)}")
+        raise ValueError(
+            f"weights: expected shape {scores.shape[1:]}, one for each datapoint, got {np.shape(weights)}"
+        )
     peak = scores.max(axis=0, initial=0.0)
     return price(scores.sum(axis=0), peak, alpha=alpha, capacity=capacity, weights=weights)
 
@@ -156,7 +162,9 @@ class RejectionBound:
         self._totals = [tile.sum(axis=0) for tile in self._scores]
         self._peaks = [tile.max(axis=0) for tile in self._scores]
         self._weights = None if weights is None else [weights[tile] for tile in tiles]
-        self._shares = [float(len(tile) if weights is None else weights[tile].sum()) for tile in tiles]
+        self._shares = [
+            float(len(tile) if weights is None else weights[tile].sum()) for tile in tiles
+        ]
         self._least = -MARGIN * sum(self._shares)
         at_best = [self.lead(k, np.ones(len(tile))) for k, tile in enumerate(tiles)]
         self._rest = np.cumsum([np.zeros(len(scores)), *at_best[::-1]], axis=0)[::-1]

@@ -18,12 +18,42 @@ from torch.nn.functional import interpolate
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 TEMPLATES = (
-    *("digit {}", "number {}", "figure {}", "the digit {}", "the number {}", "the figure {}", "the numeral {}"),
+    *(
+        "digit {}",
+        "number {}",
+        "figure {}",
+        "the digit {}",
+        "the number {}",
+        "the figure {}",
+        "the numeral {}",
+    ),
     *("a handwritten {}", "a small {}", "a white {}", "a neat {}", "a plain {}"),
-    *("a handwritten digit {}", "a handwritten number {}", "a small figure {}", "a white numeral {}", "a neat number {}"),
-    *("a picture of the digit {}", "a picture of the number {}", "a picture of a handwritten {}", "a picture of a white {}"),
-    *("a drawing of the digit {}", "a drawing of the figure {}", "a drawing of a small {}", "a drawing of a neat {}"),
-    *("a scan of the number {}", "a scan of a handwritten {}", "{} on black", "{} in white on black", "{} written by hand"),
+    *(
+        "a handwritten digit {}",
+        "a handwritten number {}",
+        "a small figure {}",
+        "a white numeral {}",
+        "a neat number {}",
+    ),
+    *(
+        "a picture of the digit {}",
+        "a picture of the number {}",
+        "a picture of a handwritten {}",
+        "a picture of a white {}",
+    ),
+    *(
+        "a drawing of the digit {}",
+        "a drawing of the figure {}",
+        "a drawing of a small {}",
+        "a drawing of a neat {}",
+    ),
+    *(
+        "a scan of the number {}",
+        "a scan of a handwritten {}",
+        "{} on black",
+        "{} in white on black",
+        "{} written by hand",
+    ),
 )
 """Each is two wordings, one with a word and one with a figure."""
 
@@ -65,10 +95,17 @@ class DigitPrompts:
             ValueError: if more prompts are asked for than there are pictures.
         """
         parts = _records(self.seed)
-        sizes = {"lessons": len(parts["lessons"]), "train": self.train, "test": self.test, "validation": self.validation}
+        sizes = {
+            "lessons": len(parts["lessons"]),
+            "train": self.train,
+            "test": self.test,
+            "validation": self.validation,
+        }
         size = sizes.get(name, 0)
         if not 0 <= size <= len(parts.get(name, ())):
-            raise ValueError(f"{name}: expected a number of prompts from 0 to {len(parts[name])}, got {size}")
+            raise ValueError(
+                f"{name}: expected a number of prompts from 0 to {len(parts[name])}, got {size}"
+            )
         return parts[name][:size] if size else None
 
 
@@ -93,7 +130,9 @@ def pictures(split: str) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    large = interpolate(torch.from_numpy(digits.images)[:, None], size=(SIDE, SIDE), mode="bilinear")[:, 0]
+    large = interpolate(
+        torch.from_numpy(digits.images)[:, None], size=(SIDE, SIDE), mode="bilinear"
+    )[:, 0]
     images = (large * 255 / 16).round().to(torch.uint8).numpy()
     turns = np.zeros(len(images), dtype=np.int64)
     for digit in range(10):
@@ -120,7 +159,12 @@ def _records(seed: int) -> Mapping[str, Sequence[Record]]:
             order = rng.permutation(len(asked))
             prompts = [asked[order[turn % len(asked)]][digit] for turn in range(len(own))]
             columns.append(
-                [{"prompt": prompt, "label": digit, "image": image} for prompt, image in zip(prompts, own, strict=True)]
+                [
+                    {"prompt": prompt, "label": digit, "image": image}
+                    for prompt, image in zip(prompts, own, strict=True)
+                ]
             )
-        parts[name] = [record for turn in zip(*columns, strict=False) for record in turn]  # as far as the rarest digit goes
+        parts[name] = [
+            record for turn in zip(*columns, strict=False) for record in turn
+        ]  # as far as the rarest digit goes
     return parts

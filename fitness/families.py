@@ -65,7 +65,9 @@ def reads_padding(model: Any) -> bool:
     # the class's own, since a wrapped forward may hide what it takes; transformers passes positions by this signature, too
     taken = inspect.signature(getattr(type(model), "forward", None) or model.forward).parameters
     stateful = getattr(model, "_is_stateful", False)
-    return kind in PADDED or stateful or "attention_mask" not in taken or "position_ids" not in taken
+    return (
+        kind in PADDED or stateful or "attention_mask" not in taken or "position_ids" not in taken
+    )
 
 
 def positions_of(model: Any) -> int | None:
@@ -78,8 +80,15 @@ def positions_of(model: Any) -> int | None:
     if getattr(config, "alibi", False) or config.model_type in ENDLESS:
         return None
     # Whisper and Speech2Text name the decoder's positions apart; MPT has a table of biases, not of positions
-    stated = [getattr(config, name, None) for name in ("max_position_embeddings", "max_target_positions", "max_seq_len")]
-    numbers = [int(number) for number in stated if isinstance(number, int | float) and 0 < number < float("inf")]
+    stated = [
+        getattr(config, name, None)
+        for name in ("max_position_embeddings", "max_target_positions", "max_seq_len")
+    ]
+    numbers = [
+        int(number)
+        for number in stated
+        if isinstance(number, int | float) and 0 < number < float("inf")
+    ]
     if not numbers:
         return None
     if tables := _tables(model):
@@ -105,6 +114,13 @@ def _tables(model: Any) -> list[int]:
     """How many tokens each table of absolute positions has a row for; those of RoBERTa begin behind the row of the padding."""
     if model.config.get_text_config() is not model.config:
         return []  # the tables may be those of pictures
-    embeddings = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding)]
+    embeddings = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Embedding)
+    ]
     tables = [module for name, module in embeddings if re.search(r"wpe$|pos[^.]*$", name)]
-    return [table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1) for table in tables]
+    return [
+        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        for table in tables
+    ]

@@ -35,7 +35,9 @@ class Generator:
     and the answers go on.
     """
 
-    def __init__(self, max_new_tokens: int = 64, stop: str | Sequence[str] | None = None, batch: int = 64) -> None:
+    def __init__(
+        self, max_new_tokens: int = 64, stop: str | Sequence[str] | None = None, batch: int = 64
+    ) -> None:
         """Settings only.
 
         Args:
@@ -59,7 +61,13 @@ class Generator:
         self._said = False
 
     def encode(
-        self, language: LanguageModel, prompts: Sequence[str], where: Callable[[int], str], *, special: bool, fit: bool = True
+        self,
+        language: LanguageModel,
+        prompts: Sequence[str],
+        where: Callable[[int], str],
+        *,
+        special: bool,
+        fit: bool = True,
     ) -> list[list[int]]:
         """The tokens of prompts, held against what the model can take.
 
@@ -76,7 +84,9 @@ class Generator:
         if not prompts:
             return []
         model = language.model
-        tokens = language.tokenizer(list(prompts), add_special_tokens=special, verbose=False)["input_ids"]
+        tokens = language.tokenizer(list(prompts), add_special_tokens=special, verbose=False)[
+            "input_ids"
+        ]
         positions = positions_of(model)
         known = len(model.get_input_embeddings().weight)
         for index, row in enumerate(tokens):
@@ -88,7 +98,9 @@ class Generator:
                     f"(max_new_tokens), the model has {positions} positions"
                 )
             if max(row) >= known:
-                raise ValueError(f"{where(index)}: the tokenizer gives token {max(row)}, the model knows {known}")
+                raise ValueError(
+                    f"{where(index)}: the tokenizer gives token {max(row)}, the model knows {known}"
+                )
         return tokens
 
     def __call__(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[str]:
@@ -110,16 +122,22 @@ class Generator:
         if len(together) > 1:
             self._say_small(language.model)
         for company in together:
-            for place, answer in zip(company, self._answer(language, prompts, company), strict=True):
+            for place, answer in zip(
+                company, self._answer(language, prompts, company), strict=True
+            ):
                 answers[place] = answer
         return answers
 
-    def _answer(self, language: LanguageModel, prompts: Sequence[Sequence[int]], order: Sequence[int]) -> list[Response]:
+    def _answer(
+        self, language: LanguageModel, prompts: Sequence[Sequence[int]], order: Sequence[int]
+    ) -> list[Response]:
         """The answers to the prompts at these places, in this order, batch by batch."""
         batches, self.batch = in_batches(
             self.batch,
             len(order),
-            lambda start, stop: self._generate(language, [prompts[place] for place in order[start:stop]]),
+            lambda start, stop: self._generate(
+                language, [prompts[place] for place in order[start:stop]]
+            ),
             "prompts were answered",
             lambda start: (
                 f"there is no memory to answer one prompt of {len(prompts[order[start]])} tokens with up to {self.max_new_tokens} "
@@ -134,11 +152,18 @@ class Generator:
             self._said = True
             kind = type(model).__name__
             if model.config.get_text_config().model_type in ALONE:
-                log.info("%s answers otherwise in company, so prompts are answered one by one", kind)
+                log.info(
+                    "%s answers otherwise in company, so prompts are answered one by one", kind
+                )
             else:
-                log.info("%s reads padding, so only prompts of equal length are answered side by side", kind)
+                log.info(
+                    "%s reads padding, so only prompts of equal length are answered side by side",
+                    kind,
+                )
 
-    def _generate(self, language: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[Response]:
+    def _generate(
+        self, language: LanguageModel, prompts: Sequence[Sequence[int]]
+    ) -> list[Response]:
         """The answers of one batch, padded on the left."""
         from transformers import GenerationConfig
 
@@ -146,8 +171,12 @@ class Generator:
         ends = self._end_tokens(language)
         pad = next((token for token in (tokenizer.pad_token_id, *ends) if token is not None), 0)
         width = max(map(len, prompts))
-        tokens = torch.tensor([[pad] * (width - len(row)) + list(row) for row in prompts], device=model.device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=model.device)
+        tokens = torch.tensor(
+            [[pad] * (width - len(row)) + list(row) for row in prompts], device=model.device
+        )
+        mask = torch.tensor(
+            [[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=model.device
+        )
         config = GenerationConfig(
             max_new_tokens=self.max_new_tokens,
             do_sample=False,
@@ -167,11 +196,15 @@ class Generator:
             model.generation_config = theirs
         return self._read(language, rows, ends, pad)
 
-    def _read(self, language: LanguageModel, rows: Sequence[list[int]], ends: Sequence[int], pad: int) -> list[Response]:
+    def _read(
+        self, language: LanguageModel, rows: Sequence[list[int]], ends: Sequence[int], pad: int
+    ) -> list[Response]:
         """Rows of new tokens as text, each up to and without what ended it."""
         special, tokenizer = self._special(language.tokenizer), language.tokenizer
         marked = self._marked(special)
-        places = [next((i for i, token in enumerate(row) if token in ends), len(row)) for row in rows]
+        places = [
+            next((i for i, token in enumerate(row) if token in ends), len(row)) for row in rows
+        ]
         kept = [row[:place] for row, place in zip(rows, places, strict=True)]
         responses = []
         for row, tokens, text in zip(rows, kept, decode(tokenizer, kept), strict=True):
@@ -209,7 +242,11 @@ class Generator:
         theirs = getattr(language.model.generation_config, "eos_token_id", None)
         tokenizer = language.tokenizer
         special = [token for token, text in self._special(tokenizer).items() if text in self.stop]
-        ends = [tokenizer.eos_token_id, *(theirs if isinstance(theirs, list) else [theirs]), *special]
+        ends = [
+            tokenizer.eos_token_id,
+            *(theirs if isinstance(theirs, list) else [theirs]),
+            *special,
+        ]
         return list(dict.fromkeys(token for token in ends if token is not None))
 
     def _stopper(self, language: LanguageModel, width: int) -> Callable[..., torch.Tensor]:
@@ -226,8 +263,12 @@ class Generator:
                 pieces += [""] * (1 + max(special) - len(pieces))
                 for token, text in special.items():
                     pieces[token] = text
-            may = torch.zeros(max(len(pieces), len(model.get_input_embeddings().weight)), dtype=torch.bool)
-            lasts = {text[-1] for text in self.stop} | {"\ufffd"}  # a part of a character may be its end
+            may = torch.zeros(
+                max(len(pieces), len(model.get_input_embeddings().weight)), dtype=torch.bool
+            )
+            lasts = {text[-1] for text in self.stop} | {
+                "\ufffd"
+            }  # a part of a character may be its end
             may[: len(pieces)] = torch.tensor([not lasts.isdisjoint(piece) for piece in pieces])
             self._endings = tokenizer, may
         may = self._endings[1]
@@ -240,7 +281,10 @@ class Generator:
                 ended = [any(end in text for end in self.stop) for text in decode(tokenizer, rows)]
                 if marked:
                     written = decode(tokenizer, rows, special=True)
-                    ended = [one or cut(text, marked)[1] != "" for one, text in zip(ended, written, strict=True)]
+                    ended = [
+                        one or cut(text, marked)[1] != ""
+                        for one, text in zip(ended, written, strict=True)
+                    ]
                 done[places] = torch.tensor(ended)
             return done.to(tokens.device)
 
@@ -254,9 +298,15 @@ def chat_prompt(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
         ValueError: if there is no template, or it refuses the conversation.
     """
     if not getattr(tokenizer, "chat_template", None):
-        raise ValueError("chat: the tokenizer has no chat template; give the population one, or set chat to false")
+        raise ValueError(
+            "chat: the tokenizer has no chat template; give the population one, or set chat to false"
+        )
     try:
-        return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        return tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True
+        )
     except Exception as error:  # a template is a program of the checkpoint's
         roles = ", ".join(message["role"] for message in messages)
-        raise ValueError(f"chat: the tokenizer's chat template refuses the roles {roles}: {error}") from error
+        raise ValueError(
+            f"chat: the tokenizer's chat template refuses the roles {roles}: {error}"
+        ) from error

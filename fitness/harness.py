@@ -72,9 +72,19 @@ class Harness:
             raise ValueError(f"batch: expected at least 1, got {batch}")
         if num_fewshot is not None and num_fewshot < 0:
             raise ValueError(f"num_fewshot: expected 0 or more, got {num_fewshot}")
-        self.task, self.metric, self.train, self.test, self.validation = task, metric, train, test, validation
+        self.task, self.metric, self.train, self.test, self.validation = (
+            task,
+            metric,
+            train,
+            test,
+            validation,
+        )
         self.include_path, self.num_fewshot = include_path, num_fewshot
-        self.apply_chat_template, self.system_instruction, self.gen_kwargs = apply_chat_template, system_instruction, gen_kwargs
+        self.apply_chat_template, self.system_instruction, self.gen_kwargs = (
+            apply_chat_template,
+            system_instruction,
+            gen_kwargs,
+        )
         self.batch, self.seed = batch, seed
 
     def size(self, split: str) -> int:
@@ -96,20 +106,31 @@ class Harness:
             ValueError: if the metric gives a sample something else than a number in [0, 1].
         """
         task, metric, _ = self._loaded()
-        return np.array(task.scores(self._answered(model, datapoints, split), *metric), dtype=np.float32)
+        return np.array(
+            task.scores(self._answered(model, datapoints, split), *metric), dtype=np.float32
+        )
 
-    def explain(self, model: LanguageModel, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
+    def explain(
+        self, model: LanguageModel, datapoints: np.ndarray, split: str
+    ) -> list[dict[str, Any]]:
         """For each datapoint its prompt, the expected answer, the model's and the score."""
         task, metric, _ = self._loaded()
         answered = self._answered(model, datapoints, split)
         scores = task.scores(answered, *metric)
-        return [{**task.shown(requests, metric[1]), "score": score} for requests, score in zip(answered, scores, strict=True)]
+        return [
+            {**task.shown(requests, metric[1]), "score": score}
+            for requests, score in zip(answered, scores, strict=True)
+        ]
 
-    def _answered(self, language: LanguageModel, datapoints: np.ndarray, split: str) -> list[Requests]:
+    def _answered(
+        self, language: LanguageModel, datapoints: np.ndarray, split: str
+    ) -> list[Requests]:
         """The requests of these documents, and no others, with the model's answers."""
         task, _, ranges = self._loaded()
         if split not in ranges:
-            raise ValueError(f"{split}: the task {self.task!r} has no such split here; it has {', '.join(ranges)}")
+            raise ValueError(
+                f"{split}: the task {self.task!r} has no such split here; it has {', '.join(ranges)}"
+            )
         part, places = ranges[split]
         lm, made = self._wrapped(language)
         if part not in made:
@@ -124,7 +145,9 @@ class Harness:
                 if not ran_out(error):
                     raise
                 if lm.batch_size == 1:
-                    raise MemoryError(f"batch: there is no memory for one prompt of the task {self.task!r}") from None
+                    raise MemoryError(
+                        f"batch: there is no memory for one prompt of the task {self.task!r}"
+                    ) from None
             lm.batch_size_per_gpu = lm.batch_size // 2
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
@@ -169,7 +192,9 @@ class Harness:
                 )
             size = len(task.documents(part))
             if not (places := range(size)[cut]):
-                raise ValueError(f"{name}: {text} is empty, the task {self.task!r} has {size} {part} documents")
+                raise ValueError(
+                    f"{name}: {text} is empty, the task {self.task!r} has {size} {part} documents"
+                )
             task.check(part, places)
             ranges[name] = part, places
         for (one, (part, places)), (other, (theirs, others)) in combinations(ranges.items(), 2):
@@ -192,6 +217,8 @@ def _chosen(name: str, text: str | None) -> tuple[str, slice] | None:
         return None
     match = re.fullmatch(rf"({'|'.join(PARTS)})(?:\[(\d*):(\d*)\])?", text)
     if match is None:
-        raise ValueError(f"{name}: expected {', '.join(PARTS)}, or a range such as validation[:500], got {text!r}")
+        raise ValueError(
+            f"{name}: expected {', '.join(PARTS)}, or a range such as validation[:500], got {text!r}"
+        )
     part, start, stop = match.groups()
     return part, slice(int(start) if start else None, int(stop) if stop else None)

@@ -71,7 +71,13 @@ class HttpEnvironment:
             raise ValueError(f"timeout: expected seconds above 0, got {timeout}")
         if retries < 0:
             raise ValueError(f"retries: expected at least 0, got {retries}")
-        self.url, self.splits, self.place, self.task, self.observation = url, splits, place, task, observation
+        self.url, self.splits, self.place, self.task, self.observation = (
+            url,
+            splits,
+            place,
+            task,
+            observation,
+        )
         self.observe, self.reuse, self.timeout, self.retries = observe, reuse, timeout, retries
 
     def size(self, split: str) -> int:
@@ -92,7 +98,9 @@ class HttpEnvironment:
             made = self.ask("create", {})
         made = made.get(self.place) if isinstance(made, dict) else made
         if not isinstance(made, int | str) or isinstance(made, bool):
-            raise ValueError(f"{self.url}/create: expected a number, or an object with the field {self.place!r}, got {made!r}")
+            raise ValueError(
+                f"{self.url}/create: expected a number, or an object with the field {self.place!r}, got {made!r}"
+            )
         return made
 
     def give(self, place: Any) -> None:
@@ -117,7 +125,11 @@ class HttpEnvironment:
         """
         url = f"{self.url.rstrip('/')}/{path}"
         body = None if what is None else json.dumps(what).encode()
-        request = Request(f"{url}?{urlencode(query)}" if query else url, body, {"Content-Type": "application/json"})  # noqa: S310
+        request = Request(
+            f"{url}?{urlencode(query)}" if query else url,
+            body,
+            {"Content-Type": "application/json"},
+        )  # noqa: S310
         for attempt in range(self.retries + 1):
             try:
                 with urlopen(request, timeout=self.timeout) as answer:  # noqa: S310 (http only, see __init__)
@@ -127,18 +139,24 @@ class HttpEnvironment:
                 with error:
                     said = _short(error.read())
                 if error.code < 500:
-                    raise ValueError(f"{url}: the server refused {_short(body or b'')}: {error.code}, {said}") from None
+                    raise ValueError(
+                        f"{url}: the server refused {_short(body or b'')}: {error.code}, {said}"
+                    ) from None
                 if error.code != 503 or attempt == self.retries:
                     raise OSError(f"{url}: the server failed: {error.code}, {said}") from None
             except TimeoutError:
                 raise TimeoutError(f"{url}: no answer in {self.timeout:g} seconds") from None
             except URLError as error:
                 if isinstance(error.reason, TimeoutError):
-                    raise TimeoutError(f"{url}: no connection in {self.timeout:g} seconds") from None
+                    raise TimeoutError(
+                        f"{url}: no connection in {self.timeout:g} seconds"
+                    ) from None
                 if attempt == self.retries:
                     raise OSError(f"{url}: the server cannot be reached: {error.reason}") from None
             except (OSError, HTTPException) as error:
-                raise OSError(f"{url}: the connection broke: {type(error).__name__}: {error}") from None
+                raise OSError(
+                    f"{url}: the connection broke: {type(error).__name__}: {error}"
+                ) from None
             time.sleep(PAUSE * (attempt + 1))
         try:
             return json.loads(content)
@@ -172,7 +190,9 @@ class HttpEpisode:
         if isinstance(answer, dict):
             answer = self._field(answer, ours.observation, "reset")
         if not isinstance(answer, str):
-            raise ValueError(f"{ours.url}/reset: expected an observation, got {_short(json.dumps(answer).encode())}")
+            raise ValueError(
+                f"{ours.url}/reset: expected an observation, got {_short(json.dumps(answer).encode())}"
+            )
         return answer
 
     def step(self, action: str) -> tuple[str, float, bool]:
@@ -194,14 +214,24 @@ class HttpEpisode:
         """What the server answers of this place."""
         named = {self.environment.place: self.place}
         self.sound = False
-        answer = self.environment.ask(path, None, **named) if what is None else self.environment.ask(path, named | {**what})
+        answer = (
+            self.environment.ask(path, None, **named)
+            if what is None
+            else self.environment.ask(path, named | {**what})
+        )
         self.sound = True
         return answer
 
     def _field(self, answer: Any, name: str, path: str) -> Any:
         if not isinstance(answer, dict) or name not in answer:
-            got = f"the fields {', '.join(answer)}" if isinstance(answer, dict) else _short(json.dumps(answer).encode())
-            raise ValueError(f"{self.environment.url}/{path}: expected an answer with the field {name!r}, got {got}")
+            got = (
+                f"the fields {', '.join(answer)}"
+                if isinstance(answer, dict)
+                else _short(json.dumps(answer).encode())
+            )
+            raise ValueError(
+                f"{self.environment.url}/{path}: expected an answer with the field {name!r}, got {got}"
+            )
         return answer[name]
 
 

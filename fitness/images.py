@@ -136,7 +136,10 @@ def _check_validation(share: float) -> None:
 
 
 def _splits(
-    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], validation: float, flat: bool
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    validation: float,
+    flat: bool,
 ) -> Mapping[str, Split]:
     """Tensors of each split that is not empty."""
     kept = len(train[0]) - round(validation * len(train[0]))
@@ -147,7 +150,11 @@ def _splits(
     }
     return {
         name: (
-            torch.from_numpy(np.ascontiguousarray(images.reshape(len(images), -1) if flat else images[:, None], np.float32)),
+            torch.from_numpy(
+                np.ascontiguousarray(
+                    images.reshape(len(images), -1) if flat else images[:, None], np.float32
+                )
+            ),
             torch.from_numpy(labels.astype(np.int64)),
         )
         for name, (images, labels) in parts.items()
@@ -162,38 +169,54 @@ def _sklearn_digits(data: SklearnDigits) -> Mapping[str, Split]:
     digits = load_digits()
     cut = int(data.train * len(digits.images))
     images, labels = digits.images, digits.target
-    return _splits((images[:cut], labels[:cut]), (images[cut:], labels[cut:]), data.validation, data.flat)
+    return _splits(
+        (images[:cut], labels[:cut]), (images[cut:], labels[cut:]), data.validation, data.flat
+    )
 
 
 @lru_cache(maxsize=4)
 def _idx(data: Idx) -> Mapping[str, Split]:
     sets = []
     for part in ("train", "t10k"):
-        images = _read_idx(Path(data.folder).expanduser(), f"{part}-images-idx3-ubyte", dimensions=3)
-        labels = _read_idx(Path(data.folder).expanduser(), f"{part}-labels-idx1-ubyte", dimensions=1)
+        images = _read_idx(
+            Path(data.folder).expanduser(), f"{part}-images-idx3-ubyte", dimensions=3
+        )
+        labels = _read_idx(
+            Path(data.folder).expanduser(), f"{part}-labels-idx1-ubyte", dimensions=1
+        )
         if len(images) != len(labels):
-            raise ValueError(f"{data.folder}: {part} has {len(images)} images, but {len(labels)} labels")
+            raise ValueError(
+                f"{data.folder}: {part} has {len(images)} images, but {len(labels)} labels"
+            )
         sets.append((images / np.float32(255), labels))
     if sets[0][0].shape[1:] != sets[1][0].shape[1:]:
-        raise ValueError(f"{data.folder}: train has images of {sets[0][0].shape[1:]}, t10k of {sets[1][0].shape[1:]}")
+        raise ValueError(
+            f"{data.folder}: train has images of {sets[0][0].shape[1:]}, t10k of {sets[1][0].shape[1:]}"
+        )
     return _splits(sets[0], sets[1], data.validation, data.flat)
 
 
 @lru_cache(maxsize=4)
 def _idx_shape(data: Idx) -> tuple[int, int]:
-    height, width = _read_idx(Path(data.folder).expanduser(), "train-images-idx3-ubyte", dimensions=3).shape[1:]
+    height, width = _read_idx(
+        Path(data.folder).expanduser(), "train-images-idx3-ubyte", dimensions=3
+    ).shape[1:]
     return height, width
 
 
 def _read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
     """An IDX file of unsigned bytes, gzipped or not."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"folder: expected a folder with {name}[.gz], but there is no folder {folder}")
+        raise FileNotFoundError(
+            f"folder: expected a folder with {name}[.gz], but there is no folder {folder}"
+        )
     path = next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
     if path is None:
         near = difflib.get_close_matches(name, [file.name for file in folder.iterdir()], 1)
         hint = f"; is it {near[0]!r}? Then rename it" if near else ""
-        raise FileNotFoundError(f"folder: expected the file {folder / name} or {name}.gz, found neither{hint}")
+        raise FileNotFoundError(
+            f"folder: expected the file {folder / name} or {name}.gz, found neither{hint}"
+        )
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -204,10 +227,14 @@ def _read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
         raise ValueError(f"{path}: expected an IDX file of unsigned bytes in {dimensions} dimensions (it begins {magic.hex()}), "
                          f"this one begins {raw[:4].hex() or 'and ends at once'}")  # fmt: skip
     if len(raw) < header:
-        raise ValueError(f"{path}: expected a header of {header} bytes, the file ends after {len(raw)}")
+        raise ValueError(
+            f"{path}: expected a header of {header} bytes, the file ends after {len(raw)}"
+        )
     shape = tuple(np.frombuffer(raw, ">u4", dimensions, offset=4).tolist())
     if len(raw) - header != prod(shape):
-        raise ValueError(f"{path}: its header promises {prod(shape)} bytes of shape {shape}, it holds {len(raw) - header}")
+        raise ValueError(
+            f"{path}: its header promises {prod(shape)} bytes of shape {shape}, it holds {len(raw) - header}"
+        )
     if not prod(shape):
         raise ValueError(f"{path}: it is empty, shape {shape}")
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
@@ -218,15 +245,21 @@ def _hub(data: HubImages) -> tuple[Mapping[str, Split], tuple[int, int]]:
     try:
         from datasets import load_dataset
     except ImportError:
-        raise ImportError("data sets of the hub need the package datasets: pip install 'evomerge[hub]'") from None
+        raise ImportError(
+            "data sets of the hub need the package datasets: pip install 'evomerge[hub]'"
+        ) from None
     loaded = load_dataset(data.name, revision=data.revision)
     sets = []
     for part in ("train", "test"):
         if part not in loaded:
-            raise ValueError(f"{data.name}: expected splits train and test, it has {', '.join(loaded)}")
+            raise ValueError(
+                f"{data.name}: expected splits train and test, it has {', '.join(loaded)}"
+            )
         for name in (data.image, data.label):
             if name not in loaded[part].column_names:
-                raise ValueError(f"{data.name}: no column {name!r}; it has {', '.join(loaded[part].column_names)}")
+                raise ValueError(
+                    f"{data.name}: no column {name!r}; it has {', '.join(loaded[part].column_names)}"
+                )
         column = list(loaded[part][data.image])
         if not all(hasattr(picture, "convert") for picture in column):
             raise ValueError(

@@ -61,7 +61,9 @@ def _text(reference: Any) -> str:
         way = _way(reference)
         if _counts(reference):
             way = "; numbers are compared by fitness.matching.numeric"
-        raise ValueError(f"expected a text or a whole number as the reference, got {shown(reference)}{way}")
+        raise ValueError(
+            f"expected a text or a whole number as the reference, got {shown(reference)}{way}"
+        )
     if not reference.strip():
         raise ValueError(f"expected a reference that is not empty, got {reference!r}")
     check_readable(reference)

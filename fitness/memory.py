@@ -20,11 +20,17 @@ def ran_out(error: BaseException) -> bool:
     """Whether an error was raised for want of memory."""
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in EXHAUSTED)
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in EXHAUSTED
+    )
 
 
 def in_batches(
-    batch: int, there: int, call: Callable[[int, int], Result], doing: str, alone: Callable[[int], str]
+    batch: int,
+    there: int,
+    call: Callable[[int, int], Result],
+    doing: str,
+    alone: Callable[[int], str],
 ) -> tuple[list[Result], int]:
     """Calls for one batch after another, of as many as fit into memory: half as many, for good, each time that it runs out.
 

@@ -59,17 +59,30 @@ PLAIN = re.compile(
     "|".join(
         [
             r"[0-9]*\.?[0-9]+",
-            *(rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+(?:\.[0-9]+)?" for mark in (",", "'", "_", "\u2009")),
+            *(
+                rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+(?:\.[0-9]+)?"
+                for mark in (",", "'", "_", "\u2009")
+            ),
             r"[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}(?:\.[0-9]+)?",
         ]
     )
 )
 """Digits that can be read in one way only: without groups, or in groups of three, or as in India of two and a last of three."""
 
-RAISED = str.maketrans("\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "-0123456789")
+RAISED = str.maketrans(
+    "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "-0123456789"
+)
 
 WRAPPERS = (
-    *(("$", "$"), ("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"), (r"\(", r"\)"), (r"\[", r"\]")),
+    *(
+        ("$", "$"),
+        ("**", "**"),
+        ("__", "__"),
+        ("*", "*"),
+        ("`", "`"),
+        (r"\(", r"\)"),
+        (r"\[", r"\]"),
+    ),
     *((rf"{name}{{", "}") for name in (r"\boxed", r"\fbox", r"\text", r"\mathbf", r"\textbf")),
 )
 """What may stand around a number without changing it."""
@@ -130,7 +143,10 @@ def _unwrapped(text: str) -> str:
     """A text without what stands around all of it."""
     before = None
     while text != before:
-        before, text = text, text.strip().removesuffix(".").strip() if text.strip().endswith(".") else text.strip()
+        before, text = (
+            text,
+            text.strip().removesuffix(".").strip() if text.strip().endswith(".") else text.strip(),
+        )
         for start, end in WRAPPERS:
             if len(text) > len(start) + len(end) and text.startswith(start) and text.endswith(end):
                 text = text[len(start) : -len(end)]

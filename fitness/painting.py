@@ -54,15 +54,26 @@ class Painter:
         Raises:
             ValueError: if a setting is out of its range.
         """
-        for name, number in (("steps", steps), ("batch", batch), ("height", height), ("width", width)):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+        for name, number in (
+            ("steps", steps),
+            ("batch", batch),
+            ("height", height),
+            ("width", width),
+        ):
+            if number is not None and (
+                isinstance(number, bool) or not isinstance(number, int) or number < 1
+            ):
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {number!r}")
         if taken := sorted(set(options or {}) & {*OURS}):
-            raise ValueError(f"options: {taken[0]} is not for these; the painter has settings for it, or gives it itself")
+            raise ValueError(
+                f"options: {taken[0]} is not for these; the painter has settings for it, or gives it itself"
+            )
         self.steps, self.guidance, self.height, self.width = steps, guidance, height, width
         self.negative, self.batch, self.options = negative, batch, options
 
-    def __call__(self, pipeline: Any, prompts: Sequence[str], noises: Sequence[int]) -> torch.Tensor:
+    def __call__(
+        self, pipeline: Any, prompts: Sequence[str], noises: Sequence[int]
+    ) -> torch.Tensor:
         """The pictures of prompts.
 
         Args:
@@ -83,7 +94,9 @@ class Painter:
             len(prompts),
             lambda start, stop: self._draw(pipeline, call, prompts[start:stop], noises[start:stop]),
             "pictures were drawn",
-            lambda _: "there is no memory to draw one picture: make it smaller, or leave less in the same memory",
+            lambda _: (
+                "there is no memory to draw one picture: make it smaller, or leave less in the same memory"
+            ),
         )
         pictures = torch.cat(batches)
         if not pictures.isfinite().all():
@@ -92,24 +105,45 @@ class Painter:
 
     def _call(self, pipeline: Any) -> dict[str, Any]:
         """The arguments that are the same for all pictures."""
-        given = {"guidance_scale": self.guidance, "height": self.height, "width": self.width, "negative_prompt": self.negative}
-        call = {name: value for name, value in given.items() if value is not None} | dict(self.options or {})
+        given = {
+            "guidance_scale": self.guidance,
+            "height": self.height,
+            "width": self.width,
+            "negative_prompt": self.negative,
+        }
+        call = {name: value for name, value in given.items() if value is not None} | dict(
+            self.options or {}
+        )
         parameters = inspect.signature(pipeline.__call__).parameters
         # what a pipeline takes by **kwargs it ignores
-        known = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
+        known = [
+            name
+            for name, parameter in parameters.items()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
         for name in ("prompt", *call):
             if name not in known:
-                raise ValueError(f"{type(pipeline).__name__} takes no {name}; it takes {', '.join(known)}")
+                raise ValueError(
+                    f"{type(pipeline).__name__} takes no {name}; it takes {', '.join(known)}"
+                )
         return call
 
-    def _draw(self, pipeline: Any, call: Mapping[str, Any], prompts: Sequence[str], noises: Sequence[int]) -> torch.Tensor:
-        many = {"negative_prompt": [self.negative] * len(prompts)} if "negative_prompt" in call else {}
-        models: list[Any] = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    def _draw(
+        self, pipeline: Any, call: Mapping[str, Any], prompts: Sequence[str], noises: Sequence[int]
+    ) -> torch.Tensor:
+        many = (
+            {"negative_prompt": [self.negative] * len(prompts)} if "negative_prompt" in call else {}
+        )
+        models: list[Any] = [
+            part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)
+        ]
         types = [model.dtype for model in models]
         gpus = [pipeline.device.index or 0] if pipeline.device.type == "cuda" else []
         try:
             with torch.random.fork_rng(devices=gpus), _silent():
-                torch.manual_seed(noises[0])  # some schedulers draw from torch's own state, whatever they are given
+                torch.manual_seed(
+                    noises[0]
+                )  # some schedulers draw from torch's own state, whatever they are given
                 drawn = pipeline(
                     prompt=list(prompts),
                     num_inference_steps=self.steps,
@@ -144,4 +178,9 @@ def _silent() -> Iterator[None]:
 
 def noise_of(seed: int, split: str, datapoint: int) -> int:
     """The number that sets a datapoint's noise: another one for each seed, split and datapoint."""
-    return int(np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), datapoint)).generate_state(1, np.uint64)[0] >> 1)
+    return int(
+        np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), datapoint)).generate_state(
+            1, np.uint64
+        )[0]
+        >> 1
+    )

@@ -38,8 +38,14 @@ def opened(value: Any, whole: bool = True) -> Any:
         except (UnidentifiedImageError, OSError, ValueError) as error:
             raise ValueError(f"expected a picture, {path} is none ({error})") from None
     array = np.asarray(value)
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
-        raise ValueError(f"expected a picture: a path, or an array (H, W) or (H, W, 3) of uint8, got {_told(value)}")
+    if (
+        array.dtype != np.uint8
+        or array.ndim not in (2, 3)
+        or (array.ndim == 3 and array.shape[2] != 3)
+    ):
+        raise ValueError(
+            f"expected a picture: a path, or an array (H, W) or (H, W, 3) of uint8, got {_told(value)}"
+        )
     return Image.fromarray(array).convert("RGB")
 
 
@@ -47,7 +53,9 @@ def pil(picture: torch.Tensor) -> Any:
     """A picture (3, H, W) in [0, 1] as a PIL image."""
     from PIL import Image
 
-    return Image.fromarray((255 * picture.clamp(0, 1)).round().to(torch.uint8).permute(1, 2, 0).numpy(force=True))
+    return Image.fromarray(
+        (255 * picture.clamp(0, 1)).round().to(torch.uint8).permute(1, 2, 0).numpy(force=True)
+    )
 
 
 def data_uri(picture: torch.Tensor) -> str:
@@ -60,5 +68,7 @@ def data_uri(picture: torch.Tensor) -> str:
 
 def _told(value: Any) -> str:
     return (
-        f"an array {value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else f"{type(value).__name__} {value!r:.60}"
+        f"an array {value.shape} of {value.dtype}"
+        if isinstance(value, np.ndarray)
+        else f"{type(value).__name__} {value!r:.60}"
     )

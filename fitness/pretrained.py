@@ -43,7 +43,9 @@ class Pretrained:
         """
         found = self._load("AutoConfig")
         if self.kind is not None and found.model_type != self.kind:
-            raise ValueError(f"model: expected a model of type {self.kind}, {self.model} is a {found.model_type}")
+            raise ValueError(
+                f"model: expected a model of type {self.kind}, {self.model} is a {found.model_type}"
+            )
         return found
 
     @cached_property
@@ -56,7 +58,9 @@ class Pretrained:
         _ = self.config
         made, told = self._load(self.loader, use_safetensors=True, output_loading_info=True)
         if missing := sorted(told["missing_keys"]):  # these would be random
-            raise ValueError(f"model: {self.model} is no {type(made).__name__}: it has no weights for {missing[0]}")
+            raise ValueError(
+                f"model: {self.model} is no {type(made).__name__}: it has no weights for {missing[0]}"
+            )
         # parameters keep their requires_grad, though nothing is learned: with frozen ones torch takes a slow path for strided inputs
         return made.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -66,15 +70,21 @@ class Pretrained:
         return self._load("AutoImageProcessor")
 
     @torch.no_grad()
-    def judge(self, pictures: Sequence[Any], call: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    def judge(
+        self, pictures: Sequence[Any], call: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
         """(B, ...) what a call gives for the pixels of B PIL images, batch by batch, in the host's memory."""
 
         def part(start: int, stop: int) -> torch.Tensor:
-            pixels = self.processor(images=list(pictures[start:stop]), return_tensors="pt")["pixel_values"]
+            pixels = self.processor(images=list(pictures[start:stop]), return_tensors="pt")[
+                "pixel_values"
+            ]
             return call(pixels.to(self.network.device, torch.float32)).cpu()
 
         alone = f"there is no memory for {self.model} to judge one picture"
-        parts, self._batch = in_batches(self._batch, len(pictures), part, "pictures were judged", lambda _: alone)
+        parts, self._batch = in_batches(
+            self._batch, len(pictures), part, "pictures were judged", lambda _: alone
+        )
         return torch.cat(parts)
 
     def _load(self, loader: str, **settings: Any) -> Any:
@@ -82,13 +92,19 @@ class Pretrained:
             import transformers
             from transformers.utils import logging as bars
         except ImportError as error:
-            raise ImportError("judges need the package transformers: pip install 'evomerge[diffusion]'") from error
+            raise ImportError(
+                "judges need the package transformers: pip install 'evomerge[diffusion]'"
+            ) from error
         path, shown = Path(self.model).expanduser(), bars.is_progress_bar_enabled()
         bars.disable_progress_bar()
         try:
-            return getattr(transformers, loader).from_pretrained(path if path.is_dir() else str(self.model), **settings)
+            return getattr(transformers, loader).from_pretrained(
+                path if path.is_dir() else str(self.model), **settings
+            )
         except (ValueError, OSError, KeyError) as error:
-            first = next((text for text in str(error).splitlines() if text.strip()), type(error).__name__)
+            first = next(
+                (text for text in str(error).splitlines() if text.strip()), type(error).__name__
+            )
             raise ValueError(f"model: {self.model} cannot be loaded: {first}") from None
         finally:
             if shown:
@@ -96,5 +112,9 @@ class Pretrained:
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, models and what they made do not."""
-        made = {name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)}
+        made = {
+            name
+            for name in vars(self)
+            if isinstance(getattr(type(self), name, None), cached_property)
+        }
         return {name: value for name, value in vars(self).items() if name not in made}

@@ -63,7 +63,9 @@ class QuestionAnswering:
         """
         Generator(max_new_tokens, stop, batch)
         if not any(field is not None for _, field in parts(template)):
-            raise ValueError(f"template: expected a field in braces, such as {{question}}, got {template!r}")
+            raise ValueError(
+                f"template: expected a field in braces, such as {{question}}, got {template!r}"
+            )
         if system is not None and not chat:
             raise ValueError("system: a system's message needs chat: true")
         if isinstance(score, type):
@@ -72,8 +74,20 @@ class QuestionAnswering:
                 f"score: expected a function or an object, got the class {score.__qualname__}; in a config, {made} makes one"
             )
         pattern(extract)
-        self.data, self.template, self.answer, self.score, self.extract = data, template, answer, score, extract
-        self.chat, self.system, self.max_new_tokens, self.stop, self.batch = chat, system, max_new_tokens, stop, batch
+        self.data, self.template, self.answer, self.score, self.extract = (
+            data,
+            template,
+            answer,
+            score,
+            extract,
+        )
+        self.chat, self.system, self.max_new_tokens, self.stop, self.batch = (
+            chat,
+            system,
+            max_new_tokens,
+            stop,
+            batch,
+        )
 
     def size(self, split: str) -> int:
         """As `Fitness.size`.
@@ -90,15 +104,24 @@ class QuestionAnswering:
             ValueError: if a prompt is too long, or the score function fails or gives no number in [0, 1].
         """
         responses = self._respond(model, datapoints, split)
-        return np.array([self._score(*pair, split) for pair in zip(datapoints, responses, strict=True)], dtype=np.float32)
+        return np.array(
+            [self._score(*pair, split) for pair in zip(datapoints, responses, strict=True)],
+            dtype=np.float32,
+        )
 
-    def explain(self, model: LanguageModel, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
+    def explain(
+        self, model: LanguageModel, datapoints: np.ndarray, split: str
+    ) -> list[dict[str, Any]]:
         """For each datapoint its prompt, the reference, what the model answered and the score."""
         entries = []
-        for index, response in zip(datapoints, self._respond(model, datapoints, split), strict=True):
+        for index, response in zip(
+            datapoints, self._respond(model, datapoints, split), strict=True
+        ):
             prompt, reference = self._questions(split)[index]
             score = self._score(index, response, split)
-            entries.append({"prompt": prompt, "expected": reference, "answer": response, "score": score})
+            entries.append(
+                {"prompt": prompt, "expected": reference, "answer": response, "score": score}
+            )
         return entries
 
     def _respond(self, language: LanguageModel, datapoints: np.ndarray, split: str) -> list[str]:
@@ -106,14 +129,20 @@ class QuestionAnswering:
         if not self.size(split):
             raise ValueError(f"{self.data} has no split {split!r}")
         kept = vars(self)
-        generator = kept.setdefault("_generator", Generator(self.max_new_tokens, self.stop, self.batch))
+        generator = kept.setdefault(
+            "_generator", Generator(self.max_new_tokens, self.stop, self.batch)
+        )
         if kept.get("_encoded", (None,))[0] is not language.tokenizer:
             kept["_encoded"] = language.tokenizer, {}
         encoded = kept["_encoded"][1]
-        if split not in encoded:  # all at once: what is too long is known before anything is generated
+        if (
+            split not in encoded
+        ):  # all at once: what is too long is known before anything is generated
             self._check_special(language.tokenizer, split)
             texts = [self._text(language.tokenizer, prompt) for prompt, _ in self._questions(split)]
-            encoded[split] = generator.encode(language, texts, lambda i: self._where(i, split), special=not self.chat)
+            encoded[split] = generator.encode(
+                language, texts, lambda i: self._where(i, split), special=not self.chat
+            )
         responses = generator.respond(language, [encoded[split][index] for index in datapoints])
         return [extracted(response, self.extract) for response in responses]
 
@@ -132,13 +161,17 @@ class QuestionAnswering:
         except (OSError, MemoryError):  # the surroundings, which are tried again
             raise
         except Exception as error:
-            raise ValueError(f"{self._where(index, split)}: score raised {type(error).__name__}: {error}") from error
+            raise ValueError(
+                f"{self._where(index, split)}: score raised {type(error).__name__}: {error}"
+            ) from error
         try:
             number = float(score)
         except (TypeError, ValueError):
             number = float("nan")
         if not 0 <= number <= 1:
-            raise ValueError(f"{self._where(index, split)}: score: expected a number in [0, 1], got {score!r}")
+            raise ValueError(
+                f"{self._where(index, split)}: score: expected a number in [0, 1], got {score!r}"
+            )
         return number
 
     def _questions(self, split: str) -> list[tuple[str, Any]]:
@@ -146,13 +179,17 @@ class QuestionAnswering:
         kept = vars(self).setdefault("_filled", {})
         if split not in kept:
             written = parts(self.template)
-            needed = [("template", field) for _, field in written if field is not None] + [("answer", self.answer)]
+            needed = [("template", field) for _, field in written if field is not None] + [
+                ("answer", self.answer)
+            ]
             questions = []
             for index, record in enumerate(self.data.split(split) or ()):
                 for setting, field in needed:
                     if field not in record:
                         known = ", ".join(map(str, record)) or "none"
-                        raise ValueError(f"{self._where(index, split)}: {setting}: no field {field!r}; its fields: {known}")
+                        raise ValueError(
+                            f"{self._where(index, split)}: {setting}: no field {field!r}; its fields: {known}"
+                        )
                 try:
                     prompt = filled(written, record)
                 except ValueError as error:
@@ -163,8 +200,14 @@ class QuestionAnswering:
                 except (OSError, MemoryError):
                     raise
                 except Exception as error:  # a check may be a user's own
-                    kind = "" if isinstance(error, ValueError) else f"check raised {type(error).__name__}: "
-                    raise ValueError(f"{self._where(index, split)}: {self.answer}: {kind}{error}") from error
+                    kind = (
+                        ""
+                        if isinstance(error, ValueError)
+                        else f"check raised {type(error).__name__}: "
+                    )
+                    raise ValueError(
+                        f"{self._where(index, split)}: {self.answer}: {kind}{error}"
+                    ) from error
                 questions.append((prompt, record[self.answer]))
             kept[split] = questions
         return kept[split]
@@ -176,9 +219,14 @@ class QuestionAnswering:
             ValueError: if a text of `stop` is in the reference.
         """
         if self.score is exact:
-            _, end = cut(str(reference).strip(), [self.stop] if isinstance(self.stop, str) else self.stop or ())
+            _, end = cut(
+                str(reference).strip(),
+                [self.stop] if isinstance(self.stop, str) else self.stop or (),
+            )
             if end:
-                raise ValueError(f"{shown(reference)} has {end!r} in it, where stop ends each answer")
+                raise ValueError(
+                    f"{shown(reference)} has {end!r} in it, where stop ends each answer"
+                )
 
     def _check_special(self, tokenizer: Any, split: str) -> None:
         """Refuses what no response can be word for word, as special tokens are taken out of it.
@@ -215,14 +263,18 @@ def parts(template: str) -> list[tuple[str, str | None]]:
     try:
         parsed = list(Formatter().parse(template))
     except ValueError as error:
-        raise ValueError(f"template: {error} in {template!r}; a brace that is no field's is doubled") from None
+        raise ValueError(
+            f"template: {error} in {template!r}; a brace that is no field's is doubled"
+        ) from None
     try:
         check_readable(template)
     except ValueError as error:
         raise ValueError(f"template: {error}") from None
     for _, field, form, conversion in parsed:
         if field == "" or form or conversion:
-            raise ValueError(f"template: expected names of fields alone in braces, got {template!r}")
+            raise ValueError(
+                f"template: expected names of fields alone in braces, got {template!r}"
+            )
     return [(text, field) for text, field, _, _ in parsed]
 
 

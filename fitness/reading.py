@@ -33,7 +33,9 @@ class Reader:
 
     def tokens(self, prompts: Sequence[str]) -> list[list[int]]:
         """The tokens of each prompt, those too that are not read."""
-        tokens: list[list[int]] = self.tokenizer(list(prompts), truncation=True, max_length=ENDLESS)["input_ids"]
+        tokens: list[list[int]] = self.tokenizer(
+            list(prompts), truncation=True, max_length=ENDLESS
+        )["input_ids"]
         return tokens
 
     def read(self, tokens: Sequence[int]) -> tuple[int, ...]:
@@ -67,7 +69,9 @@ def readers(pipeline: Any, options: Mapping[str, Any] | None = None) -> list[Rea
     return known
 
 
-def warn(prompts: Sequence[str], read_by: Sequence[Reader], where: Callable[[int], str], what: str) -> None:
+def warn(
+    prompts: Sequence[str], read_by: Sequence[Reader], where: Callable[[int], str], what: str
+) -> None:
     """Says which prompts are cut, and which become alike by it.
 
     Args:
@@ -95,17 +99,29 @@ def warn(prompts: Sequence[str], read_by: Sequence[Reader], where: Callable[[int
         cut |= lengths.keys()
         if lengths:
             names = " and ".join(reader.name for reader in several)
-            few = [f"{where(places[text])} has {count}" for text, count in list(lengths.items())[:FEW]]
+            few = [
+                f"{where(places[text])} has {count}" for text, count in list(lengths.items())[:FEW]
+            ]
             rest = f" and {len(lengths) - FEW:,} more" if len(lengths) > FEW else ""
             log.warning(
                 "%d of %d different prompts %s are cut at the %d tokens that %s can read: %s%s",
                 *(len(lengths), len(texts), what, limit, names, ", ".join(few), rest),
             )
-    _warn_of_alike([text for text in texts if text in cut], kept, lambda text: where(places[text]), what, max(limits, default=0))
+    _warn_of_alike(
+        [text for text in texts if text in cut],
+        kept,
+        lambda text: where(places[text]),
+        what,
+        max(limits, default=0),
+    )
 
 
 def _warn_of_alike(
-    cut: Sequence[str], kept: Mapping[str, tuple[Any, ...]], where: Callable[[str], str], what: str, limit: int
+    cut: Sequence[str],
+    kept: Mapping[str, tuple[Any, ...]],
+    where: Callable[[str], str],
+    what: str,
+    limit: int,
 ) -> None:
     """Says which prompts no reader tells apart, for all that is cut."""
     alike: dict[tuple[Any, ...], list[str]] = {kept[text]: [] for text in cut}

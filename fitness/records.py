@@ -74,7 +74,9 @@ def _records(part: Part) -> Sequence[tuple[int, Mapping[str, Any]]]:
     if not path.is_file():
         raise FileNotFoundError(f"expected a file of JSON lines, but there is no file {path}")
     records = []
-    for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+    for number, line in enumerate(
+        path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1
+    ):
         if not line.strip():
             continue
         try:
@@ -82,7 +84,9 @@ def _records(part: Part) -> Sequence[tuple[int, Mapping[str, Any]]]:
         except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of `once`
             raise ValueError(f"{path}, line {number}: not JSON ({error}): {_short(line)}") from None
         if not isinstance(record, dict):
-            raise ValueError(f"{path}, line {number}: expected an object in braces, got {_short(line)}")
+            raise ValueError(
+                f"{path}, line {number}: expected an object in braces, got {_short(line)}"
+            )
         records.append((number, record))
     if not records:
         raise ValueError(f"{path}: it has no records")

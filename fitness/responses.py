@@ -41,7 +41,11 @@ class Response:
         chosen = last.group(1 if pattern.groups else 0) or ""
         cleaned = without(chosen, self.special)
         named = re.sub(r"\\(.)", r"\1", pattern.pattern)
-        return chosen if not cleaned.strip() and any(token in named for token in self.special) else cleaned
+        return (
+            chosen
+            if not cleaned.strip() and any(token in named for token in self.special)
+            else cleaned
+        )
 
 
 def cut(text: str, ends: Sequence[str], special: Sequence[str] = ()) -> tuple[str, str]:
@@ -88,7 +92,9 @@ def special_tokens(tokenizer: Any) -> dict[int, str]:
 
 def decode(tokenizer: Any, rows: Sequence[Sequence[int]], *, special: bool = False) -> list[str]:
     """The texts of rows of tokens, with special tokens or without."""
-    return tokenizer.batch_decode(rows, skip_special_tokens=not special, clean_up_tokenization_spaces=False)
+    return tokenizer.batch_decode(
+        rows, skip_special_tokens=not special, clean_up_tokenization_spaces=False
+    )
 
 
 def _any_of(texts: Sequence[str]) -> re.Pattern[str]:

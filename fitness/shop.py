@@ -58,7 +58,11 @@ class Shop:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, size in (("train", self.train), ("test", self.test), ("validation", self.validation)):
+        for name, size in (
+            ("train", self.train),
+            ("test", self.test),
+            ("validation", self.validation),
+        ):
             if size < 0:
                 raise ValueError(f"{name}: expected a number of episodes of at least 0, got {size}")
 
@@ -68,9 +72,14 @@ class Shop:
 
     def episode(self, datapoint: int, split: str) -> Episode:
         """The episode of this number. Any name is a split: there is more to learn from than what is scored."""
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(zlib.crc32(split.encode()), datapoint)))
+        rng = np.random.default_rng(
+            np.random.SeedSequence(self.seed, spawn_key=(zlib.crc32(split.encode()), datapoint))
+        )
         drawn = [[str(word) for word in rng.permutation(words)[:OFFERS]] for words in ATTRIBUTES]
-        phrases = [f"{words[0]} {NOT} {words[1]}" if rng.random() < UNWANTED else words[0] for words in drawn]
+        phrases = [
+            f"{words[0]} {NOT} {words[1]}" if rng.random() < UNWANTED else words[0]
+            for words in drawn
+        ]
         return Episode(
             text=" ".join([WANT, *(phrases[place] for place in rng.permutation(len(phrases)))]),
             wish=tuple(words[0] for words in drawn),
@@ -117,7 +126,12 @@ class Episode:
         match action.split():
             case ["buy"] if self._chosen:
                 self._left = 0
-                return "", sum(word == wish for word, wish in zip(self._chosen, self.wish, strict=False)) / len(self.wish), True
+                return (
+                    "",
+                    sum(word == wish for word, wish in zip(self._chosen, self.wish, strict=False))
+                    / len(self.wish),
+                    True,
+                )
             case ["search", kind] if kind in KINDS:
                 self._chosen = [kind]
             case ["click", word] if word in self._page():

@@ -49,10 +49,17 @@ class Skill(ABC):
             ValueError: if more questions are asked for than there are.
         """
         parts = _records(type(self), self.seed)
-        sizes = {"lessons": len(parts["lessons"]), "train": self.train, "test": self.test, "validation": self.validation}
+        sizes = {
+            "lessons": len(parts["lessons"]),
+            "train": self.train,
+            "test": self.test,
+            "validation": self.validation,
+        }
         size = sizes.get(name, 0)
         if not 0 <= size <= len(parts.get(name, ())):
-            raise ValueError(f"{name}: expected a number of questions from 0 to {len(parts[name])}, got {size}")
+            raise ValueError(
+                f"{name}: expected a number of questions from 0 to {len(parts[name])}, got {size}"
+            )
         return parts[name][:size] if size else None
 
     @classmethod
@@ -89,7 +96,10 @@ class Sorting(Skill):
 @lru_cache(maxsize=8)
 def _records(skill: type[Skill], seed: int) -> Mapping[str, Sequence[Record]]:
     """All records of a skill by split."""
-    records = [{"question": question, "answer": answer} for question, answer in dict(skill.questions()).items()]
+    records = [
+        {"question": question, "answer": answer}
+        for question, answer in dict(skill.questions()).items()
+    ]
     parts: dict[str, list[Record]] = {name: [] for name in SPLITS}
     for place in np.random.default_rng(seed).permutation(len(records)):
         question = records[place]["question"]

@@ -33,7 +33,11 @@ class Task:
     """One task, as lm-eval itself loads it, with the seeds that lm-eval sets: its few-shot examples are lm-eval's own."""
 
     def __init__(
-        self, name: str, include_path: str | Path | None, num_fewshot: int | None, gen_kwargs: Mapping[str, Any] | None
+        self,
+        name: str,
+        include_path: str | Path | None,
+        num_fewshot: int | None,
+        gen_kwargs: Mapping[str, Any] | None,
     ) -> None:
         """Loads the task and its data; arguments as `fitness.harness.Harness` has them.
 
@@ -48,14 +52,22 @@ class Task:
         config = self.task.config
         kind = self.task.OUTPUT_TYPE
         if kind == "loglikelihood_rolling":
-            raise ValueError(f"task: {name!r} measures the likelihood of whole texts, which is no score in [0, 1] of a sample")
+            raise ValueError(
+                f"task: {name!r} measures the likelihood of whole texts, which is no score in [0, 1] of a sample"
+            )
         if getattr(self.task, "MULTIMODAL", False):
-            raise ValueError(f"task: {name!r} shows more than text, which a language model cannot read")
+            raise ValueError(
+                f"task: {name!r} shows more than text, which a language model cannot read"
+            )
         if getattr(self.task, "UNSAFE_CODE", False):
-            raise ValueError(f"task: {name!r} runs code that the model wrote, which is not done here")
+            raise ValueError(
+                f"task: {name!r} runs code that the model wrote, which is not done here"
+            )
         if num_fewshot is not None and num_fewshot != config.num_fewshot:
             if config.num_fewshot == 0:
-                raise ValueError(f"num_fewshot: {name!r} sets it to 0 itself, and lm-eval keeps that; got {num_fewshot}")
+                raise ValueError(
+                    f"num_fewshot: {name!r} sets it to 0 itself, and lm-eval keeps that; got {num_fewshot}"
+                )
             self.task.set_config("num_fewshot", num_fewshot)
         if gen_kwargs:
             if kind != "generate_until":
@@ -64,9 +76,15 @@ class Task:
 
     def splits(self) -> dict[str, str]:
         """The parts that it has, each with the name of the data set's split behind it: two parts may share one."""
-        has = (self.task.has_training_docs(), self.task.has_validation_docs(), self.task.has_test_docs())
+        has = (
+            self.task.has_training_docs(),
+            self.task.has_validation_docs(),
+            self.task.has_test_docs(),
+        )
         return {
-            part: getattr(self.task.config, f"{part}_split", None) or part for part, here in zip(PARTS, has, strict=True) if here
+            part: getattr(self.task.config, f"{part}_split", None) or part
+            for part, here in zip(PARTS, has, strict=True)
+            if here
         }
 
     def documents(self, part: str) -> list[Any]:
@@ -94,7 +112,10 @@ class Task:
             doc = self.documents(part)[place]
             choices, right = task.doc_to_choice(doc), task.doc_to_target(doc)
             several = right if isinstance(right, list) else [right]
-            here = [one in range(len(choices)) if isinstance(one, int) else one in choices for one in several]
+            here = [
+                one in range(len(choices)) if isinstance(one, int) else one in choices
+                for one in several
+            ]
             if not any(here):
                 raise ValueError(
                     f"task: document {place} of the {part} documents of {self.name!r}: expected its right answer among "
@@ -123,10 +144,14 @@ class Task:
         if metric not in faults or (filter or filters[0]) not in filters:
             raise ValueError(f"metric: expected a metric, or metric,filter, got {wanted!r}; {has}")
         if faults[metric]:
-            raise ValueError(f"metric: expected a score in [0, 1] of each sample, got {wanted!r}; {has}")
+            raise ValueError(
+                f"metric: expected a score in [0, 1] of each sample, got {wanted!r}; {has}"
+            )
         return metric, filter or filters[0]
 
-    def requests(self, part: str, lm: Any, apply_chat_template: bool, system_instruction: str | None) -> list[Requests]:
+    def requests(
+        self, part: str, lm: Any, apply_chat_template: bool, system_instruction: str | None
+    ) -> list[Requests]:
         """What each document of a part asks, the few-shot examples drawn as lm-eval draws them when it scores all of that part.
 
         Only on the part that lm-eval itself scores may a document be among its own examples, where lm-eval lets it.
@@ -152,13 +177,19 @@ class Task:
                     gen_prefix=task.doc_to_prefix(doc),
                     **template,
                 )
-                asked = task.construct_requests(doc=doc, ctx=context, metadata=(name, place, task.config.repeats), **template)
+                asked = task.construct_requests(
+                    doc=doc, ctx=context, metadata=(name, place, task.config.repeats), **template
+                )
                 made.append(asked if isinstance(asked, list) else [asked])
-                for text in [text for request in made[-1] for text in request.args if isinstance(text, str)]:
+                for text in [
+                    text for request in made[-1] for text in request.args if isinstance(text, str)
+                ]:
                     try:
                         check_readable(text)
                     except ValueError as error:
-                        raise ValueError(f"task: document {place} of the {part} documents of {name!r}: {error}") from None
+                        raise ValueError(
+                            f"task: document {place} of the {part} documents of {name!r}: {error}"
+                        ) from None
         return made
 
     def answer(self, lm: Any, asked: Sequence[Requests], seed: int) -> list[Requests]:
@@ -167,9 +198,16 @@ class Task:
         flat = [request for requests in answered for request in requests]
         with quiet(), seeded(seed, seed):
             for kind in dict.fromkeys(request.request_type for request in flat):
-                queue = [request for request in flat if request.request_type == kind for _ in range(request.repeats or 1)]
+                queue = [
+                    request
+                    for request in flat
+                    if request.request_type == kind
+                    for _ in range(request.repeats or 1)
+                ]
                 for company in _companies(lm, kind, queue):
-                    for request, response in zip(company, getattr(lm, kind)(company, disable_tqdm=True), strict=True):
+                    for request, response in zip(
+                        company, getattr(lm, kind)(company, disable_tqdm=True), strict=True
+                    ):
                         request.resps.append(response)
             self.task._instances = flat
             self.task.apply_filters()
@@ -185,11 +223,19 @@ class Task:
         for requests in answered:
             first = requests[0]
             with quiet():
-                values = self.task.process_results(first.doc, [request.filtered_resps[filter] for request in requests])
+                values = self.task.process_results(
+                    first.doc, [request.filtered_resps[filter] for request in requests]
+                )
             value = values.get(metric)
             if not isinstance(value, int | float | np.bool_ | np.number) or not 0 <= value <= 1:
-                shown = f"gives document {first.doc_id} {value!r}" if metric in values else f"is not among {', '.join(values)}"
-                raise ValueError(f"metric: expected a score in [0, 1] of each sample, but {metric!r} of {self.name!r} {shown}")
+                shown = (
+                    f"gives document {first.doc_id} {value!r}"
+                    if metric in values
+                    else f"is not among {', '.join(values)}"
+                )
+                raise ValueError(
+                    f"metric: expected a score in [0, 1] of each sample, but {metric!r} of {self.name!r} {shown}"
+                )
             scores.append(float(value))
         return scores
 
@@ -201,7 +247,11 @@ class Task:
             likely = int(np.argmax([request.filtered_resps[filter][0] for request in requests]))
             choices = self.task.doc_to_choice(doc)
             answer = choices[likely % len(choices)]
-            expected = choices[expected] if isinstance(expected, int) and 0 <= expected < len(choices) else expected
+            expected = (
+                choices[expected]
+                if isinstance(expected, int) and 0 <= expected < len(choices)
+                else expected
+            )
         return {"prompt": first.args[0], "expected": expected, "answer": answer}
 
     def _load(self) -> Any:
@@ -209,7 +259,9 @@ class Task:
         if self.include_path is not None and not Path(self.include_path).is_dir():
             raise ValueError(f"include_path: there is no folder {self.include_path}")
         manager = None if self.include_path is None else _manager(str(self.include_path), False)
-        if manager is None or self.name not in manager.all_tasks:  # lm-eval's own are many, and slow to look through
+        if (
+            manager is None or self.name not in manager.all_tasks
+        ):  # lm-eval's own are many, and slow to look through
             manager = _manager(None if self.include_path is None else str(self.include_path), True)
         if self.name in manager.all_groups or self.name in manager.all_tags:
             raise ValueError(
@@ -222,14 +274,18 @@ class Task:
         try:
             return next(iter(manager.load([self.name])["tasks"].values()))
         except Exception as error:  # a task is a program of its author's
-            raise ValueError(f"task: lm-eval cannot load {self.name!r}: {type(error).__name__}: {error}") from error
+            raise ValueError(
+                f"task: lm-eval cannot load {self.name!r}: {type(error).__name__}: {error}"
+            ) from error
 
     def _fault(self, metric: str) -> str:
         """Why a metric is none that could be a fitness; nothing if it may be one."""
         from lm_eval.api.registry import AGGREGATION_REGISTRY
 
         how = self.task.aggregation()[metric]
-        known = next((name for name, function in AGGREGATION_REGISTRY.items() if function is how), "mean")
+        known = next(
+            (name for name, function in AGGREGATION_REGISTRY.items() if function is how), "mean"
+        )
         if known not in ("mean", "nanmean", "median"):
             return " (taken over all samples together)"
         return "" if self.task.higher_is_better().get(metric, True) else " (less is better)"
@@ -242,7 +298,9 @@ class Task:
             yield
             return
         kept = shots.split, self.task.config.test_split
-        shots.split = self.task.config.test_split = has[part]  # where these are the same, lm-eval takes the document out
+        shots.split = self.task.config.test_split = has[
+            part
+        ]  # where these are the same, lm-eval takes the document out
         try:
             yield
         finally:
@@ -258,7 +316,12 @@ def wrap(model: Any, tokenizer: Any, batch: int) -> Any:
     # lm-eval itself takes a config's number as it stands, and 2,048 where there is none
     longest = positions_of(model) or UNLIMITED
     with quiet():
-        return HFLM(pretrained=model, tokenizer=copy.deepcopy(tokenizer), batch_size=batch, max_length=longest)
+        return HFLM(
+            pretrained=model,
+            tokenizer=copy.deepcopy(tokenizer),
+            batch_size=batch,
+            max_length=longest,
+        )
 
 
 @contextmanager
@@ -314,7 +377,9 @@ def _manager(include_path: str | None, include_defaults: bool) -> Any:
 
 def _fresh(request: Any) -> Any:
     """A request that nobody has answered yet."""
-    return dataclasses.replace(request, arguments=copy.deepcopy(request.arguments), resps=[], filtered_resps={})
+    return dataclasses.replace(
+        request, arguments=copy.deepcopy(request.arguments), resps=[], filtered_resps={}
+    )
 
 
 def _companies(lm: Any, kind: str, queue: Requests) -> list[Requests]:
@@ -326,4 +391,6 @@ def _companies(lm: Any, kind: str, queue: Requests) -> list[Requests]:
 
 
 def _missing(error: ImportError) -> ImportError:
-    return ImportError(f"tasks of lm-eval need the package lm-eval: pip install 'evomerge[lm-eval]' ({error})")
+    return ImportError(
+        f"tasks of lm-eval need the package lm-eval: pip install 'evomerge[lm-eval]' ({error})"
+    )

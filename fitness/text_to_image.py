@@ -26,7 +26,9 @@ class Judge(Protocol):
     `reader`, a `fitness.reading.Reader`, where it reads the prompts: those that it cuts are named.
     """
 
-    def score(self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]) -> Any:
+    def score(
+        self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]
+    ) -> Any:
         """(B, 3, H, W) pictures in [0, 1], B prompts and records to (B,) scores in [0, 1]."""
 
 
@@ -99,7 +101,9 @@ class TextToImage:
                 raise ValueError(f"{self._where(index, split)}: group: no field {self.group!r}")
             name = self._records[split][index][self.group]
             if name is None or isinstance(name, list | dict):
-                raise ValueError(f"{self._where(index, split)}: group: {self.group}: expected a name, got {shown(name)}")
+                raise ValueError(
+                    f"{self._where(index, split)}: group: {self.group}: expected a name, got {shown(name)}"
+                )
             names.append(str(self._records[split][index][self.group]))
         return {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
 
@@ -116,7 +120,11 @@ class TextToImage:
         pictures = self._draw(model, datapoints, split)
         scores = self._judged(pictures, datapoints, split)
         return [
-            {"prompt": self._prompts(split)[index], "picture": data_uri(picture), "score": float(score)}
+            {
+                "prompt": self._prompts(split)[index],
+                "picture": data_uri(picture),
+                "score": float(score),
+            }
             for index, picture, score in zip(datapoints, pictures, scores, strict=True)
         ]
 
@@ -131,7 +139,9 @@ class TextToImage:
             self._read.add(split)
             self._warn_of_limits(pipeline, split)
         prompts = [self._prompts(split)[index] for index in datapoints]
-        return self._painter(pipeline, prompts, [noise_of(self.seed, split, int(index)) for index in datapoints])
+        return self._painter(
+            pipeline, prompts, [noise_of(self.seed, split, int(index)) for index in datapoints]
+        )
 
     def _warn_of_limits(self, pipeline: Any, split: str) -> None:
         """Says, once a split, which prompts are longer than what reads them."""
@@ -140,7 +150,12 @@ class TextToImage:
         if self.negative is not None and len(self._read) == 1:
             warn([self.negative], drawing, lambda _: "negative", "(negative)")
         if hasattr(self.score, "reader"):
-            warn(self._prompts(split), [self.score.reader], lambda index: self._where(index, split), f"of {split}")
+            warn(
+                self._prompts(split),
+                [self.score.reader],
+                lambda index: self._where(index, split),
+                f"of {split}",
+            )
 
     def _judged(self, pictures: torch.Tensor, datapoints: np.ndarray, split: str) -> np.ndarray:
         """(B,) float32 scores."""
@@ -153,10 +168,14 @@ class TextToImage:
             pairs = zip(datapoints, prompts, pictures, strict=True)
             scores = np.array([self._asked(*pair, split) for pair in pairs], dtype=np.float32)
         if scores.shape != datapoints.shape:
-            raise ValueError(f"score: expected a score for each of {len(datapoints)} pictures, got shape {scores.shape}")
+            raise ValueError(
+                f"score: expected a score for each of {len(datapoints)} pictures, got shape {scores.shape}"
+            )
         for index, number in zip(datapoints, scores, strict=True):
             if not 0 <= number <= 1:
-                raise ValueError(f"{self._where(index, split)}: score: expected a number in [0, 1], got {number}")
+                raise ValueError(
+                    f"{self._where(index, split)}: score: expected a number in [0, 1], got {number}"
+                )
         return scores
 
     def _asked(self, index: int, prompt: str, picture: torch.Tensor, split: str) -> float:
@@ -167,11 +186,21 @@ class TextToImage:
         except (OSError, MemoryError):  # the surroundings, which are tried again
             raise
         except Exception as error:
-            raise ValueError(f"{self._where(index, split)}: score raised {type(error).__name__}: {error}") from error
+            raise ValueError(
+                f"{self._where(index, split)}: score raised {type(error).__name__}: {error}"
+            ) from error
 
     @cached_property
     def _painter(self) -> Painter:
-        return Painter(self.steps, self.guidance, self.height, self.width, self.negative, self.batch, self.options)
+        return Painter(
+            self.steps,
+            self.guidance,
+            self.height,
+            self.width,
+            self.negative,
+            self.batch,
+            self.options,
+        )
 
     @cached_property
     def _read(self) -> set[str]:
@@ -194,8 +223,13 @@ class TextToImage:
             for index, record in enumerate(self._records[split]):
                 for _, field in written:
                     if field is not None and record.get(field) is None:
-                        known = ", ".join(name for name, value in record.items() if value is not None) or "none"
-                        raise ValueError(f"{self._where(index, split)}: template: no field {field!r}; its fields: {known}")
+                        known = (
+                            ", ".join(name for name, value in record.items() if value is not None)
+                            or "none"
+                        )
+                        raise ValueError(
+                            f"{self._where(index, split)}: template: no field {field!r}; its fields: {known}"
+                        )
                 try:
                     if hasattr(self.score, "check"):
                         self.score.check(record)

@@ -34,7 +34,9 @@ class GoalQueries:
         for name in ("train", "test", "validation"):
             part = getattr(self, name)
             if part is not None and not 0 <= part[0] < part[1]:
-                raise ValueError(f"{name}: expected a first goal and one behind the last, got {list(part)}")
+                raise ValueError(
+                    f"{name}: expected a first goal and one behind the last, got {list(part)}"
+                )
 
     def split(self, name: str) -> Sequence[Mapping[str, Any]] | None:
         """As `fitness.questions.Records.split`.
@@ -48,7 +50,9 @@ class GoalQueries:
             return None
         pairs = _pairs(self.path)
         if part[1] > len(pairs):
-            raise ValueError(f"{name}: {self.path} has {len(pairs):,} goals, asked for {part[0]:,} to {part[1]:,}")
+            raise ValueError(
+                f"{name}: {self.path} has {len(pairs):,} goals, asked for {part[0]:,} to {part[1]:,}"
+            )
         return pairs[part[0] : part[1]]
 
     def where(self, index: int, split: str) -> str:
@@ -65,7 +69,9 @@ def _queries(reference: Any) -> None:
     """
     queries = reference if isinstance(reference, list | tuple) else []
     if not queries or not all(isinstance(query, str) and query.strip() for query in queries):
-        raise ValueError(f"expected a list of one query or more, each a text with a word in it, got {shown(reference)}")
+        raise ValueError(
+            f"expected a list of one query or more, each a text with a word in it, got {shown(reference)}"
+        )
     for query in queries:
         check_readable(query)
 
@@ -88,8 +94,11 @@ def _pairs(path: Path) -> list[dict[str, Any]]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON, {error}") from None
     right = isinstance(goals, dict) and all(
-        isinstance(queries, list) and queries and all(isinstance(query, str) for query in queries) for queries in goals.values()
+        isinstance(queries, list) and queries and all(isinstance(query, str) for query in queries)
+        for queries in goals.values()
     )
     if not right or not goals:
-        raise ValueError(f"{path}: expected an object of goals, each with a list of one or more queries")
+        raise ValueError(
+            f"{path}: expected an object of goals, each with a list of one or more queries"
+        )
     return [{"goal": goal, "queries": queries} for goal, queries in goals.items()]

@@ -19,21 +19,52 @@ CONFIG = ADAPTER
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 
-FACTORS = re.compile(r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.default)?(?:\.weight)?")
+FACTORS = re.compile(
+    r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.default)?(?:\.weight)?"
+)
 
-DEFAULTS = {"r": 8, "lora_alpha": 8, "rank_pattern": {}, "alpha_pattern": {}, "use_rslora": False, "fan_in_fan_out": False}
+DEFAULTS = {
+    "r": 8,
+    "lora_alpha": 8,
+    "rank_pattern": {},
+    "alpha_pattern": {},
+    "use_rslora": False,
+    "fan_in_fan_out": False,
+}
 """Settings that count here, as PEFT has them where a file does not."""
 
 KNOWN = frozenset(
     [
         *DEFAULTS,
         # where the adapter is from, and how it was trained: the base and the factors stay what they are
-        *("peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"),
-        *("lora_dropout", "bias", "modules_to_save", "ensure_weight_tying", "runtime_config", "megatron_core"),
+        *(
+            "peft_type",
+            "task_type",
+            "auto_mapping",
+            "peft_version",
+            "base_model_name_or_path",
+            "revision",
+            "inference_mode",
+        ),
+        *(
+            "lora_dropout",
+            "bias",
+            "modules_to_save",
+            "ensure_weight_tying",
+            "runtime_config",
+            "megatron_core",
+        ),
         # which matrices are adapted: the file's tensors tell
         *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
         # of no effect but by init_lora_weights, or by use_qalora
-        *("init_lora_weights", "eva_config", "loftq_config", "corda_config", "lora_ga_config", "qalora_group_size"),
+        *(
+            "init_lora_weights",
+            "eva_config",
+            "loftq_config",
+            "corda_config",
+            "lora_ga_config",
+            "qalora_group_size",
+        ),
     ]
 )
 """Settings with which PEFT merges a plain sum, W + scale * B @ A; each was held against PEFT's own merge. No other is let in."""
@@ -61,7 +92,9 @@ class Adapted:
         self.folder, self.base, self.settings = folder, base, _settings(folder)
         self._adapter = Checkpoint(folder, read_header(_weights(folder)))
         self._factors, self._replaced = self._sorted()
-        self._scales = {name: self._scale(name, *factors) for name, factors in self._factors.items()}
+        self._scales = {
+            name: self._scale(name, *factors) for name, factors in self._factors.items()
+        }
         self._transposed: Collection[str] | None = None
         self.entries: dict[str, Entry] = dict(base.entries)
         for name, own in self._replaced.items():
@@ -126,11 +159,15 @@ class Adapted:
             name = plain.replace(".modules_to_save.default.", ".").replace(".base_layer.", ".")
             # a head that the config ties is in no file of the base; `fit` knows
             if name not in self.base.entries and not name.endswith("head.weight"):
-                raise ValueError(f"{self.folder}: {own!r} is neither a LoRA factor nor a tensor of the base {self.base.name}")
+                raise ValueError(
+                    f"{self.folder}: {own!r} is neither a LoRA factor nor a tensor of the base {self.base.name}"
+                )
             replaced[name] = own
         for name, factors in found.items():
             if set(factors) != {"A", "B"}:
-                raise ValueError(f"{self.folder}: expected two factors for {name!r}, got {', '.join(factors.values())} only")
+                raise ValueError(
+                    f"{self.folder}: expected two factors for {name!r}, got {', '.join(factors.values())} only"
+                )
         return {name: (factors["A"], factors["B"]) for name, factors in found.items()}, replaced
 
     def _check_tied(self, names: tuple[str, ...]) -> None:
@@ -155,10 +192,14 @@ class Adapted:
     def _check(self, name: str) -> None:
         a, b = self._factors[name]
         if name not in self.base.entries:
-            raise ValueError(f"{self.folder}: it adapts {name!r}, which the base {self.base.name} does not have")
+            raise ValueError(
+                f"{self.folder}: it adapts {name!r}, which the base {self.base.name} does not have"
+            )
         shape, (rows, columns) = self.base.entries[name].shape, self._made(name)
         if shape != ((columns, rows) if self._flipped(name, shape) else (rows, columns)):
-            raise ValueError(f"{self.folder}: {a!r} and {b!r} make {(rows, columns)}; the base's {name!r} is {shape}")
+            raise ValueError(
+                f"{self.folder}: {a!r} and {b!r} make {(rows, columns)}; the base's {name!r} is {shape}"
+            )
 
     def _made(self, name: str) -> tuple[int, int]:
         """Rows and columns of B @ A."""
@@ -172,7 +213,11 @@ class Adapted:
             return True
         if rows != columns:
             return shape == (columns, rows)
-        return bool(self.settings["fan_in_fan_out"]) if self._transposed is None else name in self._transposed
+        return (
+            bool(self.settings["fan_in_fan_out"])
+            if self._transposed is None
+            else name in self._transposed
+        )
 
     def _scale(self, name: str, a: str, b: str) -> float:
         """What B @ A of one matrix is multiplied by: alpha / r, or alpha / sqrt(r).
@@ -180,13 +225,24 @@ class Adapted:
         Raises:
             ValueError: if the factors are not matrices of the rank that the settings say, or a pattern or a number is none.
         """
-        module, shapes = name.removesuffix(".weight"), [self._adapter.entries[factor].shape for factor in (a, b)]
+        module, shapes = (
+            name.removesuffix(".weight"),
+            [self._adapter.entries[factor].shape for factor in (a, b)],
+        )
         try:
             rank = int(_matching(self.settings["rank_pattern"], module, self.settings["r"]))
-            alpha = float(_matching(self.settings["alpha_pattern"], module, self.settings["lora_alpha"]))
+            alpha = float(
+                _matching(self.settings["alpha_pattern"], module, self.settings["lora_alpha"])
+            )
         except (re.error, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{self.folder / CONFIG}: rank and alpha of {module!r} cannot be read ({error})") from None
-        if any(len(shape) != 2 for shape in shapes) or rank < 1 or (shapes[0][0], shapes[1][1]) != (rank, rank):
+            raise ValueError(
+                f"{self.folder / CONFIG}: rank and alpha of {module!r} cannot be read ({error})"
+            ) from None
+        if (
+            any(len(shape) != 2 for shape in shapes)
+            or rank < 1
+            or (shapes[0][0], shapes[1][1]) != (rank, rank)
+        ):
             raise ValueError(
                 f"{self.folder}: expected two matrices of rank {rank} for {name!r}, as {CONFIG} says, "
                 f"got {a!r} of shape {shapes[0]} and {b!r} of shape {shapes[1]}"
@@ -216,7 +272,9 @@ def _weights(folder: Path) -> Path:
     """
     if (folder / WEIGHTS).is_file():
         return folder / WEIGHTS
-    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(f"adapter_model{pattern[1:]}"))
+    pickles = sorted(
+        path.name for pattern in PICKLES for path in folder.glob(f"adapter_model{pattern[1:]}")
+    )
     if pickles:
         raise ValueError(
             f"{folder}: expected {WEIGHTS}, got pickled weights ({pickles[0]}), which can run any code when they are loaded; "
@@ -228,11 +286,19 @@ def _weights(folder: Path) -> Path:
 def _settings(folder: Path) -> dict[str, Any]:
     """An adapter's settings, each of them known to leave it a plain sum."""
     path = folder / CONFIG
-    settings = {key: value for key, value in read_json(path, "JSON with a peft_type").items() if value is not None}
+    settings = {
+        key: value
+        for key, value in read_json(path, "JSON with a peft_type").items()
+        if value is not None
+    }
     if "peft_type" not in settings:
-        raise ValueError(f"{path}: expected JSON with a peft_type, it has none (an adapter of another library than PEFT?)")
+        raise ValueError(
+            f"{path}: expected JSON with a peft_type, it has none (an adapter of another library than PEFT?)"
+        )
     if (kind := settings["peft_type"]) != "LORA":
-        raise ValueError(f"{folder}: expected a LoRA adapter, got {kind} (peft_type in {CONFIG}); {WAY_OUT}")
+        raise ValueError(
+            f"{folder}: expected a LoRA adapter, got {kind} (peft_type in {CONFIG}); {WAY_OUT}"
+        )
     for key, value in settings.items():
         # off is off, whatever a newer PEFT may call it
         if key not in KNOWN and value:
@@ -254,4 +320,6 @@ def _short(value: Any) -> str:
 
 def _matching(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
     """The value of the first pattern that a module's name ends in, as PEFT decides it."""
-    return next((value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module)), default)
+    return next(
+        (value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module)), default
+    )

@@ -86,7 +86,9 @@ class Checkpoint(OnFirstUse):
         """
         single, index = names(stem, variant)
         if not folder.is_dir():
-            raise FileNotFoundError(f"expected a folder with {single} or {index}, there is no folder {folder}")
+            raise FileNotFoundError(
+                f"expected a folder with {single} or {index}, there is no folder {folder}"
+            )
         if (folder / single).is_dir():
             raise ValueError(f"{folder / single}: expected a file, it is a folder")
         if (folder / single).is_file():
@@ -98,8 +100,18 @@ class Checkpoint(OnFirstUse):
                     f"{folder}: expected safetensors, got pickled weights ({pickles[0]}), which can run any code when they are "
                     "loaded; save the model again with save_pretrained(..., safe_serialization=True)"
                 )
-            below = sorted({path.parent.name for name in (single, index, ADAPTER) for path in folder.glob(f"*/{name}")})
-            hint = f"; there are models in folders below it: name one of {', '.join(below)}" if below else ""
+            below = sorted(
+                {
+                    path.parent.name
+                    for name in (single, index, ADAPTER)
+                    for path in folder.glob(f"*/{name}")
+                }
+            )
+            hint = (
+                f"; there are models in folders below it: name one of {', '.join(below)}"
+                if below
+                else ""
+            )
             raise FileNotFoundError(f"{folder}: expected {single} or {index}, found neither{hint}")
         return cls(folder, _sharded(folder, index))
 
@@ -159,13 +171,19 @@ def read_header(path: Path) -> dict[str, Entry]:
     except OSError as error:
         raise ValueError(f"{path}: it cannot be read ({error.strerror or error})") from None
     try:
-        tensors = {name: value for name, value in json.loads(text).items() if name != "__metadata__"}
+        tensors = {
+            name: value for name, value in json.loads(text).items() if name != "__metadata__"
+        }
         entries = {name: _entry(path, name, value) for name, value in tensors.items()}
         end = max((int(value["data_offsets"][1]) for value in tensors.values()), default=0)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        raise ValueError(f"{path}: not a safetensors file, its header cannot be read ({_words(error)})") from None
+        raise ValueError(
+            f"{path}: not a safetensors file, its header cannot be read ({_words(error)})"
+        ) from None
     if 8 + length + end != size:
-        raise ValueError(f"{path}: not a whole safetensors file, expected {8 + length + end} bytes, got {size}")
+        raise ValueError(
+            f"{path}: not a whole safetensors file, expected {8 + length + end} bytes, got {size}"
+        )
     return entries
 
 
@@ -178,7 +196,9 @@ def dtype_of(name: str, kind: str) -> torch.dtype:
     if kind in PACKED:
         raise ValueError(f"{name!r} is {kind}: it is quantized, expected floating-point weights")
     if kind not in DTYPES:
-        raise ValueError(f"{name!r} is of a type that is not known, {kind}; known are {', '.join(DTYPES)}")
+        raise ValueError(
+            f"{name!r} is of a type that is not known, {kind}; known are {', '.join(DTYPES)}"
+        )
     return DTYPES[kind]
 
 
@@ -197,11 +217,15 @@ def shards_of(index: Path) -> dict[str, str]:
     what = "JSON with a weight_map"
     weight_map = read_json(index, what).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise ValueError(f"{index}: expected {what}, got {type(weight_map).__name__}: {str(weight_map)[:40]}")
+        raise ValueError(
+            f"{index}: expected {what}, got {type(weight_map).__name__}: {str(weight_map)[:40]}"
+        )
     for name, shard in weight_map.items():
         # a name of a file in the same folder: no index sends its reader anywhere else
         if not isinstance(shard, str) or shard in ("", ".", "..") or "/" in shard or "\\" in shard:
-            raise ValueError(f"{index}: {name!r}: expected the name of a file beside it, got {shard!r}")
+            raise ValueError(
+                f"{index}: {name!r}: expected the name of a file beside it, got {shard!r}"
+            )
     return weight_map
 
 
@@ -216,11 +240,15 @@ def _sharded(folder: Path, index: str) -> dict[str, Entry]:
     shards = sorted(set(shard_of.values()))
     missing = [shard for shard in shards if not (folder / shard).is_file()]
     if missing:
-        raise FileNotFoundError(f"{folder}: {index} names {len(shards)} files, {len(missing)} are missing: {', '.join(missing)}")
+        raise FileNotFoundError(
+            f"{folder}: {index} names {len(shards)} files, {len(missing)} are missing: {', '.join(missing)}"
+        )
     headers = {shard: read_header(folder / shard) for shard in shards}
     for name, shard in shard_of.items():
         if name not in headers[shard]:
-            raise ValueError(f"{folder / shard}: expected a tensor {name!r}, since {index} says so; it has none")
+            raise ValueError(
+                f"{folder / shard}: expected a tensor {name!r}, since {index} says so; it has none"
+            )
     stray = {name: entry for header in headers.values() for name, entry in header.items()}
     return stray | {name: headers[shard][name] for name, shard in shard_of.items()}
 
@@ -236,7 +264,9 @@ def _entry(path: Path, name: str, value: Mapping[str, Any]) -> Entry:
     begin, end = (int(n) for n in value["data_offsets"])
     needed = prod(shape) * dtype.itemsize
     if min(begin, *shape, 0) < 0 or end - begin != needed:
-        raise ValueError(f"{name!r} of shape {shape} in {dtype} needs {needed} bytes, the header says {begin} to {end}")
+        raise ValueError(
+            f"{name!r} of shape {shape} in {dtype} needs {needed} bytes, the header says {begin} to {end}"
+        )
     return Entry(path, dtype, shape)
 
 

@@ -101,8 +101,15 @@ class DiffusionModels(Merged):
             raise ValueError(f"bred: expected a list of components such as [unet], got {bred!r}")
         for name, place in (components or {}).items():
             if not 0 <= place < len(seeds):
-                raise ValueError(f"components: {name}: expected the place of a seed from 0 to {len(seeds) - 1}, got {place}")
-        self.bred, self.components, self.scheduler, self.safety_checker = bred, components, scheduler, safety_checker
+                raise ValueError(
+                    f"components: {name}: expected the place of a seed from 0 to {len(seeds) - 1}, got {place}"
+                )
+        self.bred, self.components, self.scheduler, self.safety_checker = (
+            bred,
+            components,
+            scheduler,
+            safety_checker,
+        )
         self.variant, self.trust_remote_code = variant, trust_remote_code
 
     def founders(self, rng: np.random.Generator) -> list[Recipe]:
@@ -123,7 +130,12 @@ class DiffusionModels(Merged):
         used = {name: self._others.get(name, self._whole) for name in self._unbred}
         if not self.safety_checker:
             used.pop("feature_extractor", None)
-        return named("seeds", lambda: told(self._found, self._whole, used, self.components or (), self._bred, self.variant))
+        return named(
+            "seeds",
+            lambda: told(
+                self._found, self._whole, used, self.components or (), self._bred, self.variant
+            ),
+        )
 
     def save(self, genome: Recipe, directory: Path) -> None:
         """As `Population.save`: what `DiffusionPipeline.from_pretrained` loads."""
@@ -133,8 +145,14 @@ class DiffusionModels(Merged):
 
     def footprint(self) -> dict[str, Any]:
         """As `Merged.footprint`, the model with the components that are not bred."""
-        others = [self._others.get(name, self._whole).weights(name, self.variant) for name in self._unbred if self._weighs(name)]
-        size = sum(math.prod(entry.shape) for checkpoint in others for entry in checkpoint.entries.values())
+        others = [
+            self._others.get(name, self._whole).weights(name, self.variant)
+            for name in self._unbred
+            if self._weighs(name)
+        ]
+        size = sum(
+            math.prod(entry.shape) for checkpoint in others for entry in checkpoint.entries.values()
+        )
         bred = super().footprint()
         return bred | {"model": bred["model"] + size * self._dtype.itemsize}
 
@@ -158,13 +176,19 @@ class DiffusionModels(Merged):
     def _models(self) -> tuple[list[Model], list[Model]]:
         based = self.method is not None and self.method.needs_base
         bases = [self._found_base] if based else []
-        return [(seed.folder, seed.repository) for seed in self._found], [(base.folder, base.repository) for base in bases]
+        return [(seed.folder, seed.repository) for seed in self._found], [
+            (base.folder, base.repository) for base in bases
+        ]
 
     @property
     def _chromosomes(self) -> Mapping[str, str] | None:
         if self.chromosomes is not None:
             return self.chromosomes
-        return ATTENTION if any(re.search(ATTENTION["attention"], name) for name in self._seeds.slots) else None
+        return (
+            ATTENTION
+            if any(re.search(ATTENTION["attention"], name) for name in self._seeds.slots)
+            else None
+        )
 
     @property
     def _units(self) -> Sequence[Units]:
@@ -196,10 +220,18 @@ class DiffusionModels(Merged):
     def _bred(self) -> list[str]:
         """The names of what is bred."""
         has = self._whole.components
-        chosen = list(self.bred) if self.bred is not None else [name for name in DENOISERS if name in has]
+        chosen = (
+            list(self.bred)
+            if self.bred is not None
+            else [name for name in DENOISERS if name in has]
+        )
         unknown = [name for name in chosen if name not in has]
         if unknown or not chosen:
-            wrong = f"no component {unknown[0]!r}" if unknown else f"no {' or '.join(DENOISERS)}; name what to breed"
+            wrong = (
+                f"no component {unknown[0]!r}"
+                if unknown
+                else f"no {' or '.join(DENOISERS)}; name what to breed"
+            )
             raise ValueError(f"bred: {self._whole.name} has {wrong}; it has {', '.join(has)}")
         return chosen
 
@@ -210,26 +242,40 @@ class DiffusionModels(Merged):
         for name, place in (self.components or {}).items():
             if name not in mine or name in self._bred:
                 rest = ", ".join(other for other in mine if other not in self._bred)
-                raise ValueError(f"components: {self._whole.name} has no other component {name!r}; it has {rest}")
+                raise ValueError(
+                    f"components: {self._whole.name} has no other component {name!r}; it has {rest}"
+                )
             seed = self._found[place]
             theirs = seed.components.get(name)
             if theirs is None:
-                raise ValueError(f"components: {name}: {seed.name} has none; it has {', '.join(seed.components) or 'no others'}")
+                raise ValueError(
+                    f"components: {name}: {seed.name} has none; it has {', '.join(seed.components) or 'no others'}"
+                )
             if not takes(self._whole, seed, name):
-                raise ValueError(f"components: {name}: expected a {mine[name][1]}, that of {seed.name} is a {theirs[1]}")
+                raise ValueError(
+                    f"components: {name}: expected a {mine[name][1]}, that of {seed.name} is a {theirs[1]}"
+                )
             if seed is not self._whole:
                 others[name] = seed
         for name in self._unbred:
             named("seeds", lambda: check_files(others.get(name, self._whole), name, self.variant))  # noqa: B023
         denoisers = [name for name in DENOISERS if name in mine]
         if denoisers:
-            check_fits(lambda name: others.get(name, self._whole), [*self._bred, *self._unbred], denoisers[0])
+            check_fits(
+                lambda name: others.get(name, self._whole),
+                [*self._bred, *self._unbred],
+                denoisers[0],
+            )
         return others
 
     @property
     def _unbred(self) -> list[str]:
         """The names of what the resident pipeline has beside what is bred."""
-        return [name for name in self._whole.components if name not in self._bred and (name != CHECKER or self.safety_checker)]
+        return [
+            name
+            for name in self._whole.components
+            if name not in self._bred and (name != CHECKER or self.safety_checker)
+        ]
 
     def _weighs(self, name: str) -> bool:
         """Whether a component has weights, as tokenizers and schedulers have none."""
@@ -250,16 +296,27 @@ class DiffusionModels(Merged):
         check_latents_alike(self._found, self.components or {})
         sources = [named("seeds", lambda: self._source(seed)) for seed in self._found]  # noqa: B023
         _ = self._others, self._scheduler
-        parts = [described_slots(model, f"{component}.") for component, model in self._blank.items()]
+        parts = [
+            described_slots(model, f"{component}.") for component, model in self._blank.items()
+        ]
         check_constants(sources, self._constants)
-        slots = {name: slot for part in parts for name, slot in part.items() if name not in self._constants}
+        slots = {
+            name: slot
+            for part in parts
+            for name, slot in part.items()
+            if name not in self._constants
+        }
         return Seeds(sources, slots, spare=self._spare)
 
     @property
     def _constants(self) -> dict[str, tuple[int, ...]]:
         """The shapes of what is no parameter, such as the sines of places, by name."""
         buffers = [(of, model.named_buffers()) for of, model in self._blank.items()]
-        return {f"{of}.{name}": tuple(tensor.shape) for of, tensors in buffers for name, tensor in tensors}
+        return {
+            f"{of}.{name}": tuple(tensor.shape)
+            for of, tensors in buffers
+            for name, tensor in tensors
+        }
 
     @property
     def _spare(self) -> dict[str, tuple[str, ...]]:
@@ -272,7 +329,12 @@ class DiffusionModels(Merged):
         for component in self._bred:
             named("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
         named("base", lambda: check_predictions([*self._found, base], self.components or ()))
-        return named("base", lambda: Seeds([self._source(base), *self._seeds.sources], self._seeds.slots, spare=self._spare))
+        return named(
+            "base",
+            lambda: Seeds(
+                [self._source(base), *self._seeds.sources], self._seeds.slots, spare=self._spare
+            ),
+        )
 
     @cached_property
     def _found_base(self) -> Pipeline:
@@ -280,7 +342,10 @@ class DiffusionModels(Merged):
         return named("base", lambda: Pipeline.find(self.base or ""))
 
     def _source(self, seed: Pipeline) -> Bred:
-        return Bred(seed.pinned, {component: seed.weights(component, self.variant) for component in self._bred})
+        return Bred(
+            seed.pinned,
+            {component: seed.weights(component, self.variant) for component in self._bred},
+        )
 
     @cached_property
     def _scheduler(self) -> Any:
@@ -289,11 +354,15 @@ class DiffusionModels(Merged):
             return None
         import diffusers
 
-        settings = self._others.get(SCHEDULER, self._whole).config(SCHEDULER, f"{SCHEDULER}_config.json")
+        settings = self._others.get(SCHEDULER, self._whole).config(
+            SCHEDULER, f"{SCHEDULER}_config.json"
+        )
         own = getattr(diffusers, settings["_class_name"]).from_config(settings)
         fitting = {kind.__name__: kind for kind in (type(own), *own.compatibles)}
         if type(own).__name__.startswith(FLOW):  # these say nothing of each other
-            fitting |= {name: getattr(diffusers, name) for name in dir(diffusers) if name.startswith(FLOW)}
+            fitting |= {
+                name: getattr(diffusers, name) for name in dir(diffusers) if name.startswith(FLOW)
+            }
         if self.scheduler not in fitting:
             raise ValueError(
                 f"scheduler: expected one that takes the settings of a {type(own).__name__} ({', '.join(sorted(fitting))}), "
@@ -320,7 +389,9 @@ class DiffusionModels(Merged):
                     trust_remote_code=self.trust_remote_code, **given,
                 )  # fmt: skip
         except Exception as error:  # whatever it stumbles on, it is this pipeline
-            raise ValueError(f"seeds: {seed.name}: diffusers cannot load it: {line(error)}") from None
+            raise ValueError(
+                f"seeds: {seed.name}: diffusers cannot load it: {line(error)}"
+            ) from None
         if self._scheduler is not None:
             pipeline.scheduler = self._scheduler
         moved(pipeline, self._device)

@@ -33,7 +33,10 @@ COMPILED = (torch.float32, torch.bfloat16)
 
 @torch.no_grad()
 def express(
-    slots: Mapping[str, torch.Tensor], seeds: Callable[[str], Sequence[torch.Tensor]], recipe: Recipe, axis: Axis
+    slots: Mapping[str, torch.Tensor],
+    seeds: Callable[[str], Sequence[torch.Tensor]],
+    recipe: Recipe,
+    axis: Axis,
 ) -> None:
     """Fills a model's tensors with a recipe's weights, in place.
 
@@ -44,11 +47,21 @@ def express(
         axis: where each tensor lies.
     """
     for lie in axis.lie(recipe.bounds):
-        combine(slots[lie.tensor], seeds(lie.tensor), recipe.coefficients[lie.stretches], lie.edges, lie.dim)
+        combine(
+            slots[lie.tensor],
+            seeds(lie.tensor),
+            recipe.coefficients[lie.stretches],
+            lie.edges,
+            lie.dim,
+        )
 
 
 def combine(
-    out: torch.Tensor, seeds: Sequence[torch.Tensor], coefficients: np.ndarray, edges: np.ndarray, dim: int | None = 0
+    out: torch.Tensor,
+    seeds: Sequence[torch.Tensor],
+    coefficients: np.ndarray,
+    edges: np.ndarray,
+    dim: int | None = 0,
 ) -> None:
     """Linear combinations of K tensors, other ones for each of n stretches along one dimension.
 
@@ -67,21 +80,36 @@ def combine(
     rows = 1 if dim is None else prod(out.shape[:dim])
     inner = 1 if dim is None else prod(out.shape[dim + 1 :])
     edges = edges.astype(np.int64) * inner
-    alike = all(tensor.device.type == "cpu" and tensor.dtype == out.dtype for tensor in (out, *chosen))
+    alike = all(
+        tensor.device.type == "cpu" and tensor.dtype == out.dtype for tensor in (out, *chosen)
+    )
     if alike and out.dtype in COMPILED and (loop := _fused()) is not None:
         threads = torch.get_num_threads()
         loop.threads(min(threads, -(-out.numel() // loop.BLOCK)))
-        loop.combine(_numbers(out), tuple(map(_numbers, chosen)), edges, tuple(weights.T.copy()), rows)
-        if torch.get_num_threads() != threads:  # numba's first launch sets the number for all that OpenMP runs in this process
+        loop.combine(
+            _numbers(out), tuple(map(_numbers, chosen)), edges, tuple(weights.T.copy()), rows
+        )
+        if (
+            torch.get_num_threads() != threads
+        ):  # numba's first launch sets the number for all that OpenMP runs in this process
             torch.set_num_threads(threads)
-    elif out.device.type == "cuda" and (dim is not None or len(weights) == 1) and compiled("cuda") is not None:
+    elif (
+        out.device.type == "cuda"
+        and (dim is not None or len(weights) == 1)
+        and compiled("cuda") is not None
+    ):
         at_once(out, chosen, weights, edges, rows, inner)
     else:
         _in_pieces(out.view(rows, -1), [tensor.view(rows, -1) for tensor in chosen], weights, edges)
 
 
 def at_once(
-    out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: np.ndarray, edges: np.ndarray, rows: int, inner: int
+    out: torch.Tensor,
+    seeds: Sequence[torch.Tensor],
+    weights: np.ndarray,
+    edges: np.ndarray,
+    rows: int,
+    inner: int,
 ) -> None:
     """As `combine`, in one pass that is `compiled` for the device; seeds that lie elsewhere are brought there first.
 
@@ -100,7 +128,9 @@ def at_once(
     if len(weights) == 1:
         rows, inner = 1, 1
     else:
-        each = each.repeat_interleave(torch.from_numpy(np.diff(edges) // inner).to(out.device), dim=1)
+        each = each.repeat_interleave(
+            torch.from_numpy(np.diff(edges) // inner).to(out.device), dim=1
+        )
     shape = (rows, -1, inner)
     fill = compiled(out.device.type)
     assert fill is not None
@@ -112,7 +142,9 @@ def at_once(
 def compiled(device: str) -> Callable[..., None] | None:
     """The sum for any number of seeds, as torch.compile makes it for a kind of device; None, with a warning, where it cannot."""
 
-    def fill(out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> None:
+    def fill(
+        out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]
+    ) -> None:
         total = weights[0] * seeds[0].float()
         for seed, weight in zip(seeds[1:], weights[1:], strict=True):
             total = total + weight * seed.float()
@@ -122,15 +154,22 @@ def compiled(device: str) -> Callable[..., None] | None:
     try:
         made(tiny, [tiny.clone(), tiny.clone()], [tiny[:1, :, :1].clone(), tiny[:1, :, :1].clone()])
     except Exception as error:  # no compiler, no triton, or what else these need
-        log.warning("torch.compile does not work here (%s); expressing a child takes several passes", type(error).__name__)
+        log.warning(
+            "torch.compile does not work here (%s); expressing a child takes several passes",
+            type(error).__name__,
+        )
         return None
     return made
 
 
-def _in_pieces(out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: np.ndarray, edges: np.ndarray) -> None:
+def _in_pieces(
+    out: torch.Tensor, seeds: Sequence[torch.Tensor], weights: np.ndarray, edges: np.ndarray
+) -> None:
     """As `combine` for matrices that are cut by columns, of any type and on any device, by torch's own operations."""
     step = max(1, PIECE // len(out))
-    for start, stop, by in zip(edges[:-1].tolist(), edges[1:].tolist(), weights.tolist(), strict=True):
+    for start, stop, by in zip(
+        edges[:-1].tolist(), edges[1:].tolist(), weights.tolist(), strict=True
+    ):
         for first in range(start, stop, step):
             piece = slice(first, min(stop, first + step))
             total = seeds[0][:, piece].to(out.device, torch.float32) * by[0]

@@ -52,14 +52,18 @@ def _nearest(bits):
 def _total(seeds, weights, i):
     if len(seeds) == 1:
         return lambda seeds, weights, i: weights[0] * widened(seeds[0][i])
-    return lambda seeds, weights, i: weights[0] * widened(seeds[0][i]) + total(seeds[1:], weights[1:], i)
+    return lambda seeds, weights, i: (
+        weights[0] * widened(seeds[0][i]) + total(seeds[1:], weights[1:], i)
+    )
 
 
 @overload(weights_of)
 def _weights_of(coefficients, stretch):
     if len(coefficients) == 1:
         return lambda coefficients, stretch: (coefficients[0][stretch],)
-    return lambda coefficients, stretch: (coefficients[0][stretch],) + weights_of(coefficients[1:], stretch)  # noqa: RUF005
+    return lambda coefficients, stretch: (
+        (coefficients[0][stretch],) + weights_of(coefficients[1:], stretch)
+    )  # noqa: RUF005
 
 
 def compiled(function):

@@ -25,7 +25,11 @@ LONGEST_REASON = 160
 
 
 def generation_config_of(
-    seeds: Sequence[Found], configs: Sequence[Any], tokenizers: Sequence[Any], chosen: int, like: bool
+    seeds: Sequence[Found],
+    configs: Sequence[Any],
+    tokenizers: Sequence[Any],
+    chosen: int,
+    like: bool,
 ) -> Any:
     """The generation config of the members.
 
@@ -56,7 +60,12 @@ def generation_config_of(
     order = [chosen, *(place for place in range(len(seeds)) if place != chosen)]
     ends: list[int] = []
     for place in order:
-        ends += _ends(written[place], tokenizers[place], names[place], configs[place].get_text_config().vocab_size)
+        ends += _ends(
+            written[place],
+            tokenizers[place],
+            names[place],
+            configs[place].get_text_config().vocab_size,
+        )
     ends = list(dict.fromkeys(ends))
     settled.eos_token_id = ends[0] if len(ends) == 1 else ends or None
     return settled
@@ -94,7 +103,9 @@ def valid(written: Mapping[str, Any], where: str) -> Any:
 
 def _written(seed: Found, config: Any) -> dict[str, Any]:
     """The entries of a seed's generation config, or what its model's config says in the place of one."""
-    path = next((path for path in (seed.folder / NAME, seed.model_folder / NAME) if path.is_file()), None)
+    path = next(
+        (path for path in (seed.folder / NAME, seed.model_folder / NAME) if path.is_file()), None
+    )
     if path is None:
         from transformers import GenerationConfig
 
@@ -122,7 +133,12 @@ def _ends(written: Mapping[str, Any], tokenizer: Any, name: str, tokens: int) ->
     numbers = [end for end in whole if 0 <= end < tokens]
     strange = [end for end in listed if end is not None and end not in numbers]
     if strange:
-        log.warning("%s: %s: left out, since no token has such a number: %s", name, ENDS, ", ".join(map(repr, strange)))
+        log.warning(
+            "%s: %s: left out, since no token has such a number: %s",
+            name,
+            ENDS,
+            ", ".join(map(repr, strange)),
+        )
     return [end for end in (tokenizer.eos_token_id, *numbers) if end is not None]
 
 

@@ -22,7 +22,16 @@ log = logging.getLogger(__name__)
 REPOSITORY = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 """owner/name, or owner/name@revision."""
 
-SMALL = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "README.md", "LICENSE*", "adapter_model.safetensors"]
+SMALL = [
+    "*.json",
+    "*.model",
+    "*.txt",
+    "*.jinja",
+    "*.py",
+    "README.md",
+    "LICENSE*",
+    "adapter_model.safetensors",
+]
 """What is fetched at once: settings, tokenizers, cards, adapters."""
 
 
@@ -75,7 +84,10 @@ class Found:
         if not isinstance(self.source, Adapted):
             return own
         base = self.source.base
-        return [*own, (base.root, base.repository) if isinstance(base, Remote) else (base.folder, None)]
+        return [
+            *own,
+            (base.root, base.repository) if isinstance(base, Remote) else (base.folder, None),
+        ]
 
     @property
     def model_folder(self) -> Path:
@@ -85,7 +97,9 @@ class Found:
     @property
     def tokenizer_folder(self) -> Path:
         """Where its tokenizer is: its own, or its base's."""
-        return self.folder if (self.folder / "tokenizer_config.json").is_file() else self.model_folder
+        return (
+            self.folder if (self.folder / "tokenizer_config.json").is_file() else self.model_folder
+        )
 
 
 def find(seed: str | Path, adapter_base: str | Path | None = None) -> Found:
@@ -105,12 +119,18 @@ def find(seed: str | Path, adapter_base: str | Path | None = None) -> Found:
     elif folder.is_dir():
         name, match = str(seed), None
     else:
-        raise FileNotFoundError(f"expected a folder, or owner/name of the hub, there is no folder {folder}")
+        raise FileNotFoundError(
+            f"expected a folder, or owner/name of the hub, there is no folder {folder}"
+        )
     repository = None if match is None else match["name"]
     check_settings(folder)
     if (folder / CONFIG).exists():
         return Found(name, folder, _adapted(folder, adapter_base), repository)
-    source = Checkpoint.open(folder) if match is None else _remote(match["name"], match["revision"], folder)
+    source = (
+        Checkpoint.open(folder)
+        if match is None
+        else _remote(match["name"], match["revision"], folder)
+    )
     return Found(name, folder, source, repository)
 
 
@@ -124,17 +144,30 @@ def _adapted(folder: Path, adapter_base: str | Path | None) -> Adapted:
     said = base_of(folder)
     below = adapter_base or said
     if below is None:
-        raise ValueError(f"{folder}: an adapter that does not say what its base is; set adapter_base to it")
+        raise ValueError(
+            f"{folder}: an adapter that does not say what its base is; set adapter_base to it"
+        )
     try:
         stands_on = find(below).source
     except (OSError, ValueError) as error:
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-        way_out = "" if adapter_base else "; set adapter_base to a folder or a repository that has it"
-        raise kind(f"{folder}: the adapter's base {below} cannot be had: {error}{way_out}") from None
+        way_out = (
+            "" if adapter_base else "; set adapter_base to a folder or a repository that has it"
+        )
+        raise kind(
+            f"{folder}: the adapter's base {below} cannot be had: {error}{way_out}"
+        ) from None
     if isinstance(stands_on, Adapted):
-        raise ValueError(f"{folder}: expected a base that is a whole model, {below} is an adapter, too")
+        raise ValueError(
+            f"{folder}: expected a base that is a whole model, {below} is an adapter, too"
+        )
     if adapter_base and said and str(adapter_base) != said:
-        log.info("%s: it says that its base is %s; it stands on %s, since adapter_base says so", folder, said, adapter_base)
+        log.info(
+            "%s: it says that its base is %s; it stands on %s, since adapter_base says so",
+            folder,
+            said,
+            adapter_base,
+        )
     return Adapted(folder, stands_on)
 
 
@@ -150,7 +183,9 @@ def fetched(repository: str, revision: str | None, patterns: Sequence[str] = SMA
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
     except Exception as error:  # the hub's client raises many kinds, and its network's own
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        raise FileNotFoundError(f"there is no folder {repository}, and the hub does not give it either ({why})") from None
+        raise FileNotFoundError(
+            f"there is no folder {repository}, and the hub does not give it either ({why})"
+        ) from None
 
 
 def _remote(repository: str, revision: str | None, folder: Path) -> Checkpoint:
@@ -161,10 +196,14 @@ def _remote(repository: str, revision: str | None, folder: Path) -> Checkpoint:
     try:
         metadata = get_safetensors_metadata(repository, revision=revision)
     except NotASafetensorsRepoError:
-        raise ValueError(f"{repository}: expected safetensors, the repository has none; pickled weights are not loaded") from None
+        raise ValueError(
+            f"{repository}: expected safetensors, the repository has none; pickled weights are not loaded"
+        ) from None
     except Exception as error:  # the hub's client raises many kinds, and its network's own
         why = f"{type(error).__name__}: {line(error)}"
-        raise FileNotFoundError(f"{repository}: the hub does not give the headers of its weights ({why})") from None
+        raise FileNotFoundError(
+            f"{repository}: the hub does not give the headers of its weights ({why})"
+        ) from None
     return remote(repository, folder, folder, metadata.files_metadata)
 
 

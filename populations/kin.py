@@ -64,12 +64,17 @@ def config_of(
     try:
         from transformers import AutoConfig
     except ImportError as error:
-        raise ImportError("language models need the package transformers: pip install 'evomerge[llm]'") from error
+        raise ImportError(
+            "language models need the package transformers: pip install 'evomerge[llm]'"
+        ) from error
     configs = [_read("config", AutoConfig, seed.model_folder, trust_remote_code) for seed in seeds]
     if given:
         raws = [read_json(seed.model_folder / CONFIG) for seed in seeds]
         known = set().union(*raws)
-        configs = [with_values(raw, config, given, known) for raw, config in zip(raws, configs, strict=True)]
+        configs = [
+            with_values(raw, config, given, known)
+            for raw, config in zip(raws, configs, strict=True)
+        ]
     sizes = [config.get_text_config().vocab_size for config in configs]
     largest = sizes.index(max(sizes))
     names = [seed.name for seed in seeds]
@@ -102,7 +107,10 @@ def tokenizer_of(
     """
     from transformers import AutoTokenizer
 
-    found = [_read("tokenizer", AutoTokenizer, seed.tokenizer_folder, trust_remote_code) for seed in seeds]
+    found = [
+        _read("tokenizer", AutoTokenizer, seed.tokenizer_folder, trust_remote_code)
+        for seed in seeds
+    ]
     names = [seed.name for seed in seeds]
     vocabularies = [tokenizer.get_vocab() for tokenizer in found]
     if like is not None:
@@ -120,7 +128,11 @@ def tokenizer_of(
             )
     _check_reading(names, found)
     # Of tokenizers that read alike the members have one with a chat template, since that may print its own special tokens.
-    whole = [tokenizer for tokenizer, own in zip(found, vocabularies, strict=True) if len(own) == len(largest)]
+    whole = [
+        tokenizer
+        for tokenizer, own in zip(found, vocabularies, strict=True)
+        if len(own) == len(largest)
+    ]
     chosen = next((tokenizer for tokenizer in whole if tokenizer.chat_template), whole[0])
     return chosen, found
 
@@ -139,7 +151,11 @@ def _check_tokens_of(names: Sequence[str], tokenizers: Sequence[Any], like: int)
                 f"{names[like]}"
             )
         if renamed or len(theirs) > len(ours):
-            log.info("seeds: %s has other special tokens than %s, which the members have, as like says", name, names[like])
+            log.info(
+                "seeds: %s has other special tokens than %s, which the members have, as like says",
+                name,
+                names[like],
+            )
 
 
 def chat_of(names: Sequence[str], tokenizers: Sequence[Any], chosen: Any) -> tuple[Any, str | None]:
@@ -159,11 +175,17 @@ def chat_of(names: Sequence[str], tokenizers: Sequence[Any], chosen: Any) -> tup
         return None, None
     template = chosen.chat_template or tokenizers[having[0]].chat_template
     # What counts is what a template makes of a conversation, with the special tokens of its own tokenizer in it.
-    written = [_conversations(tokenizers[place], tokenizers[place].chat_template) for place in having]
+    written = [
+        _conversations(tokenizers[place], tokenizers[place].chat_template) for place in having
+    ]
     if all(one == _conversations(chosen, template) for one in written):
         if len(having) < len(tokenizers):
             lacking = [name for place, name in enumerate(names) if place not in having]
-            log.info("seeds: %s has no chat template; the members have that of %s", " and ".join(lacking), names[having[0]])
+            log.info(
+                "seeds: %s has no chat template; the members have that of %s",
+                " and ".join(lacking),
+                names[having[0]],
+            )
         return template, None
     whose = " and ".join(names[place] for place in having)
     differ = (
@@ -172,17 +194,24 @@ def chat_of(names: Sequence[str], tokenizers: Sequence[Any], chosen: Any) -> tup
         else f"the chat template of {whose} needs its own special tokens"
     )
     why = f"{differ}; say whose the members have with like: {names[having[0]]} (or another seed), or give one with chat_template"
-    log.warning("seeds: %s; until then members are saved with the first one's, and no conversation is scored", why)
+    log.warning(
+        "seeds: %s; until then members are saved with the first one's, and no conversation is scored",
+        why,
+    )
     return template, f"{{{{ raise_exception({json.dumps(why)}) }}}}"
 
 
 def _conversations(tokenizer: Any, template: Any) -> list[str]:
     """What a chat template makes of some conversations, or why it refuses them."""
-    user, system, assistant = ({"role": role, "content": f"a {role}'s words"} for role in ("user", "system", "assistant"))
+    user, system, assistant = (
+        {"role": role, "content": f"a {role}'s words"} for role in ("user", "system", "assistant")
+    )
     texts = []
     for messages in ([user], [system, user], [user, assistant, user]):
         try:
-            text = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=True)
+            text = tokenizer.apply_chat_template(
+                messages, chat_template=template, tokenize=False, add_generation_prompt=True
+            )
         except Exception as error:  # a template is a program of the checkpoint's
             text = f"{type(error).__name__}: {error}"
         texts.append(text)
@@ -218,12 +247,18 @@ def described(config: Any, attention: str | None, trust_remote_code: bool) -> De
     how = {} if attention is None else {"attn_implementation": attention}
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code, **how)
+            model = AutoModelForCausalLM.from_config(
+                config, trust_remote_code=trust_remote_code, **how
+            )
     except Exception as error:  # whatever a model's own code makes of its config
         place = f"seeds: {config.name_or_path}" if attention is None else "attention"
         raise ValueError(f"{place}: {line(error)}") from None
     names = {id(tensor): name for name, tensor in slots_of(model).items()}
-    tokens = [layer.weight for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer is not None]
+    tokens = [
+        layer.weight
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings())
+        if layer is not None
+    ]
     lying = [f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, Conv1D)]
     return Described(
         described_slots(model),
@@ -242,7 +277,9 @@ def template_of(given: str) -> str:
     if "{" in given:
         return given
     if not Path(given).expanduser().is_file():
-        raise ValueError(f"chat_template: expected a template, or a file with one, there is no file {given}")
+        raise ValueError(
+            f"chat_template: expected a template, or a file with one, there is no file {given}"
+        )
     return Path(given).expanduser().read_text(encoding="utf-8")
 
 
@@ -250,9 +287,15 @@ def _read(what: str, kind: Any, folder: Path, trust_remote_code: bool) -> Any:
     """Something of a seed that transformers reads from a folder."""
     try:
         return kind.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except Exception as error:  # parsers, what is written in Rust, and code that comes with a seed raise any kind
+    except (
+        Exception
+    ) as error:  # parsers, what is written in Rust, and code that comes with a seed raise any kind
         why = blame(folder, TOKENIZER if what == "tokenizer" else (CONFIG,), error)
-        hint = "" if trust_remote_code or "trust_remote_code" not in str(error) else "; trust_remote_code: true lets its code run"
+        hint = (
+            ""
+            if trust_remote_code or "trust_remote_code" not in str(error)
+            else "; trust_remote_code: true lets its code run"
+        )
         raise ValueError(f"seeds: {folder}: its {what} cannot be read: {why}{hint}") from None
 
 
@@ -260,7 +303,11 @@ def _check_architecture(names: Sequence[str], configs: Sequence[Any]) -> None:
     """Refuses seeds that are not of one architecture."""
     for name, other in zip(names, configs, strict=True):
         config = configs[0]
-        named = config.architectures and other.architectures and config.architectures != other.architectures
+        named = (
+            config.architectures
+            and other.architectures
+            and config.architectures != other.architectures
+        )
         if other.model_type != config.model_type or named:
             raise ValueError(
                 f"seeds: expected one architecture; {names[0]} is {config.model_type} {config.architectures}, "
@@ -268,7 +315,9 @@ def _check_architecture(names: Sequence[str], configs: Sequence[Any]) -> None:
             )
 
 
-def _check_settings(names: Sequence[str], configs: Sequence[Any], whose: int, *, decided: bool) -> int | None:
+def _check_settings(
+    names: Sequence[str], configs: Sequence[Any], whose: int, *, decided: bool
+) -> int | None:
     """Refuses what is computed otherwise and nobody decided; says what else differs.
 
     Args:
@@ -290,7 +339,11 @@ def _check_settings(names: Sequence[str], configs: Sequence[Any], whose: int, *,
     differing = [one for one in differing if last(one.setting) != "eos_token_id"]
     if decided:
         if differing:
-            log.info("seeds: they differ in %s; the members have what %s has, as like says", in_words(differing), names[whose])
+            log.info(
+                "seeds: they differ in %s; the members have what %s has, as like says",
+                in_words(differing),
+                names[whose],
+            )
         return None
     # A longer limit takes nothing from a seed with a shorter one, as long as the number itself is not computed with.
     limits = [one for one in differing if last(one.setting) == POSITIONS]
@@ -299,11 +352,17 @@ def _check_settings(names: Sequence[str], configs: Sequence[Any], whose: int, *,
     rest = [one for one in differing if one not in combined and one not in aside]
     refuse(rest, "what a model computes with the same weights", ", or give a value with config")
     if aside:
-        log.warning("seeds: they differ in %s; the members have what %s has (like names another)", in_words(aside), names[whose])
+        log.warning(
+            "seeds: they differ in %s; the members have what %s has (like names another)",
+            in_words(aside),
+            names[whose],
+        )
     if not combined:
         return None
     limit: int = max(value for one in combined for value in one.values if value is not None)
-    log.warning("seeds: %s; the members read up to %d (like takes one seed's)", in_words(combined), limit)
+    log.warning(
+        "seeds: %s; the members read up to %d (like takes one seed's)", in_words(combined), limit
+    )
     return limit
 
 
@@ -316,4 +375,7 @@ def _check_reading(names: Sequence[str], tokenizers: Sequence[Any]) -> None:
     refuse([*differing, *differences(names, kept)], "how their tokenizers read a text", "")
     starts = differences(names, [{"start token": tokenizer.bos_token} for tokenizer in tokenizers])
     if starts:
-        log.warning("seeds: they differ in %s, which none of them puts before a text (like names one)", in_words(starts))
+        log.warning(
+            "seeds: they differ in %s, which none of them puts before a text (like names one)",
+            in_words(starts),
+        )

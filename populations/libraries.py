@@ -39,4 +39,6 @@ def import_diffusers() -> None:
         finally:
             said.set_verbosity(before)
     except ImportError as error:
-        raise ImportError("image generators need the package diffusers: pip install 'evomerge[diffusion]'") from error
+        raise ImportError(
+            "image generators need the package diffusers: pip install 'evomerge[diffusion]'"
+        ) from error

@@ -19,7 +19,15 @@ from populations.adapters import Adapted
 from populations.checkpoints import Checkpoint
 from populations.generation_settings import generation_config_of
 from populations.hub import Found, find
-from populations.kin import Described, Vocabulary, chat_of, config_of, described, template_of, tokenizer_of
+from populations.kin import (
+    Described,
+    Vocabulary,
+    chat_of,
+    config_of,
+    described,
+    template_of,
+    tokenizer_of,
+)
 from populations.merged import Dtype, Merged, Order, check_choice, named
 from populations.mergekit_config import config_text
 from populations.methods import Method
@@ -117,14 +125,22 @@ class LanguageModels(Merged):
         with quiet("transformers"):
             expressed.model.save_pretrained(directory)
         self._tokenizer.save_pretrained(directory)
-        config = None if self.method else config_text(genome, self.axis, self._seeds, expressed.model.dtype)
+        config = (
+            None
+            if self.method
+            else config_text(genome, self.axis, self._seeds, expressed.model.dtype)
+        )
         if config is not None:
             (directory / mergekit_config.NAME).write_text(config)
 
     def card(self) -> dict[str, Any]:
         """As `Merged.card`."""
         tags = ["merge"] if self.method is None else ["merge", "mergekit"]
-        return super().card() | {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": tags}
+        return super().card() | {
+            "library_name": "transformers",
+            "pipeline_tag": "text-generation",
+            "tags": tags,
+        }
 
     def _models(self) -> tuple[list[Model], list[Model]]:
         others = [model for seed in self._found for model in seed.models[1:]]
@@ -140,7 +156,9 @@ class LanguageModels(Merged):
         if self.adapter_base is not None and not adapters:
             raise ValueError("adapter_base: expected a LoRA adapter among the seeds, there is none")
         if self.base is not None and self.method is None and adapters:
-            log.warning("base: without a method nothing takes it; what adapters stand on is adapter_base")
+            log.warning(
+                "base: without a method nothing takes it; what adapters stand on is adapter_base"
+            )
         return found
 
     @property
@@ -151,7 +169,9 @@ class LanguageModels(Merged):
     @cached_property
     def _config(self) -> tuple[Any, Found, list[Any]]:
         """The config of the resident model, the seed whose files it is made from, and each seed's own config."""
-        return config_of(self._found, self.vocabulary, self.trust_remote_code, self._like, self.config)
+        return config_of(
+            self._found, self.vocabulary, self.trust_remote_code, self._like, self.config
+        )
 
     @cached_property
     def _tokenizers(self) -> tuple[Any, list[Any]]:
@@ -192,7 +212,9 @@ class LanguageModels(Merged):
         model, tokenizer, _ = self._described, self._tokenizer, self._generation
         needed = max(tokenizer.get_vocab().values(), default=-1) + 1
         if needed > (rows := model.slots[model.embeddings[0]].shape[0]):
-            raise ValueError(f"seeds: the tokenizer has {needed:,} tokens, the embedding only {rows:,} rows")
+            raise ValueError(
+                f"seeds: the tokenizer has {needed:,} tokens, the embedding only {rows:,} rows"
+            )
         trailing = model.embeddings if self.vocabulary == "trailing" else ()
         tokens = [set(own.get_vocab().values()) for own in self._tokenizers[1]] if trailing else ()
         sources = [named("seeds", lambda: self._fitted(seed)) for seed in self._found]  # noqa: B023
@@ -216,8 +238,15 @@ class LanguageModels(Merged):
         tokens: list[set[int]] = []
         if self._seeds.trailing:
             _, [own] = tokenizer_of([self._found_base], self.vocabulary, self.trust_remote_code)
-            tokens = [set(tokenizer.get_vocab().values()) for tokenizer in (own, *self._tokenizers[1])]
-        return named("base", lambda: Seeds(sources, self._seeds.slots, self._seeds.trailing, tokens, self._described.spare))
+            tokens = [
+                set(tokenizer.get_vocab().values()) for tokenizer in (own, *self._tokenizers[1])
+            ]
+        return named(
+            "base",
+            lambda: Seeds(
+                sources, self._seeds.slots, self._seeds.trailing, tokens, self._described.spare
+            ),
+        )
 
     @cached_property
     def _found_base(self) -> Found:
@@ -244,7 +273,9 @@ class LanguageModels(Merged):
                     trust_remote_code=self.trust_remote_code, **settings,
                 )  # fmt: skip
         except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
-            raise ValueError(f"seeds: {seed.model_folder}: transformers cannot load it: {line(error)}") from None
+            raise ValueError(
+                f"seeds: {seed.model_folder}: transformers cannot load it: {line(error)}"
+            ) from None
         if self.device_map is None:
             moved(model, self._device)
         if slots_of(model).keys() != self._seeds.slots.keys():
@@ -260,7 +291,9 @@ class LanguageModels(Merged):
         """The members' generation config: end tokens of all seeds, the rest of one."""
         _, seed, configs = self._config
         chosen = self._found.index(seed) if self._like is None else self._like
-        return generation_config_of(self._found, configs, self._tokenizers[1], chosen, self._like is not None)
+        return generation_config_of(
+            self._found, configs, self._tokenizers[1], chosen, self._like is not None
+        )
 
     @property
     def _units(self) -> Sequence[Units]:

@@ -56,13 +56,21 @@ class Merged(OnFirstUse, ABC):
         """
         if isinstance(seeds, str) or len(seeds) < 2:
             raise ValueError(f"seeds: expected at least 2 models, got {seeds!r}")
-        for name, value, allowed in (("order", order, Order), ("dtype", dtype, Dtype), ("seed_device", seed_device, Place)):
+        for name, value, allowed in (
+            ("order", order, Order),
+            ("dtype", dtype, Dtype),
+            ("seed_device", seed_device, Place),
+        ):
             check_choice(name, value, allowed)
         if order == "unit" and (cut != "tensor" or chromosomes):
-            raise ValueError("order: cut and chromosomes are settings of the flat axis; the unit axis has its own")
+            raise ValueError(
+                "order: cut and chromosomes are settings of the flat axis; the unit axis has its own"
+            )
         if method is not None:
             if order == "unit" or cut not in ("tensor", "layer"):
-                raise ValueError(f"method: {method.name} merges whole tensors; choose order: flat and cut: tensor or layer")
+                raise ValueError(
+                    f"method: {method.name} merges whole tensors; choose order: flat and cut: tensor or layer"
+                )
             try:
                 method.check(len(seeds), base is not None)
             except ValueError as error:
@@ -154,7 +162,11 @@ class Merged(OnFirstUse, ABC):
         Raises:
             ValueError: if they are not of this axis and so many seeds.
         """
-        expected = (sum(len(bounds) - 1 for bounds in self.axis.unit_bounds), len(self.seeds), len(self.seeds))
+        expected = (
+            sum(len(bounds) - 1 for bounds in self.axis.unit_bounds),
+            len(self.seeds),
+            len(self.seeds),
+        )
         if units.shape != expected:
             raise ValueError(f"grams: expected shape {expected}, got {units.shape}")
         self.grams = Grams(self.axis, units, lambda name, entries: self._kept.front(name, entries))
@@ -166,7 +178,9 @@ class Merged(OnFirstUse, ABC):
             ValueError: as `grams`.
         """
         _ = self.grams  # reads every number of every seed
-        return [Recipe.seed(index, len(self.seeds), self.axis.size) for index in range(len(self.seeds))]
+        return [
+            Recipe.seed(index, len(self.seeds), self.axis.size) for index in range(len(self.seeds))
+        ]
 
     def express(self, genome: Recipe) -> Any:
         """As `Population.express`: in place, in the one resident model."""
@@ -202,15 +216,23 @@ class Merged(OnFirstUse, ABC):
         """Fills the resident model by one of mergekit's methods, tensor by tensor, in the resident model's type."""
         for lie in self.axis.lie(genome.bounds):
             slot = self._slots[lie.tensor]
-            seeds = [tensor.to(slot.device, slot.dtype) for tensor in self._kept.tensors(lie.tensor)]
-            base = self._base.tensors(lie.tensor)[0].to(slot.device, slot.dtype) if method.needs_base else None
+            seeds = [
+                tensor.to(slot.device, slot.dtype) for tensor in self._kept.tensors(lie.tensor)
+            ]
+            base = (
+                self._base.tensors(lie.tensor)[0].to(slot.device, slot.dtype)
+                if method.needs_base
+                else None
+            )
             slot.copy_(method.merge(lie.tensor, seeds, genome.coefficients[lie.stretches[0]], base))
 
     @cached_property
     def _kept(self) -> Seeds:
         """The seeds, where they are kept from now on."""
         place = self._seeds.keep(self._slots, self.seed_device)
-        log.info("%d seeds of %d parameters are kept on: %s", len(self.seeds), self.axis.size, place)
+        log.info(
+            "%d seeds of %d parameters are kept on: %s", len(self.seeds), self.axis.size, place
+        )
         return self._seeds
 
     @property
@@ -221,7 +243,9 @@ class Merged(OnFirstUse, ABC):
     @property
     def _device(self) -> str:
         """Where it runs."""
-        return self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        return (
+            self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        )
 
 
 def check_choice(name: str, value: object, allowed: Any) -> None:
@@ -231,7 +255,9 @@ def check_choice(name: str, value: object, allowed: Any) -> None:
         ValueError: if it is none of them.
     """
     if value not in get_args(allowed):
-        raise ValueError(f"{name}: expected {' or '.join(map(repr, get_args(allowed)))}, got {value!r}")
+        raise ValueError(
+            f"{name}: expected {' or '.join(map(repr, get_args(allowed)))}, got {value!r}"
+        )
 
 
 def named(setting: str, call: Callable[[], Any]) -> Any:

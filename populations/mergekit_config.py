@@ -24,7 +24,11 @@ def config_text(genome: Recipe, axis: Axis, seeds: Seeds, dtype: torch.dtype) ->
     lies = list(axis.lie(genome.bounds))
     if seeds.padded or any(len(lie.stretches) > 1 for lie in lies):
         return None
-    rows = {alias: genome.coefficients[lie.stretches[0]] for lie in lies for alias in seeds.slots[lie.tensor].names}
+    rows = {
+        alias: genome.coefficients[lie.stretches[0]]
+        for lie in lies
+        for alias in seeds.slots[lie.tensor].names
+    }
     # mergekit takes the first filter that a tensor's name contains; longer names come first, so that none hides another
     longest_first = sorted(rows, key=len, reverse=True)
     inputs: dict[str, list[int]] = {}
@@ -32,8 +36,12 @@ def config_text(genome: Recipe, axis: Axis, seeds: Seeds, dtype: torch.dtype) ->
         inputs.setdefault(source.name, []).append(k)
     models = []
     for model, ks in inputs.items():
-        weights: list[dict[str, Any]] = [{"filter": name, "value": float(rows[name][ks].sum())} for name in longest_first]
-        rest = {"value": float(0 in ks)}  # a tensor that the recipe does not know is the first seed's
+        weights: list[dict[str, Any]] = [
+            {"filter": name, "value": float(rows[name][ks].sum())} for name in longest_first
+        ]
+        rest = {
+            "value": float(0 in ks)
+        }  # a tensor that the recipe does not know is the first seed's
         models.append({"model": model, "parameters": {"weight": [*weights, rest]}})
     config = {
         "merge_method": "linear",
@@ -42,5 +50,11 @@ def config_text(genome: Recipe, axis: Axis, seeds: Seeds, dtype: torch.dtype) ->
         "dtype": "float32",
         "out_dtype": str(dtype).removeprefix("torch."),
     }
-    cache = " --lora-merge-cache CACHE" if any(isinstance(source, Adapted) for source in seeds.sources) else ""
-    return f"# mergekit-yaml {NAME} OUT{cache}\n" + yaml.safe_dump(config, sort_keys=False, width=120)
+    cache = (
+        " --lora-merge-cache CACHE"
+        if any(isinstance(source, Adapted) for source in seeds.sources)
+        else ""
+    )
+    return f"# mergekit-yaml {NAME} OUT{cache}\n" + yaml.safe_dump(
+        config, sort_keys=False, width=120
+    )

@@ -76,7 +76,9 @@ class Method:
         """
         known = methods()
         if self.name not in known:
-            raise ValueError(f"name: mergekit has no merge method {self.name!r}{_nearest(self.name, known)}")
+            raise ValueError(
+                f"name: mergekit has no merge method {self.name!r}{_nearest(self.name, known)}"
+            )
         kind = known[self.name]
         if kind != (SEARCHED if searched else SINGLE):
             words = {
@@ -85,17 +87,31 @@ class Method:
             }
             raise ValueError(f"name: {self.name} {words.get(kind, kind)}")
         if self.needs_base and not base:
-            raise ValueError(f"name: {self.name} merges differences from a base, and there is no base")
+            raise ValueError(
+                f"name: {self.name} merges differences from a base, and there is no base"
+            )
         self._check_parameters()
         draw = torch.Generator().manual_seed(0)
         first, *others = (torch.randn(8, 16, generator=draw) for _ in range(seeds + 1))
         weights = {WEIGHT: [1.0 / len(others) for _ in others]} if searched else {}
-        child = self._run(f"{seeds} seeds{' and a base' if base else ''}", None, others, weights, first if base else None)
+        child = self._run(
+            f"{seeds} seeds{' and a base' if base else ''}",
+            None,
+            others,
+            weights,
+            first if base else None,
+        )
         if not child.isfinite().all():
-            raise ValueError(f"parameters: {self.name} with {dict(self.parameters)} makes weights that are not finite")
+            raise ValueError(
+                f"parameters: {self.name} with {dict(self.parameters)} makes weights that are not finite"
+            )
 
     def merge(
-        self, tensor: str, seeds: Sequence[torch.Tensor], coefficients: Iterable[float], base: torch.Tensor | None = None
+        self,
+        tensor: str,
+        seeds: Sequence[torch.Tensor],
+        coefficients: Iterable[float],
+        base: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The child's tensor; torch's random state stays as it is.
 
@@ -115,7 +131,9 @@ class Method:
         weights = {WEIGHT: [float(weight) for weight in coefficients]}
         return self._run(f"tensor {tensor!r}", tensor, seeds, weights, base)
 
-    def single(self, tensor: str, seeds: Sequence[torch.Tensor], base: torch.Tensor | None = None) -> torch.Tensor:
+    def single(
+        self, tensor: str, seeds: Sequence[torch.Tensor], base: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """As `merge`, for a method without weights."""
         return self._run(f"tensor {tensor!r}", tensor, seeds, {}, base)
 
@@ -160,14 +178,19 @@ class Method:
                 raise ValueError("parameters: weight comes from the genome, it cannot be set")
             if name not in known:
                 words = f"expected {', '.join(known)}" if known else "it has none"
-                raise ValueError(f"parameters: {self.name} has no {name!r}{_nearest(name, known)}; {words}")
+                raise ValueError(
+                    f"parameters: {self.name} has no {name!r}{_nearest(name, known)}; {words}"
+                )
             listed = known[name].scope != "shared" and isinstance(value, list | tuple)
             for one in value if listed else [value]:
                 _check_value(known[name], one)
         for name, parameter in known.items():
             if name not in self.parameters and parameter.required:
                 raise ValueError(f"parameters: {self.name} needs {name}")
-        if getattr(self._method, "sparsification_method", None) and "density" not in self.parameters:
+        if (
+            getattr(self._method, "sparsification_method", None)
+            and "density" not in self.parameters
+        ):
             raise ValueError(
                 f"parameters: {self.name} needs density, the share of numbers that it keeps of each seed, such as 0.5"
             )
@@ -177,7 +200,9 @@ def _mergekit() -> Any:
     try:
         from mergekit import merge_methods
     except ImportError as error:
-        raise ImportError("merge methods need the package mergekit: pip install 'evomerge[llm]'") from error
+        raise ImportError(
+            "merge methods need the package mergekit: pip install 'evomerge[llm]'"
+        ) from error
     return merge_methods
 
 
@@ -187,7 +212,9 @@ def _kind(spec: Any) -> str:
         return "mixes two models by one ratio: this is crossover with angle: tensor, over any number of seeds"
     if spec.contract.max_inputs == 1:
         return "takes one model alone: there is nothing to merge"
-    return SEARCHED if any(parameter.name == WEIGHT for parameter in spec.input_parameters) else SINGLE
+    return (
+        SEARCHED if any(parameter.name == WEIGHT for parameter in spec.input_parameters) else SINGLE
+    )
 
 
 def _parameters(spec: Any) -> dict[str, Any]:
@@ -202,9 +229,13 @@ def _check_value(parameter: Any, value: Any) -> None:
         checked = parameter.validate(value)
     except ValueError:
         expected = words.get(parameter.value_type, str(parameter.value_type))
-        raise ValueError(f"parameters: {parameter.name}: expected {expected}, got {value!r}") from None
+        raise ValueError(
+            f"parameters: {parameter.name}: expected {expected}, got {value!r}"
+        ) from None
     if parameter.name in SHARES and not 0 <= checked <= 1:
-        raise ValueError(f"parameters: {parameter.name}: expected a share from 0 to 1, got {value!r}")
+        raise ValueError(
+            f"parameters: {parameter.name}: expected a share from 0 to 1, got {value!r}"
+        )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

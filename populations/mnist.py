@@ -96,12 +96,16 @@ class Classifiers(Modules):
         """
         split = self.data.split("train")
         if split is not None and len(split[1]) and (highest := int(split[1].max())) >= self.classes:
-            raise ValueError(f"classes: expected at least {highest + 1}, since labels go up to {highest}, got {self.classes}")
+            raise ValueError(
+                f"classes: expected at least {highest + 1}, since labels go up to {highest}, got {self.classes}"
+            )
         if self.seeds != "specialists":
             return super().founders(rng)
         half = self.classes // 2
         groups = (range(half), range(half, self.classes))
-        return [self.specialist(group, child) for group, child in zip(groups, rng.spawn(2), strict=True)]
+        return [
+            self.specialist(group, child) for group, child in zip(groups, rng.spawn(2), strict=True)
+        ]
 
     def specialist(self, classes: range, rng: np.random.Generator) -> Weights:
         """A network trained on some classes only: full-batch Adam from a random start, as in M2N2's first experiment."""
@@ -111,7 +115,9 @@ class Classifiers(Modules):
         chosen = torch.isin(split[1], torch.tensor(list(classes)))
         images, labels = split[0][chosen], split[1][chosen]
         if not len(images):
-            raise ValueError(f"seeds: no training image is of the classes {classes.start} to {classes.stop - 1}")
+            raise ValueError(
+                f"seeds: no training image is of the classes {classes.start} to {classes.stop - 1}"
+            )
         with torch.random.fork_rng(devices=[]):  # its initial weights are overwritten
             network = self.network()
         network.load_state_dict(self.state(self._random(rng)))

@@ -16,7 +16,17 @@ from evomerge.genome import Weights
 from populations.checkpoints import Checkpoint, read_header
 from populations.resident import OnFirstUse, check_device, ready, slots_of
 
-ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Identity, nn.Dropout)
+ELEMENTWISE = (
+    nn.ReLU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.ELU,
+    nn.LeakyReLU,
+    nn.Identity,
+    nn.Dropout,
+)
 
 NARROW = 32
 """Outputs below which a linear layer is faster with the batch as its last dimension."""
@@ -72,21 +82,35 @@ class Modules(OnFirstUse):
             raise ValueError(f"sd: expected a finite number of at least 0, got {sd}")
         check_device(device)
         if order == "unit" and (layout != "stored" or cut != "element" or chromosomes):
-            raise ValueError("order: layout, cut and chromosomes are settings of the flat axis; the unit axis has its own")
+            raise ValueError(
+                "order: layout, cut and chromosomes are settings of the flat axis; the unit axis has its own"
+            )
         if order == "flat" and layers is not None:
             raise ValueError("layers: belongs to order: unit")
         self.build, self.count, self.sd = build, count, sd
         self.seeds: str | Sequence[Path] = seeds
-        self.order, self.layout, self.cut, self.chromosomes, self.layers = order, layout, cut, chromosomes, layers
+        self.order, self.layout, self.cut, self.chromosomes, self.layers = (
+            order,
+            layout,
+            cut,
+            chromosomes,
+            layers,
+        )
         self.device = device
 
     @cached_property
     def _module(self) -> nn.Module:
         """The one resident module."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # its initial weights are overwritten, but may not disturb the caller's random state
+            torch.manual_seed(
+                0
+            )  # its initial weights are overwritten, but may not disturb the caller's random state
             module = ready(self.build().float())
-        integers = {name: tensor for name, tensor in module.state_dict().items() if not tensor.is_floating_point()}
+        integers = {
+            name: tensor
+            for name, tensor in module.state_dict().items()
+            if not tensor.is_floating_point()
+        }
         if integers and not isinstance(self.seeds, str):  # the first seed's are everybody's
             for name, tensor in read_state(Path(self.seeds[0]).expanduser(), integers).items():
                 integers[name].copy_(tensor)
@@ -105,7 +129,11 @@ class Modules(OnFirstUse):
     def _flat(self) -> torch.Tensor:
         """(P,) the resident module's numbers, in the order of the state dict; its tensors are views of this one."""
         flat = torch.cat([slot.detach().reshape(-1) for slot in self._slots.values()])
-        for slot, part in zip(self._slots.values(), flat.split([slot.numel() for slot in self._slots.values()]), strict=True):
+        for slot, part in zip(
+            self._slots.values(),
+            flat.split([slot.numel() for slot in self._slots.values()]),
+            strict=True,
+        ):
             slot.data = part.view(slot.shape)
         return flat
 
@@ -119,7 +147,9 @@ class Modules(OnFirstUse):
         shapes = {name: tuple(tensor.shape) for name, tensor in self._slots.items()}
         if self.order == "flat":
             return Axis.flat(shapes, chromosomes=self.chromosomes, layout=self.layout, cut=self.cut)
-        return Axis.unit(shapes, self.layers if self.layers is not None else hidden_layers(self._module))
+        return Axis.unit(
+            shapes, self.layers if self.layers is not None else hidden_layers(self._module)
+        )
 
     @cached_property
     def _inverse(self) -> np.ndarray | None:
@@ -134,7 +164,9 @@ class Modules(OnFirstUse):
             ValueError: if a seed is not safetensors, or is the state dict of another module.
         """
         if not isinstance(self.seeds, str):
-            return [self.genome(read_state(Path(path).expanduser(), self._slots)) for path in self.seeds]
+            return [
+                self.genome(read_state(Path(path).expanduser(), self._slots)) for path in self.seeds
+            ]
         return [self._random(child) for child in rng.spawn(self.count)]
 
     def immigrant(self, rng: np.random.Generator) -> Weights:
@@ -144,18 +176,29 @@ class Modules(OnFirstUse):
             ValueError: if founders are not random.
         """
         if self.seeds != "random":
-            raise ValueError(f"expected a population of random founders, its seeds are {self.seeds}")
+            raise ValueError(
+                f"expected a population of random founders, its seeds are {self.seeds}"
+            )
         return self._random(rng)
 
     def genome(self, state: Mapping[str, torch.Tensor]) -> Weights:
         """A state dict of the module as a genome."""
-        flat = torch.cat([state[name].detach().to("cpu", torch.float32).reshape(-1) for name in self._slots]).numpy()
+        flat = torch.cat(
+            [state[name].detach().to("cpu", torch.float32).reshape(-1) for name in self._slots]
+        ).numpy()
         return Weights(flat if self.axis.order is None else flat[self.axis.order])
 
     def state(self, genome: Weights) -> dict[str, torch.Tensor]:
         """A genome as a state dict of the module, without its integer buffers."""
-        parts = torch.from_numpy(self._stored(genome)).clone().split([slot.numel() for slot in self._slots.values()])
-        return {name: part.view(slot.shape) for (name, slot), part in zip(self._slots.items(), parts, strict=True)}
+        parts = (
+            torch.from_numpy(self._stored(genome))
+            .clone()
+            .split([slot.numel() for slot in self._slots.values()])
+        )
+        return {
+            name: part.view(slot.shape)
+            for (name, slot), part in zip(self._slots.items(), parts, strict=True)
+        }
 
     def express(self, genome: Weights) -> nn.Module:
         """As `Population.express`: in place, in the one resident module."""
@@ -177,7 +220,10 @@ class Modules(OnFirstUse):
         from safetensors.torch import save_file
 
         state = self.express(genome).state_dict()
-        save_file({name: tensor.clone().contiguous() for name, tensor in state.items()}, str(directory / "model.safetensors"))
+        save_file(
+            {name: tensor.clone().contiguous() for name, tensor in state.items()},
+            str(directory / "model.safetensors"),
+        )
 
     def _stored(self, genome: Weights) -> np.ndarray:
         """A genome's numbers in the order of the state dict."""
@@ -185,7 +231,9 @@ class Modules(OnFirstUse):
 
     def _random(self, rng: np.random.Generator) -> Weights:
         if self.sd is not None:
-            return Weights(rng.standard_normal(self.axis.size, dtype=np.float32) * np.float32(self.sd))
+            return Weights(
+                rng.standard_normal(self.axis.size, dtype=np.float32) * np.float32(self.sd)
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             return self.genome(self.build().state_dict())
@@ -202,7 +250,10 @@ class Stack:
         """Makes room for the weights of `width` modules such as `module`, whose tensors `slots` names."""
         self.device = next(iter(slots.values())).device
         self._width, self._places, self._module = width, list(range(width)), module
-        self._tensors = {name: torch.empty((width, *slot.shape), device=self.device) for name, slot in slots.items()}
+        self._tensors = {
+            name: torch.empty((width, *slot.shape), device=self.device)
+            for name, slot in slots.items()
+        }
         rows = [tensor.view(width, -1) for tensor in self._tensors.values()]
         self._rows = [row.numpy() if row.device.type == "cpu" else row for row in rows]
         self._chain = linear_chain(module)
@@ -240,7 +291,9 @@ class Stack:
         if self._width == 1:  # not every module can be vmapped
             alone = {name: tensor[0] for name, tensor in self._tensors.items()}
             return torch.func.functional_call(self._module, alone, (inputs,))[None]
-        run = torch.func.vmap(lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,)))
+        run = torch.func.vmap(
+            lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,))
+        )
         return run(dict(self._tensors))
 
     def _at_once(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -271,14 +324,19 @@ class Stack:
             elif len(parameters) == 1:
                 hidden = torch.mm(parameters[0][place], hidden.T).T
             else:
-                hidden = torch.addmm(parameters[1][place][:, None], parameters[0][place], hidden.T).T
+                hidden = torch.addmm(
+                    parameters[1][place][:, None], parameters[0][place], hidden.T
+                ).T
         return hidden
 
     @cached_property
     def _layers(self) -> list[tuple[nn.Module, list[torch.Tensor]]]:
         """The chain's layers, each with its stacked weight and, if there is one, bias; with none if it is elementwise."""
         assert self._chain is not None
-        return [(layer, [self._tensors[f"{name}.{part}"] for part, _ in layer.named_parameters()]) for name, layer in self._chain]
+        return [
+            (layer, [self._tensors[f"{name}.{part}"] for part, _ in layer.named_parameters()])
+            for name, layer in self._chain
+        ]
 
 
 def linear_chain(module: nn.Module) -> Chain | None:
@@ -324,8 +382,14 @@ def read_state(path: Path, wanted: Mapping[str, torch.Tensor]) -> dict[str, torc
     for name, slot in wanted.items():
         entry = checkpoint.entries.get(name)
         if entry is None or entry.shape != tuple(slot.shape):
-            got = f"it has {_few(list(checkpoint.entries))}" if entry is None else f"got {entry.shape}"
-            raise ValueError(f"seeds: {path}: expected {name!r} of shape {tuple(slot.shape)}, {got}")
+            got = (
+                f"it has {_few(list(checkpoint.entries))}"
+                if entry is None
+                else f"got {entry.shape}"
+            )
+            raise ValueError(
+                f"seeds: {path}: expected {name!r} of shape {tuple(slot.shape)}, {got}"
+            )
     state = {name: checkpoint.tensor(name) for name in wanted}
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():

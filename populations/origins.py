@@ -19,7 +19,9 @@ README = "README.md"
 HEAD = re.compile(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(\r?\n|$)", re.DOTALL)
 """The YAML with which a card begins, between two lines of three dashes."""
 
-IDENTIFIER = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
+IDENTIFIER = re.compile(
+    r"(?!.*(--|\.\.))[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII
+)
 """A model or data set of the hub; no absolute path is one."""
 
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*|code|multilingual")
@@ -69,7 +71,14 @@ def origins(models: Sequence[Model]) -> list[dict[str, Any]]:
         if repository is None:
             known.append({"name": _short(folder, folders), **_says(folder, None)})
         else:
-            known.append({"name": repository, "repository": repository, "revision": folder.name, **_says(folder, repository)})
+            known.append(
+                {
+                    "name": repository,
+                    "repository": repository,
+                    "revision": folder.name,
+                    **_says(folder, repository),
+                }
+            )
     return known
 
 
@@ -84,7 +93,11 @@ def head(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except Exception as error:  # what a tag such as !!bool makes of a text may end in any exception
-        log.warning("%s: what it says of its licence cannot be read, and is left out: %s", folder / README, line(error))
+        log.warning(
+            "%s: what it says of its licence cannot be read, and is left out: %s",
+            folder / README,
+            line(error),
+        )
         return {}
 
 
@@ -97,8 +110,12 @@ def _says(folder: Path, repository: str | None) -> dict[str, Any]:
             facts[key] = value[0]
     address = facts.get("license_link", "https://")
     if not address.startswith(("https://", "http://")):  # a file beside the model
-        facts["license_link"] = f"https://huggingface.co/{repository}/blob/main/{address}" if repository else ""
-    spoken = ["no" if language is False else language for language in _list(says.get("language"))]  # Norwegian is false in YAML
+        facts["license_link"] = (
+            f"https://huggingface.co/{repository}/blob/main/{address}" if repository else ""
+        )
+    spoken = [
+        "no" if language is False else language for language in _list(says.get("language"))
+    ]  # Norwegian is false in YAML
     facts["language"] = [text for text in _texts(spoken) if LANGUAGE.fullmatch(text)]
     for key in ("base_model", "datasets"):
         facts[key] = [text for text in _texts(says.get(key)) if IDENTIFIER.fullmatch(text)]
@@ -109,7 +126,9 @@ def _recognised(folder: Path) -> list[str]:
     """The licence whose text lies in a folder; `other` where it is none of the usual ones."""
     for path in sorted(folder.glob("LICEN[CS]E*")):
         try:
-            text = " ".join(path.read_text(encoding="utf-8", errors="replace")[:BEGINNING].lower().split())
+            text = " ".join(
+                path.read_text(encoding="utf-8", errors="replace")[:BEGINNING].lower().split()
+            )
         except OSError:
             continue
         return [next((name for title, name in TITLES.items() if re.search(title, text)), "other")]
@@ -120,7 +139,9 @@ def _short(folder: Path, folders: Sequence[Path]) -> str:
     """The last parts of a folder's path, as many as tell it from the others."""
     others = [other.parts[1:] for other in folders if other != folder]
     parts = folder.parts[1:]
-    count = next((n for n in range(1, len(parts)) if all(other[-n:] != parts[-n:] for other in others)), 1)
+    count = next(
+        (n for n in range(1, len(parts)) if all(other[-n:] != parts[-n:] for other in others)), 1
+    )
     return "/".join(parts[-count:])
 
 

@@ -59,10 +59,17 @@ def told(
             said = "; ".join(f"{seeds[place].name} has {why}" for place, why in apart.items())
             fitting = [place for place in apart if takes(mine, seeds[place], name)]
             ways = " or ".join(f"{{{name}: {place}}}" for place in (seeds.index(mine), *fitting))
-            lines.append(f"{name}: all members use that of {mine.name}; {said} (components: {ways} says whose)")
+            lines.append(
+                f"{name}: all members use that of {mine.name}; {said} (components: {ways} says whose)"
+            )
     for seed in seeds:
-        more = [name for name in seed.components if name not in whole.components and name not in UNUSED]
-        lines += [f"{name}: no member has one, as {whole.name} has none; {seed.name} has one" for name in more]
+        more = [
+            name for name in seed.components if name not in whole.components and name not in UNUSED
+        ]
+        lines += [
+            f"{name}: no member has one, as {whole.name} has none; {seed.name} has one"
+            for name in more
+        ]
     for name in bred:
         lines += _sizes_apart(seeds, whole, name)
     return [*lines, *_defaults_apart(seeds, whole), *_unsaid(seeds, whole)]
@@ -71,12 +78,20 @@ def told(
 def takes(mine: Pipeline, other: Pipeline, name: str) -> bool:
     """Whether a pipeline can have a component of another's: of the same class, or where classes stand in for each other."""
     theirs = other.components.get(name)
-    return theirs is not None and (theirs == mine.components[name] or name.startswith((SCHEDULER, "tokenizer")))
+    return theirs is not None and (
+        theirs == mine.components[name] or name.startswith((SCHEDULER, "tokenizer"))
+    )
 
 
-def _apart(seeds: Sequence[Pipeline], mine: Pipeline, name: str, variant: str | None) -> dict[int, str]:
+def _apart(
+    seeds: Sequence[Pipeline], mine: Pipeline, name: str, variant: str | None
+) -> dict[int, str]:
     """By the place of each seed whose component differs from the one that is used: in what."""
-    why = {place: differences(mine, seed, name, variant) for place, seed in enumerate(seeds) if seed is not mine}
+    why = {
+        place: differences(mine, seed, name, variant)
+        for place, seed in enumerate(seeds)
+        if seed is not mine
+    }
     return {place: words for place, words in why.items() if words is not None}
 
 
@@ -97,12 +112,18 @@ def _defaults_apart(seeds: Sequence[Pipeline], whole: Pipeline) -> list[str]:
     """Where whole pipelines have other settings of their own, such as what stands for an empty prompt."""
     lines = []
     for seed in seeds:
-        keys = {key for key in seed.index.keys() | whole.index.keys() if not key.startswith("_") and key not in SILENT}
+        keys = {
+            key
+            for key in seed.index.keys() | whole.index.keys()
+            if not key.startswith("_") and key not in SILENT
+        }
         for key in sorted(keys) if seed.kind else ():
             one, two = whole.index.get(key), seed.index.get(key)
             plain = not isinstance(one, list | type(None)) or not isinstance(two, list | type(None))
             if plain and not same(one, two):
-                lines.append(f"{key}: all members use that of {whole.name}, {one}; in {seed.name} it is {two}")
+                lines.append(
+                    f"{key}: all members use that of {whole.name}, {one}; in {seed.name} it is {two}"
+                )
     return lines
 
 
@@ -112,7 +133,9 @@ def _unsaid(seeds: Sequence[Pipeline], whole: Pipeline) -> list[str]:
     silent = [seed.name for seed in seeds if seed is not whole and schedule(seed) is None]
     if config is None or not silent:
         return []
-    return [f"{', '.join(silent)}: without a scheduler of its own, taken to predict {prediction(config)}, as {whole.name} does"]
+    return [
+        f"{', '.join(silent)}: without a scheduler of its own, taken to predict {prediction(config)}, as {whole.name} does"
+    ]
 
 
 def has_config(seed: Pipeline, component: str) -> bool:
@@ -151,25 +174,38 @@ def differences(mine: Pipeline, other: Pipeline, component: str, variant: str | 
 
 
 def _words_apart(mine: Pipeline, other: Pipeline, component: str) -> str | None:
-    if any(seed.components[component][0] != "transformers" for seed in (mine, other)):  # of code of their own
+    if any(
+        seed.components[component][0] != "transformers" for seed in (mine, other)
+    ):  # of code of their own
         return None if mine.digest(component) == other.digest(component) else "other files"
     one, two = (seed.load(component, torch.float32, None) for seed in (mine, other))
     counts = len(one.get_vocab()), len(two.get_vocab())
     if one.get_vocab() != two.get_vocab():
-        return f"{counts[1]:,} tokens instead of {counts[0]:,}" if counts[0] != counts[1] else "other tokens"
+        return (
+            f"{counts[1]:,} tokens instead of {counts[0]:,}"
+            if counts[0] != counts[1]
+            else "other tokens"
+        )
     if one.model_max_length != two.model_max_length:
         return f"model_max_length {two.model_max_length} instead of {one.model_max_length}"
     with silenced():
-        apart = one(PROBE, padding="max_length", max_length=64) != two(PROBE, padding="max_length", max_length=64)
+        apart = one(PROBE, padding="max_length", max_length=64) != two(
+            PROBE, padding="max_length", max_length=64
+        )
     return "other tokens for the same text" if apart else None
 
 
-def _weights_apart(mine: Pipeline, other: Pipeline, component: str, variant: str | None) -> str | None:
+def _weights_apart(
+    mine: Pipeline, other: Pipeline, component: str, variant: str | None
+) -> str | None:
     try:
         one, two = mine.weights(component, variant), other.weights(component, variant)
     except FileNotFoundError:
         return "weights that are not here to be compared"
-    shapes = [{name: e.shape for name, e in part.entries.items() if not UNSTORED.fullmatch(name)} for part in (one, two)]
+    shapes = [
+        {name: e.shape for name, e in part.entries.items() if not UNSTORED.fullmatch(name)}
+        for part in (one, two)
+    ]
     if shapes[0] != shapes[1]:
         return "tensors of other names or shapes"
     if [path.resolve() for path in one.files] == [path.resolve() for path in two.files]:

@@ -78,7 +78,11 @@ def check_alike(seeds: Sequence[Pipeline], component: str) -> None:
         if unlike:
             key = min(unlike, key=lambda key: (key != CLASS, key))
             word = "its class" if key == CLASS else key
-            rest = f"; also {', '.join(sorted(unlike - {key}))}" if len(unlike) > 1 and key != CLASS else ""
+            rest = (
+                f"; also {', '.join(sorted(unlike - {key}))}"
+                if len(unlike) > 1 and key != CLASS
+                else ""
+            )
             raise ValueError(
                 f"seeds: expected one architecture; {component}: {word} is {first[1].get(key)} in {first[0].name} and "
                 f"{taken.get(key)} in {seed.name}{rest}"
@@ -88,8 +92,15 @@ def check_alike(seeds: Sequence[Pipeline], component: str) -> None:
 def _check_channels(seed: Pipeline, component: str, taken: Mapping[str, Any]) -> None:
     """Refuses denoisers that are given a picture beside the noise."""
     takes, gives = taken.get("in_channels"), taken.get("out_channels")
-    if component in DENOISERS and isinstance(takes, int) and isinstance(gives, int) and takes > gives:
-        kind = "an inpainting model" if takes == 2 * gives + 1 else "a model that is given a picture"
+    if (
+        component in DENOISERS
+        and isinstance(takes, int)
+        and isinstance(gives, int)
+        and takes > gives
+    ):
+        kind = (
+            "an inpainting model" if takes == 2 * gives + 1 else "a model that is given a picture"
+        )
         raise ValueError(
             f"seeds: expected text-to-image pipelines; {seed.name} is {kind}: its {component} takes {takes} channels and gives {gives}"
         )
@@ -112,7 +123,9 @@ def check_predictions(seeds: Sequence[Pipeline], chosen: Collection[str] = ()) -
         said.setdefault(prediction(config), seed.name)
     if len(said) > 1:
         told = " and ".join(f"{kind} ({name})" for kind, name in said.items())
-        raise ValueError(f"seeds: expected denoisers that predict the same, their schedulers say {told}")
+        raise ValueError(
+            f"seeds: expected denoisers that predict the same, their schedulers say {told}"
+        )
     for seed, config in known[1:]:
         for key in NOISE:
             one, other = known[0][1].get(key), config.get(key)
@@ -220,9 +233,13 @@ def blank(seed: Pipeline, component: str) -> torch.nn.Module:
         with torch.device("meta"), silenced():
             if kind := getattr(diffusers, str(config.get("_class_name")), None):
                 return kind.from_config(config)
-            kind = getattr(transformers, next(iter(config.get("architectures") or ["nothing"])), None)
+            kind = getattr(
+                transformers, next(iter(config.get("architectures") or ["nothing"])), None
+            )
             if kind is None:
-                raise ValueError(f"neither diffusers nor transformers has its class {config.get('_class_name')}")
+                raise ValueError(
+                    f"neither diffusers nor transformers has its class {config.get('_class_name')}"
+                )
             return kind(transformers.AutoConfig.from_pretrained(seed.folder / component))
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         raise ValueError(f"seeds: {seed.name}: {component} cannot be made: {line(error)}") from None

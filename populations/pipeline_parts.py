@@ -19,7 +19,12 @@ LATENTS = ("latent_channels", "scaling_factor", "shift_factor", "latents_mean", 
 PACKED = {"FluxTransformer2DModel": 4, "QwenImageTransformer2DModel": 4}
 """Denoisers that are given several places of a picture as one, and how many."""
 
-PLAIN = ("UNet2DConditionModel", "SD3Transformer2DModel", "PixArtTransformer2DModel", "DiTTransformer2DModel")
+PLAIN = (
+    "UNet2DConditionModel",
+    "SD3Transformer2DModel",
+    "PixArtTransformer2DModel",
+    "DiTTransformer2DModel",
+)
 """Denoisers that are given the autoencoder's channels as they are."""
 
 
@@ -40,18 +45,24 @@ def check_index(seed: Pipeline, unused: Sequence[str]) -> None:
         return  # code of its own
     made = getattr(diffusers, str(kind), None)
     if made is None:
-        raise ValueError(f"seeds: {seed.name} is a {kind}, which diffusers {diffusers.__version__} does not have")
+        raise ValueError(
+            f"seeds: {seed.name} is a {kind}, which diffusers {diffusers.__version__} does not have"
+        )
     # Stable Diffusion 3 draws without its third encoder, which diffusers does not call optional
     optional = {*made._optional_components, "text_encoder_3", "tokenizer_3"}
     needed = [name for name in made._get_signature_keys(made)[0] if name not in optional]
     for name in sorted(needed):
         if name not in seed.components:
             word = "has null for its" if name in seed.index else "lists no"
-            raise ValueError(f"seeds: {seed.name}: model_index.json {word} {name}, which a {kind} needs")
+            raise ValueError(
+                f"seeds: {seed.name}: model_index.json {word} {name}, which a {kind} needs"
+            )
     for name, (library, of) in seed.components.items():
         if name not in unused and not _there(library, of):
             version = getattr(import_module(library), "__version__", "")
-            raise ValueError(f"seeds: {seed.name}: its {name} is a {of}, which {library} {version} does not have")
+            raise ValueError(
+                f"seeds: {seed.name}: its {name} is a {of}, which {library} {version} does not have"
+            )
 
 
 def _there(library: str, kind: str) -> bool:
@@ -71,9 +82,15 @@ def check_files(seed: Pipeline, component: str, variant: str | None) -> None:
     """
     seed.check_weights(component, variant)
     if component == SCHEDULER and f"{SCHEDULER}/{SCHEDULER}_config.json" not in seed.files:
-        raise FileNotFoundError(f"{seed.name}: its scheduler is missing: there is no {SCHEDULER}/{SCHEDULER}_config.json")
+        raise FileNotFoundError(
+            f"{seed.name}: its scheduler is missing: there is no {SCHEDULER}/{SCHEDULER}_config.json"
+        )
     library, kind = seed.components.get(component, ("", ""))
-    made = getattr(import_module(library), kind, None) if library in ("diffusers", "transformers") else None
+    made = (
+        getattr(import_module(library), kind, None)
+        if library in ("diffusers", "transformers")
+        else None
+    )
     if not (isinstance(made, type) and issubclass(made, torch.nn.Module)):
         return
     seed.config(component)  # without one it is missing
@@ -93,7 +110,9 @@ def _described(seed: Pipeline, component: str, made: Any) -> torch.nn.Module | N
         return blank(seed, component)
     try:
         with torch.device("meta"), silenced():
-            model: torch.nn.Module = made(made.config_class.from_pretrained(seed.folder / component))
+            model: torch.nn.Module = made(
+                made.config_class.from_pretrained(seed.folder / component)
+            )
     except (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError):
         return None
     return model
@@ -114,8 +133,14 @@ def check_fits(place: Callable[[str], Pipeline], names: Sequence[str], denoiser:
     kind = str(drawn["class"])
     if "vae" in names and kind in (*PLAIN, *PACKED):
         _check_latents(place("vae"), seed, denoiser, drawn)
-    encoders = {name: encoder(place(name), name) for name in names if name.startswith("text_encoder")}
-    clips = {name: config for name, config in encoders.items() if config is not None and config.model_type == "clip_text_model"}
+    encoders = {
+        name: encoder(place(name), name) for name in names if name.startswith("text_encoder")
+    }
+    clips = {
+        name: config
+        for name, config in encoders.items()
+        if config is not None and config.model_type == "clip_text_model"
+    }
     for what, given, taken in _widths(kind, drawn, encoders, clips):
         if given != taken:
             whose = " and ".join(f"{name} of {place(name).name}" for name in encoders)
@@ -124,11 +149,17 @@ def check_fits(place: Callable[[str], Pipeline], names: Sequence[str], denoiser:
             )
     for name, config in encoders.items():
         words = name.replace("text_encoder", "tokenizer")
-        if config is not None and words in names and place(words).components[words][0] == "transformers":
+        if (
+            config is not None
+            and words in names
+            and place(words).components[words][0] == "transformers"
+        ):
             _check_vocabulary(place(words), words, place(name), name, config)
 
 
-def _check_latents(other: Pipeline, seed: Pipeline, denoiser: str, drawn: Mapping[str, Any]) -> None:
+def _check_latents(
+    other: Pipeline, seed: Pipeline, denoiser: str, drawn: Mapping[str, Any]
+) -> None:
     """Refuses an autoencoder of other channels than the denoiser's."""
     channels, takes = settings(other.config("vae")).get("latent_channels"), drawn.get("in_channels")
     if channels is None or takes is None:
@@ -147,10 +178,19 @@ def _widths(
     """(setting of the denoiser, what the encoders give, what it takes) of the kinds of pipelines that we know."""
     pooled = sum(config.projection_dim for config in clips.values())
     wide = sum(config.hidden_size for config in clips.values())
-    others = [config for name, config in encoders.items() if name not in clips and hasattr(config, "hidden_size")]
+    others = [
+        config
+        for name, config in encoders.items()
+        if name not in clips and hasattr(config, "hidden_size")
+    ]
     if len(clips) + len(others) < len(encoders):  # of a kind that we do not know
         return []
-    if kind == "UNet2DConditionModel" and clips and not others and drawn.get("encoder_hid_dim_type") is None:
+    if (
+        kind == "UNet2DConditionModel"
+        and clips
+        and not others
+        and drawn.get("encoder_hid_dim_type") is None
+    ):
         taken = drawn.get("cross_attention_dim")
         taken = taken[0] if isinstance(taken, list | tuple) else taken
         found = [("cross_attention_dim", wide, taken)]
@@ -162,14 +202,24 @@ def _widths(
             found.append(("projection_class_embeddings_input_dim", given, size))
         return found
     if kind == "SD3Transformer2DModel" and len(clips) == 2:
-        joint, wider = drawn.get("joint_attention_dim"), max([wide, *(config.hidden_size for config in others)])
+        joint, wider = (
+            drawn.get("joint_attention_dim"),
+            max([wide, *(config.hidden_size for config in others)]),
+        )
         # what CLIP gives is padded to the width
         found = [("joint_attention_dim", wider if others or wider > joint else joint, joint)]
         return [*found, ("pooled_projection_dim", pooled, drawn.get("pooled_projection_dim"))]
     if kind == "FluxTransformer2DModel" and len(clips) == 1 and len(others) == 1:
         found = [("pooled_projection_dim", wide, drawn.get("pooled_projection_dim"))]
-        return [*found, ("joint_attention_dim", others[0].hidden_size, drawn.get("joint_attention_dim"))]
-    if kind in ("PixArtTransformer2DModel", "SanaTransformer2DModel") and len(others) == 1 and not clips:
+        return [
+            *found,
+            ("joint_attention_dim", others[0].hidden_size, drawn.get("joint_attention_dim")),
+        ]
+    if (
+        kind in ("PixArtTransformer2DModel", "SanaTransformer2DModel")
+        and len(others) == 1
+        and not clips
+    ):
         return [("caption_channels", others[0].hidden_size, drawn.get("caption_channels"))]
     return []
 
@@ -183,7 +233,9 @@ def encoder(seed: Pipeline, name: str) -> Any:
     return CONFIG_MAPPING[kind].from_dict(config) if kind in CONFIG_MAPPING else None
 
 
-def _check_vocabulary(words_of: Pipeline, words: str, encoder_of: Pipeline, name: str, config: Any) -> None:
+def _check_vocabulary(
+    words_of: Pipeline, words: str, encoder_of: Pipeline, name: str, config: Any
+) -> None:
     """Refuses a tokenizer that gives tokens, or so many of them, as its encoder has not."""
     tokenizer, size = words_of.load(words, torch.float32, None), getattr(config, "vocab_size", None)
     highest = max(tokenizer.get_vocab().values(), default=-1)
@@ -247,7 +299,9 @@ def check_constants_equal(sources: Sequence[Bred], names: Sequence[str]) -> None
             first = storing[0]
             one, two = first.tensor(name), other.tensor(name)
             # tables of one seed may be rounded to a type of fewer bits
-            coarse = max((torch.finfo(t.dtype).eps for t in (one, two) if t.is_floating_point()), default=0.0)
+            coarse = max(
+                (torch.finfo(t.dtype).eps for t in (one, two) if t.is_floating_point()), default=0.0
+            )
             room = coarse * float(one.abs().max()) if coarse and one.numel() else 0.0
             if not torch.allclose(one.double(), two.double(), rtol=0, atol=room):
                 raise ValueError(

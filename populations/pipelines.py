@@ -64,7 +64,9 @@ class Pipeline:
         if folder.is_file():
             raise ValueError(refusal(folder))
         if match is None or folder.suffix in SUFFIXES:
-            raise FileNotFoundError(f"expected a folder, or owner/name of the hub, there is no folder {folder}")
+            raise FileNotFoundError(
+                f"expected a folder, or owner/name of the hub, there is no folder {folder}"
+            )
         found = cls(match["name"], fetched(match["name"], match["revision"]), match["name"])
         files = found.files
         if not any(file == INDEX or file.endswith(f"/{CONFIG}") for file in files):
@@ -96,13 +98,25 @@ class Pipeline:
     @property
     def components(self) -> dict[str, tuple[str, str]]:
         """Library and class of each component that it has."""
-        entries = {name: entry for name, entry in self.index.items() if isinstance(entry, list) and not name.startswith("_")}
-        return {name: (entry[0], entry[1]) for name, entry in entries.items() if len(entry) == 2 and all(entry)}
+        entries = {
+            name: entry
+            for name, entry in self.index.items()
+            if isinstance(entry, list) and not name.startswith("_")
+        }
+        return {
+            name: (entry[0], entry[1])
+            for name, entry in entries.items()
+            if len(entry) == 2 and all(entry)
+        }
 
     @property
     def lacks(self) -> list[str]:
         """Names of components that its class has and it has not: null, or null for library and class."""
-        listed = [name for name, entry in self.index.items() if isinstance(entry, list) and entry and not any(entry)]
+        listed = [
+            name
+            for name, entry in self.index.items()
+            if isinstance(entry, list) and entry and not any(entry)
+        ]
         return [*listed, *self._nulls]
 
     @property
@@ -137,7 +151,9 @@ class Pipeline:
             ValueError: if they cannot be read.
         """
         if not (self.folder / component / file).is_file():
-            raise FileNotFoundError(f"{self.name}: its component {component!r} is missing: there is no {component}/{file}")
+            raise FileNotFoundError(
+                f"{self.name}: its component {component!r} is missing: there is no {component}/{file}"
+            )
         return self._json(f"{component}/{file}")
 
     @cached_property
@@ -146,7 +162,9 @@ class Pipeline:
         if self.repository is not None:
             from huggingface_hub import list_repo_files
 
-            with suppress(Exception):  # the hub's client raises many kinds, and its network's own; the cache may have it all
+            with suppress(
+                Exception
+            ):  # the hub's client raises many kinds, and its network's own; the cache may have it all
                 return list_repo_files(self.repository, revision=self.folder.name)
         return [path.relative_to(self.folder).as_posix() for path in files_in(self.folder)]
 
@@ -161,18 +179,24 @@ class Pipeline:
         single, index = names(stem, of)
         listed = self.folder / component / index
         parts = sorted(set(shards_of(listed).values())) if listed.is_file() else [single]
-        if self.repository is None or all((self.folder / component / part).is_file() for part in parts):
+        if self.repository is None or all(
+            (self.folder / component / part).is_file() for part in parts
+        ):
             return Checkpoint.open(self.folder / component, stem, of)
         from huggingface_hub import parse_safetensors_file_metadata
 
         try:
             headers = {
-                part: parse_safetensors_file_metadata(self.repository, f"{component}/{part}", revision=self.folder.name)
+                part: parse_safetensors_file_metadata(
+                    self.repository, f"{component}/{part}", revision=self.folder.name
+                )
                 for part in parts
             }
         except Exception as error:  # as above
             why = f"{type(error).__name__}: {line(error)}"
-            raise FileNotFoundError(f"{self.name}: the hub does not give the headers of {component}/{single} ({why})") from None
+            raise FileNotFoundError(
+                f"{self.name}: the hub does not give the headers of {component}/{single} ({why})"
+            ) from None
         return remote(self.repository, self.folder, self.folder / component, headers)
 
     def check_weights(self, component: str, variant: str | None) -> None:
@@ -183,7 +207,9 @@ class Pipeline:
             ValueError: if its weights are pickled.
         """
         if not any(file.startswith(f"{component}/") for file in self.files):
-            raise FileNotFoundError(f"{self.name}: its component {component!r} is missing: there is no folder {component}")
+            raise FileNotFoundError(
+                f"{self.name}: its component {component!r} is missing: there is no folder {component}"
+            )
         if f"{component}/{CONFIG}" in self.files:
             self._stored(component, variant)
 
@@ -211,7 +237,10 @@ class Pipeline:
 
         names = [path.relative_to(self.folder).as_posix() for path in checkpoint.files]
         with suppress(Exception):  # as above
-            listed = {info.path: info.lfs.sha256 for info in get_paths_info(self.repository, names, revision=self.folder.name)}
+            listed = {
+                info.path: info.lfs.sha256
+                for info in get_paths_info(self.repository, names, revision=self.folder.name)
+            }
             return [listed[name] for name in names]
         return None
 
@@ -223,18 +252,32 @@ class Pipeline:
             ValueError: if they are pickled.
         """
         stem = WEIGHTS if "_class_name" in self.config(component) else MODEL
-        here = [file.removeprefix(f"{component}/") for file in self.files if file.startswith(f"{component}/")]
+        here = [
+            file.removeprefix(f"{component}/")
+            for file in self.files
+            if file.startswith(f"{component}/")
+        ]
         for of in dict.fromkeys((variant, None)):
             if any(name in here for name in names(stem, of)):
                 return stem, of
-        if pickled := [file for file in here if any(Path(file).match(pattern) for pattern in PICKLES)]:
+        if pickled := [
+            file for file in here if any(Path(file).match(pattern) for pattern in PICKLES)
+        ]:
             raise ValueError(
                 f"{self.name}: {component}: expected safetensors, got pickled weights ({pickled[0]}), which can run any code when they "
                 "are loaded; save the pipeline again with save_pretrained"
             )
-        others = sorted({file.split(".")[1] for file in here if file.startswith(f"{stem}.") and file.count(".") > 1})
+        others = sorted(
+            {
+                file.split(".")[1]
+                for file in here
+                if file.startswith(f"{stem}.") and file.count(".") > 1
+            }
+        )
         hint = f"; it has them with variant: {' or '.join(others)}" if others else ""
-        raise FileNotFoundError(f"{self.name}: {component} has no weights: expected {' or '.join(names(stem, variant))}{hint}")
+        raise FileNotFoundError(
+            f"{self.name}: {component} has no weights: expected {' or '.join(names(stem, variant))}{hint}"
+        )
 
     def load(self, component: str, dtype: torch.dtype, variant: str | None) -> Any:
         """A component by itself.
@@ -243,9 +286,15 @@ class Pipeline:
             ValueError: if its class is neither of diffusers nor of transformers, or does not load.
         """
         library, kind = self.components[component]
-        made = getattr(import_module(library), kind, None) if library in ("diffusers", "transformers") else None
+        made = (
+            getattr(import_module(library), kind, None)
+            if library in ("diffusers", "transformers")
+            else None
+        )
         if made is None:
-            raise ValueError(f"{self.name}: {component} is a {library}.{kind}, which can only come with its own pipeline")
+            raise ValueError(
+                f"{self.name}: {component} is a {library}.{kind}, which can only come with its own pipeline"
+            )
         self.fetch([component], variant)
         settings: dict[str, Any] = {}
         if isinstance(made, type) and issubclass(made, torch.nn.Module):
@@ -262,7 +311,9 @@ class Pipeline:
             return read_json(self.folder / file)
         except ValueError as error:
             reason = str(error).removeprefix(str(self.folder / file))
-            raise ValueError(f"{self.name}: {file}{reason.replace(': expected JSON, it', '', 1)}") from None
+            raise ValueError(
+                f"{self.name}: {file}{reason.replace(': expected JSON, it', '', 1)}"
+            ) from None
 
 
 class Bred:
@@ -275,7 +326,11 @@ class Bred:
     @cached_property
     def entries(self) -> dict[str, Entry]:
         """Its tensors, as the headers describe them."""
-        return {f"{of}.{name}": entry for of, part in self.components.items() for name, entry in part.entries.items()}
+        return {
+            f"{of}.{name}": entry
+            for of, part in self.components.items()
+            for name, entry in part.entries.items()
+        }
 
     @property
     def files(self) -> list[Path]:
@@ -292,7 +347,11 @@ def files_in(folder: Path) -> Iterator[Path]:
     """All files below a folder, through links too, but not through those that lead back up."""
     for parent, folders, files in os.walk(folder, followlinks=True):
         here = Path(parent)
-        if here != folder and here.is_symlink() and here.parent.resolve().is_relative_to(here.resolve()):
+        if (
+            here != folder
+            and here.is_symlink()
+            and here.parent.resolve().is_relative_to(here.resolve())
+        ):
             folders.clear()
             continue
         for file in files:

@@ -12,7 +12,13 @@ from populations.resident import line
 
 CONFIG = "config.json"
 
-SETTINGS = (CONFIG, "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+SETTINGS = (
+    CONFIG,
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 """The small files beside a seed's weights that libraries read."""
 
 TOKENIZER = (*SETTINGS[2:], "vocab.json", "tokenizer.json")
@@ -87,7 +93,11 @@ def blame(folder: Path, files: Sequence[str], error: Exception) -> str:
                     _check_tokenizer(folder / name)
             except ValueError as fault:
                 return str(fault)
-    if "tokenizer.json" in files and not (folder / "tokenizer.json").exists() and (folder / "tokenizer.model").exists():
+    if (
+        "tokenizer.json" in files
+        and not (folder / "tokenizer.json").exists()
+        and (folder / "tokenizer.model").exists()
+    ):
         missing = [package for package in ("sentencepiece", "tiktoken") if not _has(package)]
         if missing:
             return f"{folder / 'tokenizer.model'}: it needs the package {missing[0]}: pip install {missing[0]} ({line(error)})"
@@ -125,4 +135,7 @@ def _kind(packed: Any) -> str:
     words = [str(packed[key]) for key in ("quant_method", "mode", "fmt") if packed.get(key)]
     bits = next((packed[key] for key in ("bits", "w_bit", "num_bits") if packed.get(key)), None)
     bits = 4 if packed.get("load_in_4bit") else 8 if packed.get("load_in_8bit") else bits
-    return ", ".join([*words, *([f"{bits} bits"] if bits else [])]) or "of a kind that it does not name"
+    return (
+        ", ".join([*words, *([f"{bits} bits"] if bits else [])])
+        or "of a kind that it does not name"
+    )

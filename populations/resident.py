@@ -16,7 +16,11 @@ class OnFirstUse:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but what cached properties made."""
-        made = {name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)}
+        made = {
+            name
+            for name in vars(self)
+            if isinstance(getattr(type(self), name, None), cached_property)
+        }
         return {name: value for name, value in vars(self).items() if name not in made}
 
 
@@ -29,7 +33,9 @@ def check_device(device: str) -> None:
     try:
         torch.device(device)
     except RuntimeError:
-        raise ValueError(f"device: expected one that torch knows, such as cpu or cuda:0, got {device!r}") from None
+        raise ValueError(
+            f"device: expected one that torch knows, such as cpu or cuda:0, got {device!r}"
+        ) from None
 
 
 def moved(model: Any, device: str) -> None:

@@ -29,7 +29,9 @@ Place = Literal["auto", "device", "pinned", "disk"]
 PIECE = 1 << 17
 """Entries that are taken in float64 at a time."""
 
-LEFT_OUT = re.compile(r"(.*\.)?(\w*inv_freq|(sin|cos)_cached|position_ids|masked_bias|causal_mask|num_batches_tracked)")
+LEFT_OUT = re.compile(
+    r"(.*\.)?(\w*inv_freq|(sin|cos)_cached|position_ids|masked_bias|causal_mask|num_batches_tracked)"
+)
 """What older versions of the libraries wrote beside the weights, and make anew: tables of angles and places, masks."""
 
 MASK = re.compile(r"(.*\.)?(attn|attention)\.bias")
@@ -118,13 +120,21 @@ class Seeds:
     def padded(self) -> bool:
         """Whether a seed lacks rows that others have."""
         names = [name for name in self.slots if name in self.trailing]
-        return any(not self._rows(place, name).all() for place in range(len(self.sources)) for name in names)
+        return any(
+            not self._rows(place, name).all()
+            for place in range(len(self.sources))
+            for name in names
+        )
 
     def tensors(self, name: str) -> list[torch.Tensor]:
         """A slot's tensor of every seed, where they are kept; memory-mapped before that is decided."""
-        return self._kept.get(name) or [self._stored(place, name) for place in range(len(self.sources))]
+        return self._kept.get(name) or [
+            self._stored(place, name) for place in range(len(self.sources))
+        ]
 
-    def keep(self, slots: Mapping[str, torch.Tensor], place: Place) -> Literal["device", "pinned", "disk"]:
+    def keep(
+        self, slots: Mapping[str, torch.Tensor], place: Place
+    ) -> Literal["device", "pinned", "disk"]:
         """Decides where the seeds are kept, and brings them there.
 
         Args:
@@ -137,7 +147,9 @@ class Seeds:
         """
         chosen = self._fitting(slots) if place == "auto" else place
         if chosen == "pinned" and not torch.cuda.is_available():
-            raise ValueError("seed_device: 'pinned' is the host's memory beside a GPU, and there is none; choose auto or disk")
+            raise ValueError(
+                "seed_device: 'pinned' is the host's memory beside a GPU, and there is none; choose auto or disk"
+            )
         for name, slot in slots.items():
             stored = [self._stored(place, name) for place in range(len(self.sources))]
             if chosen == "device":
@@ -157,10 +169,14 @@ class Seeds:
         for chromosome in axis.chromosomes:
             for block in chromosome.blocks:
                 gram = sum((self._products(block, part) for part in block.parts), np.zeros(()))
-                for source, squares in zip(self.sources, np.diagonal(gram, axis1=1, axis2=2).T, strict=True):
+                for source, squares in zip(
+                    self.sources, np.diagonal(gram, axis1=1, axis2=2).T, strict=True
+                ):
                     if not np.isfinite(squares).all():
                         names = ", ".join(repr(part.tensor) for part in block.parts)
-                        raise ValueError(f"seeds: {source.name}: {names} has numbers that are not finite")
+                        raise ValueError(
+                            f"seeds: {source.name}: {names} has numbers that are not finite"
+                        )
                 units.append(gram)
         return Grams(axis, np.concatenate(units), self.front)
 
@@ -169,7 +185,9 @@ class Seeds:
         flat = [tensor.reshape(-1) for tensor in self.tensors(name)]
         gram = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat[0].device)
         for first in range(0, entries, PIECE):
-            rows = torch.stack([vector[first : min(entries, first + PIECE)].double() for vector in flat])
+            rows = torch.stack(
+                [vector[first : min(entries, first + PIECE)].double() for vector in flat]
+            )
             gram += rows @ rows.T
         return gram.cpu().numpy()
 
@@ -191,17 +209,29 @@ class Seeds:
             raise ValueError(
                 f"seeds: {source.name}: expected floating-point weights, {alias!r} is {entry.dtype}: it is quantized"
             )
-        rows_may_lack = name in self.trailing and entry.shape[1:] == slot.shape[1:] and entry.shape[0] <= slot.shape[0]
+        rows_may_lack = (
+            name in self.trailing
+            and entry.shape[1:] == slot.shape[1:]
+            and entry.shape[0] <= slot.shape[0]
+        )
         if entry.shape != slot.shape and not rows_may_lack:
-            raise ValueError(f"seeds: {source.name}: expected {alias!r} of shape {slot.shape}, got {entry.shape}")
+            raise ValueError(
+                f"seeds: {source.name}: expected {alias!r} of shape {slot.shape}, got {entry.shape}"
+            )
 
     def _check_whole(self, source: Source) -> None:
         """Refuses tensors that no child would have: what is merged is the whole of a seed."""
         known = {alias for slot in self.slots.values() for alias in slot.names}
-        extra = [name for name, entry in source.entries.items() if name not in known and not _remade(name, entry)]
+        extra = [
+            name
+            for name, entry in source.entries.items()
+            if name not in known and not _remade(name, entry)
+        ]
         listed = [name for name in extra if self._listed(name)]
         if listed:
-            log.info("%s: left out, as its class says: %s", source.name, ", ".join(map(repr, listed)))
+            log.info(
+                "%s: left out, as its class says: %s", source.name, ", ".join(map(repr, listed))
+            )
         extra = [name for name in extra if name not in listed]
         if not extra:
             return
@@ -216,7 +246,11 @@ class Seeds:
     def _listed(self, name: str) -> bool:
         """Whether a tensor is of a kind that its class leaves out."""
         begins = [begin for begin in self._spare if name.startswith(begin)]
-        return any(re.search(pattern, name.removeprefix(begin)) for begin in begins for pattern in self._spare[begin])
+        return any(
+            re.search(pattern, name.removeprefix(begin))
+            for begin in begins
+            for pattern in self._spare[begin]
+        )
 
     def _entry(self, source: Source, name: str) -> Entry:
         return source.entries[_stored_as(source, self.slots[name])[0]]
@@ -258,16 +292,24 @@ class Seeds:
         tensor, *others = map(source.tensor, _stored_as(source, self.slots[name]))
         if not all(torch.equal(tensor, other) for other in others):
             names = " and ".join(map(repr, self.slots[name].names))
-            raise ValueError(f"seeds: {source.name}: its config ties {names}, its file stores them as different tensors")
+            raise ValueError(
+                f"seeds: {source.name}: its config ties {names}, its file stores them as different tensors"
+            )
         return tensor
 
     def _fitting(self, slots: Mapping[str, torch.Tensor]) -> Literal["device", "pinned", "disk"]:
         needed: dict[torch.device, int] = {}
         for slot in slots.values():
-            needed[slot.device] = needed.get(slot.device, 0) + len(self.sources) * slot.numel() * slot.element_size()
+            needed[slot.device] = (
+                needed.get(slot.device, 0) + len(self.sources) * slot.numel() * slot.element_size()
+            )
         if all(device.type != "cuda" for device in needed):
             return "disk"
-        if all(size < ROOM * torch.cuda.mem_get_info(device)[0] for device, size in needed.items() if device.type == "cuda"):
+        if all(
+            size < ROOM * torch.cuda.mem_get_info(device)[0]
+            for device, size in needed.items()
+            if device.type == "cuda"
+        ):
             return "device"
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return "pinned" if sum(needed.values()) < ROOM * free else "disk"
@@ -284,7 +326,9 @@ class Seeds:
             for run in range(part.runs):
                 start = (run * count + first) * part.width
                 cut = [t.narrow(part.dim, start, (last - first) * part.width) for t in tensors]
-                rows = torch.stack([c.double().movedim(part.dim, 0).reshape(last - first, -1) for c in cut], dim=1)
+                rows = torch.stack(
+                    [c.double().movedim(part.dim, 0).reshape(last - first, -1) for c in cut], dim=1
+                )
                 gram[first:last] += torch.bmm(rows, rows.mT).cpu().numpy()
         return gram
 
@@ -294,7 +338,10 @@ def described_slots(model: torch.nn.Module, prefix: str = "") -> dict[str, Slot]
     names: dict[int, list[str]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         names.setdefault(id(tensor), []).append(prefix + name)
-    return {prefix + name: Slot(tuple(tensor.shape), tuple(names[id(tensor)])) for name, tensor in slots_of(model).items()}
+    return {
+        prefix + name: Slot(tuple(tensor.shape), tuple(names[id(tensor)]))
+        for name, tensor in slots_of(model).items()
+    }
 
 
 def spare_of(model: torch.nn.Module) -> tuple[str, ...]:

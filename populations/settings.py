@@ -156,7 +156,9 @@ def of_config(config: Any) -> Settings:
     return {setting: value for setting, value in settings.items() if setting not in idle}
 
 
-def with_values(raw: Mapping[str, Any], built: Any, given: Mapping[str, Any], names: Collection[str] = ()) -> Any:
+def with_values(
+    raw: Mapping[str, Any], built: Any, given: Mapping[str, Any], names: Collection[str] = ()
+) -> Any:
     """A config with the user's values.
 
     Args:
@@ -178,7 +180,9 @@ def with_values(raw: Mapping[str, Any], built: Any, given: Mapping[str, Any], na
     try:
         made = type(built).from_dict(_merged(file, values))
     except Exception as error:  # a class checks its values in its own ways
-        raise ValueError(f"config: the model's class refuses these values: {' '.join(str(error).split())}") from None
+        raise ValueError(
+            f"config: the model's class refuses these values: {' '.join(str(error).split())}"
+        ) from None
     settings = flat(made.to_dict())
     for setting, value in flat(values).items():
         if settings.get(setting) != value:
@@ -220,10 +224,14 @@ def of_tokenizer(tokenizer: Any) -> Settings:
             settings |= flat({name: parts.get(name)})
         # The numbers of tokens are compared elsewhere; a list has scores beside them, which decide how a text is cut.
         left_out = "vocab" if isinstance(parts["model"].get("vocab"), dict) else ""
-        settings |= flat({"model": {name: value for name, value in parts["model"].items() if name != left_out}})
+        settings |= flat(
+            {"model": {name: value for name, value in parts["model"].items() if name != left_out}}
+        )
     else:
         plain = (str, int, float, bool, type(None))
-        own = {name: value for name, value in tokenizer.init_kwargs.items() if isinstance(value, plain)}
+        own = {
+            name: value for name, value in tokenizer.init_kwargs.items() if isinstance(value, plain)
+        }
         settings |= {name: value for name, value in own.items() if name not in BESIDE}
     settings["split_special_tokens"] = getattr(tokenizer, "split_special_tokens", False)
     return settings
@@ -231,7 +239,13 @@ def of_tokenizer(tokenizer: Any) -> Settings:
 
 BESIDE = (
     *("name_or_path", "tokenizer_file", "vocab_file", "is_local", "local_files_only", "backend"),
-    *("tokenizer_type", "use_fast", "model_max_length", "padding_side", "clean_up_tokenization_spaces"),
+    *(
+        "tokenizer_type",
+        "use_fast",
+        "model_max_length",
+        "padding_side",
+        "clean_up_tokenization_spaces",
+    ),
     *("bos_token", "eos_token", "pad_token", "unk_token", "chat_template"),
 )
 """Settings of a tokenizer that are a path, are combined, or change no token of a prompt."""
@@ -274,7 +288,9 @@ def _check_known(names: Collection[str], built: Any, given: Mapping[str, Any]) -
     known = {*names, *built.to_dict(), *getattr(built, "attribute_map", {}), *ROPE}
     for name in given:
         if name not in known:
-            raise ValueError(f"config: {type(built).__name__} has no setting {name!r}; it has {', '.join(sorted(known))}")
+            raise ValueError(
+                f"config: {type(built).__name__} has no setting {name!r}; it has {', '.join(sorted(known))}"
+            )
 
 
 def _merged(raw: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,11 @@ BASE = "expected a whole pipeline, or a folder with the denoiser of one"
 
 KINDS = (
     # names in the file, what that is, what to do; the first that fits counts, so additions come before what they add to
-    (r"lora_(unet|te\d?|transformer)_|\.lora_(A|B|up|down|magnitude)|\.hada_w|\.lokr_w", "a LoRA adapter", MERGE),
+    (
+        r"lora_(unet|te\d?|transformer)_|\.lora_(A|B|up|down|magnitude)|\.hada_w|\.lokr_w",
+        "a LoRA adapter",
+        MERGE,
+    ),
     (r"control_model\.|controlnet_|input_hint_block", "a ControlNet", BASE),
     (r"image_proj\.|ip_adapter\.", "an IP-Adapter", BASE),
     (r"emb_params|string_to_param|clip_[lg]$", "a textual inversion, a word's embedding", BASE),
@@ -34,9 +38,17 @@ KINDS = (
     (r"cond_stage_model\.", "a single-file checkpoint (Stable Diffusion 1 or 2)", CONVERT),
     (r"model\.diffusion_model\.", "a single-file checkpoint (a denoiser alone)", CONVERT),
     (r"(input|output)_blocks\.\d", "a single-file checkpoint (a U-Net alone)", CONVERT),
-    (r"first_stage_model\.|(en|de)coder\.(down|up)\.\d|(en|de)coder\.(down|up)_blocks\.", "a VAE alone", BASE),
+    (
+        r"first_stage_model\.|(en|de)coder\.(down|up)\.\d|(en|de)coder\.(down|up)_blocks\.",
+        "a VAE alone",
+        BASE,
+    ),
     (r"text_model\.encoder\.|encoder\.block\.\d", "a text encoder alone", BASE),
-    (r"(down|up)_blocks\.\d|transformer_blocks\.\d", "the weights of a denoiser without a config", BASE),
+    (
+        r"(down|up)_blocks\.\d|transformer_blocks\.\d",
+        "the weights of a denoiser without a config",
+        BASE,
+    ),
 )
 
 

@@ -34,7 +34,9 @@ class Units:
             try:
                 re.compile(getattr(self, name) or "")
             except re.error as error:
-                raise ValueError(f"{name}: {getattr(self, name)!r} is not a regular expression ({error})") from None
+                raise ValueError(
+                    f"{name}: {getattr(self, name)!r} is not a regular expression ({error})"
+                ) from None
         if isinstance(self.count, int) and self.count < 1:
             raise ValueError(f"count: expected at least 1, got {self.count}")
 
@@ -73,7 +75,11 @@ class Units:
 
 
 LLAMA = (
-    Units(r"self_attn\.[qkv]_proj\.(weight|bias)$", r"self_attn\.o_proj\.weight$", "num_key_value_heads"),
+    Units(
+        r"self_attn\.[qkv]_proj\.(weight|bias)$",
+        r"self_attn\.o_proj\.weight$",
+        "num_key_value_heads",
+    ),
     Units(r"mlp\.(gate|up)_proj\.(weight|bias)$", r"mlp\.down_proj\.weight$"),
 )
 """Decoders such as Llama, Mistral, Qwen: attention heads (with grouped queries, the group) and MLP units."""
@@ -88,13 +94,21 @@ DENOISER = (
         r"(?<=resnets\.\d\.)conv2\.weight$",
         halves="time_emb_proj",
     ),
-    Units(r"attn\.(to_[qkv]|add_[qkv]_proj)\.(weight|bias)$", r"attn\.(to_out\.0|to_add_out)\.weight$", "heads"),
-    Units(r"ff_context\.net\.0\.proj\.(weight|bias)$", r"ff_context\.net\.2\.weight$", halves="proj"),
+    Units(
+        r"attn\.(to_[qkv]|add_[qkv]_proj)\.(weight|bias)$",
+        r"attn\.(to_out\.0|to_add_out)\.weight$",
+        "heads",
+    ),
+    Units(
+        r"ff_context\.net\.0\.proj\.(weight|bias)$", r"ff_context\.net\.2\.weight$", halves="proj"
+    ),
 )
 """Denoisers of diffusers, U-Nets and transformers: attention heads, MLP units, the hidden channels of residual blocks."""
 
 
-def unit_axis(shapes: Mapping[str, tuple[int, ...]], units: Sequence[Units], number: Callable[[str, str], Any]) -> Axis:
+def unit_axis(
+    shapes: Mapping[str, tuple[int, ...]], units: Sequence[Units], number: Callable[[str, str], Any]
+) -> Axis:
     """The axis that lays each unit's tensors together.
 
     Args:
@@ -112,6 +126,10 @@ def unit_axis(shapes: Mapping[str, tuple[int, ...]], units: Sequence[Units], num
             if isinstance(group.count, str) and not isinstance(count, int):
                 raise ValueError(f"units: the model has no number {group.count!r} for {rows[0]}")
             width = shapes[columns[0]][1] if len(shapes[columns[0]]) > 1 else 0
-            twice = [n for n in rows if group.halves and re.search(group.halves, n) and shapes[n][:1] == (2 * width,)]
+            twice = [
+                n
+                for n in rows
+                if group.halves and re.search(group.halves, n) and shapes[n][:1] == (2 * width,)
+            ]
             layers.append(Layer(tuple(rows), tuple(columns), count, frozenset(twice)))
     return Axis.unit(shapes, layers)

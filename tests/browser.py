@@ -40,7 +40,13 @@ def look(page, width, folder):
     around.write_text(LOOK.format(page=page.resolve().as_uri(), width=width))
     command = [
         *(FOUND, *QUIET, f"--user-data-dir={folder / 'profile'}", "--allow-file-access-from-files"),
-        *("--enable-logging=stderr", "--virtual-time-budget=10000", "--window-size=1300,1000", "--dump-dom", around.as_uri()),
+        *(
+            "--enable-logging=stderr",
+            "--virtual-time-budget=10000",
+            "--window-size=1300,1000",
+            "--dump-dom",
+            around.as_uri(),
+        ),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=True)
     seen = json.loads(unescape(re.search("<pre>(.*?)</pre>", done.stdout, flags=re.DOTALL)[1]))

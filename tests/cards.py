@@ -16,7 +16,22 @@ from markdown_it import MarkdownIt
 from evomerge.cards.licences import HUB
 
 SCHEMA = json.loads(Path(__file__).with_name("card_schema.json").read_text())
-TAGS = {"h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "pre", "a", "details", "summary"}
+TAGS = {
+    "h1",
+    "h2",
+    "p",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "code",
+    "pre",
+    "a",
+    "details",
+    "summary",
+}
 """All that a card's text may be made of."""
 
 
@@ -67,5 +82,7 @@ def checked(path: Path) -> tuple[dict[str, Any], Page]:
     assert all(isinstance(result, EvalResult) for result in card.data.eval_results or ())
     page = Page(card.text)
     assert page.tags <= TAGS
-    assert all(link.startswith(("https://huggingface.co/", "https://arxiv.org/")) for link in page.links)
+    assert all(
+        link.startswith(("https://huggingface.co/", "https://arxiv.org/")) for link in page.links
+    )
     return head, page

@@ -12,25 +12,38 @@ from hypothesis import settings
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
-for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-    if signal.getsignal(number) is signal.SIG_IGN:  # in the background, under nohup; whom we start would inherit it
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if (
+        signal.getsignal(number) is signal.SIG_IGN
+    ):  # in the background, under nohup; whom we start would inherit it
         signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference data: $EVOMERGE_SHARED, or `shared` beside the repository. Tests that need it skip without."""
-    folder = Path(os.environ.get("EVOMERGE_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    folder = Path(
+        os.environ.get("EVOMERGE_SHARED") or Path(__file__).resolve().parents[2] / "shared"
+    )
     if not folder.is_dir():
-        pytest.skip(f"no reference data: there is no folder {folder} (set EVOMERGE_SHARED to name another)")
+        pytest.skip(
+            f"no reference data: there is no folder {folder} (set EVOMERGE_SHARED to name another)"
+        )
     return folder
 
 
 def pytest_configure(config):
     # xdist 3.8 writes the groups of `--dist loadgroup` where pytest 9.2 no longer looks, and two tests would start a Ray at once.
     if config.getoption("dist", "no") == "loadgroup" and not hasattr(pytest.Item, "_nodeid"):
-        raise pytest.UsageError(f"pytest {pytest.__version__} does not know the groups of pytest-xdist: expected one below 9.2")
-    config.addinivalue_line("markers", "ray: starts a Ray, or works on the one that all such tests of a process share")
+        raise pytest.UsageError(
+            f"pytest {pytest.__version__} does not know the groups of pytest-xdist: expected one below 9.2"
+        )
+    config.addinivalue_line(
+        "markers", "ray: starts a Ray, or works on the one that all such tests of a process share"
+    )
 
 
 def on_ray(item):
@@ -43,9 +56,13 @@ def pytest_collection_modifyitems(items):
     """One worker of a parallel run has all tests on Ray, and has them first; of the others one worker has a whole file."""
     items.sort(key=lambda item: not on_ray(item))
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if on_ray(item) else item.nodeid.partition("::")[0]))
+        item.add_marker(
+            pytest.mark.xdist_group("ray" if on_ray(item) else item.nodeid.partition("::")[0])
+        )
         if on_ray(item) and find_spec("ray") is None:
-            item.add_marker(pytest.mark.skip(reason="Ray is not installed: pip install 'evomerge[ray]'"))
+            item.add_marker(
+                pytest.mark.skip(reason="Ray is not installed: pip install 'evomerge[ray]'")
+            )
 
 
 SHARED = []

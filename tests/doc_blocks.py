@@ -11,7 +11,11 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "docs" / "api.md"
-PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {GENERATED})]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "cluster" / "README.md",
+    *sorted(set((ROOT / "docs").glob("*.md")) - {GENERATED}),
+]
 
 PROGRAMS = ("evomerge", "make", "pip", "python", "ray")
 """What a line of a shell block begins with."""
@@ -87,7 +91,11 @@ def commands(text: str) -> list[list[str]]:
 def alternatives(text: str) -> list[str]:
     """A block of YAML as one text for each time that its first key comes again at the start of a line."""
     key = re.match(r"\w+:", text)
-    return [part for part in re.split(f"^(?={key[0]})", text, flags=re.MULTILINE) if part] if key else [text]
+    return (
+        [part for part in re.split(f"^(?={key[0]})", text, flags=re.MULTILINE) if part]
+        if key
+        else [text]
+    )
 
 
 def _joined(lines: list[str]) -> str:

@@ -20,7 +20,11 @@ DIGITS = ["births=40", "population.hidden=[16]"]
 SMALL = {
     "digits": DIGITS,
     "digits_units": DIGITS,
-    "skills": ["births=6", "fitness.parts[0].data={train: 40, test: 20}", "fitness.parts[1].environment={train: 40, test: 20}"],
+    "skills": [
+        "births=6",
+        "fitness.parts[0].data={train: 40, test: 20}",
+        "fitness.parts[1].environment={train: 40, test: 20}",
+    ],
     "painters": ["births=3", "fitness.data={train: 20, test: 20}", "fitness.batch=20"],
 }
 """The shipped configs that are run here, and what makes them small."""
@@ -92,7 +96,9 @@ def language_models(folder: Path) -> None:
     tiny_llama.tuned(folder / "mine", ["math-7b", "coder-7b"])
     for split in ("train", "test"):
         records = [{"question": f"{n} + {n}?", "answer": f"#### {n + n}"} for n in range(8)]
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        (folder / f"{split}.jsonl").write_text(
+            "".join(json.dumps(record) + "\n" for record in records)
+        )
 
 
 def image_generators(folder: Path) -> None:
@@ -112,10 +118,15 @@ def image_generators(folder: Path) -> None:
     Image.fromarray(np.zeros((16, 16, 3), dtype=np.uint8)).save(folder / "real.png")
     for split in ("train", "test"):
         records = [{"prompt": f"a {n}", "image": "real.png"} for n in range(4)]
-        (folder / f"{split}_prompts.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        (folder / f"{split}_prompts.jsonl").write_text(
+            "".join(json.dumps(record) + "\n" for record in records)
+        )
 
 
-BROUGHT: dict[str, Callable[[Path], None]] = {"mine/math-7b": language_models, "folders/tuned-unet": image_generators}
+BROUGHT: dict[str, Callable[[Path], None]] = {
+    "mine/math-7b": language_models,
+    "folders/tuned-unet": image_generators,
+}
 """What makes what a user brings, by a word of the page's my.yaml."""
 
 

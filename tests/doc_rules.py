@@ -69,7 +69,10 @@ def files(block: Block, ground: Ground) -> str:
         if not line.startswith(" "):
             first, *others = re.split("  +", line)[0].split(", ")
             folder = first.rpartition("/")[0] if not first.endswith("/") else ""
-            names += [first, *(f"{folder}/{name}" if folder else name for name in others if name != "...")]
+            names += [
+                first,
+                *(f"{folder}/{name}" if folder else name for name in others if name != "..."),
+            ]
     for name in names:
         assert any((root / name).exists() for root in roots), f"no run leaves {name}"
     if not any("/" in name.rstrip("/") for name in names):
@@ -86,7 +89,12 @@ def shell(block: Block, ground: Ground) -> str:
     return "".join(PROGRAMS[program](words, ground) for program, *words in lines)
 
 
-RULES: dict[str, Callable[[Block, Ground], str]] = {"python": python, "yaml": config, "files": files, "sh": shell}
+RULES: dict[str, Callable[[Block, Ground], str]] = {
+    "python": python,
+    "yaml": config,
+    "files": files,
+    "sh": shell,
+}
 
 
 def evomerge(words: Sequence[str], ground: Ground) -> str:
@@ -96,11 +104,18 @@ def evomerge(words: Sequence[str], ground: Ground) -> str:
     if command == "convert":
         return called(words)
     varied = getattr(options, "vary", [])
-    overrides = [word for word in words[1:] if "=" in word and not word.startswith("-") and word not in varied]
+    overrides = [
+        word
+        for word in words[1:]
+        if "=" in word and not word.startswith("-") and word not in varied
+    ]
     configs = [Path(word) for word in words[1:] if word.endswith(".yaml")]
     for path in configs:
         for chosen in product(
-            *([f"{key}={value}" for value in values.split(",")] for key, _, values in (text.partition("=") for text in varied))
+            *(
+                [f"{key}={value}" for value in values.split(",")]
+                for key, _, values in (text.partition("=") for text in varied)
+            )
         ):
             built(path, [*overrides, *chosen])
     if LEFT_OUT.keys() & set(words):
@@ -110,20 +125,30 @@ def evomerge(words: Sequence[str], ground: Ground) -> str:
         births = json.loads((Path(words[1]) / "summary.json").read_text())["births"]
         return called([*words, *([f"births={births + 1}"] if overrides else [])])
     if command == "export":  # the youngest member is alive
-        alive = [birth["birth"] for birth in read_births(Path(words[1])) if birth.get("admitted")][-1]
+        alive = [birth["birth"] for birth in read_births(Path(words[1])) if birth.get("admitted")][
+            -1
+        ]
         return called([str(alive) if word == "ID" else word for word in words])
     if not configs:
         return called(words)
     name = configs[0].stem
-    assert name in SMALL or name in QUICK, f"make {name} small in SMALL, or say in LEFT_OUT why it is not run"
-    return ground.run(name)[1] if command == "run" and name not in QUICK else called([*words, *SMALL.get(name, ["births=5"])])
+    assert name in SMALL or name in QUICK, (
+        f"make {name} small in SMALL, or say in LEFT_OUT why it is not run"
+    )
+    return (
+        ground.run(name)[1]
+        if command == "run" and name not in QUICK
+        else called([*words, *SMALL.get(name, ["births=5"])])
+    )
 
 
 def script(words: Sequence[str], ground: Ground) -> str:
     """A script or a module is there, its source has the options, and the config that it is given can be built."""
     if words[:2] == ["-m", "evomerge"]:
         return evomerge(words[2:], ground)
-    source = Path(found.origin if words[0] == "-m" and (found := find_spec(words[1])) else words[0]).read_text()
+    source = Path(
+        found.origin if words[0] == "-m" and (found := find_spec(words[1])) else words[0]
+    ).read_text()
     assert [word for word in words[2:] if word.startswith("--") and word not in source] == []
     for word in words:
         if word.endswith(".yaml"):
@@ -145,7 +170,9 @@ def pip(words: Sequence[str], ground: Ground) -> str:
     ours = re.fullmatch(r"(?:\.|evomerge)(?:\[(.*)\])?", what)
     known = (ROOT / "setup.cfg").read_text()
     if ours is None:
-        assert any(f"import {what}" in path.read_text() for path in (ROOT / "benchmarks").glob("*.py"))
+        assert any(
+            f"import {what}" in path.read_text() for path in (ROOT / "benchmarks").glob("*.py")
+        )
     for extra in ours[1].split(",") if ours and ours[1] else ():
         assert f"\n{extra} =\n" in known, f"there is no extra {extra}"
     return ""
@@ -175,7 +202,9 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     try:
         return arguments.parsed(["0" if word == "ID" else word for word in words])
     except SystemExit:
-        raise AssertionError(f"the command line does not take: evomerge {' '.join(words)}") from None
+        raise AssertionError(
+            f"the command line does not take: evomerge {' '.join(words)}"
+        ) from None
 
 
 def built(path: Path, overrides: Sequence[str] = ()) -> None:

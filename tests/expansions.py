@@ -15,11 +15,15 @@ class _Watch(TorchDispatchMode):
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
-        matrices = [(name, tensor) for name, tensor in model.named_parameters() if tensor.dim() == 2]
+        matrices = [
+            (name, tensor) for name, tensor in model.named_parameters() if tensor.dim() == 2
+        ]
         self.names = {tensor.untyped_storage().data_ptr(): name for name, tensor in matrices}
         self.expanded: list[str] = []
 
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), settings: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), settings: Any = None
+    ) -> Any:
         if function is torch.ops.aten.expand.default and len(arguments[1]) > 2:
             name = self.names.get(arguments[0].untyped_storage().data_ptr())
             self.expanded += [] if name is None else [name]

@@ -7,8 +7,18 @@ from typing import Any
 import tiny_llama
 import torch
 
-SIZES = {"vocab_size": len(tiny_llama.CHARACTERS) + 4, "pad_token_id": 3, "bos_token_id": 1, "eos_token_id": 2}
-USUAL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+SIZES = {
+    "vocab_size": len(tiny_llama.CHARACTERS) + 4,
+    "pad_token_id": 3,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+USUAL = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
 DECODER = {
     "d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 48, "encoder_layers": 2,

@@ -26,7 +26,9 @@ ANSWERS = {
 class Faulty(Classification):
     """Answers wrongly on one split: after `good` calls, every `every`-th time."""
 
-    def __init__(self, data, answer: str = "nan", good: int = 0, every: int = 1, split: str = "train"):
+    def __init__(
+        self, data, answer: str = "nan", good: int = 0, every: int = 1, split: str = "train"
+    ):
         super().__init__(data)
         self.answer, self.good, self.every, self.split = answer, good, every, split
         self.calls = 0

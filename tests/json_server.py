@@ -24,14 +24,23 @@ class Rooms:
     def reset(self, asked):
         self.tasks[asked[self.place]] = [asked[self.task], 0, 0]
         text = f"task {asked[self.task]}"
-        return [text, None] if self.place == "env_idx" else {self.observation: text, "reward": 0.0, "done": False}
+        return (
+            [text, None]
+            if self.place == "env_idx"
+            else {self.observation: text, "reward": 0.0, "done": False}
+        )
 
     def step(self, asked):
         task = self.tasks[asked[self.place]]
         task[1] += 1
         task[2] += asked["action"] == "go"
         done = task[1] > task[0]
-        return {self.observation: f"step {task[1]}", "reward": task[2] / (task[0] + 1), "done": done, "info": None}
+        return {
+            self.observation: f"step {task[1]}",
+            "reward": task[2] / (task[0] + 1),
+            "done": done,
+            "info": None,
+        }
 
     def close(self, asked):
         self.closed.append(asked[self.place])
@@ -74,7 +83,9 @@ def serving(rooms):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

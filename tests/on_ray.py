@@ -60,7 +60,11 @@ class Unlucky(Slow):
         self.what, self.while_there = what, while_there
 
     def __call__(self, model, datapoints, split):
-        if luck(model).random() < self.share and not founder(model) and Path(self.while_there).exists():
+        if (
+            luck(model).random() < self.share
+            and not founder(model)
+            and Path(self.while_there).exists()
+        ):
             if self.what == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
             elif self.what == "hangs":
@@ -76,4 +80,6 @@ def founder(model) -> bool:
     """Whether a model is one of the founders of a run with seed 0."""
     from evomerge.strategy import founders_rng
 
-    return any(np.array_equal(model, genome.vector) for genome in Vectors().founders(founders_rng(0)))
+    return any(
+        np.array_equal(model, genome.vector) for genome in Vectors().founders(founders_rng(0))
+    )

@@ -50,7 +50,9 @@ FAULTY = RUN + "fitness._target_=faulty.Faulty fitness.answer="
 
 def file(name, content):
     """A file with this text or these bytes."""
-    return lambda folder: (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return lambda folder: (folder / name).write_bytes(
+        content if isinstance(content, bytes) else content.encode()
+    )
 
 
 def idx_bytes(values, shape, magic=None, cut=None):
@@ -66,7 +68,10 @@ def idx(**changes):
         for part, count in (("train", 6), ("t10k", 4)):
             images = changes.get(f"{part}_images", idx_bytes(range(4 * count), (count, 2, 2)))
             labels = changes.get(f"{part}_labels", idx_bytes(range(count), (count,)))
-            for name, content in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
+            for name, content in (
+                (f"{part}-images-idx3-ubyte", images),
+                (f"{part}-labels-idx1-ubyte", labels),
+            ):
                 if content is not None:
                     zipped = content[:2] == b"\x1f\x8b"
                     (folder / "mnist" / (name + ".gz" * zipped)).write_bytes(content)
@@ -84,7 +89,10 @@ def seeds(b=None, **shapes):
         first = {name: torch.ones(shape) for name, shape in GOOD.items()}
         save_file(first, folder / "a.safetensors")
         wanted = GOOD | {name.replace("_", "."): shape for name, shape in shapes.items()}
-        save_file({name: torch.ones(shape) for name, shape in wanted.items() if shape}, folder / "b.safetensors")
+        save_file(
+            {name: torch.ones(shape) for name, shape in wanted.items() if shape},
+            folder / "b.safetensors",
+        )
         if b is not None:
             b(folder / "b.safetensors")
 
@@ -127,7 +135,9 @@ def edit(name, old, new):
 
 def changed(**parts):
     """The config with other parts."""
-    return lambda folder: (folder / "digits.yaml").write_text(yaml.safe_dump(yaml.safe_load(CONFIG) | parts))
+    return lambda folder: (folder / "digits.yaml").write_text(
+        yaml.safe_dump(yaml.safe_load(CONFIG) | parts)
+    )
 
 
 NETWORK = {"_target_": "populations.modules.Modules", "build": "faulty.network", "order": "unit"}
@@ -351,7 +361,9 @@ def adapted(**settings):
         model = AutoModelForCausalLM.from_pretrained(seed.with_name("a"))
         peft.get_peft_model(model, peft.LoraConfig(target_modules=["q_proj"])).save_pretrained(seed)
         path = seed / "adapter_config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": "a"} | settings))
+        path.write_text(
+            json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": "a"} | settings)
+        )
 
     return write
 
@@ -403,7 +415,18 @@ PLACES = [
     row("config with a name too long", "run " + "n" * 256, "(File name too long)"),
 ]  # fmt: skip
 
-ROWS = MODELS + PLACES + KEYS_AND_TYPES + RANGES + TARGETS + FILES + IMAGES + SEED_FILES + FITNESSES + RUN_DIRECTORIES
+ROWS = (
+    MODELS
+    + PLACES
+    + KEYS_AND_TYPES
+    + RANGES
+    + TARGETS
+    + FILES
+    + IMAGES
+    + SEED_FILES
+    + FITNESSES
+    + RUN_DIRECTORIES
+)
 
 
 @pytest.fixture(scope="module")
@@ -426,7 +449,9 @@ def place(tmp_path, monkeypatch, finished):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     handlers = logging.root.handlers[:]
     yield tmp_path
-    logging.root.handlers[:] = handlers  # the command line's own write to a stream that ends with the test
+    logging.root.handlers[:] = (
+        handlers  # the command line's own write to a stream that ends with the test
+    )
 
 
 def evomerge(command, capsys):
@@ -440,14 +465,19 @@ def evomerge(command, capsys):
 
 def contents(folder):
     """Every file and folder below, with its bytes."""
-    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+    return {
+        path.relative_to(folder): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
 
 
 def check_message(code, err, said, lines):
     told = [line for line in err.splitlines() if re.match(r"evomerge( \w+)?: ", line)]
     assert code == 2, err
     assert "Traceback" not in err
-    assert all(fragment in "\n".join(told) for fragment in said), f"{told} lacks {[f for f in said if f not in str(told)]}"
+    assert all(fragment in "\n".join(told) for fragment in said), (
+        f"{told} lacks {[f for f in said if f not in str(told)]}"
+    )
     assert len(told) == lines, told
 
 
@@ -458,7 +488,9 @@ def test_a_mistake_is_told_and_nothing_is_written(place, capsys, command, said, 
     before = contents(place)
     code, output = evomerge(command, capsys)
     check_message(code, output.err, said, lines)
-    assert output.out == "" or command.startswith("check")  # which has told what headers tell by then
+    assert output.out == "" or command.startswith(
+        "check"
+    )  # which has told what headers tell by then
     assert contents(place) == before
 
 
@@ -473,19 +505,30 @@ def test_a_mistake_is_told_and_nothing_is_written(place, capsys, command, said, 
 def test_as_a_process_of_its_own(place, command, said):
     before = contents(place)
     words = [sys.executable, "-B", "-m", "evomerge", *shlex.split(command)]
-    ended = subprocess.run(words, cwd=place, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    ended = subprocess.run(
+        words,
+        cwd=place,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     check_message(ended.returncode, ended.stderr, [said], 1)
     assert contents(place) == before
 
 
 def test_children_that_fail_now_and_then_are_failed_births(place, capsys):
     """Two founders and then every third child: births 3, 6, ... 30 fail, none of them many in a row."""
-    code, output = evomerge(FAULTY + "raises fitness.good=2 fitness.every=3 births=30 run_dir=new failures=2", capsys)
+    code, output = evomerge(
+        FAULTY + "raises fitness.good=2 fitness.every=3 births=30 run_dir=new failures=2", capsys
+    )
     assert code == 0, output.err
     births = [entry for entry in read_births(Path("new")) if entry["birth"]]
     failed = {entry["birth"]: entry["failure"] for entry in births if "failure" in entry}
     assert list(failed) == list(range(3, 31, 3))
-    assert all("KeyError: 'the file of answers has no such key' (faulty.py:" in failure for failure in failed.values())
+    assert all(
+        "KeyError: 'the file of answers has no such key' (faulty.py:" in failure
+        for failure in failed.values()
+    )
     assert not any(entry["admitted"] for entry in births if "failure" in entry)
     assert json.loads(Path("new/summary.json").read_text())["failures"] == 10
 
@@ -494,13 +537,17 @@ def test_children_that_fail_now_and_then_are_failed_births(place, capsys):
 def test_children_that_always_fail_end_the_run_which_can_be_resumed(place, capsys, answer):
     command = FAULTY + f"{answer} fitness.good=12 births=30 run_dir=new failures=5"
     code, output = evomerge(command, capsys)
-    check_message(code, output.err, ["5 births in a row failed, the last with: ", "evomerge resume new"], 1)
+    check_message(
+        code, output.err, ["5 births in a row failed, the last with: ", "evomerge resume new"], 1
+    )
     births = read_births(Path("new"))
     assert births[-1]["birth"] == 15
     assert births[-1]["failure"] in output.err
     assert sum("failure" in entry for entry in births) == 5
 
-    code, output = evomerge("resume new", capsys)  # made anew, the fitness is right 12 times again: births 28 to 30 fail
+    code, output = evomerge(
+        "resume new", capsys
+    )  # made anew, the fitness is right 12 times again: births 28 to 30 fail
     assert code == 0, output.err
     assert read_births(Path("new"))[: len(births)] == births
     assert json.loads(Path("new/summary.json").read_text())["failures"] == 8
@@ -563,7 +610,14 @@ def test_home_is_home_wherever_a_path_is_given(place, capsys, monkeypatch):
 def shell(place, script, **environment):
     """What a shell makes of a script with our own interpreter as $PYTHON."""
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable, **environment}
-    return subprocess.run(["bash", "-c", script], cwd=place, capture_output=True, text=True, env=variables, errors="replace")
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        env=variables,
+        errors="replace",
+    )
 
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
@@ -577,7 +631,11 @@ ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIO
         ("$PYTHON -m evomerge run digits.yaml run_dir=new > >(true); exit $?", {}, None),
         ("$PYTHON -m evomerge run digits.yaml run_dir=new > /dev/full", {}, 1),
         ("$PYTHON -m evomerge run digits.yaml run_dir=new && mv new x", ASCII, 0),
-        ("$PYTHON -m evomerge run digits.yaml run_dir=g\u00fcnstig && mv g* new", {"PYTHONIOENCODING": "ascii"}, 0),
+        (
+            "$PYTHON -m evomerge run digits.yaml run_dir=g\u00fcnstig && mv g* new",
+            {"PYTHONIOENCODING": "ascii"},
+            0,
+        ),
     ],
 )
 def test_whatever_the_terminal_is_the_run_is_whole(place, script, environment, code):
@@ -590,5 +648,12 @@ def test_whatever_the_terminal_is_the_run_is_whole(place, script, environment, c
 
 
 def test_a_working_directory_that_is_gone(place):
-    ended = shell(place, 'mkdir gone && cd gone && rmdir "$PWD" && $PYTHON -m evomerge run digits.yaml')
-    check_message(ended.returncode, ended.stderr.replace("shell-init", ""), ["the working directory is gone"], 1)
+    ended = shell(
+        place, 'mkdir gone && cd gone && rmdir "$PWD" && $PYTHON -m evomerge run digits.yaml'
+    )
+    check_message(
+        ended.returncode,
+        ended.stderr.replace("shell-init", ""),
+        ["the working directory is gone"],
+        1,
+    )

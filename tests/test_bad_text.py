@@ -41,10 +41,30 @@ def records(*lines):
 
 FILES = {
     "no file": (FileNotFoundError, "no file .*train.jsonl$", None, {}),
-    "a broken line": (ValueError, 'train.jsonl, line 2: not JSON .*: {"question": "1$', records(GOOD, '{"question": "1'), {}),
-    "two objects on a line": (ValueError, "line 1: not JSON .Extra data", records('{"a": 1} {"a": 2}'), {}),
-    "no object": (ValueError, r"line 3: expected an object in braces, got \[1, 2\]", records(GOOD, "", [1, 2]), {}),
-    "one JSON document over many lines": (ValueError, r"line 1: not JSON", "[\n" + records(GOOD) + "]", {}),
+    "a broken line": (
+        ValueError,
+        'train.jsonl, line 2: not JSON .*: {"question": "1$',
+        records(GOOD, '{"question": "1'),
+        {},
+    ),
+    "two objects on a line": (
+        ValueError,
+        "line 1: not JSON .Extra data",
+        records('{"a": 1} {"a": 2}'),
+        {},
+    ),
+    "no object": (
+        ValueError,
+        r"line 3: expected an object in braces, got \[1, 2\]",
+        records(GOOD, "", [1, 2]),
+        {},
+    ),
+    "one JSON document over many lines": (
+        ValueError,
+        r"line 1: not JSON",
+        "[\n" + records(GOOD) + "]",
+        {},
+    ),
     "not UTF-8": (ValueError, "line 1: not JSON .*utf-8", b'{"question": "\xff"}\n', {}),
     "a missing field": (
         ValueError,
@@ -66,7 +86,12 @@ FILES = {
         records(GOOD),
         {"template": "{qestion}"},
     ),
-    "an attribute in a template": (ValueError, r"no field 'question\.real'", records(GOOD), {"template": "{question.real}"}),
+    "an attribute in a template": (
+        ValueError,
+        r"no field 'question\.real'",
+        records(GOOD),
+        {"template": "{question.real}"},
+    ),
     "a list in a template": (
         ValueError,
         r"line 1\): template: question: expected a text or a number, got a list of 2, \[.a., .b.\]$",
@@ -85,8 +110,18 @@ FILES = {
         records(GOOD, {"question": None, "answer": "1"}),
         {},
     ),
-    "true in a template": (ValueError, "question: .* got true$", records({"question": True, "answer": "1"}), {}),
-    "NaN in a template": (ValueError, "question: .* got NaN$", records('{"question": NaN, "answer": "1"}'), {}),
+    "true in a template": (
+        ValueError,
+        "question: .* got true$",
+        records({"question": True, "answer": "1"}),
+        {},
+    ),
+    "NaN in a template": (
+        ValueError,
+        "question: .* got NaN$",
+        records('{"question": NaN, "answer": "1"}'),
+        {},
+    ),
     "an empty prompt": (
         ValueError,
         r"datapoint 0 of train \(.*, line 1\): template: nothing stands in the field 'question'$",
@@ -111,7 +146,12 @@ FILES = {
         records(GOOD, '{"question": "?", "answer": "1", "answer": "2"}'),
         {},
     ),
-    "a line of brackets without an end": (ValueError, "line 1: not JSON .*recursion", "[" * 200_000, {}),
+    "a line of brackets without an end": (
+        ValueError,
+        "line 1: not JSON .*recursion",
+        "[" * 200_000,
+        {},
+    ),
     "a list as the reference": (
         ValueError,
         r"datapoint 0 of train \(.*train.jsonl, line 2\): answer: expected a text or a whole number as the reference, "
@@ -125,8 +165,18 @@ FILES = {
         records({"question": "?", "answer": {"value": "2"}}),
         {},
     ),
-    "null as the reference": (ValueError, "line 1.: answer: .* got null$", records({"question": "?", "answer": None}), {}),
-    "a decimal compared as text": (ValueError, "got 0.5; numbers are compared by", records({"question": "?", "answer": 0.5}), {}),
+    "null as the reference": (
+        ValueError,
+        "line 1.: answer: .* got null$",
+        records({"question": "?", "answer": None}),
+        {},
+    ),
+    "a decimal compared as text": (
+        ValueError,
+        "got 0.5; numbers are compared by",
+        records({"question": "?", "answer": 0.5}),
+        {},
+    ),
     "two numbers as the reference": (
         ValueError,
         r"line 1\): answer: expected one plain number \(such as 1,234.5 or -3\) and nothing else in the reference, got '3 or 4'$",
@@ -170,13 +220,23 @@ FILES = {
 def test_records_are_known_to_be_wrong_before_anything_is_generated(tmp_path, name):
     error, words, content, settings = FILES[name]
     if content is not None:
-        (tmp_path / "train.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
-    refused(error, words, QuestionAnswering(JsonLines(tmp_path / "train.jsonl"), **settings).size, "train")
+        (tmp_path / "train.jsonl").write_bytes(
+            content if isinstance(content, bytes) else content.encode()
+        )
+    refused(
+        error,
+        words,
+        QuestionAnswering(JsonLines(tmp_path / "train.jsonl"), **settings).size,
+        "train",
+    )
 
 
 @pytest.mark.parametrize(
     ("part", "words"),
-    [({"start": 3}, "expected records from 3, it has 3"), ({"stop": 4}, "expected records from 0 to 4, it has 3")],
+    [
+        ({"start": 3}, "expected records from 3, it has 3"),
+        ({"stop": 4}, "expected records from 0 to 4, it has 3"),
+    ],
 )
 def test_a_part_beyond_its_file(tmp_path, part, words):
     (tmp_path / "train.jsonl").write_text(records(GOOD, GOOD, GOOD))
@@ -192,7 +252,9 @@ def questions(**settings):
 
 
 def server(splits=None, **settings):
-    return lambda: HttpEnvironment(**{"url": "http://localhost:1", "splits": splits or {"train": (0, 3)}} | settings)
+    return lambda: HttpEnvironment(
+        **{"url": "http://localhost:1", "splits": splits or {"train": (0, 3)}} | settings
+    )
 
 
 class Two:
@@ -234,32 +296,77 @@ def said(what):
 
 
 SETTINGS = {
-    "half a character in a template": (questions(template="{question}\ud83d"), r"^template: half a character, '\\ud83d'"),
-    "a part that ends before it starts": (lambda: Part("x", 3, 3), "^stop: expected more than start, 3, got 3"),
+    "half a character in a template": (
+        questions(template="{question}\ud83d"),
+        r"^template: half a character, '\\ud83d'",
+    ),
+    "a part that ends before it starts": (
+        lambda: Part("x", 3, 3),
+        "^stop: expected more than start, 3, got 3",
+    ),
     "a part from below 0": (lambda: Part("x", -1), "^start: expected at least 0, got -1"),
-    "a broken brace": (questions(template="{question"), "^template: expected '}' before end of string in '{question'"),
-    "a brace that closes nothing": (questions(template="{question}}"), "^template: Single '}'.*a brace .* is doubled"),
-    "a brace with a format": (questions(template="{question:>9}"), "^template: expected names of fields alone in braces"),
-    "a brace without a name": (questions(template="{} ="), "^template: expected names of fields alone in braces"),
+    "a broken brace": (
+        questions(template="{question"),
+        "^template: expected '}' before end of string in '{question'",
+    ),
+    "a brace that closes nothing": (
+        questions(template="{question}}"),
+        "^template: Single '}'.*a brace .* is doubled",
+    ),
+    "a brace with a format": (
+        questions(template="{question:>9}"),
+        "^template: expected names of fields alone in braces",
+    ),
+    "a brace without a name": (
+        questions(template="{} ="),
+        "^template: expected names of fields alone in braces",
+    ),
     "a class as a score": (
         questions(score=AnyOf),
         "^score: expected a function or an object, got the class AnyOf; in a config, {_target_: fitness.matching.AnyOf} makes one$",
     ),
-    "a template without a field": (questions(template="question"), "^template: expected a field in braces"),
-    "a system without a chat": (questions(system="Be brief."), "^system: a system's message needs chat: true"),
-    "an expression that is none": (questions(extract="answer is ("), r"^extract: not a regular expression \(missing \)"),
+    "a template without a field": (
+        questions(template="question"),
+        "^template: expected a field in braces",
+    ),
+    "a system without a chat": (
+        questions(system="Be brief."),
+        "^system: a system's message needs chat: true",
+    ),
+    "an expression that is none": (
+        questions(extract="answer is ("),
+        r"^extract: not a regular expression \(missing \)",
+    ),
     "no new tokens": (questions(max_new_tokens=0), "^max_new_tokens: expected at least 1, got 0"),
     "no batch": (agents(batch=0), "^batch: expected at least 1, got 0"),
     "an empty stop": (agents(stop=["\n", ""]), "^stop: expected texts of at least one character"),
     "no turns": (agents(turns=0), "^turns: expected at least 1, got 0"),
     "no threads": (agents(threads=0), "^threads: expected at least 1, got 0"),
-    "a template without a transcript": (agents(template="{question}"), "^template: expected {transcript} in it once"),
-    "a chat with a template": (agents(template="Go. {transcript}", chat=True), "^template: a chat has none of its own"),
-    "an agent's system without a chat": (agents(system="Go."), "^system: a system's message needs chat: true"),
+    "a template without a transcript": (
+        agents(template="{question}"),
+        "^template: expected {transcript} in it once",
+    ),
+    "a chat with a template": (
+        agents(template="Go. {transcript}", chat=True),
+        "^template: a chat has none of its own",
+    ),
+    "an agent's system without a chat": (
+        agents(system="Go."),
+        "^system: a system's message needs chat: true",
+    ),
     "an agent's broken expression": (agents(extract="["), "^extract: not a regular expression"),
-    "a url that is none": (server(url="localhost:36001"), "^url: expected one that begins with http:// or https://, got 'localh"),
-    "a split of another name": (server({"dev": (0, 2)}), "^splits: expected train, test or validation, got 'dev'"),
-    "a split that is empty": (server({"test": (2, 2)}), r"^splits.test: expected a first task .*, got 2, 2"),
+    "a url that is none": (
+        server(url="localhost:36001"),
+        "^url: expected one that begins with http:// or https://, got 'localh",
+    ),
+    "a split of another name": (
+        server({"dev": (0, 2)}),
+        "^splits: expected train, test or validation, got 'dev'",
+    ),
+    "a split that is empty": (
+        server({"test": (2, 2)}),
+        r"^splits.test: expected a first task .*, got 2, 2",
+    ),
     "no time": (server(timeout=0), "^timeout: expected seconds above 0, got 0"),
     "fewer than no retries": (server(retries=-1), "^retries: expected at least 0, got -1"),
 }
@@ -280,7 +387,10 @@ def raises(error):
 
 SCORES = {
     "raises": (raises(KeyError("unit")), "datapoint 1 of train: score raised KeyError: 'unit'"),
-    "gives more than 1": (lambda *_: 1.5, r"datapoint 1 of train: score: expected a number in \[0, 1\], got 1.5"),
+    "gives more than 1": (
+        lambda *_: 1.5,
+        r"datapoint 1 of train: score: expected a number in \[0, 1\], got 1.5",
+    ),
     "gives less than 0": (lambda *_: -1, "expected a number .* got -1"),
     "gives NaN": (lambda *_: float("nan"), "expected a number .* got nan"),
     "gives nothing": (lambda *_: None, "expected a number .* got None"),
@@ -296,17 +406,33 @@ SCORES = {
 @pytest.mark.parametrize("name", SCORES)
 def test_a_score_that_is_none(llama, name):
     score, words = SCORES[name]
-    refused(ValueError, words, QuestionAnswering(Two(), score=score, max_new_tokens=2), llama, np.array([1, 0]), "train")
+    refused(
+        ValueError,
+        words,
+        QuestionAnswering(Two(), score=score, max_new_tokens=2),
+        llama,
+        np.array([1, 0]),
+        "train",
+    )
 
 
 @pytest.mark.parametrize("error", [OSError("the judge is silent"), MemoryError("full")])
 def test_a_score_whose_surroundings_fail(llama, error):
-    refused(type(error), str(error), QuestionAnswering(Two(), score=raises(error)), llama, np.array([0]), "train")
+    refused(
+        type(error),
+        str(error),
+        QuestionAnswering(Two(), score=raises(error)),
+        llama,
+        np.array([0]),
+        "train",
+    )
 
 
 @pytest.mark.parametrize("split", ["test", "dev"])
 def test_a_split_that_is_missing(llama, split):
-    refused(ValueError, f"no split '{split}'", QuestionAnswering(Two()), llama, np.array([0]), split)
+    refused(
+        ValueError, f"no split '{split}'", QuestionAnswering(Two()), llama, np.array([0]), split
+    )
 
 
 PICKY = "{{ raise_exception('System role not supported') }}"
@@ -317,7 +443,11 @@ MODELS = {
         {"max_new_tokens": 12},
         "datapoint 0 of train: its prompt has 7 tokens and its answer up to 12 .max_new_tokens., the model has 16 positions",
     ),
-    "a chat without a template": (tiny_llama, {"chat": True}, "^chat: the tokenizer has no chat template"),
+    "a chat without a template": (
+        tiny_llama,
+        {"chat": True},
+        "^chat: the tokenizer has no chat template",
+    ),
     "a chat template that refuses": (
         lambda: tiny_llama(chat=PICKY),
         {"chat": True, "system": "Be brief."},
@@ -334,7 +464,9 @@ MODELS = {
         "datapoint 0 of train: template: nothing stands in the field 'empty'$",
     ),
     "another model's tokenizer": (
-        lambda: TinyLlama(tiny_llama().model, tokenizer("".join(map(chr, range(200, 400))) + "1 +=")),
+        lambda: TinyLlama(
+            tiny_llama().model, tokenizer("".join(map(chr, range(200, 400))) + "1 +=")
+        ),
         {},
         "datapoint 0 of train: the tokenizer gives token [0-9]+, the model knows 94",
     ),
@@ -349,7 +481,9 @@ def test_models_that_cannot_take_the_prompts(name):
         def split(self, split):
             return [GOOD | {"empty": ""}]
 
-    refused(ValueError, words, QuestionAnswering(Data(), **settings), make(), np.array([0]), "train")
+    refused(
+        ValueError, words, QuestionAnswering(Data(), **settings), make(), np.array([0]), "train"
+    )
 
 
 def test_a_first_observation_that_is_too_long(llama):
@@ -358,33 +492,68 @@ def test_a_first_observation_that_is_too_long(llama):
 
 
 ENVIRONMENTS = {
-    "raises in its third turn": (Env(3, KeyError("cart")), "datapoint 2 of train, turn 3: the environment: KeyError: 'cart'"),
+    "raises in its third turn": (
+        Env(3, KeyError("cart")),
+        "datapoint 2 of train, turn 3: the environment: KeyError: 'cart'",
+    ),
     "raises at reset": (
         Env(first=RuntimeError("no shop")),
         "datapoint 2 of train, reset: the environment: RuntimeError: no shop",
     ),
-    "shows no text at reset": (Env(first=None), "datapoint 2 of train, reset: .*expected a text as the observation, got None"),
-    "shows no text": (Env(2, (b"x", 0.0, False)), "datapoint 2 of train, turn 2: .*expected a text as the observation, got b'x'"),
-    "shows half a character": (Env(2, ("x\ud83d", 0.0, False)), r"train, turn 2: the environment: half a character, '\\ud83d'"),
-    "rewards above 1": (Env(1, ("x", 10, False)), r"turn 1: .*expected a reward in \[0, 1\], got 10$"),
+    "shows no text at reset": (
+        Env(first=None),
+        "datapoint 2 of train, reset: .*expected a text as the observation, got None",
+    ),
+    "shows no text": (
+        Env(2, (b"x", 0.0, False)),
+        "datapoint 2 of train, turn 2: .*expected a text as the observation, got b'x'",
+    ),
+    "shows half a character": (
+        Env(2, ("x\ud83d", 0.0, False)),
+        r"train, turn 2: the environment: half a character, '\\ud83d'",
+    ),
+    "rewards above 1": (
+        Env(1, ("x", 10, False)),
+        r"turn 1: .*expected a reward in \[0, 1\], got 10$",
+    ),
     "rewards below 0": (Env(1, ("x", -0.1, False)), "expected a reward .* got -0.1"),
     "rewards with NaN": (Env(1, ("x", float("nan"), True)), "expected a reward .* got nan"),
     "rewards with text": (Env(1, ("x", "0.5", True)), "expected a reward .* got '0.5'"),
     "rewards with nothing": (Env(1, ("x", None, True)), "expected a reward .* got None"),
-    "does not say whether it is over": (Env(1, ("x", 0.0, None)), "expected true or false .* got None"),
-    "answers with four things": (Env(1, ("x", 0.0, True, {})), "expected an observation, a reward and whether it is over, got"),
-    "answers with nothing": (Env(1, None), "turn 1: .*expected an observation, a reward and whether it is over, got None"),
+    "does not say whether it is over": (
+        Env(1, ("x", 0.0, None)),
+        "expected true or false .* got None",
+    ),
+    "answers with four things": (
+        Env(1, ("x", 0.0, True, {})),
+        "expected an observation, a reward and whether it is over, got",
+    ),
+    "answers with nothing": (
+        Env(1, None),
+        "turn 1: .*expected an observation, a reward and whether it is over, got None",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_an_environment_that_fails(llama, name):
     environment, words = ENVIRONMENTS[name]
-    refused(ValueError, words, Agents(environment, turns=4, max_new_tokens=2), llama, np.array([2]), "train")
+    refused(
+        ValueError,
+        words,
+        Agents(environment, turns=4, max_new_tokens=2),
+        llama,
+        np.array([2]),
+        "train",
+    )
 
 
 SERVERS = {
-    "garbage": ({"step": (200, b"<html>It works!</html>")}, ValueError, "/step: expected an answer in JSON, got <html>It works!"),
+    "garbage": (
+        {"step": (200, b"<html>It works!</html>")},
+        ValueError,
+        "/step: expected an answer in JSON, got <html>It works!",
+    ),
     "not UTF-8": ({"step": (200, b"\xff\xfe")}, ValueError, "/step: expected an answer in JSON"),
     "an error of its own": (
         {"step": (500, b"Internal Server Error")},
@@ -392,7 +561,11 @@ SERVERS = {
         "/step: the server failed: 500, Internal Server E",
     ),
     "always busy": ({"create": (503, b"busy")}, OSError, "/create: the server failed: 503, busy"),
-    "hanging up": ({"step": "hanging up"}, OSError, "/step: the connection broke: RemoteDisconnected"),
+    "hanging up": (
+        {"step": "hanging up"},
+        OSError,
+        "/step: the connection broke: RemoteDisconnected",
+    ),
     "silence": ({"step": "silence"}, TimeoutError, "/step: no answer in 0.3 seconds"),
     "silence at once": ({"create": "silence"}, TimeoutError, "/create: no answer in 0.3 seconds"),
     "a refusal": (
@@ -400,14 +573,26 @@ SERVERS = {
         ValueError,
         r'datapoint 1 of train, reset: .*/reset: the server refused {"env_idx": 1, "session_id": 1}: 422, .*field required',
     ),
-    "no such path": ({"create": (404, b"Not Found")}, ValueError, "/create: the server refused {}: 404, Not Found"),
+    "no such path": (
+        {"create": (404, b"Not Found")},
+        ValueError,
+        "/create: the server refused {}: 404, Not Found",
+    ),
     "a place that is none": (
         {"create": (200, b'{"name": 1}')},
         ValueError,
         "/create: expected a number, or .* 'env_idx', got None",
     ),
-    "a place that is true": ({"create": (200, b"true")}, ValueError, "/create: expected a number, .* got True"),
-    "no observation at reset": ({"reset": (200, b"null")}, ValueError, "/reset: expected an observation, got null"),
+    "a place that is true": (
+        {"create": (200, b"true")},
+        ValueError,
+        "/create: expected a number, .* got True",
+    ),
+    "no observation at reset": (
+        {"reset": (200, b"null")},
+        ValueError,
+        "/reset: expected an observation, got null",
+    ),
     "another field at reset": (
         {"reset": (200, b'{"observation": "x"}')},
         ValueError,
@@ -418,7 +603,11 @@ SERVERS = {
         ValueError,
         "turn 1: .*/step: expected an answer with the field 'reward', got the fields state, done",
     ),
-    "a list": ({"step": (200, b"[1]")}, ValueError, r"/step: expected an answer with the field 'state', got \[1\]"),
+    "a list": (
+        {"step": (200, b"[1]")},
+        ValueError,
+        r"/step: expected an answer with the field 'state', got \[1\]",
+    ),
     "a reward of 10": (
         {"step": (200, b'{"state": "x", "reward": 10, "done": true}')},
         ValueError,
@@ -443,7 +632,14 @@ def test_a_server_that_is_not_there(llama, monkeypatch):
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
         words = f"^{url}/create: the server cannot be reached: .*refused"
-        refused(OSError, words, Agents(HttpEnvironment(url, {"train": (0, 3)})), llama, np.array([1]), "train")
+        refused(
+            OSError,
+            words,
+            Agents(HttpEnvironment(url, {"train": (0, 3)})),
+            llama,
+            np.array([1]),
+            "train",
+        )
 
 
 def test_memory_for_no_prompt_at_all(llama):
@@ -458,5 +654,7 @@ def test_memory_for_no_prompt_at_all(llama):
 
     fitness = QuestionAnswering(Two(), max_new_tokens=4)
     words = "^there is no memory to answer one prompt of 7 tokens with up to 4 new ones: lower max_new_tokens"
-    refused(MemoryError, words, fitness, TinyLlama(Full(), llama.tokenizer), np.array([0, 1]), "train")
+    refused(
+        MemoryError, words, fitness, TinyLlama(Full(), llama.tokenizer), np.array([0, 1]), "train"
+    )
     assert Generator().batch == 64

@@ -25,22 +25,45 @@ def ground(tmp_path, monkeypatch):
             torch.manual_seed(number)
             tiny_pipelines.noisy(pipeline.unet)
         pipeline.save_pretrained(tmp_path / name)
-    (tmp_path / "prompts.jsonl").write_text('{"prompt": "a b"}\n{"prompt": "a b c d e f g h i j k l m n o p"}\n')
-    (tmp_path / "bright.py").write_text("def bright(prompt, picture):\n    return picture.getpixel((0, 0))[0] / 255\n")
-    population = {"_target_": "populations.diffusion.DiffusionModels", "seeds": ["dream", "anime"], "device": "cpu"}
+    (tmp_path / "prompts.jsonl").write_text(
+        '{"prompt": "a b"}\n{"prompt": "a b c d e f g h i j k l m n o p"}\n'
+    )
+    (tmp_path / "bright.py").write_text(
+        "def bright(prompt, picture):\n    return picture.getpixel((0, 0))[0] / 255\n"
+    )
+    population = {
+        "_target_": "populations.diffusion.DiffusionModels",
+        "seeds": ["dream", "anime"],
+        "device": "cpu",
+    }
     data = {"_target_": "fitness.records.JsonLines", "train": "prompts.jsonl"}
-    fitness = {"_target_": "fitness.text_to_image.TextToImage", "data": data, "score": "bright.bright"}
+    fitness = {
+        "_target_": "fitness.text_to_image.TextToImage",
+        "data": data,
+        "score": "bright.bright",
+    }
     size = {"steps": 1, "height": 16, "width": 16}
-    (tmp_path / "my.yaml").write_text(json.dumps({"population": population, "fitness": fitness | size, "births": 2}))
+    (tmp_path / "my.yaml").write_text(
+        json.dumps({"population": population, "fitness": fitness | size, "births": 2})
+    )
     return tmp_path
 
 
 def test_a_pair_of_which_one_was_saved_by_ema(ground, capsys):
     unet = UNet2DConditionModel.from_pretrained(ground / "anime" / "unet")
-    ema = EMAModel(unet.parameters(), use_ema_warmup=True, model_cls=UNet2DConditionModel, model_config=unet.config)
+    ema = EMAModel(
+        unet.parameters(),
+        use_ema_warmup=True,
+        model_cls=UNet2DConditionModel,
+        model_config=unet.config,
+    )
     ema.save_pretrained(ground / "anime" / "unet")
     weights = ground / "anime" / "text_encoder_2" / "model.safetensors"
-    save_file({name: tensor * 1.05 for name, tensor in load_file(weights).items()}, weights, metadata={"format": "pt"})
+    save_file(
+        {name: tensor * 1.05 for name, tensor in load_file(weights).items()},
+        weights,
+        metadata={"format": "pt"},
+    )
     assert main(["check", "my.yaml"]) == 0
     captured = capsys.readouterr()
     assert "yes, this can run" in captured.out
@@ -49,7 +72,10 @@ def test_a_pair_of_which_one_was_saved_by_ema(ground, capsys):
         "text_encoder_2: all members use that of dream; anime has other weights "
         "(components: {text_encoder_2: 0} or {text_encoder_2: 1} says whose)"
     ) == 1  # fmt: skip
-    assert sum("1 of 2 different prompts of train are cut at the 16 tokens" in line for line in lines) == 1
+    assert (
+        sum("1 of 2 different prompts of train are cut at the 16 tokens" in line for line in lines)
+        == 1
+    )
     assert not [line for line in lines if "ignored" in line or "indexing errors" in line]
 
 

@@ -40,7 +40,16 @@ SEED = "<script>alert(1)<{}.safetensors"
 COMPARE = ("compare", "good.yaml", f"{HOSTILE}.yaml")
 OPTIONS = ("--jobs", "2", "--out", "out", "--seeds", "0")
 ROWS = ("good", HOSTILE, "best seed", "sweep")
-FILES = {"comparison.json", "report.html", "table.csv", "table.md", "curves.csv", "score.svg", "coverage.svg", "entropy.svg"}
+FILES = {
+    "comparison.json",
+    "report.html",
+    "table.csv",
+    "table.md",
+    "curves.csv",
+    "score.svg",
+    "coverage.svg",
+    "entropy.svg",
+}
 PATIENCE = 1800
 """Seconds that a test waits for processes, on however busy a machine."""
 
@@ -104,14 +113,20 @@ def table(folder):
 
 def rows_of(folder):
     """The cells of table.md by row and column."""
-    lines = [re.split(r" *(?<!\\)\| *", line)[1:-1] for line in (folder / "table.md").read_text().splitlines()]
+    lines = [
+        re.split(r" *(?<!\\)\| *", line)[1:-1]
+        for line in (folder / "table.md").read_text().splitlines()
+    ]
     head, _, *body = [[unescape(cell).replace("\\|", "|") for cell in line] for line in lines]
     return {cells[0]: dict(zip(head, cells, strict=True)) for cells in body}
 
 
 def contents(folder):
     """Every file and folder below, with its bytes."""
-    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+    return {
+        path.relative_to(folder): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
 
 
 def bests(run, births=10**9):
@@ -126,7 +141,9 @@ def compared(tmp_path_factory):
     config = {"births": 60, "tile": 2000, "strategy": {"size": 4, "mutation": 0.01}}
     write_config(folder, **config).rename(folder / "good.yaml")
     population = {"seeds": [SEED.format("a"), SEED.format("b")]}
-    (folder / f"{HOSTILE}.yaml").write_text(json.dumps({"_base_": "good.yaml", "population": population}))
+    (folder / f"{HOSTILE}.yaml").write_text(
+        json.dumps({"_base_": "good.yaml", "population": population})
+    )
     process = start(*COMPARE, *OPTIONS, cwd=folder)
     out, err = process.communicate(timeout=PATIENCE)
     return SimpleNamespace(folder=folder, code=process.returncode, out=out, err=err)
@@ -139,7 +156,10 @@ def repaired(compared, tmp_path_factory):
     rng = torch.Generator().manual_seed(0)
     for name in "ab":
         shapes = {"0.weight": (16, 64), "0.bias": (16,), "2.weight": (10, 16), "2.bias": (10,)}
-        save_file({key: 0.1 * torch.randn(shape, generator=rng) for key, shape in shapes.items()}, folder / SEED.format(name))
+        save_file(
+            {key: 0.1 * torch.randn(shape, generator=rng) for key, shape in shapes.items()},
+            folder / SEED.format(name),
+        )
     return evomerge(folder, *COMPARE, *OPTIONS)
 
 
@@ -162,7 +182,10 @@ def place(seeded, tmp_path):
 def test_a_row_that_fails_says_why_and_costs_no_other(compared):
     assert compared.code == 1, compared.err
     assert "Traceback" not in compared.err
-    assert "evomerge: some runs failed, the table has their reasons; the same command tries them again" in compared.err
+    assert (
+        "evomerge: some runs failed, the table has their reasons; the same command tries them again"
+        in compared.err
+    )
     reason = f"population: seeds: expected a safetensors file, there is no file {SEED.format('a')} (exit code 2)"
     lines = table(compared.folder / "out")
     assert [(line["row"], line["seed"]) for line in lines] == [(row, "0") for row in ROWS]
@@ -184,7 +207,9 @@ def test_runs_go_on_side_by_side(compared):
     assert (first, second) == ("begins", "begins")
     assert sorted(later[:2]) == ["exit code 2", "has ended"]
     assert later[2:] == ["begins", "has ended"]
-    assert begun(compared) == [str(run_of(compared.folder, row, 0)) for row in ("good", HOSTILE, "sweep")]
+    assert begun(compared) == [
+        str(run_of(compared.folder, row, 0)) for row in ("good", HOSTILE, "sweep")
+    ]
 
 
 def test_runs_side_by_side_are_the_runs_that_each_is_alone(compared, tmp_path):
@@ -205,7 +230,11 @@ def test_all_files_are_there(compared, seeded):
             text = (out / f"{name}.svg").read_text()
             assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
             assert "var(--" not in text
-    texts = ["".join(text.itertext()) for text in ElementTree.parse(out / "score.svg").iter() if text.tag.endswith("text")]
+    texts = [
+        "".join(text.itertext())
+        for text in ElementTree.parse(out / "score.svg").iter()
+        if text.tag.endswith("text")
+    ]
     assert set(ROWS) <= set(texts)
 
 
@@ -233,8 +262,12 @@ def test_more_seeds_can_be_added(repaired, seeded):
     assert seeded.code == 0, seeded.err
     assert not begun(seeded)
     before, after = (table(ended.folder / "out") for ended in (repaired, seeded))
-    assert [(line["row"], line["seed"]) for line in after] == [(row, seed) for row in ROWS for seed in "01"]
-    assert [line["test"] for line in before] == [line["test"] for line in after if line["seed"] == "0"]
+    assert [(line["row"], line["seed"]) for line in after] == [
+        (row, seed) for row in ROWS for seed in "01"
+    ]
+    assert [line["test"] for line in before] == [
+        line["test"] for line in after if line["seed"] == "0"
+    ]
 
 
 def test_the_table_has_the_runs_numbers(seeded):
@@ -245,9 +278,19 @@ def test_the_table_has_the_runs_numbers(seeded):
     for row in ("good", HOSTILE, "sweep"):
         for seed in "01":
             run = seeded.folder / run_of(seeded.folder, row, seed)
-            line, best, summary = lines[row, seed], bests(run), json.loads((run / "summary.json").read_text())
-            assert (float(line["train"]), float(line["test"])) == (best[-1]["train"], best[-1]["test"])
-            assert (float(line["seconds"]), int(line["memory"])) == (summary["seconds"], summary["peak_memory"])
+            line, best, summary = (
+                lines[row, seed],
+                bests(run),
+                json.loads((run / "summary.json").read_text()),
+            )
+            assert (float(line["train"]), float(line["test"])) == (
+                best[-1]["train"],
+                best[-1]["test"],
+            )
+            assert (float(line["seconds"]), int(line["memory"])) == (
+                summary["seconds"],
+                summary["peak_memory"],
+            )
             reached = next((str(entry["birth"]) for entry in best if entry["test"] >= score), "")
             assert line[f"births_to_{score:g}"] == reached
     for seed in "01":
@@ -271,7 +314,9 @@ def test_the_table_has_means_with_intervals(seeded):
     assert rows["sweep"]["ahead of good"].startswith(f"{ahead:+.3f} ± ")
     assert rows["good"]["ahead of good"] == ""
     for name in rows:
-        assert any(line.startswith(name) and rows[name]["test"] in line for line in seeded.out.splitlines())
+        assert any(
+            line.startswith(name) and rows[name]["test"] in line for line in seeded.out.splitlines()
+        )
 
 
 def test_the_curves_have_the_means_of_the_runs(seeded):
@@ -284,7 +329,9 @@ def test_the_curves_have_the_means_of_the_runs(seeded):
     for point in good:
         tests = [bests(out / "good" / seed, int(point["births"]))[-1]["test"] for seed in "01"]
         mean = Mean.over(tests)
-        assert (float(point["scores"]), float(point["scores_half"])) == pytest.approx((mean.value, mean.half))
+        assert (float(point["scores"]), float(point["scores_half"])) == pytest.approx(
+            (mean.value, mean.half)
+        )
     last = [read_births(out / "good" / seed)[-1] for seed in "01"]
     for name in ("coverage", "entropy"):
         assert float(good[-1][name]) == pytest.approx(sum(entry[name] for entry in last) / 2)
@@ -319,20 +366,34 @@ def test_fewer_births_than_the_runs_have(place):
     assert not begun(again)
     for line in table(place / "out"):
         if line["row"] in ("good", HOSTILE):
-            assert float(line["test"]) == bests(place / run_of(place, line["row"], line["seed"]), 45)[-1]["test"]
+            assert (
+                float(line["test"])
+                == bests(place / run_of(place, line["row"], line["seed"]), 45)[-1]["test"]
+            )
             assert line["seconds"] == ""
 
 
 def test_the_same_founders_are_swept_once(place):
     """As files are for every random seed: one run counts for both."""
     sweep = "strategy={_target_: evomerge.Sweep, points: 9}"
-    made = evomerge(place, "run", f"{run_of(place, HOSTILE, 0)}.yaml", "births=9", sweep, "run_dir=again/sweep/0")
+    made = evomerge(
+        place,
+        "run",
+        f"{run_of(place, HOSTILE, 0)}.yaml",
+        "births=9",
+        sweep,
+        "run_dir=again/sweep/0",
+    )
     assert made.code == 0, made.err
-    again = evomerge(place, "compare", run_of(place, HOSTILE, 0).parent, "--points", "9", "--out", "again")
+    again = evomerge(
+        place, "compare", run_of(place, HOSTILE, 0).parent, "--points", "9", "--out", "again"
+    )
     assert again.code == 0, again.err
     assert not begun(again)
     score = str(bests(place / "again" / "sweep" / "0")[-1]["test"])
-    assert [(line["seed"], line["test"]) for line in table(place / "again") if line["row"] == "sweep"] == [
+    assert [
+        (line["seed"], line["test"]) for line in table(place / "again") if line["row"] == "sweep"
+    ] == [
         ("0", score),
         ("1", score),
     ]
@@ -343,8 +404,13 @@ def test_scores_to_be_reached_and_births_to_be_told_can_be_given(place):
     assert again.code == 0, again.err
     mean = Mean.over([bests(place / "out" / "good" / seed, 30)[-1]["test"] for seed in "01"])
     assert rows_of(place / "out")["good"]["test after 30"] == f"{mean.value:.3f} ± {mean.half:.3f}"
-    assert rows_of(place / "out")["good"]["test after 0"] == rows_of(place / "out")["best seed"]["test"]
-    assert {line["births_to_0"] for line in table(place / "out") if line["row"] != "best seed"} == {"0"}
+    assert (
+        rows_of(place / "out")["good"]["test after 0"]
+        == rows_of(place / "out")["best seed"]["test"]
+    )
+    assert {line["births_to_0"] for line in table(place / "out") if line["row"] != "best seed"} == {
+        "0"
+    }
     assert {line["births_to_1"] for line in table(place / "out")} == {""}
     head, *lines = again.out.splitlines()
     assert "births to 0  births to 1" in head
@@ -359,9 +425,7 @@ def test_a_run_that_another_call_made_is_told_and_nothing_is_changed(place):
     told = [line for line in ended.err.splitlines() if line.startswith("evomerge: ")]
     for row in ("good", HOSTILE):
         for seed in "01":
-            mistake = (
-                f"evomerge: strategy.mutation: the run in {run_of(place, row, seed)} has 0.01, a resume cannot make it 0.02; "
-            )
+            mistake = f"evomerge: strategy.mutation: the run in {run_of(place, row, seed)} has 0.01, a resume cannot make it 0.02; "
             assert sum(line.startswith(mistake) for line in told) == 1
     assert told[-1] == "evomerge: compare into another folder with --out, or remove these runs"
     assert len(told) == 5
@@ -373,7 +437,10 @@ def test_a_run_that_another_call_made_is_told_and_nothing_is_changed(place):
     [
         (["--at", "61"], "--at: expected at most the 60 births of the comparison, got 61"),
         (["--out", "out/good/0"], "--out: out/good/0 is a run; name another folder"),
-        (["--out", "mine"], "--out: mine has a table.csv that is no comparison's; name another folder"),
+        (
+            ["--out", "mine"],
+            "--out: mine has a table.csv that is no comparison's; name another folder",
+        ),
         (["--out", "good.yaml"], "good.yaml"),
     ],
 )
@@ -392,13 +459,19 @@ def test_a_run_of_others_that_has_not_ended_is_a_reason(place):
     ended = evomerge(place, "compare", "out/good", "out/sweep", "--out", "again")
     assert ended.code == 1, ended.err
     assert not begun(ended)
-    failed = {(line["row"], line["seed"]): line["failed"] for line in table(place / "again") if line["failed"]}
+    failed = {
+        (line["row"], line["seed"]): line["failed"]
+        for line in table(place / "again")
+        if line["failed"]
+    }
     assert failed == {("good", "1"): "it has not ended; go on with `evomerge resume out/good/1`"}
 
 
 def test_the_command_to_go_on_with_is_one_to_paste(tmp_path):
     run = Run(tmp_path / "my run", {}, ours=False)
-    assert side_by_side.run_all([run], 1) == {run.path: f"it has not ended; go on with `evomerge resume '{run.path}'`"}
+    assert side_by_side.run_all([run], 1) == {
+        run.path: f"it has not ended; go on with `evomerge resume '{run.path}'`"
+    }
 
 
 def made(*runs):
@@ -430,9 +503,13 @@ def test_a_beginning_that_was_cut_off_is_begun_again(tmp_path, left):
 
 def runs_going(folder):
     """The processes of runs in a folder."""
-    commands = [(process, process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    commands = [
+        (process, process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])
+    ]
     return [
-        process for process, command in commands if any(f"{folder}/" in part for part in command) and "compare" not in command
+        process
+        for process, command in commands
+        if any(f"{folder}/" in part for part in command) and "compare" not in command
     ]
 
 
@@ -449,7 +526,9 @@ def test_stopped_and_killed_it_goes_on_to_the_same_runs(tmp_path):
     """A birth takes 8 ms at least, so that there is time to stop it; snapshots are 10 s apart, so that a stop has to save."""
     (tmp_path / "slow.py").write_text(SLOW)
     fitness = {"_target_": "slow.Slow", "data": {"_target_": "fitness.images.SklearnDigits"}}
-    config = write_config(tmp_path, births=BIRTHS, tile=2000, fitness=fitness).rename(tmp_path / "slow.yaml")
+    config = write_config(tmp_path, births=BIRTHS, tile=2000, fitness=fitness).rename(
+        tmp_path / "slow.yaml"
+    )
     out = tmp_path / "out"
     command = ("compare", config, "--seeds", "3", "--out", out, "--points", "3")
     run = out / "slow" / "3"
@@ -475,7 +554,9 @@ def test_stopped_and_killed_it_goes_on_to_the_same_runs(tmp_path):
         time.sleep(0.05)
     assert not runs_going(out)
     assert assert_stopped_and_saved(run) > first
-    assert (run / "births.jsonl").read_bytes().startswith(before)  # with its clocks: nothing was raised again
+    assert (
+        (run / "births.jsonl").read_bytes().startswith(before)
+    )  # with its clocks: nothing was raised again
     before = (run / "births.jsonl").read_bytes()
 
     ended = evomerge(tmp_path, *command)
@@ -492,12 +573,19 @@ def test_stopped_and_killed_it_goes_on_to_the_same_runs(tmp_path):
 def test_one_by_one_beyond_the_births_asked_for_now(tmp_path, caplog):
     """A resume can only raise the births, so a run that was stopped ends with those that it had; the next begins then, and fails."""
     caplog.set_level(logging.INFO)
-    config = write_config(tmp_path, births=60, strategy={"size": 4, "mutation": 0.01}).rename(tmp_path / "good.yaml")
+    config = write_config(tmp_path, births=60, strategy={"size": 4, "mutation": 0.01}).rename(
+        tmp_path / "good.yaml"
+    )
     run = tmp_path / "out" / "good" / "0"
     assert evomerge(tmp_path, "run", config, f"run_dir={run}").code == 0
     (run / "summary.json").unlink()
-    [longer] = plan([config], ["births=20"], vary={}, seeds=[0], out=tmp_path / "out", points=2).rows["good"]
-    call = {**longer.call, "population": longer.call["population"] | {"seeds": ["a.safetensors", "b.safetensors"]}}
+    [longer] = plan(
+        [config], ["births=20"], vary={}, seeds=[0], out=tmp_path / "out", points=2
+    ).rows["good"]
+    call = {
+        **longer.call,
+        "population": longer.call["population"] | {"seeds": ["a.safetensors", "b.safetensors"]},
+    }
     failing = replace(longer, path=tmp_path / "out" / "none" / "0", call=call)
     assert list(made(longer, failing)) == [failing.path]
     assert events(caplog.text) == ["begins", "has ended", "begins", "exit code 2"]

@@ -51,7 +51,10 @@ CHANGES = {
 """Another value for every field of mergekit's classes. A new field of theirs has to be added here, and to be converted or named."""
 SEARCHES = [
     "m2n2",
-    pytest.param("cma-es", marks=pytest.mark.skipif(find_spec("evotorch") is None, reason="evotorch is not installed")),
+    pytest.param(
+        "cma-es",
+        marks=pytest.mark.skipif(find_spec("evotorch") is None, reason="evotorch is not installed"),
+    ),
 ]
 
 
@@ -64,7 +67,9 @@ def written(folder, given):
 def converted(folder, given, **options):
     """The written config as plain data, and what has no counterpart."""
     text, missing = convert(written(folder, given), Options(**options))
-    assert [line.removeprefix("# ") for line in text.splitlines() if "no counterpart" in line] == missing
+    assert [
+        line.removeprefix("# ") for line in text.splitlines() if "no counterpart" in line
+    ] == missing
     return yaml.safe_load(text), missing
 
 
@@ -84,14 +89,22 @@ def test_all_fields_of_mergekit_are_known(kind, ours):
 
 
 @pytest.mark.parametrize("search", ["m2n2", "cma-es"])
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in CHANGES.items() for name in names])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in CHANGES.items() for name in names]
+)
 def test_every_field_is_converted_or_named(tmp_path, kind, name, search):
     plain = BASE if kind is not theirs.TaskConfiguration else BASE | {"tasks": ["t", "v"]}
-    assert converted(tmp_path, changed(kind, name), search=search) != converted(tmp_path, plain, search=search)
+    assert converted(tmp_path, changed(kind, name), search=search) != converted(
+        tmp_path, plain, search=search
+    )
 
 
 def test_what_mergekit_passes_over_is_named(tmp_path):
-    given = BASE | {"genome": BASE["genome"] | {"layer_granuality": 2}, "tasks": [{"name": "t", "wieght": 2}], "seed": 1}
+    given = BASE | {
+        "genome": BASE["genome"] | {"layer_granuality": 2},
+        "tasks": [{"name": "t", "wieght": 2}],
+        "seed": 1,
+    }
     assert [line.removeprefix("no counterpart: ").partition(": ")[0] for line in converted(tmp_path, given)[1]] == [
         "seed", "genome.layer_granuality", "tasks[0].wieght",
     ]  # fmt: skip
@@ -120,10 +133,22 @@ def test_seeds_bases_and_filters(tmp_path, genome, population):
 @pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("method", METHOD_PARAM_MAPS)
 def test_every_method_builds(tmp_path, method, search):
-    genome = {"models": ["a/b", "c/d", "e/f"], "merge_method": method, "base_model": "x/y", "layer_granularity": 2}
-    given, missing = converted(tmp_path, BASE | {"genome": genome}, search=search, timeout=7200.0, batch_size=4, births=7)
+    genome = {
+        "models": ["a/b", "c/d", "e/f"],
+        "merge_method": method,
+        "base_model": "x/y",
+        "layer_granularity": 2,
+    }
+    given, missing = converted(
+        tmp_path, BASE | {"genome": genome}, search=search, timeout=7200.0, batch_size=4, births=7
+    )
     call = calls.build(given, evolve, outside=OUTSIDE)
-    assert (call["births"], call["hours"], call["fitness"].batch, len(call["population"].seeds)) == (7, 2.0, 4, 3)
+    assert (
+        call["births"],
+        call["hours"],
+        call["fitness"].batch,
+        len(call["population"].seeds),
+    ) == (7, 2.0, 4, 3)
     made = call["population"].method
     assert (made and made.name) == (None if method in ("linear", "slerp") else method)
     assert any("density" in line for line in missing) == ("density" in METHOD_PARAM_MAPS[method])
@@ -133,9 +158,15 @@ def test_options_of_cma_es(tmp_path):
     genome = {"layer_granularity": 2, "filters": ["mlp"]}
     given = BASE | {"genome": BASE["genome"] | genome}
     strategy = converted(tmp_path, given, search="cma-es")[0]["strategy"]
-    assert strategy["settings"] == {"popsize": 4 + int(3 * np.log(16 * 2 * 2)), "stdev_init": pytest.approx(1 / 6, abs=1e-6)}
+    assert strategy["settings"] == {
+        "popsize": 4 + int(3 * np.log(16 * 2 * 2)),
+        "stdev_init": pytest.approx(1 / 6, abs=1e-6),
+    }
     found = converted(tmp_path, given, search="cma-es", sigma0=0.3, force_population_size=9)[0]
-    assert (found["strategy"]["settings"], found["lookahead"]) == ({"popsize": 9, "stdev_init": 0.3}, 9)
+    assert (found["strategy"]["settings"], found["lookahead"]) == (
+        {"popsize": 9, "stdev_init": 0.3},
+        9,
+    )
     assert [line.split(": ")[1] for line in converted(tmp_path, given, sigma0=0.3, force_population_size=9)[1]][-2:] == [
         "--sigma0", "--force-population-size",
     ]  # fmt: skip
@@ -148,7 +179,8 @@ def models(tmp_path_factory):
     tiny_llama.tuned(folder, ["one", "two"], sd=0.1, num_hidden_layers=4)
     rng = np.random.default_rng(0)
     rows = [
-        {"question": f"{a}+{b}=", "choices": [*"abc"], "label": int(rng.integers(3))} for a, b in rng.integers(100, size=(14, 2))
+        {"question": f"{a}+{b}=", "choices": [*"abc"], "label": int(rng.integers(3))}
+        for a, b in rng.integers(100, size=(14, 2))
     ]
     (folder / "test.json").write_text("\n".join(map(json.dumps, rows)))
     task = {
@@ -173,26 +205,40 @@ def models(tmp_path_factory):
 )
 def test_the_same_numbers_make_the_same_model_as_in_mergekit(tmp_path, models, method, settings):
     pytest.importorskip("evotorch", reason="evotorch is not installed")
-    genome = {"models": [str(models / name) for name in ("one", "two")], "merge_method": method, **settings}
+    genome = {
+        "models": [str(models / name) for name in ("one", "two")],
+        "merge_method": method,
+        **settings,
+    }
     genome |= {"base_model": str(models / "base")} if method == "task_arithmetic" else {}
     given = BASE | {"genome": genome}
     mergekit = ModelGenome(ModelGenomeDefinition.model_validate(genome))
     numbers = np.random.default_rng(0).uniform(0.1, 1, size=mergekit.initial_genotype().shape)
     numbers[0, 0] *= -1
-    run_merge(mergekit.genotype_merge_config(numbers), str(tmp_path / "merged"), MergeOptions(cuda=False, quiet=True))
+    run_merge(
+        mergekit.genotype_merge_config(numbers),
+        str(tmp_path / "merged"),
+        MergeOptions(cuda=False, quiet=True),
+    )
     call = calls.build(converted(tmp_path, given, search="cma-es")[0], evolve, outside=OUTSIDE)
     population, vector = call["population"], call["strategy"].vector
     coding = vector.coding(population, population.founders(np.random.default_rng(0)))
-    laid = numbers[..., 0].transpose(2, 0, 1)  # filter by filter, each group of layers by group of layers
+    laid = numbers[..., 0].transpose(
+        2, 0, 1
+    )  # filter by filter, each group of layers by group of layers
     ours = population.express(coding.genome(laid.ravel())).model.state_dict()
     for name, tensor in load_file(tmp_path / "merged" / "model.safetensors").items():
-        assert (ours[name].float() - tensor.float()).norm() < 0.01 * tensor.float().norm(), name  # mergekit rounds the seeds, too
+        assert (ours[name].float() - tensor.float()).norm() < 0.01 * tensor.float().norm(), (
+            name
+        )  # mergekit rounds the seeds, too
 
 
 @pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("method", ["linear", "dare_ties"])
 def test_what_is_written_runs(tmp_path, models, monkeypatch, capsys, method, search):
-    pytest.importorskip("lm_eval", reason="lm-eval is not installed: pip install 'evomerge[lm-eval]'")
+    pytest.importorskip(
+        "lm_eval", reason="lm-eval is not installed: pip install 'evomerge[lm-eval]'"
+    )
     monkeypatch.chdir(tmp_path)
     genome = {
         "models": [str(models / name) for name in ("one", "two")],
@@ -200,8 +246,22 @@ def test_what_is_written_runs(tmp_path, models, monkeypatch, capsys, method, sea
         "merge_method": method,
     }
     genome |= {"layer_granularity": 2, "filters": ["self_attn"]}
-    given = {"genome": genome, "tasks": ["letters", {"name": "letters", "weight": 0.5}], "limit": 9, "apply_chat_template": False}
-    asked = ["--search", search, "--max-fevals", "6", "--task-search-path", str(models), "--batch-size", "8"]
+    given = {
+        "genome": genome,
+        "tasks": ["letters", {"name": "letters", "weight": 0.5}],
+        "limit": 9,
+        "apply_chat_template": False,
+    }
+    asked = [
+        "--search",
+        search,
+        "--max-fevals",
+        "6",
+        "--task-search-path",
+        str(models),
+        "--batch-size",
+        "8",
+    ]
     assert main(["convert", str(written(tmp_path, given)), "ours.yaml", *asked]) == 0
     assert main(["check", "ours.yaml"]) == 0
     assert "18 train, 10 test" in capsys.readouterr().out
@@ -218,12 +278,27 @@ def test_what_is_written_runs(tmp_path, models, monkeypatch, capsys, method, sea
         ({"genome": None}, "genome: Input should be a valid dictionary"),
         ({"tasks": []}, "tasks: expected at least one task with a weight above 0"),
         ({"tasks": [{"weight": 1}]}, "tasks[0].name: Field required"),
-        ({"tasks": [{"name": "t", "weight": "much"}]}, "tasks[0].weight: Input should be a valid number, unable to parse"),
+        (
+            {"tasks": [{"name": "t", "weight": "much"}]},
+            "tasks[0].weight: Input should be a valid number, unable to parse",
+        ),
         ({"limit": 0}, "limit: expected at least 1 document, got 0"),
-        ({"genome": {"models": ["a/b"], "merge_method": "linear"}}, "genome.models: expected at least 2 models"),
-        ({"genome": {"models": ["a/b", "c/d"], "merge_method": "tie"}}, "genome.merge_method: expected one of linear, "),
-        ({"genome": {"models": ["a/b", "c/d"], "merge_method": "ties"}}, "genome: base_model is required for this method"),
-        ({"genome": {"models": ["a/b", "c@d@e"], "merge_method": "linear"}}, "genome.models[1]: Invalid model path - multiple @"),
+        (
+            {"genome": {"models": ["a/b"], "merge_method": "linear"}},
+            "genome.models: expected at least 2 models",
+        ),
+        (
+            {"genome": {"models": ["a/b", "c/d"], "merge_method": "tie"}},
+            "genome.merge_method: expected one of linear, ",
+        ),
+        (
+            {"genome": {"models": ["a/b", "c/d"], "merge_method": "ties"}},
+            "genome: base_model is required for this method",
+        ),
+        (
+            {"genome": {"models": ["a/b", "c@d@e"], "merge_method": "linear"}},
+            "genome.models[1]: Invalid model path - multiple @",
+        ),
     ],
 )
 def test_mistakes_are_told_with_their_place(tmp_path, capsys, change, said):
@@ -252,7 +327,9 @@ def test_a_file_that_is_none(tmp_path, text, said):
         convert(tmp_path / "theirs.yml")
 
 
-@pytest.mark.parametrize("option", [["--births", "-1"], ["--search", "cma"], ["--timeout", "nan"], ["--batch-size", "0"]])
+@pytest.mark.parametrize(
+    "option", [["--births", "-1"], ["--search", "cma"], ["--timeout", "nan"], ["--batch-size", "0"]]
+)
 def test_options_out_of_range(tmp_path, capsys, option):
     assert main(["convert", str(written(tmp_path, BASE)), *option]) == 2
     assert f"{option[0]}: expected" in capsys.readouterr().err
@@ -287,11 +364,16 @@ def test_the_guide_shows_what_is_written(tmp_path):
     (tmp_path / "my.yml").write_text(given)
     assert convert(tmp_path / "my.yml")[0] == ours[0]
     strategy = yaml.safe_load(ours[1])
-    assert strategy.items() <= yaml.safe_load(convert(tmp_path / "my.yml", Options(search="cma-es"))[0]).items()
+    assert (
+        strategy.items()
+        <= yaml.safe_load(convert(tmp_path / "my.yml", Options(search="cma-es"))[0]).items()
+    )
 
 
 def test_the_guide_has_every_field_and_every_option():
-    table = "\n".join(line.split("|")[1] for line in DOC.read_text().splitlines() if line.startswith("|"))
+    table = "\n".join(
+        line.split("|")[1] for line in DOC.read_text().splitlines() if line.startswith("|")
+    )
     script = (Path(theirs.__file__).parents[1] / "scripts" / "evolve.py").read_text()
     options = set(re.findall(r'"(--[\w-]+)', script))
     assert len(options) > 20
@@ -304,9 +386,16 @@ def test_comments_and_awkward_values_are_read_again(tmp_path):
         "a": {"b": ["1e5", "${x}", "a: b", "- x", "#", "no", "two\nlines", None, 1.5, True], "self.attn": r"\d"},
         "parts": [{"k": 1, "deep": {"l": {"m": [[1, 2]]}}}, [1, 2], "s", {}], "empty": {}, "none": [],
     }  # fmt: skip
-    comments = {("a",): "first", ("a", "b"): "long " * 60, ("parts", 0, "deep", "l"): "deep", ("none",): "last"}
+    comments = {
+        ("a",): "first",
+        ("a", "b"): "long " * 60,
+        ("parts", 0, "deep", "l"): "deep",
+        ("none",): "last",
+    }
     text = config.commented(call, comments)
     (tmp_path / "c.yaml").write_text(text)
     assert config.load(tmp_path / "c.yaml") == call
     for comment in comments.values():
-        assert " ".join(comment.split()) in " ".join(re.sub(r"^ *# ", "", text, flags=re.MULTILINE).split())
+        assert " ".join(comment.split()) in " ".join(
+            re.sub(r"^ *# ", "", text, flags=re.MULTILINE).split()
+        )

@@ -29,7 +29,9 @@ SMALL = {"steps": 2, "guidance": 1.0, "height": 16, "width": 16}
 def ground(tmp_path_factory):
     """Two pipelines, a classifier, and twelve prompts with the classes that are wanted."""
     folder = tmp_path_factory.mktemp("ground")
-    lines = [json.dumps({"prompt": f"a {number}<b>", "label": number % 3}) + "\n" for number in range(12)]
+    lines = [
+        json.dumps({"prompt": f"a {number}<b>", "label": number % 3}) + "\n" for number in range(12)
+    ]
     (folder / "prompts.jsonl").write_text("".join(lines))
     return {
         "seeds": tiny_pipelines.saved(folder),
@@ -42,7 +44,13 @@ def bred(ground, run_dir=None, births=10, relative=True, **settings):
     data = JsonLines(ground["prompts"], ground["prompts"])
     fitness = TextToImage(data, ClassProbability(ground["judge"]), **SMALL)
     strategy = NaturalNiches(size=4, relative=relative, crossover=Crossover(ratio=(-0.3, 1.3)))
-    call = {"strategy": strategy, "births": births, "run_dir": run_dir, "tile": 5, "progress": False}
+    call = {
+        "strategy": strategy,
+        "births": births,
+        "run_dir": run_dir,
+        "tile": 5,
+        "progress": False,
+    }
     return evolve(DiffusionModels(ground["seeds"], device="cpu"), fitness, **call | settings)
 
 
@@ -72,7 +80,11 @@ def test_what_a_run_leaves(ground, tmp_path):
     answers = [json.loads(line) for line in (best / "test.jsonl").read_text().splitlines()]
     pipeline = DiffusionPipeline.from_pretrained(best)
     pipeline.set_progress_bar_config(disable=True)
-    pictures = Painter(**SMALL)(pipeline, [entry["prompt"] for entry in answers], [noise_of(0, "test", n) for n in range(12)])
+    pictures = Painter(**SMALL)(
+        pipeline,
+        [entry["prompt"] for entry in answers],
+        [noise_of(0, "test", n) for n in range(12)],
+    )
     judge = ClassProbability(ground["judge"])
     scores = judge.score(pictures, [], [{"label": n % 3} for n in range(12)])
     assert [entry["score"] for entry in answers] == pytest.approx(scores.tolist(), abs=1e-6)
@@ -83,7 +95,9 @@ def test_what_a_run_leaves(ground, tmp_path):
     assert (head["library_name"], head["tags"]) == ("diffusers", ["merge", "evomerge"])
     assert main(["rebuild", str(best / "recipe.json"), str(tmp_path / "again")]) == 0
     again = DiffusionPipeline.from_pretrained(tmp_path / "again").unet.state_dict()
-    assert all(torch.equal(tensor, again[name]) for name, tensor in pipeline.unet.state_dict().items())
+    assert all(
+        torch.equal(tensor, again[name]) for name, tensor in pipeline.unet.state_dict().items()
+    )
 
 
 def test_a_report_shows_members_side_by_side(ground, tmp_path, monkeypatch):
@@ -120,7 +134,12 @@ def config(ground, **changes):
         **SMALL,
     }
     population = {"_target_": "populations.diffusion.DiffusionModels", "seeds": ground["seeds"]}
-    return {"population": population, "fitness": fitness, "strategy": {"size": 4}, "births": 2} | changes
+    return {
+        "population": population,
+        "fitness": fitness,
+        "strategy": {"size": 4},
+        "births": 2,
+    } | changes
 
 
 def test_from_the_command_line(ground, tmp_path):
@@ -143,12 +162,20 @@ def test_from_the_command_line(ground, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seeds": ["one", "two"]}, "population: seeds: expected a folder, or owner/name of the hub, there is no folder one"),
-        ({"components": {"vae": 9}}, "population.components: vae: expected the place of a seed from 0 to 1, got 9"),
+        (
+            {"seeds": ["one", "two"]},
+            "population: seeds: expected a folder, or owner/name of the hub, there is no folder one",
+        ),
+        (
+            {"components": {"vae": 9}},
+            "population.components: vae: expected the place of a seed from 0 to 1, got 9",
+        ),
         ({"bred": ["eyes"]}, "population: bred: "),
     ],
 )
-def test_what_is_wrong_is_said_with_exit_code_2(ground, tmp_path, capsys, monkeypatch, change, message):
+def test_what_is_wrong_is_said_with_exit_code_2(
+    ground, tmp_path, capsys, monkeypatch, change, message
+):
     monkeypatch.chdir(tmp_path)
     given = config(ground)
     given["population"] |= change

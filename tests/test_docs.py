@@ -10,7 +10,9 @@ from doc_rules import RULES, parsed
 
 import evomerge
 
-EVERYWHERE = "\n".join(path.read_text() for path in [*PAGES, *sorted((ROOT / "configs").rglob("*.yaml"))])
+EVERYWHERE = "\n".join(
+    path.read_text() for path in [*PAGES, *sorted((ROOT / "configs").rglob("*.yaml"))]
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +20,9 @@ def runs(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for page in PAGES for block in blocks(page)])
+@pytest.mark.parametrize(
+    "block", [pytest.param(block, id=block.name) for page in PAGES for block in blocks(page)]
+)
 def test_a_block_is_true(block, tmp_path, runs):
     assert block.kind in RULES, f"no rule for a block of kind {block.kind!r}:\n{block.text}"
     ground = Ground(tmp_path, runs)
@@ -35,7 +39,9 @@ def masked(text):
     return re.sub(r"-?\d[\d.]*(e-\d+)?", "#", text)
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
+)
 def test_what_a_text_names_is_there(page):
     """Commands within a sentence, links, and the headings that links lead to."""
     text = page.read_text()
@@ -48,7 +54,9 @@ def test_what_a_text_names_is_there(page):
         target = page.parent / path if path else page
         assert target.exists(), link
         headings = re.findall(r"^#+ (.*)", target.read_text(), re.MULTILINE) if anchor else []
-        assert not anchor or anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], link
+        assert not anchor or anchor in [
+            re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+        ], link
 
 
 def test_the_reference_is_of_the_code_as_it_is():
@@ -58,7 +66,12 @@ def test_the_reference_is_of_the_code_as_it_is():
 
 def test_the_reference_has_what_a_config_or_a_program_names():
     headings = set(re.findall(r"^### (\S+)", GENERATED.read_text(), re.MULTILINE))
-    named = set(re.findall(r"\b(?:_target_|kind|algorithm|score): ((?:evomerge|fitness|populations)\.[\w.]+)", EVERYWHERE))
+    named = set(
+        re.findall(
+            r"\b(?:_target_|kind|algorithm|score): ((?:evomerge|fitness|populations)\.[\w.]+)",
+            EVERYWHERE,
+        )
+    )
     named |= {f"evomerge.{name}" for name in evomerge.__all__}
     assert len(named) > 40
     assert named - headings == set()
@@ -66,7 +79,11 @@ def test_the_reference_has_what_a_config_or_a_program_names():
 
 def test_each_module_has_its_line():
     """In docs/files.md, where somebody looks who wants to know what lives where."""
-    rows = re.findall(r"^\| ([\w/]+)/((?:\w+\.py, )*\w+\.py)", (ROOT / "docs" / "files.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| ([\w/]+)/((?:\w+\.py, )*\w+\.py)",
+        (ROOT / "docs" / "files.md").read_text(),
+        re.MULTILINE,
+    )
     listed = sorted(f"{package}/{name}" for package, names in rows for name in names.split(", "))
     packages = [*ROOT.glob("evomerge/**/"), ROOT / "fitness", ROOT / "populations"]
     modules = [path for package in packages for path in package.glob("[!_]*.py")]

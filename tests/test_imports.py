@@ -9,13 +9,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("evomerge", "populations", "fitness")
-FILES = {path.relative_to(ROOT).as_posix(): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
+FILES = {
+    path.relative_to(ROOT).as_posix(): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
 
 
 def imports(path):
     """Dotted names of all that a file imports, wherever in the file, and whether each is imported with the file."""
     tree = ast.parse(path.read_text())
-    late = {id(node) for scope in ast.walk(tree) if isinstance(scope, ast.FunctionDef) for node in ast.walk(scope)}
+    late = {
+        id(node)
+        for scope in ast.walk(tree)
+        if isinstance(scope, ast.FunctionDef)
+        for node in ast.walk(scope)
+    }
     found = {}
     for node in ast.walk(tree):
         names = []
@@ -48,7 +57,11 @@ def offenders(package, barred, allowed=()):
     [
         ("fitness", ["evomerge", "populations"], []),
         ("evomerge", ["populations", "fitness"], ["fitness.competition", "fitness.attraction"]),
-        ("populations", ["evomerge"], ["evomerge.axis", "evomerge.genome", "evomerge.crossover", "evomerge.grams"]),
+        (
+            "populations",
+            ["evomerge"],
+            ["evomerge.axis", "evomerge.genome", "evomerge.crossover", "evomerge.grams"],
+        ),
     ],
 )
 def test_imports_run_one_way(package, barred, allowed):
@@ -75,13 +88,20 @@ def test_ray_has_one_home():
 
 
 def test_mergekit_has_two_homes_one_for_its_merge_methods_one_for_its_evolutionary_search():
-    users = {file for file, path in FILES.items() for name in imports(path) if within(name, "mergekit")}
+    users = {
+        file for file, path in FILES.items() for name in imports(path) if within(name, "mergekit")
+    }
     assert users <= {"populations/methods.py", "evomerge/conversion/mergekit_evolve.py"}
 
 
 @pytest.mark.parametrize("module", ["ray", "mergekit", "transformers", "lm_eval"])
 def test_what_takes_seconds_to_import_is_imported_late(module):
-    assert [file for file, path in FILES.items() for name, early in imports(path).items() if early and within(name, module)] == []
+    assert [
+        file
+        for file, path in FILES.items()
+        for name, early in imports(path).items()
+        if early and within(name, module)
+    ] == []
 
 
 def test_nothing_is_unpickled():
@@ -90,21 +110,45 @@ def test_nothing_is_unpickled():
     for file, path in FILES.items():
         assert not [name for name in imports(path) if within(name, *barred)], file
         tree = ast.parse(path.read_text())
-        read = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
+        read = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        ]
         assert ("torch", "load") not in {(node.value.id, node.attr) for node in read}, file
         assert "torch.load" not in imports(path), file
-        assert "allow_pickle" not in {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}, file
+        assert "allow_pickle" not in {
+            node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)
+        }, file
 
 
 def test_the_engine_is_light_to_import():
     """Torch and all that is heavier is imported where it is used."""
-    heavy = ["torch", "mergekit", "ray", "transformers", "diffusers", "sklearn", "matplotlib", "safetensors", "scipy", "pandas"]
+    heavy = [
+        "torch",
+        "mergekit",
+        "ray",
+        "transformers",
+        "diffusers",
+        "sklearn",
+        "matplotlib",
+        "safetensors",
+        "scipy",
+        "pandas",
+    ]
     code = f"""
 import sys
 import evomerge, evomerge.archive, evomerge.strategy, evomerge.scoring, evomerge.workers, evomerge.cli
 print([name for name in {heavy} if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=1800)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=1800,
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -36,11 +36,19 @@ def seeds():
 
 
 def bred(run_dir=None, births=16, **settings):
-    sums = QuestionAnswering(Arithmetic(train=40, test=8), "{question} = ", max_new_tokens=4, stop="\n")
+    sums = QuestionAnswering(
+        Arithmetic(train=40, test=8), "{question} = ", max_new_tokens=4, stop="\n"
+    )
     fitness = Combined([sums, Agents(Shop(train=20, test=4), max_new_tokens=4)])
     population = LanguageModels(seeds(), chromosomes={"attention": "self_attn"}, dtype="float32")
     strategy = NaturalNiches(size=4, crossover=Crossover(ratio=(-0.3, 1.3)))
-    call = {"strategy": strategy, "births": births, "run_dir": run_dir, "tile": 10, "progress": False}
+    call = {
+        "strategy": strategy,
+        "births": births,
+        "run_dir": run_dir,
+        "tile": 10,
+        "progress": False,
+    }
     return evolve(population, fitness, **call | settings)
 
 
@@ -50,7 +58,10 @@ def test_scoring_only_what_can_matter_changes_nothing(tmp_path, lookahead):
     without = bred(tmp_path / "off", lookahead=lookahead, foresee=False)
     assert [m.id for m in with_it.members] == [m.id for m in without.members]
     assert np.array_equal(with_it.scores, without.scores)
-    shares = [json.loads((tmp_path / name / "summary.json").read_text())["share_scored"] for name in ("on", "off")]
+    shares = [
+        json.loads((tmp_path / name / "summary.json").read_text())["share_scored"]
+        for name in ("on", "off")
+    ]
     assert shares[0] < shares[1] == 1
 
 
@@ -59,7 +70,9 @@ def test_a_run_is_the_same_twice_and_improves_on_its_seeds(tmp_path):
     bred(tmp_path / "two")
     assert_same_run(tmp_path / "one", tmp_path / "two")
     founders = [entry["train"] for entry in read_births(tmp_path / "one") if "founder" in entry]
-    assert json.loads((tmp_path / "one" / "summary.json").read_text())["best"]["train"] > max(founders)
+    assert json.loads((tmp_path / "one" / "summary.json").read_text())["best"]["train"] > max(
+        founders
+    )
 
 
 def test_on_ray_it_is_the_same_run(tmp_path, cluster):
@@ -87,22 +100,37 @@ def test_a_longer_run_is_a_resumed_one_which_takes_no_grams_again(tmp_path, monk
 
 @pytest.mark.parametrize(("method", "parameters"), [("linear", {}), ("ties", {"density": 0.7})])
 def test_methods_of_mergekit_are_searched(tmp_path, method, parameters):
-    population = LanguageModels(seeds(), base=skills.folder("base"), method=Method(method, parameters), dtype="float32")
-    fitness = QuestionAnswering(Arithmetic(train=20, test=4), "{question} = ", max_new_tokens=4, stop="\n")
+    population = LanguageModels(
+        seeds(), base=skills.folder("base"), method=Method(method, parameters), dtype="float32"
+    )
+    fitness = QuestionAnswering(
+        Arithmetic(train=20, test=4), "{question} = ", max_new_tokens=4, stop="\n"
+    )
     strategy = NaturalNiches(size=4, crossover=Crossover(angle="none"))
-    archive = evolve(population, fitness, strategy=strategy, births=6, run_dir=tmp_path / "run", progress=False)
+    archive = evolve(
+        population, fitness, strategy=strategy, births=6, run_dir=tmp_path / "run", progress=False
+    )
     assert len(archive.members) == 4
     recipe = json.loads((tmp_path / "run" / "best" / "recipe.json").read_text())
     assert recipe["population"]["method"]["name"] == method
-    assert [Path(seed["name"]).name for seed in recipe["seeds"]] == ["arithmetic", "shopping", "base"][: 3 - (method == "linear")]
-    assert main(["rebuild", str(tmp_path / "run" / "best" / "recipe.json"), str(tmp_path / "again")]) == 0
+    assert [Path(seed["name"]).name for seed in recipe["seeds"]] == [
+        "arithmetic",
+        "shopping",
+        "base",
+    ][: 3 - (method == "linear")]
+    assert (
+        main(["rebuild", str(tmp_path / "run" / "best" / "recipe.json"), str(tmp_path / "again")])
+        == 0
+    )
     files = [tmp_path / folder / "model.safetensors" for folder in ("run/best", "again")]
     assert files[0].read_bytes() == files[1].read_bytes()
     with pytest.raises(UserError, match=r"crossover.angle: expected 'none'"):
         evolve(population, fitness, strategy=NaturalNiches(size=4), births=1, progress=False)
 
 
-SHIPPED = [{"_target_": "populations.skills.folder", "name": name} for name in ("arithmetic", "shopping")]
+SHIPPED = [
+    {"_target_": "populations.skills.folder", "name": name} for name in ("arithmetic", "shopping")
+]
 
 
 def config(folder, **changes):
@@ -122,7 +150,11 @@ def config(folder, **changes):
         },
     ]
     given = {
-        "population": {"_target_": "populations.llm.LanguageModels", "seeds": SHIPPED, "dtype": "float32"},
+        "population": {
+            "_target_": "populations.llm.LanguageModels",
+            "seeds": SHIPPED,
+            "dtype": "float32",
+        },
         "fitness": {"_target_": "fitness.combined.Combined", "parts": parts},
         "strategy": {"size": 5, "crossover": {"ratio": [-0.3, 1.3]}},
         "births": 12,
@@ -143,7 +175,9 @@ def test_from_config_to_export(tmp_path, monkeypatch, capsys):
             "lineage.json", "README.md", "test.jsonl"} <= {path.name for path in best.iterdir()}  # fmt: skip
     head, page = checked(best / "README.md")
     assert head["tags"] == ["merge", "mergekit", "evomerge"]
-    assert not {"base_model", "base_model_relation", "license"} & head.keys(), "the folders of the seeds have no README.md"
+    assert not {"base_model", "base_model_relation", "license"} & head.keys(), (
+        "the folders of the seeds have no README.md"
+    )
     recipe = json.loads((best / "recipe.json").read_text())
     shares = np.average(recipe["coefficients"], axis=0, weights=np.diff(recipe["bounds"]))
     cells = page.cells[page.cells.index("arithmetic (a folder)") :]
@@ -153,12 +187,19 @@ def test_from_config_to_export(tmp_path, monkeypatch, capsys):
     assert hashlib.sha256((best / "recipe.json").read_bytes()).hexdigest() in page.text
     assert str(Path.home()) not in page.text
     assert str(seeds()[0]) not in page.text
-    results = {result["dataset"].get("config"): result for result in head["model-index"][0]["results"]}
+    results = {
+        result["dataset"].get("config"): result for result in head["model-index"][0]["results"]
+    }
     assert {"0: QuestionAnswering (Arithmetic)", "1: Agents (Shop)"} <= results.keys()
     assert main(["export", "run", "out"]) == 0
     assert (tmp_path / "out" / "README.md").read_text() == (best / "README.md").read_text()
-    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (best / "model.safetensors").read_bytes()
-    exported, words = AutoModelForCausalLM.from_pretrained("out"), AutoTokenizer.from_pretrained("out")
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (
+        best / "model.safetensors"
+    ).read_bytes()
+    exported, words = (
+        AutoModelForCausalLM.from_pretrained("out"),
+        AutoTokenizer.from_pretrained("out"),
+    )
     answers = [json.loads(line) for line in (best / "test.jsonl").read_text().splitlines()]
     sums = [answer for answer in answers if answer["prompt"].endswith(" = ")]
     assert len(sums) == 12
@@ -181,7 +222,11 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path):
         deadline = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < deadline:
             log = tmp_path / "cut" / "births.jsonl"
-            if (tmp_path / "cut" / "config.yaml").exists() and log.exists() and len(log.read_text().splitlines()) > seen + 2:
+            if (
+                (tmp_path / "cut" / "config.yaml").exists()
+                and log.exists()
+                and len(log.read_text().splitlines()) > seen + 2
+            ):
                 os.kill(process.pid, signal.SIGKILL)
                 break
             time.sleep(0.01)
@@ -193,13 +238,28 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("population.seeds=[a,b]", "population: seeds: expected a folder, or owner/name of the hub, there is no folder a"),
+        (
+            "population.seeds=[a,b]",
+            "population: seeds: expected a folder, or owner/name of the hub, there is no folder a",
+        ),
         ("population.order=units", "population.order: expected 'flat' or 'unit', got 'units'"),
-        ("population.vocabulary=lax", "population.vocabulary: expected 'strict' or 'trailing', got 'lax'"),
-        ("population.chromosomes={attention: attn7}", "population: chromosomes.attention: no tensor's name matches 'attn7'"),
+        (
+            "population.vocabulary=lax",
+            "population.vocabulary: expected 'strict' or 'trailing', got 'lax'",
+        ),
+        (
+            "population.chromosomes={attention: attn7}",
+            "population: chromosomes.attention: no tensor's name matches 'attn7'",
+        ),
         ("population.device=gpu", "population.device: expected one that torch knows"),
-        ("fitness.parts[0].template=question", "fitness.parts[0].template: expected a field in braces"),
-        ("fitness.parts[0].template='{why} = '", "template: no field 'why'; its fields: question, answer"),
+        (
+            "fitness.parts[0].template=question",
+            "fitness.parts[0].template: expected a field in braces",
+        ),
+        (
+            "fitness.parts[0].template='{why} = '",
+            "template: no field 'why'; its fields: question, answer",
+        ),
         ("fitness.parts[0].score=fitness.matching.exakt", "fitness.parts[0].score"),
         ("fitness.parts[0].data.train=100000", "train: expected a number of questions from 0 to"),
         ("fitness.parts[1].turns=0", "fitness.parts[1].turns: expected at least 1, got 0"),
@@ -208,7 +268,9 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path):
         ("+", "expected key=value"),
     ],
 )
-def test_mistakes_end_with_one_message_and_nothing_written(tmp_path, monkeypatch, capsys, override, message):
+def test_mistakes_end_with_one_message_and_nothing_written(
+    tmp_path, monkeypatch, capsys, override, message
+):
     monkeypatch.chdir(tmp_path)
     path = config(tmp_path)
     assert main(["run", str(path), "run_dir=run", override]) == 2

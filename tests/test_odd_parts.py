@@ -49,7 +49,10 @@ class Carded(Classifiers):
 
 def whole(path):
     """Whether a run has left all that it should."""
-    return all((path / name).is_file() for name in ("best/model.safetensors", "best/README.md", "report.html", "summary.json"))
+    return all(
+        (path / name).is_file()
+        for name in ("best/model.safetensors", "best/README.md", "report.html", "summary.json")
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,10 +63,15 @@ def whole(path):
 def test_groups_that_are_none_are_left_out_with_a_warning(tmp_path, caplog, groups):
     small_run(tmp_path / "run", births=5, fitness=Grouped(DIGITS, groups))
     assert whole(tmp_path / "run")
-    assert any("groups('train')" in record.getMessage() and record.levelno == logging.WARNING for record in caplog.records)
+    assert any(
+        "groups('train')" in record.getMessage() and record.levelno == logging.WARNING
+        for record in caplog.records
+    )
 
 
-@pytest.mark.parametrize("fitness", [Shows(DIGITS), Explains(DIGITS)], ids=lambda fitness: type(fitness).__name__)
+@pytest.mark.parametrize(
+    "fitness", [Shows(DIGITS), Explains(DIGITS)], ids=lambda fitness: type(fitness).__name__
+)
 def test_what_cannot_be_shown_is_left_out(tmp_path, fitness):
     small_run(tmp_path / "run", births=5, fitness=fitness)
     assert whole(tmp_path / "run")
@@ -72,7 +80,9 @@ def test_what_cannot_be_shown_is_left_out(tmp_path, fitness):
     assert [answer["datapoint"] for answer in answers] == list(range(len(answers)))
 
 
-@pytest.mark.parametrize("says", [RuntimeError("no card"), {"tags": np.float64(1)}, {"seeds": 3}, 7], ids=str)
+@pytest.mark.parametrize(
+    "says", [RuntimeError("no card"), {"tags": np.float64(1)}, {"seeds": 3}, 7], ids=str
+)
 def test_a_card_is_without_what_cannot_stand_in_it(tmp_path, caplog, says):
     small_run(tmp_path / "run", births=5, population=Carded(DIGITS, [4], says))
     assert whole(tmp_path / "run")
@@ -101,7 +111,16 @@ def test_a_run_that_has_lost_its_config_is_left_alone(tmp_path, capsys):
     small_run(tmp_path / "run", births=5)
     before = read_births(tmp_path / "run")
     (tmp_path / "run" / "config.yaml").unlink()
-    assert main(["run", str(Path(__file__).parents[1] / "configs" / "digits.yaml"), f"run_dir={tmp_path / 'run'}"]) == 2
+    assert (
+        main(
+            [
+                "run",
+                str(Path(__file__).parents[1] / "configs" / "digits.yaml"),
+                f"run_dir={tmp_path / 'run'}",
+            ]
+        )
+        == 2
+    )
     assert "has lost its config.yaml" in capsys.readouterr().err
     assert read_births(tmp_path / "run") == before
 

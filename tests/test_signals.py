@@ -65,7 +65,12 @@ class Forking(Slow):
 
 def config(folder, name="Slow", **settings):
     data = {"_target_": "fitness.images.SklearnDigits"}
-    population = {"_target_": "populations.mnist.Classifiers", "data": data, "hidden": [16], "sd": 0.1}
+    population = {
+        "_target_": "populations.mnist.Classifiers",
+        "data": data,
+        "hidden": [16],
+        "sd": 0.1,
+    }
     fitness = {"_target_": f"test_signals.{name}", "data": data} | settings
     return write_config(folder, population=population, fitness=fitness)
 
@@ -103,7 +108,13 @@ def test_founders_are_scored(tmp_path, number):
     assert "founder 2 of 2" not in err
     assert err.count("nothing had begun; the same command begins again") == 1
     check_free(tmp_path / "run")
-    again = start("run", "config.yaml", "run_dir=run", cwd=tmp_path, path=f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+    again = start(
+        "run",
+        "config.yaml",
+        "run_dir=run",
+        cwd=tmp_path,
+        path=f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+    )
     _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert log_of(tmp_path / "run")[-1]["birth"] == 100
@@ -184,7 +195,13 @@ def test_what_a_fitness_forks_ends_by_a_signal(tmp_path):
 
 def test_another_run_cannot_begin_while_founders_are_scored(tmp_path):
     process = begun(tmp_path, "run", "run_dir=run")
-    other = start("run", "config.yaml", "run_dir=run", cwd=tmp_path, path=f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+    other = start(
+        "run",
+        "config.yaml",
+        "run_dir=run",
+        cwd=tmp_path,
+        path=f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+    )
     _, err = other.communicate(timeout=300)
     assert other.returncode == 2
     assert "another process is using this run directory" in err

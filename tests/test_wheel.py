@@ -26,8 +26,19 @@ BIN = "Scripts" if os.name == "nt" else "bin"
 
 def run(*command, cwd):
     """A command's output; it knows of no checkout."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-    done = subprocess.run(list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -39,7 +50,18 @@ def wheel(tmp_path_factory):
     leftovers = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "runs")
     shutil.copytree(ROOT, folder / "copy", ignore=leftovers)
     offline = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
-    run(sys.executable, "-m", "pip", "wheel", "-q", *offline, "-w", folder, folder / "copy", cwd=folder)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        *offline,
+        "-w",
+        folder,
+        folder / "copy",
+        cwd=folder,
+    )
     [wheel] = folder.glob("*.whl")
     return wheel
 
@@ -64,14 +86,31 @@ def installed(wheel, tmp_path_factory):
 
 def test_the_wheel_has_the_packages_with_their_models_and_the_configs_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    [about] = {name.partition("/")[0] for name in names if name.partition("/")[0].endswith(".dist-info")}
-    shipped = {re.sub(r"^evomerge-[^/]*\.data/data/", "", name) for name in names if not name.startswith(about)}
-    files = {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()}
+    [about] = {
+        name.partition("/")[0] for name in names if name.partition("/")[0].endswith(".dist-info")
+    }
+    shipped = {
+        re.sub(r"^evomerge-[^/]*\.data/data/", "", name)
+        for name in names
+        if not name.startswith(about)
+    }
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file()
+    }
     files = {name for name in files if "__pycache__" not in name}
-    configs = {f"share/evomerge/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "configs").rglob("*.yaml")}
+    configs = {
+        f"share/evomerge/{path.relative_to(ROOT).as_posix()}"
+        for path in (ROOT / "configs").rglob("*.yaml")
+    }
     assert shipped == files | configs
     assert sum(name.endswith("model.safetensors") for name in shipped) > 10
-    assert {"share/evomerge/configs/ablations/ga.yaml", "share/evomerge/configs/searches/digits_snes.yaml"} < shipped
+    assert {
+        "share/evomerge/configs/ablations/ga.yaml",
+        "share/evomerge/configs/searches/digits_snes.yaml",
+    } < shipped
     assert f"{about}/licenses/LICENSE" in names
 
 
@@ -92,7 +131,9 @@ def test_an_installed_wheel_runs_the_demo_in_an_empty_folder(installed, tmp_path
     told = json.loads(run(installed, "-c", WHERE, cwd=tmp_path))
     assert all(Path(file).is_relative_to(home) for file in told["files"])
     assert ROOT.resolve() not in {Path(entry).resolve() for entry in told["path"] if entry}
-    assert set(told["births"]) == {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
+    assert set(told["births"]) == {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")
+    }
     assert list(tmp_path.iterdir()) == []
 
     run(installed, "-m", "evomerge", "run", "digits.yaml", "births=200", cwd=tmp_path)
@@ -101,9 +142,14 @@ def test_an_installed_wheel_runs_the_demo_in_an_empty_folder(installed, tmp_path
     summary = json.loads((folder / "summary.json").read_text())
     assert (folder.name, summary["births"]) == ("digits", 200)
     assert "<svg" in (folder / "report.html").read_text()
-    assert sum(tensor.numel() for tensor in load_file(folder / "best" / "model.safetensors").values()) == 19210
+    assert (
+        sum(tensor.numel() for tensor in load_file(folder / "best" / "model.safetensors").values())
+        == 19210
+    )
     assert {"README.md", "lineage.json"} <= {path.name for path in (folder / "best").iterdir()}
-    assert "200 of 200" in run(home / BIN / "evomerge", "watch", "runs/digits", "--once", cwd=tmp_path)
+    assert "200 of 200" in run(
+        home / BIN / "evomerge", "watch", "runs/digits", "--once", cwd=tmp_path
+    )
 
 
 SETUP = configparser.ConfigParser()
@@ -136,7 +182,9 @@ def imported(*folders):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
-            for module in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - ours:
+            for module in (
+                {name.partition(".")[0] for name in names} - sys.stdlib_module_names - ours
+            ):
                 assert module in homes, f"{path}: nothing that is installed has a module {module}"
                 for home in homes[module]:
                     found.setdefault(canonicalize_name(home), path.relative_to(ROOT))
@@ -144,7 +192,9 @@ def imported(*folders):
 
 
 def test_all_that_is_imported_is_required_and_all_that_is_required_is_imported():
-    for_users = [requirement for name, extra in EXTRAS.items() if name != "test" for requirement in extra]
+    for_users = [
+        requirement for name, extra in EXTRAS.items() if name != "test" for requirement in extra
+    ]
     required = {canonicalize_name(requirement.name) for requirement in [*NEEDED, *for_users]}
     found = imported(*PACKAGES)
     assert {home: path for home, path in found.items() if home not in required} == {}
@@ -154,8 +204,17 @@ def test_all_that_is_imported_is_required_and_all_that_is_required_is_imported()
 
 def test_what_is_required_is_pinned_and_tested():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pinned = {canonicalize_name(name): version for name, equal, version in (line.partition("==") for line in lines) if equal}
-    for requirement in [*NEEDED, *(requirement for extra in EXTRAS.values() for requirement in extra)]:
-        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+    pinned = {
+        canonicalize_name(name): version
+        for name, equal, version in (line.partition("==") for line in lines)
+        if equal
+    }
+    for requirement in [
+        *NEEDED,
+        *(requirement for extra in EXTRAS.values() for requirement in extra),
+    ]:
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), (
+            requirement
+        )
     [installed] = re.findall(r"--editable '\.\[(.*)\]'", (ROOT / "Makefile").read_text())
     assert set(installed.split(",")) == set(EXTRAS)

@@ -25,7 +25,9 @@ def clip(folder: Path) -> str:
     words = tiny_pipelines.tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = CLIPConfig(text_config=tiny_pipelines.text_config(words), vision_config=VISION, projection_dim=8)
+        config = CLIPConfig(
+            text_config=tiny_pipelines.text_config(words), vision_config=VISION, projection_dim=8
+        )
         tiny_pipelines.noisy(CLIPModel(config), 0.5).save_pretrained(folder)
     CLIPImageProcessorPil(**SIZE).save_pretrained(folder)
     words.save_pretrained(folder)
@@ -39,7 +41,9 @@ def classifier(folder: Path, classes: tuple[str, ...] = ("cat", "dog", "owl")) -
     names = dict(enumerate(classes))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = ViTConfig(**VISION, id2label=names, label2id={name: number for number, name in names.items()})
+        config = ViTConfig(
+            **VISION, id2label=names, label2id={name: number for number, name in names.items()}
+        )
         tiny_pipelines.noisy(ViTForImageClassification(config), 0.5).save_pretrained(folder)
     ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder)
     return str(folder)

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
-CHARACTERS = "\n !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyz|"
+CHARACTERS = (
+    "\n !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyz|"
+)
 CHAT = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -25,7 +27,9 @@ class TinyLlama:
     tokenizer: Any
 
 
-def tokenizer(characters: str = CHARACTERS, *, pad: bool = True, begin: bool = False, chat: str | None = None) -> Any:
+def tokenizer(
+    characters: str = CHARACTERS, *, pad: bool = True, begin: bool = False, chat: str | None = None
+) -> Any:
     """Each character is a token; `<unk>`, `<s>`, `</s>` and, unless told otherwise, `<pad>` come first.
 
     With `begin` it puts `<s>` before a text of its own accord, as Llama's does.
@@ -39,13 +43,23 @@ def tokenizer(characters: str = CHARACTERS, *, pad: bool = True, begin: bool = F
     made.pre_tokenizer = pre_tokenizers.Split(Regex("[\\s\\S]"), "isolated")
     made.decoder = decoders.Fuse()
     if begin:
-        made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    named = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"} | ({"pad_token": "<pad>"} if pad else {})
+        made.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 1)]
+        )
+    named = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"} | (
+        {"pad_token": "<pad>"} if pad else {}
+    )
     return PreTrainedTokenizerFast(tokenizer_object=made, chat_template=chat, **named)
 
 
 def tiny_llama(
-    seed: int = 0, *, chat: str | None = None, pad: bool = True, begin: bool = False, sd: float = 0.2, **config: Any
+    seed: int = 0,
+    *,
+    chat: str | None = None,
+    pad: bool = True,
+    begin: bool = False,
+    sd: float = 0.2,
+    **config: Any,
 ) -> TinyLlama:
     """A random model: two layers, 32 wide, four heads that share two keys; `config` changes any of it."""
     from transformers import LlamaConfig, LlamaForCausalLM

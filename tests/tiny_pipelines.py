@@ -15,7 +15,12 @@ def tokenizer() -> Any:
     from transformers import CLIPTokenizer
 
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokens = [
+        *letters,
+        *(letter + "</w>" for letter in letters),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=16)
 
@@ -83,12 +88,18 @@ def sdxl(seed: int, words: Any) -> Any:
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    conditions = {"addition_embed_type": "text_time", "addition_time_embed_dim": 4, "cross_attention_dim": 32}
+    conditions = {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 4,
+        "cross_attention_dim": 32,
+    }
     deeper = {"transformer_layers_per_block": (1, 2), "use_linear_projection": True}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = CLIPTextConfig(**text_config(words))
-        denoiser = noisy(unet(**conditions, **deeper, projection_class_embeddings_input_dim=16 + 6 * 4))
+        denoiser = noisy(
+            unet(**conditions, **deeper, projection_class_embeddings_input_dim=16 + 6 * 4)
+        )
         return StableDiffusionXLPipeline(
             unet=denoiser, vae=vae(), text_encoder=CLIPTextModel(config), text_encoder_2=CLIPTextModelWithProjection(config),
             tokenizer=words, tokenizer_2=words, scheduler=EulerDiscreteScheduler(),
@@ -97,7 +108,11 @@ def sdxl(seed: int, words: Any) -> Any:
 
 def sd3(seed: int, words: Any) -> Any:
     """A StableDiffusion3Pipeline, whose denoiser is a transformer."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+    from diffusers import (
+        FlowMatchEulerDiscreteScheduler,
+        SD3Transformer2DModel,
+        StableDiffusion3Pipeline,
+    )
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
     with torch.random.fork_rng(devices=[]):
@@ -149,4 +164,6 @@ def founders(seeds: Any, **settings: Any) -> Iterator[Any]:
 
 def founder(place: int, seeds: Any, **settings: Any) -> Any:
     """One of them."""
-    return next(model for number, model in enumerate(founders(seeds, **settings)) if number == place)
+    return next(
+        model for number, model in enumerate(founders(seeds, **settings)) if number == place
+    )

@@ -25,9 +25,13 @@ PATIENCE = 1800
 """Seconds after which what a test waits for will not come, on the busiest machine."""
 
 
-def small_run(run_dir: Path | None = None, *, births: int = 120, mutation: float = 0.01, **settings: Any) -> Any:
+def small_run(
+    run_dir: Path | None = None, *, births: int = 120, mutation: float = 0.01, **settings: Any
+) -> Any:
     """A short run of small networks on real digits."""
-    settings.setdefault("strategy", NaturalNiches(size=8, mutation=mutation, crossover=Crossover(angle="whole")))
+    settings.setdefault(
+        "strategy", NaturalNiches(size=8, mutation=mutation, crossover=Crossover(angle="whole"))
+    )
     settings.setdefault("population", Classifiers(DIGITS, hidden=(16,), sd=0.1))
     settings.setdefault("fitness", Classification(DIGITS))
     return evolve(births=births, run_dir=run_dir, progress=False, **settings)
@@ -35,7 +39,10 @@ def small_run(run_dir: Path | None = None, *, births: int = 120, mutation: float
 
 def log_of(run_dir: Path, *without: str) -> list[dict[str, Any]]:
     """births.jsonl without what differs between two equal runs."""
-    return [{key: value for key, value in entry.items() if key not in (*CLOCKS, *without)} for entry in read_births(run_dir)]
+    return [
+        {key: value for key, value in entry.items() if key not in (*CLOCKS, *without)}
+        for entry in read_births(run_dir)
+    ]
 
 
 def state_of(run_dir: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -52,7 +59,8 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert log_of(one) == log_of(other)
     assert state_of(one) == state_of(other)
     weights, others = (
-        {path.relative_to(run): path.read_bytes() for path in run.rglob("best/**/*.safetensors")} for run in (one, other)
+        {path.relative_to(run): path.read_bytes() for path in run.rglob("best/**/*.safetensors")}
+        for run in (one, other)
     )
     assert weights
     assert weights == others
@@ -66,19 +74,32 @@ def assert_same_archive(one: Any, other: Any) -> None:
         assert np.array_equal(mine.genome.vector, theirs.genome.vector)
 
 
-def start(*arguments: object, cwd: Path, path: str = str(ROOT), **options: Any) -> subprocess.Popen[str]:
+def start(
+    *arguments: object, cwd: Path, path: str = str(ROOT), **options: Any
+) -> subprocess.Popen[str]:
     """`python -m evomerge` in a process of its own."""
     command = [sys.executable, "-m", "evomerge", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.Popen(
-        command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+        command,
+        cwd=cwd,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
     )
 
 
 def write_config(folder: Path, **changes: Any) -> Path:
     """A config of a small run on digits."""
     config = {
-        "population": {"_target_": "populations.mnist.Classifiers", "data": "${fitness.data}", "hidden": [16], "sd": 0.1},
+        "population": {
+            "_target_": "populations.mnist.Classifiers",
+            "data": "${fitness.data}",
+            "hidden": [16],
+            "sd": 0.1,
+        },
         "fitness": {
             "_target_": "fitness.classification.Classification",
             "data": {"_target_": "fitness.images.SklearnDigits"},

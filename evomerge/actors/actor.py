@@ -96,7 +96,9 @@ class Actor:
         """As `Nursery.score`."""
         return self._nursery.score(copy.deepcopy(genome), tiles, split)
 
-    def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    def explain(
+        self, genome: Genome, datapoints: np.ndarray, split: str
+    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """As `Nursery.explain`."""
         return self._nursery.explain(copy.deepcopy(genome), datapoints, split)
 

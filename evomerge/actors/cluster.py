@@ -71,9 +71,13 @@ def connected(address: str | None, cpus: int, wait: float = 0.0) -> Cluster:
         import ray
         from ray._private import ray_constants
     except ImportError as error:
-        if error.name != "ray":  # it is there, and does not fit something else; or another module has its name
+        if (
+            error.name != "ray"
+        ):  # it is there, and does not fit something else; or another module has its name
             raise UserError(f"workers: Ray cannot be imported: {error}") from error
-        raise UserError("workers: Ray is not installed: pip install 'evomerge[ray]', or use evomerge.workers.Local") from error
+        raise UserError(
+            "workers: Ray is not installed: pip install 'evomerge[ray]', or use evomerge.workers.Local"
+        ) from error
     if ray.is_initialized():
         return Cluster(ray)
     if address is not None:
@@ -81,10 +85,17 @@ def connected(address: str | None, cpus: int, wait: float = 0.0) -> Cluster:
         _persistent(ray, {"address": address}, wait, f"{name}: cannot connect to {address}")
         return Cluster(ray)
     if os.environ[LOOPBACK] == "0":
-        ray_constants.ENABLE_RAY_CLUSTER = False  # whoever imported Ray before us had it read the variable too early
+        ray_constants.ENABLE_RAY_CLUSTER = (
+            False  # whoever imported Ray before us had it read the variable too early
+        )
     own = Own()
     processors = max(cpus, os.cpu_count() or 1)
-    settings = {"address": "local", "include_dashboard": False, "num_cpus": processors, "_temp_dir": str(own.folder)}
+    settings = {
+        "address": "local",
+        "include_dashboard": False,
+        "num_cpus": processors,
+        "_temp_dir": str(own.folder),
+    }
     try:
         _persistent(ray, settings, wait, "workers: Ray does not start")
     except BaseException:
@@ -121,7 +132,9 @@ def _persistent(ray: Any, settings: dict[str, Any], wait: float, failure: str) -
                         f"{failure} ({tries} tries in {seconds:.0f} s, at last: {_said(error)}); "
                         "if the machine is busy, a larger workers.wait helps"
                     ) from error
-                log.warning("%s (%s); trying again, for up to %.0f s", failure, _said(error), wait - seconds)
+                log.warning(
+                    "%s (%s); trying again, for up to %.0f s", failure, _said(error), wait - seconds
+                )
             else:
                 return
             again = time.monotonic() + min(2.0**tries, PAUSE, wait)
@@ -138,7 +151,10 @@ def _signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield came
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
 
     def hear(number: int, frame: Any) -> None:
         came.append(number)
@@ -149,7 +165,9 @@ def _signals() -> Iterator[list[int]]:
     from ray._private import utils
 
     setter = utils.set_sigterm_handler
-    utils.set_sigterm_handler = lambda _handler: None  # Ray would take SIGTERM, and not give it back
+    utils.set_sigterm_handler = lambda _handler: (
+        None
+    )  # Ray would take SIGTERM, and not give it back
     for number, handler in before.items():
         if callable(handler):
             signal.signal(number, hear)
@@ -182,7 +200,9 @@ def _check_version(error: BaseException, failure: str) -> None:
     cause: BaseException | None = error
     while cause is not None:
         if "ersion mismatch" in str(cause):
-            raise UserError(f"{failure}: {_said(cause)}; all machines need the same versions of Python and Ray") from error
+            raise UserError(
+                f"{failure}: {_said(cause)}; all machines need the same versions of Python and Ray"
+            ) from error
         cause = cause.__cause__
 
 
@@ -199,18 +219,26 @@ def _answering(address: str, name: str) -> str:
     Raises:
         UserError: if nobody answers, or it is no address.
     """
-    way_out = "; unset it for a Ray of our own" if name == "RAY_ADDRESS" else "; leave it out for a Ray of our own"
+    way_out = (
+        "; unset it for a Ray of our own"
+        if name == "RAY_ADDRESS"
+        else "; leave it out for a Ray of our own"
+    )
     if address == "auto":
         from ray._private.services import get_ray_address_from_environment
 
         try:
             address = get_ray_address_from_environment("auto", None)
         except ConnectionError as error:
-            raise UserError(f"{name}: auto, and no Ray runs on this machine: start one (ray start --head){way_out}") from error
+            raise UserError(
+                f"{name}: auto, and no Ray runs on this machine: start one (ray start --head){way_out}"
+            ) from error
         name = f"{name}: auto"
     host, _, port = str(address).rpartition(":")
     if not host or "//" in host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise UserError(f"{name}: expected auto, or host:port of a cluster, got {address!r}{way_out}")
+        raise UserError(
+            f"{name}: expected auto, or host:port of a cluster, got {address!r}{way_out}"
+        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
     except (OSError, UnicodeError) as error:

@@ -195,11 +195,18 @@ class Crew:
             alive and count; busy, the share of the workers' time in which they had something to do; median and p95 of the newest
             births' seconds; slowest, the worker whose births take longest on average, with that average; restarts.
         """
-        now, alive = time.monotonic(), [worker for worker in self._workers if worker.born is not None]
+        now, alive = (
+            time.monotonic(),
+            [worker for worker in self._workers if worker.born is not None],
+        )
         lived = self._alive_before + sum(now - (worker.born or now) for worker in alive)
-        busy = self._busy_before + sum(worker.busy + (now - worker.sent if worker.call else 0.0) for worker in alive)
+        busy = self._busy_before + sum(
+            worker.busy + (now - worker.sent if worker.call else 0.0) for worker in alive
+        )
         slowest = max(
-            (worker for worker in alive if worker.raised), key=lambda worker: worker.seconds / worker.raised, default=None
+            (worker for worker in alive if worker.raised),
+            key=lambda worker: worker.seconds / worker.raised,
+            default=None,
         )
         times = sorted(self._times)
         return {
@@ -208,7 +215,12 @@ class Crew:
             "busy": round(busy / lived, 4) if lived else None,
             "median": times[len(times) // 2] if times else None,
             "p95": times[int(0.95 * len(times))] if times else None,
-            "slowest": slowest and {"worker": slowest.id, "node": slowest.node, "seconds": slowest.seconds / slowest.raised},
+            "slowest": slowest
+            and {
+                "worker": slowest.id,
+                "node": slowest.node,
+                "seconds": slowest.seconds / slowest.raised,
+            },
             "restarts": self._restarts,
             "memory": max((worker.memory for worker in alive), default=0),
             "gpu_memory": max((worker.gpu_memory for worker in alive), default=0),
@@ -304,7 +316,10 @@ class Crew:
         log.warning("worker %d is lost (%s); another takes its place", worker.id, line(why))
         if call.method in ("ready", "prepare"):
             self._stillborn += 1
-            useful = any(other.prepared if call.method == "prepare" else other.born is not None for other in self._workers)
+            useful = any(
+                other.prepared if call.method == "prepare" else other.born is not None
+                for other in self._workers
+            )
             if self._stillborn > self.retries and not useful:
                 raise Interrupted(f"workers do not come to life: {line(why)}")
             heappush(self._vacant, now + min(0.5 * 2**self._stillborn, PAUSE))
@@ -318,7 +333,10 @@ class Crew:
         if call.losses < self.retries:
             self._urgent.appendleft(call)
         else:
-            call.error, call.done = Lost(f"{call.method} lost its worker {call.losses} times, at last: {line(why)}"), True
+            call.error, call.done = (
+                Lost(f"{call.method} lost its worker {call.losses} times, at last: {line(why)}"),
+                True,
+            )
 
     def _watch(self) -> None:
         """Stops what takes too long, and ends a wait for workers that do not come."""
@@ -332,11 +350,19 @@ class Crew:
         if any(worker.born for worker in self._workers):
             self._alone_since, self._told = now, False
         elif now - self._alone_since > self.wait:
-            has = {name: amount for name, amount in self.ray.cluster_resources().items() if ":" not in name}
-            raise Interrupted(f"there was no worker for {self.wait:g} s: one needs {self.needs}, the cluster has {has}")
+            has = {
+                name: amount
+                for name, amount in self.ray.cluster_resources().items()
+                if ":" not in name
+            }
+            raise Interrupted(
+                f"there was no worker for {self.wait:g} s: one needs {self.needs}, the cluster has {has}"
+            )
         elif not self._told and now - self._alone_since > SILENT:
             self._told = True
-            log.warning("there is no worker; waiting up to %g s (one needs %s)", self.wait, self.needs)
+            log.warning(
+                "there is no worker; waiting up to %g s (one needs %s)", self.wait, self.needs
+            )
 
 
 def line(text: str) -> str:

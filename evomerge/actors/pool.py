@@ -71,24 +71,49 @@ class Ray:
         Raises:
             ValueError: if a setting is out of its range.
         """
-        for name, whole in (("count", count), ("threads", threads), ("births", births), ("retries", retries)):
+        for name, whole in (
+            ("count", count),
+            ("threads", threads),
+            ("births", births),
+            ("retries", retries),
+        ):
             if isinstance(whole, bool) or not isinstance(whole, int) or whole < 1:
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {whole!r}")
         for name, amount in (("cpus", cpus), ("gpus", gpus), *(dict(resources or {}).items())):
-            if isinstance(amount, str) or not (math.isfinite(amount) and amount >= 0) or round(amount, 4) != amount:
-                raise ValueError(f"{name}: expected a number of at least 0 with at most 4 decimals, got {amount!r}")
+            if (
+                isinstance(amount, str)
+                or not (math.isfinite(amount) and amount >= 0)
+                or round(amount, 4) != amount
+            ):
+                raise ValueError(
+                    f"{name}: expected a number of at least 0 with at most 4 decimals, got {amount!r}"
+                )
         if gpus > 1 and gpus != int(gpus):
-            raise ValueError(f"gpus: expected a share of one GPU or a whole number of them, got {gpus!r}")
+            raise ValueError(
+                f"gpus: expected a share of one GPU or a whole number of them, got {gpus!r}"
+            )
         if wrong := {"CPU", "GPU", "memory"} & set(resources or {}):
-            raise ValueError(f"resources: expected names that nodes have given; {wrong.pop()} has a setting of its own or none")
+            raise ValueError(
+                f"resources: expected names that nodes have given; {wrong.pop()} has a setting of its own or none"
+            )
         for name, seconds in (("limit", limit), ("wait", wait)):
-            if not (name == "limit" and seconds is None) and (isinstance(seconds, str) or seconds is None or not seconds > 0):
+            if not (name == "limit" and seconds is None) and (
+                isinstance(seconds, str) or seconds is None or not seconds > 0
+            ):
                 raise ValueError(f"{name}: expected a number of seconds above 0, got {seconds!r}")
         variables = dict(runtime_env or {}).get("env_vars", {})
-        if not isinstance(variables, Mapping) or not all(isinstance(text, str) for text in (*variables, *variables.values())):
+        if not isinstance(variables, Mapping) or not all(
+            isinstance(text, str) for text in (*variables, *variables.values())
+        ):
             raise ValueError(f"runtime_env.env_vars: expected names and texts, got {variables!r}")
         self.count, self.cpus, self.gpus, self.resources = count, cpus, gpus, resources
-        self.threads, self.births, self.limit, self.retries, self.wait = threads, births, limit, retries, wait
+        self.threads, self.births, self.limit, self.retries, self.wait = (
+            threads,
+            births,
+            limit,
+            retries,
+            wait,
+        )
         self.address, self.runtime_env = address, runtime_env
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,21 +137,35 @@ class Ray:
         self._births = _Births(ray, population, width, self.births, self.retries, self._limit)
         try:
             actor = ray.remote(Actor).options(
-                num_cpus=self.cpus, num_gpus=self.gpus, resources=dict(self.resources or {}), runtime_env=self._environment()
+                num_cpus=self.cpus,
+                num_gpus=self.gpus,
+                resources=dict(self.resources or {}),
+                runtime_env=self._environment(),
             )
         except (ValueError, TypeError) as error:  # what Ray knows better than we
             raise UserError(f"workers: {line(str(error))}") from error
         hire = partial(actor.remote, ray.put((population, fitness)), width, self.threads)
         needs = {"CPU": self.cpus, "GPU": self.gpus} | dict(self.resources or {})
         told = ", ".join(f"{amount:g} {name}" for name, amount in needs.items() if amount)
-        self._crew = Crew(ray, hire, self._births, self.count, self.retries, self.wait, told, self._between)
+        self._crew = Crew(
+            ray, hire, self._births, self.count, self.retries, self.wait, told, self._between
+        )
 
     def _environment(self) -> dict[str, Any]:
         """The runtime environment of workers: so many threads, and modules from where they are found here, if that is there."""
-        everybodys = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+        everybodys = [
+            Path(sysconfig.get_path(name))
+            for name in ("stdlib", "platstdlib", "purelib", "platlib")
+        ]
         entries = [os.path.abspath(entry) for entry in sys.path]
-        own = [entry for entry in entries if not any(Path(entry).is_relative_to(folder) for folder in everybodys)]
-        variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(self.threads))
+        own = [
+            entry
+            for entry in entries
+            if not any(Path(entry).is_relative_to(folder) for folder in everybodys)
+        ]
+        variables = dict.fromkeys(
+            ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(self.threads)
+        )
         variables["PYTHONPATH"] = os.pathsep.join(own)
         given = dict(self.runtime_env or {})
         return given | {"env_vars": variables | dict(given.get("env_vars", {}))}
@@ -155,15 +194,24 @@ class Ray:
 
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
         """As `Workers.finish`."""
-        [finished] = self._crew.ask("finish", (replace(job, view=None), outcome), seconds=self._limit)
+        [finished] = self._crew.ask(
+            "finish", (replace(job, view=None), outcome), seconds=self._limit
+        )
         return owned(finished)
 
-    def score(self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str) -> Iterator[np.ndarray]:
+    def score(
+        self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str
+    ) -> Iterator[np.ndarray]:
         """As `Workers.score`: all genomes at once, the tiles of each divided among as many workers as there are to be."""
         parts = min(self.count, len(tiles))
         shares = [tiles[part::parts] for part in range(parts)]
-        arguments = [[(self._births.ref(genome), share, split) for share in shares] for genome in genomes]
-        asked = [self._crew.ask("score", *each, seconds=self._limit * len(shares[0])) for each in arguments]
+        arguments = [
+            [(self._births.ref(genome), share, split) for share in shares] for genome in genomes
+        ]
+        asked = [
+            self._crew.ask("score", *each, seconds=self._limit * len(shares[0]))
+            for each in arguments
+        ]
         for answers in asked:
             scores: list[Any] = [None] * len(tiles)
             for part, share in enumerate(answers):
@@ -171,9 +219,13 @@ class Ray:
                 self._between(sum(map(len, shares[part])))
             yield placed(tiles, scores)
 
-    def explain(self, genome: Genome, datapoints: np.ndarray, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    def explain(
+        self, genome: Genome, datapoints: np.ndarray, split: str
+    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """As `Workers.explain`."""
-        [(scores, explained)] = self._crew.ask("explain", (self._births.ref(genome), datapoints, split))
+        [(scores, explained)] = self._crew.ask(
+            "explain", (self._births.ref(genome), datapoints, split)
+        )
         return scores, explained
 
     def status(self) -> dict[str, Any]:
@@ -194,8 +246,16 @@ class Ray:
 class _Births:
     """The births in flight: those that wait, what becomes of each, and whether one has cost too many workers."""
 
-    def __init__(self, ray: Any, population: Any, width: int, together: int, retries: int, limit: float) -> None:
-        self.ray, self.population, self.width, self.retries, self.limit = ray, population, width, retries, limit
+    def __init__(
+        self, ray: Any, population: Any, width: int, together: int, retries: int, limit: float
+    ) -> None:
+        self.ray, self.population, self.width, self.retries, self.limit = (
+            ray,
+            population,
+            width,
+            retries,
+            limit,
+        )
         self.most = together if width == 1 else width
         self.jobs: dict[int, Job] = {}
         self.outcomes: dict[int, Outcome | Exception] = {}
@@ -216,7 +276,11 @@ class _Births:
             return None
         birth = self.jobs[self._waiting[0]].birth
         genome = birth.made if birth.made is not None else next(iter(birth.genomes), None)
-        units = self.ref(self.population.grams.units) if hasattr(self.population, "restore_grams") else None
+        units = (
+            self.ref(self.population.grams.units)
+            if hasattr(self.population, "restore_grams")
+            else None
+        )
         return Call("prepare", (units, None if genome is None else self.ref(genome)))
 
     def next(self) -> Call | None:
@@ -225,9 +289,15 @@ class _Births:
             return None
         numbers = [heappop(self._waiting)]
         first, stack = self.jobs[numbers[0]], (numbers[0] - 1) // self.width
-        while len(numbers) < self.most and self._waiting and not self._suspects & {numbers[0], self._waiting[0]}:
+        while (
+            len(numbers) < self.most
+            and self._waiting
+            and not self._suspects & {numbers[0], self._waiting[0]}
+        ):
             number = self._waiting[0]
-            if self.jobs[number].tiling is not first.tiling or (self.width > 1 and (number - 1) // self.width != stack):
+            if self.jobs[number].tiling is not first.tiling or (
+                self.width > 1 and (number - 1) // self.width != stack
+            ):
                 break
             numbers.append(heappop(self._waiting))
         self._raised.update(numbers)
@@ -250,7 +320,9 @@ class _Births:
     def answered(self, call: Call, worker: int) -> None:
         """As `Births.answered`."""
         for number, outcome in zip(call.births, call.answer, strict=True):
-            self._settle(number, replace(owned(outcome), worker=worker, attempts=self._raised[number]))
+            self._settle(
+                number, replace(owned(outcome), worker=worker, attempts=self._raised[number])
+            )
 
     def failed(self, call: Call, error: Exception) -> None:
         """As `Births.failed`: what the surroundings did is tried again, as often as workers may be lost."""
@@ -272,14 +344,18 @@ class _Births:
                 continue
             scores = unscored(self.jobs[number].tiling.tiles)
             failure = f"it lost its worker {strikes} times, at last: {why}"
-            self._settle(number, Outcome(None, scores, 0, failure, attempts=self._raised[number], lost=True))
+            self._settle(
+                number, Outcome(None, scores, 0, failure, attempts=self._raised[number], lost=True)
+            )
 
     def ref(self, value: Any) -> Any:
         """A value in Ray's store, put there once; an archive without its members."""
         key = id(value)
         if key not in self._refs:
             try:
-                self._refs[key] = self.ray.put(replace(value, members=()) if isinstance(value, View) else value)
+                self._refs[key] = self.ray.put(
+                    replace(value, members=()) if isinstance(value, View) else value
+                )
             except self.ray.exceptions.RayError as error:
                 raise Interrupted(f"Ray's store takes no more: {line(str(error))}") from error
             finalize(value, self._refs.pop, key, None)

@@ -22,7 +22,12 @@ SOCKET_PATH = 107
 SOCKET_NAME = len("/session_2026-11-28_12-41-40_518310_4194304/sockets/plasma_store") + 4
 """Bytes that Ray puts behind its folder to name a socket, with the four that macOS lacks."""
 
-AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+AGENTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
 """Ports of a node's agents. A node that knows them need not wait for the agents to say theirs, which it does for 15 s only."""
 
 DEFAULT = 52365
@@ -70,7 +75,9 @@ class Own:
             return folder
         for place in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108, mkdtemp makes a folder of our own there
             try:
-                self._link = tempfile.TemporaryDirectory(prefix="evomerge-", dir=place, ignore_cleanup_errors=True)
+                self._link = tempfile.TemporaryDirectory(
+                    prefix="evomerge-", dir=place, ignore_cleanup_errors=True
+                )
             except OSError:
                 continue
             link = Path(self._link.name) / "ray"
@@ -135,12 +142,21 @@ def patient() -> Iterator[None]:
     class Params(given):  # type: ignore[misc,valid-type]
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             super().__init__(*arguments, **settings)
-            ports.update({name: vars(self)[name] for name in ports if vars(self).get(name) not in (None, 0, DEFAULT)})
+            ports.update(
+                {
+                    name: vars(self)[name]
+                    for name in ports
+                    if vars(self).get(name) not in (None, 0, DEFAULT)
+                }
+            )
             self.__dict__.update(ports)
 
     def start_process(command: list[str], kind: str, *arguments: Any, **settings: Any) -> Any:
         if kind == "raylet":  # Ray tells the agent where to listen, and the node not
-            command = [*command, f"--dashboard_agent_listen_port={ports['dashboard_agent_listen_port']}"]
+            command = [
+                *command,
+                f"--dashboard_agent_listen_port={ports['dashboard_agent_listen_port']}",
+            ]
         return start(command, kind, *arguments, **settings)
 
     unset = LIMITS.keys() - os.environ.keys()

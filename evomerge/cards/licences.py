@@ -35,14 +35,23 @@ def inherited(models: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], str]
     known = {_key(model) for model in models if model.get("license")}
     unknown = [plain(model["name"]) for model in models if not model.get("license")]
     if not known:
-        return {}, "No model that it was made of names a licence that could be read. Find out before you publish it.\n"
+        return (
+            {},
+            "No model that it was made of names a licence that could be read. Find out before you publish it.\n",
+        )
     first = next(model for model in models if model.get("license"))
     if len(known) == 1 and not unknown:
-        return _head(first), f"All models that it was made of have the licence {named(first)}, which is why it names that one.\n"
+        return (
+            _head(first),
+            f"All models that it was made of have the licence {named(first)}, which is why it names that one.\n",
+        )
     each = table(("model", "licence"), [(plain(model["name"]), named(model)) for model in models])
     decide = "Which licence it may have, and whether it may be published, is yours to decide.\n"
     if len(known) == 1:
-        return {}, f"Some models that it was made of name no licence that could be read:\n\n{each}\n{decide}"
+        return (
+            {},
+            f"Some models that it was made of name no licence that could be read:\n\n{each}\n{decide}",
+        )
     ids = dict.fromkeys(_slug(of) for model in models for of in _ids(model))
     head = {"license": "other", "license_name": "-".join(["several", *ids])}
     return head, f"The models that it was made of have several licences:\n\n{each}\n{decide}"
@@ -55,13 +64,19 @@ def named(model: Mapping[str, Any]) -> str:
 
 def _ids(model: Mapping[str, Any]) -> list[str]:
     """What its licences are called; `other` by its name, if it has one."""
-    return [model.get("license_name", of) if of == "other" else of for of in model.get("license", ())]
+    return [
+        model.get("license_name", of) if of == "other" else of for of in model.get("license", ())
+    ]
 
 
 def _key(model: Mapping[str, Any]) -> tuple[Any, ...]:
     """What two models of one licence have in common; two that say no more than `other` may have two."""
     nameless = model["license"] == ["other"] and "license_name" not in model
-    return (*sorted(model["license"]), model.get("license_name"), model["name"] if nameless else None)
+    return (
+        *sorted(model["license"]),
+        model.get("license_name"),
+        model["name"] if nameless else None,
+    )
 
 
 def _head(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,9 @@ def plain(value: object) -> str:
 
 def link(text: str, url: object) -> str:
     """A link on a text that is Markdown already; the text alone, where the address is none of the web or would end the link."""
-    return f"[{text}]({url})" if re.fullmatch(r"https?://[^\s<>()\[\]|\\`\"'*]+", str(url)) else text
+    return (
+        f"[{text}]({url})" if re.fullmatch(r"https?://[^\s<>()\[\]|\\`\"'*]+", str(url)) else text
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

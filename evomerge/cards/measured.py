@@ -45,7 +45,13 @@ class Score:
     group: str | None = None
 
 
-def measured(entry: Mapping[str, Any], train: Row | None, test: np.ndarray | None, fitness: Fitness, call: Any) -> list[Score]:
+def measured(
+    entry: Mapping[str, Any],
+    train: Row | None,
+    test: np.ndarray | None,
+    fitness: Fitness,
+    call: Any,
+) -> list[Score]:
     """The scores of a member.
 
     Args:
@@ -86,11 +92,16 @@ def interval(scores: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     mean = float(np.clip(shares @ scores, 0, 1))
     most, count = mean * (1 - mean), 1 / float(shares @ shares)
     variance = count * float(shares**2 @ (scores - mean) ** 2)
-    if variance < most and count > 1:  # it is taken from the scores themselves, but it is no larger than that of right and wrong
+    if (
+        variance < most and count > 1
+    ):  # it is taken from the scores themselves, but it is no larger than that of right and wrong
         variance = min(most, variance * count / (count - 1))
     n = count * most / variance if variance > 0 else count
     z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
-    middle, half = mean + z * z / (2 * n), z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
+    middle, half = (
+        mean + z * z / (2 * n),
+        z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)),
+    )
     low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
     return max(0.0, low), min(1.0, high)
 
@@ -99,8 +110,12 @@ def label(call: Any) -> str:
     """What a described object is called: its class, and in brackets the task or the objects that it is made of."""
     if not isinstance(call, Mapping) or TARGET not in call:
         return ""
-    values = [item for value in call.values() for item in (value if isinstance(value, list) else [value])]
-    inner = [call["task"]] if isinstance(call.get("task"), str) else [label(value) for value in values]
+    values = [
+        item for value in call.values() for item in (value if isinstance(value, list) else [value])
+    ]
+    inner = (
+        [call["task"]] if isinstance(call.get("task"), str) else [label(value) for value in values]
+    )
     named = ", ".join(text for text in inner if text)
     return str(call[TARGET]).rpartition(".")[2] + (f" ({named})" if named else "")
 
@@ -113,7 +128,11 @@ def titled(group: Any, call: Any) -> str:
         call: the fitness as config.yaml has it.
     """
     parts = call.get("parts") if isinstance(call, Mapping) else None
-    part = label(parts[int(group)]) if isinstance(parts, list) and str(group).isdigit() and int(group) < len(parts) else ""
+    part = (
+        label(parts[int(group)])
+        if isinstance(parts, list) and str(group).isdigit() and int(group) < len(parts)
+        else ""
+    )
     return f"{group}: {part}" if part else str(group)
 
 
@@ -124,7 +143,15 @@ def _by_group(row: np.ndarray, weights: np.ndarray, fitness: Fitness, call: Any)
     for name, places in groups.items() if len(groups) <= GROUPS else ():
         if len(places):
             of, w = row[places], weights[places]
-            scores.append(Score("test", float(np.average(of, weights=w)), len(of), interval(of, w), titled(name, call)))
+            scores.append(
+                Score(
+                    "test",
+                    float(np.average(of, weights=w)),
+                    len(of),
+                    interval(of, w),
+                    titled(name, call),
+                )
+            )
     return scores
 
 

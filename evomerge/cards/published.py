@@ -15,7 +15,8 @@ HIDDEN = "..."
 """What stands where a secret was."""
 
 SECRET = re.compile(
-    r"token(?!i|s$)|password|passwd|secret|credential|authorization|cookie|headers?$|(^|_)auth$|(^|_)(api_?)?key$", re.IGNORECASE
+    r"token(?!i|s$)|password|passwd|secret|credential|authorization|cookie|headers?$|(^|_)auth$|(^|_)(api_?)?key$",
+    re.IGNORECASE,
 )
 """The name of a setting whose value is nobody else's business."""
 
@@ -64,7 +65,9 @@ def without_places(text: str) -> str:
 
 def _is_secret(name: Any, value: Any) -> bool:
     """Whether a setting is called like a secret; nothing, yes and no are none."""
-    return SECRET.search(str(name)) is not None and value is not None and not isinstance(value, bool)
+    return (
+        SECRET.search(str(name)) is not None and value is not None and not isinstance(value, bool)
+    )
 
 
 def _shown(value: Any) -> Any:

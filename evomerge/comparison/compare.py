@@ -27,7 +27,16 @@ from evomerge.rundir import check_place
 COMPARISON = "comparison.json"
 """The file by which a comparison's folder is known: the runs of each row."""
 
-FILES = (COMPARISON, "report.html", "table.csv", "table.md", "curves.csv", "score.svg", "coverage.svg", "entropy.svg")
+FILES = (
+    COMPARISON,
+    "report.html",
+    "table.csv",
+    "table.md",
+    "curves.csv",
+    "score.svg",
+    "coverage.svg",
+    "entropy.svg",
+)
 """What a comparison writes."""
 
 
@@ -68,14 +77,18 @@ def compare(
     planned = plan(given, overrides, vary=vary or {}, seeds=seeds, out=out, points=points)
     for births in at:
         if births > planned.births:
-            raise UserError(f"--at: expected at most the {planned.births} births of the comparison, got {births}")
+            raise UserError(
+                f"--at: expected at most the {planned.births} births of the comparison, got {births}"
+            )
     runs = [run for of in planned.rows.values() for run in of]
     side_by_side.check([*runs, *planned.sweep])
     failed = side_by_side.run_all(runs, jobs)
     sweep = shared(planned)
     failed |= side_by_side.run_all(list({run.path: run for run in reversed(sweep)}.values()), jobs)
     rows = tally({**planned.rows, SWEEP: sweep}, planned.births, failed)
-    reach = sorted(set(reach)) or [math.floor(1e4 * row.test.value) / 1e4 for row in rows if row.name == SWEEP and row.runs]
+    reach = sorted(set(reach)) or [
+        math.floor(1e4 * row.test.value) / 1e4 for row in rows if row.name == SWEEP and row.runs
+    ]
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
         write(out, rows, planned, at, reach)
@@ -91,8 +104,12 @@ def _check_place(out: Path) -> None:
     check_place(out / COMPARISON)
     if (out / "config.yaml").exists():
         raise UserError(f"--out: {out} is a run; name another folder")
-    if (out.is_dir() and not (out / COMPARISON).exists()) and (there := [name for name in FILES if (out / name).exists()]):
-        raise UserError(f"--out: {out} has a {there[0]} that is no comparison's; name another folder")
+    if (out.is_dir() and not (out / COMPARISON).exists()) and (
+        there := [name for name in FILES if (out / name).exists()]
+    ):
+        raise UserError(
+            f"--out: {out} has a {there[0]} that is no comparison's; name another folder"
+        )
 
 
 def tally(runs: Mapping[str, Sequence[Run]], births: int, failed: Mapping[Path, str]) -> list[Row]:
@@ -103,7 +120,11 @@ def tally(runs: Mapping[str, Sequence[Run]], births: int, failed: Mapping[Path, 
         for run in of:
             try:
                 if run.path not in failed:
-                    done.append(Done.read(run.path, run.seed, births if name != SWEEP else run.call["births"]))
+                    done.append(
+                        Done.read(
+                            run.path, run.seed, births if name != SWEEP else run.call["births"]
+                        )
+                    )
                     continue
                 why = failed[run.path]
             except (OSError, ValueError, LookupError, TypeError) as error:
@@ -114,13 +135,22 @@ def tally(runs: Mapping[str, Sequence[Run]], births: int, failed: Mapping[Path, 
     return [*rows[:-1], Row(BEST_SEED, founders, seed=True), rows[-1]]
 
 
-def write(out: Path, rows: Sequence[Row], planned: Plan, at: Sequence[int], reach: Sequence[float]) -> None:
+def write(
+    out: Path, rows: Sequence[Row], planned: Plan, at: Sequence[int], reach: Sequence[float]
+) -> None:
     """Writes the comparison's files into a folder."""
-    drawn = {"score": _scores(rows, planned.births), "coverage": _curves(rows, "coverage"), "entropy": _curves(rows, "entropy")}
+    drawn = {
+        "score": _scores(rows, planned.births),
+        "coverage": _curves(rows, "coverage"),
+        "entropy": _curves(rows, "entropy"),
+    }
     table = _table(rows, at, reach)
     write_file(
         out / COMPARISON,
-        json.dumps({name: [str(run.path) for run in runs] for name, runs in planned.rows.items()}, indent=2) + "\n",
+        json.dumps(
+            {name: [str(run.path) for run in runs] for name, runs in planned.rows.items()}, indent=2
+        )
+        + "\n",
     )
     write_file(out / "table.csv", _csv(_numbers(rows, reach)))
     write_file(out / "curves.csv", _csv(_points(rows)))
@@ -138,7 +168,8 @@ def as_text(rows: Sequence[Row], at: Sequence[int], reach: Sequence[float]) -> s
     head, *body = _table(rows, at, reach)
     widths = [max(len(line[column]) for line in (head, *body)) for column in range(len(head))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in (head, *body)
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (head, *body)
     )
 
 
@@ -146,13 +177,22 @@ def _table(rows: Sequence[Row], at: Sequence[int], reach: Sequence[float]) -> li
     """The table's head and its lines; a column that has nothing in it is left out."""
     runs = [run for row in rows if row.name != SWEEP for run in row.runs]
     tested = any(run.tested for run in runs)
-    lines = [_line(row, rows[0], at, reach, "test" if tested else "train, without a test split") for row in rows]
+    lines = [
+        _line(row, rows[0], at, reach, "test" if tested else "train, without a test split")
+        for row in rows
+    ]
     idle = ["train"] * (not tested) + ["births"] * (len({run.born for run in runs}) < 2)
-    head = [name for name in lines[0] if name not in idle and (name == "" or any(line[name] for line in lines))]
+    head = [
+        name
+        for name in lines[0]
+        if name not in idle and (name == "" or any(line[name] for line in lines))
+    ]
     return [head, *([line[name] for name in head] for line in lines)]
 
 
-def _line(row: Row, first: Row, at: Sequence[int], reach: Sequence[float], test: str) -> dict[str, str]:
+def _line(
+    row: Row, first: Row, at: Sequence[int], reach: Sequence[float], test: str
+) -> dict[str, str]:
     """What the table says of a row, by column; `test` is what the score is called that the rows are compared by."""
     runs = len(row.runs)
     own = row.runs if not row.seed else []  # what the seeds cost is nothing
@@ -165,7 +205,9 @@ def _line(row: Row, first: Row, at: Sequence[int], reach: Sequence[float], test:
         "train": _mean(row.train),
         **{f"test after {births:,}": _mean(row.after(births)) for births in at},
         **{
-            f"births to {score:g}": f"{_plain(mean.value, '{:,.0f}')} ({count} of {runs})" if count else "never" * bool(runs)
+            f"births to {score:g}": f"{_plain(mean.value, '{:,.0f}')} ({count} of {runs})"
+            if count
+            else "never" * bool(runs)
             for score, (mean, count) in zip(reach, reached, strict=True)
         },
         "births": _plain(row.mean("born"), "{:,.0f}") if own else "",
@@ -180,14 +222,27 @@ def _line(row: Row, first: Row, at: Sequence[int], reach: Sequence[float], test:
 def _numbers(rows: Sequence[Row], reach: Sequence[float]) -> list[list[object]]:
     """table.csv: a line for each run, so that anyone can take other means than ours."""
     names = ["train", "test", "scored", "failures", "seconds", "memory"]
-    lines: list[list[object]] = [["row", "seed", *names, *(f"births_to_{score:g}" for score in reach), "failed"]]
+    lines: list[list[object]] = [
+        ["row", "seed", *names, *(f"births_to_{score:g}" for score in reach), "failed"]
+    ]
     for row in rows:
         for run in row.runs:
             if row.seed:
-                lines.append([row.name, run.seed, run.founder_train, run.founder_test, *[None] * (4 + len(reach)), None])
+                lines.append(
+                    [
+                        row.name,
+                        run.seed,
+                        run.founder_train,
+                        run.founder_test,
+                        *[None] * (4 + len(reach)),
+                        None,
+                    ]
+                )
             else:
                 own = [getattr(run, name) for name in names]
-                lines.append([row.name, run.seed, *own, *(run.births_to(score) for score in reach), None])
+                lines.append(
+                    [row.name, run.seed, *own, *(run.births_to(score) for score in reach), None]
+                )
         lines += [[row.name, seed, *[None] * (6 + len(reach)), why] for seed, why in row.failed]
     return lines
 
@@ -195,12 +250,20 @@ def _numbers(rows: Sequence[Row], reach: Sequence[float]) -> list[list[object]]:
 def _points(rows: Sequence[Row]) -> list[list[object]]:
     """curves.csv: mean and half of the 95 % interval of each curve."""
     kinds = ("scores", "coverage", "entropy")
-    lines: list[list[object]] = [["row", "births", *(f"{kind}{end}" for kind in kinds for end in ("", "_half"))]]
+    lines: list[list[object]] = [
+        ["row", "births", *(f"{kind}{end}" for kind in kinds for end in ("", "_half"))]
+    ]
     for row in rows:
         if row.runs and not row.seed:
             curves = [row.curve(kind) for kind in kinds]
-            columns = [curves[0][0], *(column for _, mean, half in curves for column in (mean, half))]
-            lines += [[row.name, *(value.item() for value in point)] for point in zip(*columns, strict=True)]
+            columns = [
+                curves[0][0],
+                *(column for _, mean, half in curves for column in (mean, half)),
+            ]
+            lines += [
+                [row.name, *(value.item() for value in point)]
+                for point in zip(*columns, strict=True)
+            ]
     return lines
 
 
@@ -216,7 +279,10 @@ def _scores(rows: Sequence[Row], births: int) -> str:
     values = np.concatenate([early, *(line.values for line in lines[len(early) :])])
     low, high = (
         float(values.min()),
-        max(float(np.max(np.asarray(line.values) + (line.band if line.band is not None else 0))) for line in lines),
+        max(
+            float(np.max(np.asarray(line.values) + (line.band if line.band is not None else 0)))
+            for line in lines
+        ),
     )
     margin = 0.04 * (high - low)
     return figures.curves(lines, bottom=max(low - margin, 0.0), top=min(high + margin, 1.005))
@@ -230,17 +296,23 @@ def _curves(rows: Sequence[Row], kind: str) -> str:
 def _lines(rows: Sequence[Row], kind: str) -> list[Curve]:
     """A curve for each search."""
     lines = []
-    for place, row in enumerate(row for row in rows if row.runs and not row.seed and row.name != SWEEP):
+    for place, row in enumerate(
+        row for row in rows if row.runs and not row.seed and row.name != SWEEP
+    ):
         births, mean, half = row.curve(kind)
         colour, again = PALETTE[place % len(PALETTE)], place >= len(PALETTE)
         lines.append(Curve(row.name, births, mean, colour, band=half, dashed=again))
     return lines
 
 
-def _page(out: Path, rows: Sequence[Row], planned: Plan, table: list[list[str]], drawn: Mapping[str, str]) -> str:
+def _page(
+    out: Path, rows: Sequence[Row], planned: Plan, table: list[list[str]], drawn: Mapping[str, str]
+) -> str:
     head, *body = table
     cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in body)
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in body
+    )
     how = (
         "The mean over runs that differ by their random seed alone, with its 95 % interval by Student's t; differences have Welch's. Nothing is "
         "chosen by the test score. Seconds are of runs that may have gone on beside each other, memory is the most that one process of any run had. "
@@ -260,10 +332,23 @@ def _page(out: Path, rows: Sequence[Row], planned: Plan, table: list[list[str]],
     )
     bands = "Lines are means over runs, bands their 95 % intervals."
     sections = {
-        "Results": [card("", f'<div class="table"><table><tr>{cells}</tr>{lines}</table></div>', how, wide=True)],
+        "Results": [
+            card(
+                "",
+                f'<div class="table"><table><tr>{cells}</tr>{lines}</table></div>',
+                how,
+                wide=True,
+            )
+        ],
         "Over births": [
-            card("Test score of the best", drawn["score"], bands, wide=True) if drawn["score"] else "",
-            card("Coverage", drawn["coverage"], f"The share of training datapoints that some member solves. {bands}")
+            card("Test score of the best", drawn["score"], bands, wide=True)
+            if drawn["score"]
+            else "",
+            card(
+                "Coverage",
+                drawn["coverage"],
+                f"The share of training datapoints that some member solves. {bands}",
+            )
             if drawn["coverage"]
             else "",
             card(
@@ -275,7 +360,12 @@ def _page(out: Path, rows: Sequence[Row], planned: Plan, table: list[list[str]],
             else "",
         ],
         "Every run": [
-            card("", f'<div class="table"><table>{named}{runs}</table></div>', f"Up to birth {planned.births:,}.", wide=True)
+            card(
+                "",
+                f'<div class="table"><table>{named}{runs}</table></div>',
+                f"Up to birth {planned.births:,}.",
+                wide=True,
+            )
         ],
         "How they were run": [card("", calls, "The call of the first run of each row.", wide=True)],
     }
@@ -290,12 +380,16 @@ def _config(path: Path) -> str:
 
 def _csv(lines: Sequence[Sequence[object]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([["" if cell is None else cell for cell in line] for line in lines])
+    csv.writer(text, lineterminator="\n").writerows(
+        [["" if cell is None else cell for cell in line] for line in lines]
+    )
     return text.getvalue()
 
 
 def _markdown(table: Sequence[Sequence[str]]) -> str:
-    head, *body = ([escape(cell, quote=False).replace("|", "\\|") for cell in line] for line in table)
+    head, *body = (
+        [escape(cell, quote=False).replace("|", "\\|") for cell in line] for line in table
+    )
     return markdown.table(head, body)
 
 

@@ -20,7 +20,7 @@ from evomerge.files import within
 from evomerge.rundir import read_births
 from evomerge.settings import RANGES
 from evomerge.sweep import Sweep
-from evomerge.targets import TARGET, path_of
+from evomerge.targets import TARGET, names_the_same, path_of
 
 log = logging.getLogger(__name__)
 
@@ -96,23 +96,36 @@ def plan(
             raise UserError(f"{key}: a comparison sets it itself; give --seeds, or --out")
     rows: dict[str, list[Run]] = {}
     problems: list[str] = []
-    for name, call in _from_configs([path for path in given if not path.is_dir()], overrides, vary, problems):
+    for name, call in _from_configs(
+        [path for path in given if not path.is_dir()], overrides, vary, problems
+    ):
         if name in rows or name in (SWEEP, BEST_SEED):
-            problems.append(f"{name}: there is a row of this name already; give the config another name, or --vary a value once")
-        rows[name] = [Run(out / _folder(name) / str(seed), call | {"seed": seed}, ours=True) for seed in seeds]
+            problems.append(
+                f"{name}: there is a row of this name already; give the config another name, or --vary a value once"
+            )
+        rows[name] = [
+            Run(out / _folder(name) / str(seed), call | {"seed": seed}, ours=True) for seed in seeds
+        ]
     if problems:
         raise UserError("\n".join(problems))
     found, mixed = _from_runs([path for path in given if path.is_dir()], rows)
     rows |= found
     if (overrides or vary) and not any(run.ours for runs in rows.values() for run in runs):
-        raise UserError(f"{[*overrides, *vary][0]}: expected a config to override, there are only runs")
+        raise UserError(
+            f"{[*overrides, *vary][0]}: expected a config to override, there are only runs"
+        )
     if not rows:
         raise UserError("expected at least one config or run to compare, besides a sweep")
     births = _births(rows)
     first = next(iter(rows.values()))
-    call = dict(first[0].call) | {"strategy": calls.describe(strategy=Sweep(points, _angle(first[0].call)))["strategy"]}
+    call = dict(first[0].call) | {
+        "strategy": calls.describe(strategy=Sweep(points, _angle(first[0].call)))["strategy"]
+    }
     call |= {"births": points, "lookahead": 1, "stack": 1, "patience": None, "hours": None}
-    sweep = [mixed.get(run.seed, Run(out / SWEEP / str(run.seed), call | {"seed": run.seed}, ours=True)) for run in first]
+    sweep = [
+        mixed.get(run.seed, Run(out / SWEEP / str(run.seed), call | {"seed": run.seed}, ours=True))
+        for run in first
+    ]
     _check_fitness({**rows, SWEEP: sweep})
     _tell_populations({**rows, SWEEP: sweep})
     return Plan(rows, sweep, births)
@@ -126,16 +139,27 @@ def shared(plan: Plan) -> list[Run]:
     first, told = next(iter(plan.rows.values())), {}
     for run in first:
         with suppress(OSError, ValueError):
-            told[run.seed] = str([{**entry, "best": None, "time": None} for entry in read_births(run.path) if "founder" in entry])
+            told[run.seed] = str(
+                [
+                    {**entry, "best": None, "time": None}
+                    for entry in read_births(run.path)
+                    if "founder" in entry
+                ]
+            )
     chosen: dict[str, Run] = {}
     for run in sorted(plan.sweep, key=lambda run: run.ours):  # rather what is there
         chosen.setdefault(told.get(run.seed, f"seed {run.seed}"), run)
     mine = [(run, chosen[told.get(run.seed, f"seed {run.seed}")]) for run in plan.sweep]
-    return [run if of is run else replace(of, call={**of.call, "seed": run.seed}) for run, of in mine]
+    return [
+        run if of is run else replace(of, call={**of.call, "seed": run.seed}) for run, of in mine
+    ]
 
 
 def _from_configs(
-    paths: Sequence[Path], overrides: Sequence[str], vary: Mapping[str, Sequence[str]], problems: list[str]
+    paths: Sequence[Path],
+    overrides: Sequence[str],
+    vary: Mapping[str, Sequence[str]],
+    problems: list[str],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The name and the call of each row that configs ask for; what is wrong with one is added to `problems`."""
     stems = Counter(path.stem for path in paths)
@@ -145,10 +169,16 @@ def _from_configs(
             varied = list(zip(vary, values, strict=True))
             name = ",".join([stem, *(f"{key.rpartition('.')[2]}={value}" for key, value in varied)])
             try:
-                loaded = config.load(path, [*overrides, *(f"{key}={value}" for key, value in varied)])
+                loaded = config.load(
+                    path, [*overrides, *(f"{key}={value}" for key, value in varied)]
+                )
                 loaded.pop("run_dir", None)
-                with within(None):  # what is named in a comparison is named from here, wherever a fitness goes
-                    built = calls.build({**loaded, "seed": 0}, evolve, outside=OUTSIDE, check=RANGES)
+                with within(
+                    None
+                ):  # what is named in a comparison is named from here, wherever a fitness goes
+                    built = calls.build(
+                        {**loaded, "seed": 0}, evolve, outside=OUTSIDE, check=RANGES
+                    )
             except UserError as error:
                 problems += [f"{name}: {line}" for line in str(error).splitlines()]
                 continue
@@ -156,7 +186,9 @@ def _from_configs(
             yield name, config.plain(calls.describe(**parts, **vars(settings)))
 
 
-def _from_runs(folders: Sequence[Path], taken: Mapping[str, Any]) -> tuple[dict[str, list[Run]], dict[int, Run]]:
+def _from_runs(
+    folders: Sequence[Path], taken: Mapping[str, Any]
+) -> tuple[dict[str, list[Run]], dict[int, Run]]:
     """The runs that are in folders, or are these, by a name for those that one call made; and by its seed each run of a sweep.
 
     Raises:
@@ -167,29 +199,43 @@ def _from_runs(folders: Sequence[Path], taken: Mapping[str, Any]) -> tuple[dict[
     sweeps: dict[int, Run] = {}
     paths: dict[Path, Path] = {}
     for folder in folders:
-        below = [folder] if (folder / "config.yaml").is_file() else sorted(path.parent for path in folder.glob("**/config.yaml"))
+        below = (
+            [folder]
+            if (folder / "config.yaml").is_file()
+            else sorted(path.parent for path in folder.glob("**/config.yaml"))
+        )
         if not below:
             raise UserError(f"{folder}: there is no run in it")
         paths |= {path.resolve(): path for path in below}
     for path in paths.values():
         call = config.load(path / "config.yaml")
         if (
-            not all(isinstance(call.get(key), dict) for key in ("population", "fitness", "strategy"))
+            not all(
+                isinstance(call.get(key), dict) for key in ("population", "fitness", "strategy")
+            )
             or type(call.get("births")) is not int
         ):
-            raise UserError(f"{path}: expected a run directory, its config.yaml is not the call of a run")
+            raise UserError(
+                f"{path}: expected a run directory, its config.yaml is not the call of a run"
+            )
         run = Run(path, call, ours=False)
-        if call["strategy"].get(TARGET) == path_of(Sweep):
+        if names_the_same(call["strategy"].get(TARGET), path_of(Sweep)):
             sweeps.setdefault(run.seed, run)
             continue
-        alike = {key: value for key, value in call.items() if key == "births" or key not in (*config.CHANGEABLE, "seed")}
+        alike = {
+            key: value
+            for key, value in call.items()
+            if key == "births" or key not in (*config.CHANGEABLE, "seed")
+        }
         known = next((name for name, other in made.items() if other == alike), None)
         if known is None:
             known = _name(path, [*made, *taken, SWEEP, BEST_SEED])
             made[known] = alike
         same = next((other for other in rows.get(known, ()) if other.seed == run.seed), None)
         if same is not None:
-            raise UserError(f"{path}: it is the same run as {same.path}, with the same random seed, {run.seed}; name one of them")
+            raise UserError(
+                f"{path}: it is the same run as {same.path}, with the same random seed, {run.seed}; name one of them"
+            )
         rows.setdefault(known, []).append(run)
     return rows, sweeps
 
@@ -198,7 +244,11 @@ def _name(path: Path, taken: Sequence[str]) -> str:
     """A name for the row of a run: its directory's, without a number at the end, or the one's above."""
     path = path.resolve()
     name = path.parent.name if path.name.isdigit() else re.sub(r"-\d+$", "", path.name)
-    return next(found for n in itertools.count(1) if (found := name if n == 1 else f"{name}-{n}") not in taken)
+    return next(
+        found
+        for n in itertools.count(1)
+        if (found := name if n == 1 else f"{name}-{n}") not in taken
+    )
 
 
 def _folder(name: str) -> str:
@@ -216,14 +266,23 @@ def _births(rows: Mapping[str, Sequence[Run]]) -> int:
     wanted = {name: runs[0].call["births"] for name, runs in rows.items() if runs[0].ours}
     if len(set(wanted.values())) > 1:
         told = ", ".join(f"{name} has {births}" for name, births in wanted.items())
-        raise UserError(f"births: the rows of a comparison need the same number, {told}; give births=N for all")
-    has = {str(run.path): int(run.call["births"]) for runs in rows.values() for run in runs if not run.ours}
+        raise UserError(
+            f"births: the rows of a comparison need the same number, {told}; give births=N for all"
+        )
+    has = {
+        str(run.path): int(run.call["births"])
+        for runs in rows.values()
+        for run in runs
+        if not run.ours
+    }
     births = int(next(iter(wanted.values()))) if wanted else min(has.values())
     if births < 1:
         raise UserError(f"births: expected a number of at least 1, got {births}")
     for path, number in has.items():
         if number < births:
-            raise UserError(f"births: the run in {path} has {number}, the others {births}; resume it with births={births}")
+            raise UserError(
+                f"births: the run in {path} has {number}, the others {births}; resume it with births={births}"
+            )
     return births
 
 
@@ -233,11 +292,15 @@ def _check_fitness(rows: Mapping[str, Sequence[Run]]) -> None:
     Raises:
         UserError: if not.
     """
-    (first, one), *others = ((name, run.call["fitness"]) for name, runs in rows.items() for run in runs)
+    (first, one), *others = (
+        (name, run.call["fitness"]) for name, runs in rows.items() for run in runs
+    )
     for name, other in others:
         if found := config.differences(one, other, "fitness"):
             where, ours, theirs = found[0]
-            raise UserError(f"{where}: the rows of a comparison need the same, {first} has {ours!r} and {name} has {theirs!r}")
+            raise UserError(
+                f"{where}: the rows of a comparison need the same, {first} has {ours!r} and {name} has {theirs!r}"
+            )
 
 
 def _tell_populations(rows: Mapping[str, Sequence[Run]]) -> None:
@@ -245,7 +308,15 @@ def _tell_populations(rows: Mapping[str, Sequence[Run]]) -> None:
     (first, one), *others = ((name, runs[0].call["population"]) for name, runs in rows.items())
     for name, other in others:
         for where, ours, theirs in config.differences(one, other, "population"):
-            log.warning("%s: %s has %r, %s has %r; best seed and sweep are those of %s", where, first, ours, name, theirs, first)
+            log.warning(
+                "%s: %s has %r, %s has %r; best seed and sweep are those of %s",
+                where,
+                first,
+                ours,
+                name,
+                theirs,
+                first,
+            )
 
 
 def _angle(call: Mapping[str, Any]) -> Any:

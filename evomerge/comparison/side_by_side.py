@@ -45,7 +45,9 @@ def check(runs: Sequence[Run]) -> None:
         else:
             check_free(run.path)
     if problems:
-        raise UserError("\n".join([*problems, "compare into another folder with --out, or remove these runs"]))
+        raise UserError(
+            "\n".join([*problems, "compare into another folder with --out, or remove these runs"])
+        )
 
 
 def run_all(runs: Sequence[Run], jobs: int) -> dict[Path, str]:
@@ -69,7 +71,9 @@ def run_all(runs: Sequence[Run], jobs: int) -> dict[Path, str]:
         if run.ours:
             waiting.append(run)
         else:
-            failed[run.path] = f"it has not ended; go on with `evomerge resume {shlex.quote(str(run.path))}`"
+            failed[run.path] = (
+                f"it has not ended; go on with `evomerge resume {shlex.quote(str(run.path))}`"
+            )
     if there := len(runs) - len(waiting) - len(failed):
         log.info("%d of %d runs are there already", there, len(runs))
     going: dict[Path, tuple[Run, subprocess.Popen[bytes]]] = {}
@@ -111,26 +115,42 @@ def _ended(run: Run) -> bool:
     except (OSError, ValueError, LookupError, TypeError, UserError):
         return False
     limits = ("patience", "hours")
-    early = any(run.call.get(name) is not None for name in limits) and all(before.get(n) == run.call.get(n) for n in limits)
+    early = any(run.call.get(name) is not None for name in limits) and all(
+        before.get(n) == run.call.get(n) for n in limits
+    )
     return isinstance(births, int) and (births >= run.call["births"] or early)
 
 
 def _begin(run: Run) -> subprocess.Popen[bytes]:
     """Starts a run's process, anew or where it stood."""
-    file, output = run.path.with_name(f"{run.path.name}.yaml"), run.path.with_name(f"{run.path.name}.log")
+    file, output = (
+        run.path.with_name(f"{run.path.name}.yaml"),
+        run.path.with_name(f"{run.path.name}.log"),
+    )
     command = [sys.executable, "-m", "evomerge"]
     with saving(run.path):
         run.path.parent.mkdir(parents=True, exist_ok=True)
         if (run.path / "config.yaml").is_file():
             now = {key: run.call.get(key) for key in config.CHANGEABLE}
-            now["births"] = max(now["births"], config.load(run.path / "config.yaml")["births"])  # which may only be raised
-            command += ["resume", str(run.path), *(f"{key}={json.dumps(value)}" for key, value in now.items())]
+            now["births"] = max(
+                now["births"], config.load(run.path / "config.yaml")["births"]
+            )  # which may only be raised
+            command += [
+                "resume",
+                str(run.path),
+                *(f"{key}={json.dumps(value)}" for key, value in now.items()),
+            ]
         else:
             write_file(file, config.to_yaml({**run.call, "run_dir": str(run.path)}))
             command += ["run", str(file)]
         with open(output, "wb") as told:
             return subprocess.Popen(  # noqa: S603  our own interpreter and program
-                command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True, preexec_fn=_die_with_parent
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=told,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
 
 
@@ -143,7 +163,9 @@ def _die_with_parent() -> None:
 def _why(run: Run, code: int) -> str:
     """Why a run has failed: the last of what it said of that."""
     lines = run.path.with_name(f"{run.path.name}.log").read_text(errors="replace").splitlines()
-    told = [line.removeprefix("evomerge: ") for line in lines if line.startswith("evomerge: ")] or lines
+    told = [
+        line.removeprefix("evomerge: ") for line in lines if line.startswith("evomerge: ")
+    ] or lines
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return f"{told[-1] if told else 'it said nothing'} ({how})"
 

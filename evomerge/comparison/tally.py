@@ -108,14 +108,18 @@ class Done:
         founders = [entry for entry in log if "founder" in entry]
         children = [entry for entry in log if "founder" not in entry][:births]
         if not founders or not children:
-            raise ValueError(f"{path}: its births.jsonl has {len(founders)} founders and {len(children)} births")
+            raise ValueError(
+                f"{path}: its births.jsonl has {len(founders)} founders and {len(children)} births"
+            )
         bests = [entry for entry in (*founders, *children) if entry.get("best")]
         first = max(founders, key=lambda entry: entry.get("validation", entry["train"]))
         summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
         at = np.unique(np.linspace(0, births, POINTS).round().astype(int))
         becomes = np.array([entry["birth"] for entry in bests])
         tests = np.array([_test(entry) for entry in bests])
-        rows = [children[min(max(birth, 1), len(children)) - 1] for birth in at]  # one that has ended before stays as it was
+        rows = [
+            children[min(max(birth, 1), len(children)) - 1] for birth in at
+        ]  # one that has ended before stays as it was
         return cls(
             seed,
             bests[-1]["train"],
@@ -172,7 +176,10 @@ class Row:
 
     def ahead(self, other: Row) -> Mean:
         """How far its mean test score is above another row's, with the 95 % interval of that by Welch's t."""
-        mine, theirs = ([run.founder_test if row.seed else run.test for run in row.runs] for row in (self, other))
+        mine, theirs = (
+            [run.founder_test if row.seed else run.test for run in row.runs]
+            for row in (self, other)
+        )
         if min(len(mine), len(theirs)) < 1:
             return Mean(math.nan, math.nan)
         difference = float(np.mean(mine) - np.mean(theirs))
@@ -181,16 +188,22 @@ class Row:
         parts = [np.var(values, ddof=1) / len(values) for values in (mine, theirs)]
         if not sum(parts):
             return Mean(difference, 0.0)
-        freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (mine, theirs), strict=True))
+        freedom = sum(parts) ** 2 / sum(
+            part**2 / (len(values) - 1) for part, values in zip(parts, (mine, theirs), strict=True)
+        )
         return Mean(difference, _quantile(float(freedom)) * math.sqrt(sum(parts)))
 
     def after(self, births: int) -> Mean:
         """Mean test score after so many births."""
-        return Mean.over([run.founder_test if self.seed else run.after(births) for run in self.runs])
+        return Mean.over(
+            [run.founder_test if self.seed else run.after(births) for run in self.runs]
+        )
 
     def births_to(self, score: float) -> tuple[Mean, int]:
         """Births to a test score: the mean over the runs that reach it, and how many do."""
-        reached = [0 if run.founder_test >= score else None for run in self.runs] if self.seed else None
+        reached = (
+            [0 if run.founder_test >= score else None for run in self.runs] if self.seed else None
+        )
         found = reached or [run.births_to(score) for run in self.runs]
         births = [float(birth) for birth in found if birth is not None]
         return Mean.over(births), len(births)

@@ -54,7 +54,9 @@ def convert(path: Path, options: Options | None = None) -> tuple[str, list[str]]
         "# memory and disk the run takes.\n"
     )
     lines = remarks.lines()
-    return head + config.commented(call, remarks.above) + "".join(f"# {line}\n" for line in lines), lines
+    return head + config.commented(call, remarks.above) + "".join(
+        f"# {line}\n" for line in lines
+    ), lines
 
 
 def _fitness(given: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
@@ -62,8 +64,14 @@ def _fitness(given: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
     parts, shares = [], []
     for number, task in enumerate(given.tasks):
         if not task.weight > 0:
-            why = "a task that counts nothing" if task.weight == 0 else "scores are shares of what is right, so more is better"
-            remarks.dropped[f"tasks[{number}].weight"] = f"{task.weight}: {why}; {task.name} is left out"
+            why = (
+                "a task that counts nothing"
+                if task.weight == 0
+                else "scores are shares of what is right, so more is better"
+            )
+            remarks.dropped[f"tasks[{number}].weight"] = (
+                f"{task.weight}: {why}; {task.name} is left out"
+            )
             continue
         shares.append(task.weight)
         parts.append(_part(given, task, options))
@@ -74,13 +82,23 @@ def _fitness(given: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
             "A task of your own needs include_path, the folder with its YAML: --task-search-path there."
         )
     for name, why in (
-        ("shuffle", "documents keep lm-eval's order, so that every member and every resume has the same ones"),
-        ("random_init", "M2N2 starts from the seeds" if options.search == "m2n2" else "CMA-ES starts from equal weights"),
+        (
+            "shuffle",
+            "documents keep lm-eval's order, so that every member and every resume has the same ones",
+        ),
+        (
+            "random_init",
+            "M2N2 starts from the seeds"
+            if options.search == "m2n2"
+            else "CMA-ES starts from equal weights",
+        ),
     ):
         if getattr(given, name):
             remarks.dropped[name] = why
     if not given.fewshot_as_multiturn:
-        remarks.dropped["fewshot_as_multiturn"] = "in a chat template solved examples are turns of the conversation"
+        remarks.dropped["fewshot_as_multiturn"] = (
+            "in a chat template solved examples are turns of the conversation"
+        )
     if len(parts) == 1:
         return parts[0]
     remarks.above["fitness", "shares"] = "The tasks' weights; only their proportions count."
@@ -89,7 +107,11 @@ def _fitness(given: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
 
 def _part(given: Any, task: Any, options: Options) -> dict[str, Any]:
     """One task."""
-    train, test = ("test", None) if given.limit is None else (f"test[:{given.limit}]", f"test[{given.limit}:]")
+    train, test = (
+        ("test", None)
+        if given.limit is None
+        else (f"test[:{given.limit}]", f"test[{given.limit}:]")
+    )
     part: dict[str, Any] = {
         TARGET: "fitness.harness.Harness",
         "task": task.name,
@@ -115,17 +137,26 @@ def _splits(limit: int | None) -> str:
             "mergekit-evolve trains on all of them, and so does this; to know how good the best is on others, divide them, such as "
             "train: test[:500], test: test[500:], or train: validation, test: test."
         )
-    return scored + f"Trained on are the first {limit}, as limit had it; the others test the best, and nothing is chosen by them."
+    return (
+        scored
+        + f"Trained on are the first {limit}, as limit had it; the others test the best, and nothing is chosen by them."
+    )
 
 
 def _search(given: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
     """The strategy, and the numbers of the run."""
-    run: dict[str, Any] = {"strategy": (natural_niches if options.search == "m2n2" else cma_es)(given.genome, options, remarks)}
+    run: dict[str, Any] = {
+        "strategy": (natural_niches if options.search == "m2n2" else cma_es)(
+            given.genome, options, remarks
+        )
+    }
     run["births"] = options.births
     remarks.above["births",] = "Merges to score: --max-fevals. The seeds are scored besides."
     if options.search == "cma-es":
         run["lookahead"] = run["strategy"]["settings"]["popsize"]
-        remarks.above["lookahead",] = "A generation is raised at once, by as many workers as there are."
+        remarks.above["lookahead",] = (
+            "A generation is raised at once, by as many workers as there are."
+        )
     if options.timeout is not None:
         run["hours"] = round(options.timeout / 3600, 6)
     return run

@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evomerge.conversion.mergekit_evolve import BASELESS, Options, normalized, searched_besides_weights
+from evomerge.conversion.mergekit_evolve import (
+    BASELESS,
+    Options,
+    normalized,
+    searched_besides_weights,
+)
 from evomerge.targets import TARGET
 
 SIGMA = 1 / 6
@@ -68,17 +73,23 @@ def population(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any
         )
     if genome.layer_granularity > 0 and options.search == "m2n2":
         population["cut"] = "layer"
-        remarks.above["population", "cut"] = "Splits fall between layers; without this line, before any tensor."
+        remarks.above["population", "cut"] = (
+            "Splits fall between layers; without this line, before any tensor."
+        )
         if genome.layer_granularity > 1:
             remarks.dropped["genome.layer_granularity"] = (
                 f"under M2N2 a split falls between any two layers, not only between groups of {genome.layer_granularity}"
             )
     if genome.smooth:
-        remarks.dropped["genome.smooth"] = "numbers are not interpolated over layers: each layer, or group of layers, has its own"
+        remarks.dropped["genome.smooth"] = (
+            "numbers are not interpolated over layers: each layer, or group of layers, has its own"
+        )
     source = genome.tokenizer_source
     if source == "union":
         population["vocabulary"] = "trailing"
-        remarks.above["population", "vocabulary"] = "tokenizer_source: union. Some seeds may have tokens added at the end."
+        remarks.above["population", "vocabulary"] = (
+            "tokenizer_source: union. Some seeds may have tokens added at the end."
+        )
     if source is not None:
         remarks.dropped["genome.tokenizer_source"] = (
             f"{source}: seeds need one tokenizer, but for tokens added at the end (vocabulary: trailing); others are not translated"
@@ -94,16 +105,23 @@ def _seeds(genome: Any, remarks: Remarks) -> tuple[list[str], dict[str, str]]:
     wanted = None if base is None or method in BASELESS else str(base.lora or base.model)
     merged = [*genome.models, *([base] if wanted is not None else [])]
     below = list(dict.fromkeys(str(model.model) for model in merged if model.lora))
-    for place, model in [*((f"genome.models[{i}]", m) for i, m in enumerate(genome.models)), ("genome.base_model", base)]:
+    for place, model in [
+        *((f"genome.models[{i}]", m) for i, m in enumerate(genome.models)),
+        ("genome.base_model", base),
+    ]:
         if model is not None and model.override_architecture is not None:
-            remarks.dropped[f"{place}.override_architecture"] = "a seed is of the architecture that its config.json names"
+            remarks.dropped[f"{place}.override_architecture"] = (
+                "a seed is of the architecture that its config.json names"
+            )
     seeds = [str(model.lora or model.model) for model in genome.models]
     settings = {}
     if wanted is not None:
         settings["base"] = wanted
         if len(seeds) < 2:
             seeds.append(wanted)
-            remarks.above["population", "seeds"] = "One model and its base: a child has a share of the difference between them."
+            remarks.above["population", "seeds"] = (
+                "One model and its base: a child has a share of the difference between them."
+            )
     elif base is not None:
         remarks.dropped["genome.base_model"] = f"{method} merges no differences from a base"
     if len(below) == 1:
@@ -147,7 +165,9 @@ def _chromosomes(filters: Sequence[str], remarks: Remarks) -> dict[str, str]:
         place = f"genome.filters[{number}]"
         if text in ("", "*"):
             for later in range(number, len(filters)):
-                remarks.dropped[f"genome.filters[{later}]"] = f'{text!r} matches all that is left, which is "rest" here'
+                remarks.dropped[f"genome.filters[{later}]"] = (
+                    f'{text!r} matches all that is left, which is "rest" here'
+                )
             break
         if text in chromosomes:
             remarks.dropped[place] = f"{text!r} is there already, so this one matches nothing"
@@ -169,7 +189,9 @@ def natural_niches(genome: Any, options: Options, remarks: Remarks) -> dict[str,
             "false: under M2N2 a child's weights sum to one all the same; under --search cma-es they are free"
         )
     if genome.allow_negative_weights and slerp:
-        remarks.dropped["genome.allow_negative_weights"] = "SLERP's ratio lies between 0 and 1 there, too"
+        remarks.dropped["genome.allow_negative_weights"] = (
+            "SLERP's ratio lies between 0 and 1 there, too"
+        )
     beyond = genome.allow_negative_weights and not slerp
     remarks.above["strategy", "size"] = (
         "Members of the archive, which compete for the documents. Some 15 where there are 1,000 births."
@@ -180,7 +202,9 @@ def natural_niches(genome: Any, options: Options, remarks: Remarks) -> dict[str,
         else "Between the parents, so no weight is negative. [-0.3, 1.3] lets children go beyond them, and often finds better ones."
     )
     remarks.above["strategy", "crossover", "angle"] = (
-        "SLERP, with an angle for each tensor, as mergekit has it." if slerp else "Weights mix linearly, and sum to one."
+        "SLERP, with an angle for each tensor, as mergekit has it."
+        if slerp
+        else "Weights mix linearly, and sum to one."
     )
     ratio = [-0.3, 1.3] if beyond else [0.0, 1.0]
     return {"size": SIZE, "crossover": {"ratio": ratio, "angle": "tensor" if slerp else "none"}}
@@ -209,15 +233,29 @@ def cma_es(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
     popsize = options.force_population_size
     if popsize is None:
         layers = _layers(genome.models[0])
-        groups = (layers or LAYERS) // genome.layer_granularity if genome.layer_granularity > 0 else 1
+        groups = (
+            (layers or LAYERS) // genome.layer_granularity if genome.layer_granularity > 0 else 1
+        )
         numbers = max(groups, 1) * (len(genome.filters or ()) + 1) * len(genome.models)
         popsize = 4 + int(3 * math.log(numbers))
-        guess = f", if the model has {LAYERS} layers" if layers is None and genome.layer_granularity > 0 else ""
+        guess = (
+            f", if the model has {LAYERS} layers"
+            if layers is None and genome.layer_granularity > 0
+            else ""
+        )
         remarks.above["strategy", "settings"] = (
             f"popsize is what cma takes by itself for {numbers} numbers{guess}: 4 + 3 ln {numbers}. stdev_init is --sigma0."
         )
-    settings = {"popsize": popsize, "stdev_init": round(SIGMA if options.sigma0 is None else options.sigma0, 6)}
-    return {TARGET: "evomerge.Search", "algorithm": "evotorch.algorithms.CMAES", "settings": settings, "vector": vector}
+    settings = {
+        "popsize": popsize,
+        "stdev_init": round(SIGMA if options.sigma0 is None else options.sigma0, 6),
+    }
+    return {
+        TARGET: "evomerge.Search",
+        "algorithm": "evotorch.algorithms.CMAES",
+        "settings": settings,
+        "vector": vector,
+    }
 
 
 def _layers(model: Any) -> int | None:

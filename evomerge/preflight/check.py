@@ -67,7 +67,9 @@ class Room:
     @classmethod
     def of(cls, folder: Path) -> Room:
         """What there is now for a run in a folder, which need not be there."""
-        near = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
+        near = next(
+            parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir()
+        )
         return cls(near, shutil.disk_usage(near).free, memory.room(), memory.gpu_room())
 
 
@@ -88,20 +90,29 @@ def check(call: Mapping[str, Any], folder: Path, seconds: float) -> Iterator[Nee
     """
     room = Room.of(folder)
     parts, settings = with_defaults(call)
-    steps = Steps(parts["population"], parts["fitness"], parts["strategy"], parts["workers"], settings)
+    steps = Steps(
+        parts["population"], parts["fitness"], parts["strategy"], parts["workers"], settings
+    )
     at_hand = _at_hand(steps, room)
     yield at_hand
     if at_hand.problems:
         return
-    imports = time.time() - psutil.Process().create_time()  # what it has taken to get here, as it will take the run
+    imports = (
+        time.time() - psutil.Process().create_time()
+    )  # what it has taken to get here, as it will take the run
     done = rehearse(call, room.folder, max(1, math.ceil(SHARE * settings.births)), seconds)
     yield Needs(
         (
             f"founders     {len(done.founders)}, mean training scores {', '.join(_score(row) for row in done.founders)}",
             f"rehearsal    {len(done.births):,} births, {span(done.seconds_a_birth, 2)} each, {done.scored:.0%} of the datapoints scored",
-            *(f"failures     {len(done.failures)} of these births, the first by {plain(why)}" for why in done.failures[:1]),
+            *(
+                f"failures     {len(done.failures)} of these births, the first by {plain(why)}"
+                for why in done.failures[:1]
+            ),
         ),
-        doubts=(f"{len(done.failures)} of {len(done.births)} births failed",) if done.failures else (),
+        doubts=(f"{len(done.failures)} of {len(done.births)} births failed",)
+        if done.failures
+        else (),
     )
     told, births = _time(steps, done, imports)
     yield told
@@ -118,28 +129,44 @@ def _at_hand(steps: Steps, room: Room) -> Needs:
     if not hasattr(population, "footprint"):
         return Needs(lines)
     needs = blame("population", population.footprint)
-    model, (kind, there) = needs["model"], ("GPU memory", room.gpu_memory) if needs["gpu"] else ("memory", room.memory)
+    model, (kind, there) = (
+        needs["model"],
+        ("GPU memory", room.gpu_memory) if needs["gpu"] else ("memory", room.memory),
+    )
     problems = []
     if model > there:
         problems.append(f"{kind}: the model needs {size(model)}, there are {size(there)}")
     if model > room.disk:
-        problems.append(f"disk: the best member needs {size(model)}, {room.folder} has {size(room.disk)} free")
-    return Needs((*lines, f"to load      seeds {size(needs['seeds'])}, one model {size(model)}"), tuple(problems))
+        problems.append(
+            f"disk: the best member needs {size(model)}, {room.folder} has {size(room.disk)} free"
+        )
+    return Needs(
+        (*lines, f"to load      seeds {size(needs['seeds'])}, one model {size(model)}"),
+        tuple(problems),
+    )
 
 
 def _time(steps: Steps, done: Rehearsal, imports: float) -> tuple[Needs, int]:
     """The time, and how many births there will be in it."""
     settings = steps.settings
-    stops = settings.foresee and done.archive.competition.bounded and not isinstance(steps.strategy, Search)
+    stops = (
+        settings.foresee
+        and done.archive.competition.bounded
+        and not isinstance(steps.strategy, Search)
+    )
     test = steps.sizes["test"] / steps.sizes["train"]
     members = done.archive.size
-    loop, most = forecast.loop_seconds(done.births, done.loop, settings.births, members=members, stops=stops, test=test)
+    loop, most = forecast.loop_seconds(
+        done.births, done.loop, settings.births, members=members, stops=stops, test=test
+    )
     once = imports + done.seconds - done.loop
     births = settings.births
     if settings.hours is not None and loop > 3600 * settings.hours:
         births = max(len(done.births), round(births * 3600 * settings.hours / loop))
         return Needs(
-            (f"time         {settings.hours:g} hours, in which there are about {births:,} of {settings.births:,} births",)
+            (
+                f"time         {settings.hours:g} hours, in which there are about {births:,} of {settings.births:,} births",
+            )
         ), births
     line = f"time         about {span(once + loop, 2)} for {births:,} birth{'s' * (births != 1)}"
     if most > 1.05 * loop:
@@ -151,7 +178,11 @@ def _time(steps: Steps, done: Rehearsal, imports: float) -> tuple[Needs, int]:
 
 def _memory(steps: Steps, done: Rehearsal, room: Room, births: int) -> Needs:
     workers = done.workers
-    here = workers["count"] if workers and isinstance(steps.workers, Ray) and steps.workers.address is None else 0
+    here = (
+        workers["count"]
+        if workers and isinstance(steps.workers, Ray) and steps.workers.address is None
+        else 0
+    )
     log = done.sizes["births.jsonl"] * (births / len(done.births) - 1)
     leader, worker = done.memory + LOG * log, workers.get("memory", 0)
     needed = leader + here * worker

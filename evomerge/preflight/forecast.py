@@ -54,7 +54,10 @@ def mean_share(scored: np.ndarray, births: int, members: int) -> float:
 
     def cost(parameters: np.ndarray) -> float:
         misfit = float(((scored - curve(parameters, at)) ** 2).sum()) / (2 * NOISE**2)
-        return misfit + sum(((p - mean) / off) ** 2 / 2 for p, (mean, off) in zip(parameters, (MIDDLE, SLOPE), strict=True))
+        return misfit + sum(
+            ((p - mean) / off) ** 2 / 2
+            for p, (mean, off) in zip(parameters, (MIDDLE, SLOPE), strict=True)
+        )
 
     starts = [(MIDDLE[0] + doublings, SLOPE[0]) for doublings in (-3, 0, 4)]
     best = min((_least(cost, start) for start in starts), key=lambda found: float(found.fun))
@@ -76,17 +79,28 @@ def cost_of_birth(scored: np.ndarray, seconds: np.ndarray) -> tuple[float, float
 
     def misfit(parameters: np.ndarray) -> float:
         part = np.clip(parameters[1], 0, 0.9)
-        off = np.abs(np.log(seconds) - parameters[0] - np.log(part + (1 - part) * scored)).sum() / NOISE
+        off = (
+            np.abs(np.log(seconds) - parameters[0] - np.log(part + (1 - part) * scored)).sum()
+            / NOISE
+        )
         return float(off + ((parameters[1] - FIXED[0]) / FIXED[1]) ** 2 / 2)
 
     seconds = np.maximum(seconds, 1e-9)
-    part = float(np.clip(_least(misfit, (float(np.log(np.median(seconds))), FIXED[0])).x[1], 0, 0.9))
+    part = float(
+        np.clip(_least(misfit, (float(np.log(np.median(seconds))), FIXED[0])).x[1], 0, 0.9)
+    )
     later = slice(len(seconds) // 4, None)  # the first ones wait for what is made on first use
     return float(seconds[later].mean() / (part + (1 - part) * scored[later].mean())), part
 
 
 def loop_seconds(
-    entries: Sequence[Mapping[str, Any]], elapsed: float, births: int, *, members: int, stops: bool, test: float
+    entries: Sequence[Mapping[str, Any]],
+    elapsed: float,
+    births: int,
+    *,
+    members: int,
+    stops: bool,
+    test: float,
 ) -> tuple[float, float]:
     """How long the loop of a run takes, from founders scored to the last birth decided.
 

@@ -86,16 +86,27 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
         place = tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder)
     with place as name, _silent(name):
         path, trackers = Path(name) / "run", call.get("trackers") and []
-        changed = {"births": births, "hours": seconds / 3600, "patience": None, "trackers": trackers, "run_dir": path}
+        changed = {
+            "births": births,
+            "hours": seconds / 3600,
+            "patience": None,
+            "trackers": trackers,
+            "run_dir": path,
+        }
         started = time.monotonic()
         try:
             archive = evolve(**{**call, **changed, "progress": "founders"})
         except (UserError, Interrupted) as error:
-            inner = error.__cause__ if isinstance(error.__cause__, UserError | Interrupted) else error
+            inner = (
+                error.__cause__ if isinstance(error.__cause__, UserError | Interrupted) else error
+            )
             # without what the run says of going on, or of a folder that is gone
             raise type(inner)(str(inner).replace(str(path), str(folder))) from error
         took = time.monotonic() - started
-        log, summary = read_births(path), json.loads((path / "summary.json").read_text(encoding="utf-8"))
+        log, summary = (
+            read_births(path),
+            json.loads((path / "summary.json").read_text(encoding="utf-8")),
+        )
         done = Rehearsal(
             archive,
             [entry for entry in log if "founder" in entry],
@@ -117,7 +128,11 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
 
 def taken(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
-    return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return (
+        path.stat().st_size
+        if path.is_file()
+        else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    )
 
 
 def _clean(folder: Path) -> None:
@@ -133,7 +148,9 @@ def _silent(name: str) -> Iterator[None]:
     """Without news but of stages that take long, and without warnings that name a folder which will be gone; other warnings are told."""
 
     def worth(record: logging.LogRecord) -> bool:
-        return record.name == between.__name__ or (record.levelno >= logging.WARNING and name not in record.getMessage())
+        return record.name == between.__name__ or (
+            record.levelno >= logging.WARNING and name not in record.getMessage()
+        )
 
     handlers = logging.getLogger().handlers
     for handler in handlers:

@@ -21,24 +21,46 @@ SHOWN, FEWER = 40, 20
 def cards(run: Record) -> list[str]:
     """Pictures where there are any, a table of the rest, beside or below a confusion matrix."""
     confusion = _confusion(run)
-    lost = sorted((entry for entry in run.answers if entry["score"] < 1), key=lambda entry: (entry["score"], entry["datapoint"]))
-    pictures = [(entry, uri) for entry in lost if "picture" in entry and (uri := picture(entry["picture"]))]
-    pictured = {frozenset(entry) for entry, _ in pictures}  # only the first of a kind have their picture in the file
-    texts = [entry for entry in lost if "picture" not in entry and frozenset({*entry, "picture"}) not in pictured][:FEWER]
+    lost = sorted(
+        (entry for entry in run.answers if entry["score"] < 1),
+        key=lambda entry: (entry["score"], entry["datapoint"]),
+    )
+    pictures = [
+        (entry, uri) for entry in lost if "picture" in entry and (uri := picture(entry["picture"]))
+    ]
+    pictured = {
+        frozenset(entry) for entry, _ in pictures
+    }  # only the first of a kind have their picture in the file
+    texts = [
+        entry
+        for entry in lost
+        if "picture" not in entry and frozenset({*entry, "picture"}) not in pictured
+    ][:FEWER]
     pictures = pictures[: FEWER if confusion else SHOWN]
     graded = any(0 < entry["score"] < 1 for entry in lost)
-    title, count = "Wrong answers", f"{len(lost):,} of {len(run.answers):,} test datapoints scored below 1"
+    title, count = (
+        "Wrong answers",
+        f"{len(lost):,} of {len(run.answers):,} test datapoints scored below 1",
+    )
     if graded:
         title, count = "Lowest scores", f"There are {len(run.answers):,} test datapoints"
     shown = [confusion]
     if pictures:
-        tiles = "".join(f'<li><img src="{uri}" alt="">{_caption(entry)}</li>' for entry, uri in pictures)
+        tiles = "".join(
+            f'<li><img src="{uri}" alt="">{_caption(entry)}</li>' for entry, uri in pictures
+        )
         how = f"{count}; here are {len(pictures)}, the lowest scores first."
         shown.append(card(title, f'<ul class="gallery">{tiles}</ul>', how, wide=not confusion))
     if texts:
         names = list(dict.fromkeys(name for entry in texts for name in entry))
-        table = answer_table(names, ["".join(cell(name, entry.get(name, "")) for name in names) for entry in texts])
-        shown.append(card(title, table, f"{count}; here are {len(texts)}, the lowest scores first.", wide=True))
+        table = answer_table(
+            names, ["".join(cell(name, entry.get(name, "")) for name in names) for entry in texts]
+        )
+        shown.append(
+            card(
+                title, table, f"{count}; here are {len(texts)}, the lowest scores first.", wide=True
+            )
+        )
     return shown
 
 
@@ -71,7 +93,11 @@ def _confusion(run: Record) -> str:
 
 
 def _caption(entry: Mapping[str, Any]) -> str:
-    said = {name: _said(value, 60) for name, value in entry.items() if name not in ("picture", "datapoint")}
+    said = {
+        name: _said(value, 60)
+        for name, value in entry.items()
+        if name not in ("picture", "datapoint")
+    }
     if {"expected", "answer"} <= said.keys():
         return f"expected <b>{said['expected']}</b>, answered <b>{said['answer']}</b>"
     return ", ".join(f"{escape(name)} <b>{value}</b>" for name, value in said.items())

@@ -31,7 +31,10 @@ SHOWN = 20
 """Most datapoints that were won, and most that were lost, that are shown."""
 
 WHO = ("best", "founder")
-TOLD = ("are solved by the best and were solved by no founder", "were solved by a founder and are not by the best")
+TOLD = (
+    "are solved by the best and were solved by no founder",
+    "were solved by a founder and are not by the best",
+)
 
 
 def differing(best: np.ndarray, founders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +54,12 @@ def differing(best: np.ndarray, founders: np.ndarray) -> tuple[np.ndarray, np.nd
     return won, lost
 
 
-def explained(workers: Workers, best: Best, founding: Founding | None, founders: Callable[[], Sequence[Genome]]) -> str | None:
+def explained(
+    workers: Workers,
+    best: Best,
+    founding: Founding | None,
+    founders: Callable[[], Sequence[Genome]],
+) -> str | None:
     """The best's and a founder's answers where they differ, as JSON lines.
 
     Args:
@@ -68,14 +76,19 @@ def explained(workers: Workers, best: Best, founding: Founding | None, founders:
     rows = founding.scores["test"]
     chosen = np.concatenate([of[:SHOWN] for of in differing(best.rows["test"], rows)])
     by_mean = np.argsort(-rows.mean(axis=1, dtype=np.float64), kind="stable")
-    closest = by_mean[rows[by_mean][:, chosen].argmax(axis=0)]  # where several are, the one with the highest mean
+    closest = by_mean[
+        rows[by_mean][:, chosen].argmax(axis=0)
+    ]  # where several are, the one with the highest mean
     lines = {
         datapoint: {"datapoint": datapoint, "id": index + 1 - len(rows)}
         for datapoint, index in zip(chosen.tolist(), closest.tolist(), strict=True)
     }
     try:
         genomes = founders() if len(chosen) else []
-        asked = [("best", best.genome, chosen), *(("founder", one, chosen[closest == k]) for k, one in enumerate(genomes))]
+        asked = [
+            ("best", best.genome, chosen),
+            *(("founder", one, chosen[closest == k]) for k, one in enumerate(genomes)),
+        ]
         for name, genome, own in asked:
             scores, entries = workers.explain(genome, own, "test") if len(own) else ((), ())
             for datapoint, score, entry in zip(own.tolist(), scores, entries, strict=True):
@@ -91,15 +104,32 @@ def cards(run: Record) -> list[str]:
     founding, row = run.founding, run.best_rows.get("test")
     if founding is None or row is None or id_of(run.bests[-1]) <= 0:
         return []
-    kept = [line for line in run.changes * run.answers_are_of_the_best if line.keys() >= {"datapoint", "id", *WHO}]
+    kept = [
+        line
+        for line in run.changes * run.answers_are_of_the_best
+        if line.keys() >= {"datapoint", "id", *WHO}
+    ]
     shown = []
-    for name, told, found in zip(("Won", "Lost"), TOLD, differing(row, founding.scores["test"]), strict=True):
+    for name, told, found in zip(
+        ("Won", "Lost"), TOLD, differing(row, founding.scores["test"]), strict=True
+    ):
         lines = [line for line in kept if line["datapoint"] in set(found.tolist())]
         here = f"; here are {len(lines)}" if 0 < len(lines) < len(found) else ""
-        solved = "" if np.isin(founding.scores["test"], (0, 1)).all() else f" Solved is a score of {SOLVED} and more."
+        solved = (
+            ""
+            if np.isin(founding.scores["test"], (0, 1)).all()
+            else f" Solved is a score of {SOLVED} and more."
+        )
         table = _shown(run, lines) if lines else f'<p class="count">{len(found):,}</p>'
         pairs = " Left is what the best made, right what a founder did." * ("pairs" in table)
-        shown.append(card(name, table, f"{len(found):,} of {len(row):,} test datapoints {told}{here}.{solved}{pairs}", wide=True))
+        shown.append(
+            card(
+                name,
+                table,
+                f"{len(found):,} of {len(row):,} test datapoints {told}{here}.{solved}{pairs}",
+                wide=True,
+            )
+        )
     return shown
 
 
@@ -107,7 +137,10 @@ def _shown(run: Record, lines: Sequence[Mapping[str, Any]]) -> str:
     """For each datapoint what both were asked, then what each made of it: pictures if there are any, or a table."""
     names = list(dict.fromkeys(name for line in lines for who in WHO for name in line[who]))
     both = [
-        name for name in names if name != "score" and all(line["best"].get(name) == line["founder"].get(name) for line in lines)
+        name
+        for name in names
+        if name != "score"
+        and all(line["best"].get(name) == line["founder"].get(name) for line in lines)
     ]
     each = sorted((name for name in names if name not in both), key=lambda name: name != "answer")
     if all(line[who]["score"] in (0, 1) for line in lines for who in WHO):
@@ -130,13 +163,21 @@ def _tile(run: Record, line: Mapping[str, Any], both: Sequence[str], each: Seque
     pictures = [line[who].get("picture") for who in (WHO if "picture" in each else WHO[:1])]
     images = "".join(f'<img src="{uri}" alt="">' for rows in pictures if (uri := picture(rows)))
     asked = {name: short(line["best"].get(name, ""), 60) for name in both if name != "picture"}
-    made = {name: _made(line[who], each, 60) for name, who in zip(("best", run.label(line["id"])), WHO, strict=True)}
-    told = ", ".join(f"{escape(name)}: <b>{escape(text)}</b>" for name, text in (asked | made).items())
+    made = {
+        name: _made(line[who], each, 60)
+        for name, who in zip(("best", run.label(line["id"])), WHO, strict=True)
+    }
+    told = ", ".join(
+        f"{escape(name)}: <b>{escape(text)}</b>" for name, text in (asked | made).items()
+    )
     return f"<div>{images}</div>{told}"
 
 
 def _made(answer: Mapping[str, Any], names: Sequence[str], most: int = LETTERS) -> str:
     """What a member made of a datapoint, as text: an answer as it is, anything else by its name."""
     told = {name: answer[name] for name in names if name in answer and name != "picture"}
-    texts = {name: f"{value:.3g}" if isinstance(value, float) else short(value, most).strip() for name, value in told.items()}
+    texts = {
+        name: f"{value:.3g}" if isinstance(value, float) else short(value, most).strip()
+        for name, value in told.items()
+    }
     return "\n".join(text if name == "answer" else f"{name} {text}" for name, text in texts.items())

@@ -47,11 +47,17 @@ def splits(run: Record) -> str:
     by_id = {id_of(entry): entry for entry in run.births}
     shown, youngest = [], [id_of(run.bests[-1])]
     for _ in range(GENERATIONS + 1):
-        merged = [id for id in youngest if id in by_id and by_id[id].get("ratios") and id not in shown]
+        merged = [
+            id for id in youngest if id in by_id and by_id[id].get("ratios") and id not in shown
+        ]
         shown += merged
         youngest = list(dict.fromkeys(parent for id in merged for parent in by_id[id]["parents"]))
     rows = [
-        Row(run.label(id), (run.label(entry["parents"][0]), run.label(entry["parents"][1])), parts(entry, stretches))
+        Row(
+            run.label(id),
+            (run.label(entry["parents"][0]), run.label(entry["parents"][1])),
+            parts(entry, stretches),
+        )
         for id in shown
         for entry in [by_id[id]]
     ]
@@ -67,7 +73,10 @@ def parts(entry: Mapping[str, Any], stretches: Sequence[Stretch]) -> list[tuple[
     """(start, stop, w) of each part that a line of the log tells of."""
     found = []
     for name, ratio, points in zip(
-        dict.fromkeys(one.chromosome for one in stretches), entry["ratios"], entry["splits"], strict=True
+        dict.fromkeys(one.chromosome for one in stretches),
+        entry["ratios"],
+        entry["splits"],
+        strict=True,
     ):
         own = [one for one in stretches if one.chromosome == name]
         edges = [own[0].start, *points, own[-1].stop]
@@ -96,15 +105,36 @@ def draw(figure: Figure, rows: Sequence[Row], stretches: Sequence[Stretch]) -> N
         bottom = len(rows) - 1 - place
         for start, stop, w in row.parts:
             first = min(max(1 - w, 0.0), 1.0)
-            axes.bar(start, 0.5, stop - start, bottom, align="edge", color=MUTED, alpha=0.35, linewidth=0)
-            axes.bar(start, 0.5 * first, stop - start, bottom, align="edge", color=BLUE, alpha=0.8, linewidth=0)
+            axes.bar(
+                start, 0.5, stop - start, bottom, align="edge", color=MUTED, alpha=0.35, linewidth=0
+            )
+            axes.bar(
+                start,
+                0.5 * first,
+                stop - start,
+                bottom,
+                align="edge",
+                color=BLUE,
+                alpha=0.8,
+                linewidth=0,
+            )
             if stop - start > NARROWEST * size:
-                axes.text((start + stop) / 2, bottom + 0.25, f"{1 - w:.2f}", ha="center", va="center", fontsize=8.5, color=INK)
+                axes.text(
+                    (start + stop) / 2,
+                    bottom + 0.25,
+                    f"{1 - w:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize=8.5,
+                    color=INK,
+                )
         for _, stop, _ in row.parts[:-1]:
             axes.plot([stop, stop], [bottom - 0.05, bottom + 0.55], color=CARD, linewidth=2.5)
             axes.plot([stop, stop], [bottom - 0.05, bottom + 0.55], color=INK, linewidth=1)
         of, x = (row.label, "of", row.parents[0], "and", row.parents[1]), 0.0
-        for text, colour in zip(of, (INK if place else ORANGE, MUTED, BLUE, MUTED, MUTED), strict=True):
+        for text, colour in zip(
+            of, (INK if place else ORANGE, MUTED, BLUE, MUTED, MUTED), strict=True
+        ):
             axes.text(x, bottom + 0.62, text, color=colour, fontsize=9.5, va="bottom")
             x += size * (len(text) + 1.4) * 5.6 / WIDTH
     axes.set_yticks([])

@@ -53,7 +53,9 @@ def tree(run: Record) -> str:
     if by_id[best].get("made") and not by_id[best].get("parents"):
         return ""
     if best in run.alone:
-        return card("Family tree", "", f"The best is {run.label(best)}: no child has beaten it yet.")
+        return card(
+            "Family tree", "", f"The best is {run.label(best)}: no child has beaten it yet."
+        )
     for generations in range(GENERATIONS, 0, -1):
         found = youngest = {best}
         for _ in range(generations):
@@ -65,16 +67,25 @@ def tree(run: Record) -> str:
     how = f"Children stand to the right of their parents, each with its training score; {LEGEND}"
     if any(relative.shares for relative in relatives.values()):
         split = any(any(by_id[id].get("splits", ())) for id in found)
-        how += " A number on a line is the share that a parent gives" + (", up to the first split point." if split else ".")
+        how += " A number on a line is the share that a parent gives" + (
+            ", up to the first split point." if split else "."
+        )
     return card("Family tree", f'<div class="scroll">{draw(relatives, best)}</div>', how, wide=True)
 
 
 def _relative(run: Record, entry: Mapping[str, Any]) -> Relative:
     ratios = entry.get("ratios", ())
-    shares = [sorted({f"{share:.2f}" for share in of}, key=float) for of in ([1 - w for w in ratios], ratios)]
-    texts = tuple("\N{EN DASH}".join(dict.fromkeys((of[0], of[-1]))) for of in shares) if ratios else ()
+    shares = [
+        sorted({f"{share:.2f}" for share in of}, key=float)
+        for of in ([1 - w for w in ratios], ratios)
+    ]
+    texts = (
+        tuple("\N{EN DASH}".join(dict.fromkeys((of[0], of[-1]))) for of in shares) if ratios else ()
+    )
     label = run.label(id_of(entry))
-    return Relative(tuple(entry.get("parents", ())), label, entry.get("train"), texts, id_of(entry) in run.alone)
+    return Relative(
+        tuple(entry.get("parents", ())), label, entry.get("train"), texts, id_of(entry) in run.alone
+    )
 
 
 @as_svg
@@ -92,7 +103,11 @@ def draw(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None:
     column = generations_back(relatives, best)
     last = max(column.values())
     chains = {
-        (parent, child): [parent, *((parent, child, step) for step in range(column[parent] - 1, column[child], -1)), child]
+        (parent, child): [
+            parent,
+            *((parent, child, step) for step in range(column[parent] - 1, column[child], -1)),
+            child,
+        ]
         for child, relative in relatives.items()
         for parent in relative.parents
         if parent in relatives
@@ -110,7 +125,9 @@ def draw(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None:
 
     def place(node: Any) -> tuple[float, float]:
         back = column[node] if node in column else node[2]
-        return width - half - 2 - back * (width - 2 * half - 4) / max(last, 1), (height[node] - low) * row + margin
+        return width - half - 2 - back * (width - 2 * half - 4) / max(last, 1), (
+            height[node] - low
+        ) * row + margin
 
     def write(x: float, y: float, text: str, **style: Any) -> None:
         axes.text(x, y, text, ha="center", va="center", zorder=4, **style)
@@ -120,10 +137,17 @@ def draw(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None:
         for (x, y), (to_x, to_y) in pairwise(map(place, chain)):
             x, to_x = x + half, to_x - half
             middle = (x + to_x) / 2, (y + to_y) / 2
-            line += [(x, y), (middle[0], y), (middle[0], to_y), (to_x, to_y)]  # straight through the columns it passes
+            line += [
+                (x, y),
+                (middle[0], y),
+                (middle[0], to_y),
+                (to_x, to_y),
+            ]  # straight through the columns it passes
             codes += [Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4]
         codes[0] = Path.MOVETO
-        axes.add_patch(PathPatch(Path(line, codes), fill=False, edgecolor=MUTED, linewidth=1, alpha=0.65))
+        axes.add_patch(
+            PathPatch(Path(line, codes), fill=False, edgecolor=MUTED, linewidth=1, alpha=0.65)
+        )
         if relatives[child].shares:
             share = relatives[child].shares[relatives[child].parents.index(parent)]
             halo = {"boxstyle": "square,pad=0.12", "facecolor": CARD, "edgecolor": "none"}
@@ -139,7 +163,13 @@ def draw(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None:
         }
         axes.add_patch(FancyBboxPatch((x - half, y - 13), 2 * half, 26, zorder=3, **frame))
         write(x, y - 5, short(relative.label, LETTERS), fontsize=9, color=INK)
-        write(x, y + 6, "" if relative.score is None else f"{relative.score:.3f}", fontsize=8.5, color=MUTED)
+        write(
+            x,
+            y + 6,
+            "" if relative.score is None else f"{relative.score:.3f}",
+            fontsize=8.5,
+            color=MUTED,
+        )
 
 
 def generations_back(relatives: Mapping[int, Relative], best: int) -> dict[int, int]:
@@ -165,11 +195,18 @@ def _heights(column: Mapping[int, int], chains: Sequence[Sequence[Any]]) -> dict
     height = {node: float(rank) for members in nodes.values() for rank, node in enumerate(members)}
     for sweep in range(16):
         for index in sorted(nodes, reverse=bool(sweep % 2)):
-            wanted = {node: fmean([height[other] for other in near[node]] or [0.0]) for node in nodes[index]}
+            wanted = {
+                node: fmean([height[other] for other in near[node]] or [0.0])
+                for node in nodes[index]
+            }
             nodes[index].sort(key=lambda node: (wanted[node], height[node]))
             placed: list[float] = []
             for node in nodes[index]:
-                placed.append(max(wanted[node], placed[-1] + (1 if node in column else 0.75)) if placed else wanted[node])
+                placed.append(
+                    max(wanted[node], placed[-1] + (1 if node in column else 0.75))
+                    if placed
+                    else wanted[node]
+                )
             shift = fmean(wanted[node] for node in nodes[index]) - fmean(placed)
             height.update({node: y + shift for node, y in zip(nodes[index], placed, strict=True)})
     return height

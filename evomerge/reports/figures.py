@@ -77,25 +77,52 @@ def curves(
         bottom: its beginning.
         fill: shade what is below the first curve.
     """
-    from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+    from matplotlib.ticker import (
+        EngFormatter,
+        FuncFormatter,
+        MaxNLocator,
+        NullFormatter,
+        PercentFormatter,
+    )
 
     names = [line.label for line in lines]
-    columns = len(lines) if sum(map(len, names)) < LEGEND_LETTERS else 2 if max(map(len, names)) <= LEGEND_COLUMN else 1
+    columns = (
+        len(lines)
+        if sum(map(len, names)) < LEGEND_LETTERS
+        else 2
+        if max(map(len, names)) <= LEGEND_COLUMN
+        else 1
+    )
     resize(figure, 240 + 17 * (-(-len(lines) // columns) - 1))
     axes = figure.subplots()
     calm(axes)
     for order, line in enumerate(lines):
-        style: dict[str, Any] = {"color": line.colour, "linewidth": 2.2, "zorder": 3 - order / 10, "solid_capstyle": "round"}
+        style: dict[str, Any] = {
+            "color": line.colour,
+            "linewidth": 2.2,
+            "zorder": 3 - order / 10,
+            "solid_capstyle": "round",
+        }
         if line.dashed:
             style |= {"linestyle": (0, (4, 3)), "linewidth": 1.6, "dash_capstyle": "butt"}
         if line.band is not None:
             low, high = np.asarray(line.values) - line.band, np.asarray(line.values) + line.band
-            axes.fill_between(line.births, low, high, color=line.colour, alpha=0.16, linewidth=0, zorder=style["zorder"] - 1)
+            axes.fill_between(
+                line.births,
+                low,
+                high,
+                color=line.colour,
+                alpha=0.16,
+                linewidth=0,
+                zorder=style["zorder"] - 1,
+            )
         draw = functools.partial(axes.step, where="post") if line.step else axes.plot
         alone: dict[str, Any] = {"marker": "o", "markersize": 5} if len(line.births) == 1 else {}
         draw(line.births, line.values, label=line.label, **style, **alone)
     if fill:
-        axes.fill_between(lines[0].births, lines[0].values, color=lines[0].colour, alpha=0.12, linewidth=0)
+        axes.fill_between(
+            lines[0].births, lines[0].values, color=lines[0].colour, alpha=0.12, linewidth=0
+        )
     last = max((line.births[-1] for line in lines if len(line.births)), default=1)
     axes.set_xlim(0, max(last, 1))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
@@ -109,13 +136,20 @@ def curves(
             axes.set_ylim(low / 3, high * 3)
     else:
         axes.set_ylim(
-            bottom, top if top is not None else 1.08 * max((max(line.values, default=0) for line in lines), default=0) or 1
+            bottom,
+            top
+            if top is not None
+            else 1.08 * max((max(line.values, default=0) for line in lines), default=0) or 1,
         )
         if form == "percent":
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("births", color=MUTED, fontsize=10, loc="right")
     if len(lines) > 1:
-        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": columns}
+        place: dict[str, Any] = {
+            "loc": "lower left",
+            "bbox_to_anchor": (-0.02, 1.0),
+            "ncols": columns,
+        }
         handles = [artist for artist in axes.lines if artist.get_label() in names]
         axes.legend(
             handles,
@@ -151,7 +185,11 @@ def bars(figure: Figure, labels: Sequence[str], values: np.ndarray, colours: Seq
 
 @as_svg
 def intervals(
-    figure: Figure, labels: Sequence[str], values: Sequence[float], between: Sequence[tuple[float, float]], colours: Sequence[str]
+    figure: Figure,
+    labels: Sequence[str],
+    values: Sequence[float],
+    between: Sequence[tuple[float, float]],
+    colours: Sequence[str],
 ) -> None:
     """A dot for each of N members, the first on top, with its interval.
 
@@ -189,16 +227,23 @@ def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None
     axes = figure.subplots()
     calm(axes, grid=None)
     axes.spines["bottom"].set_visible(False)
-    share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)) * 0.75  # the root: rare mistakes should show
+    share = (
+        np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)) * 0.75
+    )  # the root: rare mistakes should show
     right = np.eye(len(labels), dtype=bool)[..., None]
-    axes.imshow(np.where(right, pixels_of(share, RAW_BLUE), pixels_of(share, RAW_ORANGE)), interpolation="none")
+    axes.imshow(
+        np.where(right, pixels_of(share, RAW_BLUE), pixels_of(share, RAW_ORANGE)),
+        interpolation="none",
+    )
     size = 9.5 if few else 7
     axes.set_xticks(range(len(labels)), labels, rotation=90 if longest > 3 else 0, fontsize=size)
     axes.set_yticks(range(len(labels)), labels, fontsize=size)
     axes.set_xlabel("answered", color=MUTED, fontsize=10)
     axes.set_ylabel("expected", color=MUTED, fontsize=10, labelpad=6)
     for row, column in np.argwhere(counts > 0) if few else ():
-        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=INK, fontsize=9)
+        axes.text(
+            column, row, f"{counts[row, column]}", ha="center", va="center", color=INK, fontsize=9
+        )
 
 
 def calm(axes: Axes, *, grid: str | None = "y") -> None:
@@ -218,7 +263,10 @@ def ruler(axes: Axes, stretches: Sequence[Stretch]) -> None:
     size, room = stretches[-1].stop, WIDTH / LETTER
     axes.set_xlim(0, size)
     ticks, names = [], []
-    shortest = {layer: layer.removesuffix(".weight").rpartition(".")[2] for layer in {stretch.layer for stretch in stretches}}
+    shortest = {
+        layer: layer.removesuffix(".weight").rpartition(".")[2]
+        for layer in {stretch.layer for stretch in stretches}
+    }
     for stretch in stretches:
         last = shortest[stretch.layer]
         known = [".".join(stretch.layer.removesuffix(".weight").split(".")[-2:]), last]
@@ -256,7 +304,9 @@ def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.set_ylim(len(labels) - 0.5, -0.5)
     if len(labels) <= LABELLED:
         axes.set_yticks(
-            range(len(labels)), [short(label, NAME_LETTERS) for label in labels], fontsize=9 if len(labels) <= 22 else 7.5
+            range(len(labels)),
+            [short(label, NAME_LETTERS) for label in labels],
+            fontsize=9 if len(labels) <= 22 else 7.5,
         )
     else:
         axes.set_yticks([])

@@ -24,7 +24,14 @@ ROWS = 6
 """Most members that were best on the way, and are shown beside the founders and the best."""
 
 
-def keep(path: Path, workers: Workers, id: int, genome: Genome, showcase: Callable[[str], np.ndarray], split: str) -> None:
+def keep(
+    path: Path,
+    workers: Workers,
+    id: int,
+    genome: Genome,
+    showcase: Callable[[str], np.ndarray],
+    split: str,
+) -> None:
     """Keeps what a member makes of some datapoints in a run directory; where it fails at that, with a warning, nothing.
 
     Args:
@@ -40,7 +47,13 @@ def keep(path: Path, workers: Workers, id: int, genome: Genome, showcase: Callab
     """
     try:
         scores, explained = workers.explain(genome, showcase(split), split)
-        shown = json.dumps([{"score": float(score)} | entry for score, entry in zip(scores, explained, strict=True)], default=str)
+        shown = json.dumps(
+            [
+                {"score": float(score)} | entry
+                for score, entry in zip(scores, explained, strict=True)
+            ],
+            default=str,
+        )
     except Exception as error:
         log.warning("member %d is not shown beside others: %s", id, reason(error))
         return
@@ -52,7 +65,9 @@ def keep(path: Path, workers: Workers, id: int, genome: Genome, showcase: Callab
 def cards(run: Record) -> list[str]:
     """Pictures of the founders, of members that were best on the way, and of the best, and a table of who is ahead where."""
     found = {id: run.gallery.get(id, []) for id in _shown(run)}
-    pictures = {id: [picture(entry.get("picture")) for entry in entries] for id, entries in found.items()}
+    pictures = {
+        id: [picture(entry.get("picture")) for entry in entries] for id, entries in found.items()
+    }
     kept = {id: entries for id, entries in found.items() if entries and all(pictures[id])}
     ids = [id for id in kept if len(kept[id]) == max(map(len, kept.values()))]
     if len(ids) < 2:
@@ -66,13 +81,17 @@ def cards(run: Record) -> list[str]:
             f"{' class=won' if ahead[column] == row else ''}>"
             for column, entry in enumerate(kept[id])
         )
-        rows.append(f"<p><b>{escape(_name(run, id))}</b> {scores[row].mean():.3f}</p><div>{cells}</div>")
+        rows.append(
+            f"<p><b>{escape(_name(run, id))}</b> {scores[row].mean():.3f}</p><div>{cells}</div>"
+        )
     style = f'style="--columns:{scores.shape[1]}"'
     how = (
         f"Every column is the same {'prompt' if 'prompt' in kept[ids[0]][0] else 'datapoint'} with the same noise; "
         "the number is the mean score of a row, an outline marks the highest score of a column."
     )
-    shown = [card("Side by side", f'<div class="strips" {style}>{"".join(rows)}</div>', how, wide=True)]
+    shown = [
+        card("Side by side", f'<div class="strips" {style}>{"".join(rows)}</div>', how, wide=True)
+    ]
     founders = [row for row, id in enumerate(ids) if id in run.alone]
     last = len(ids) - 1
     table = "".join(
@@ -82,15 +101,23 @@ def cards(run: Record) -> list[str]:
     )
     how = "Who of the members shown has the highest score, beside the highest of the founders and that of the best."
     head = "<tr><th>prompt</th><th>ahead</th><th>score</th><th>founders</th><th>best</th></tr>"
-    shown.append(card("Who is ahead", f'<table class="ahead">{head}{table}</table>', how, wide=True))
+    shown.append(
+        card("Who is ahead", f'<table class="ahead">{head}{table}</table>', how, wide=True)
+    )
     return shown
 
 
 def _shown(run: Record) -> list[int]:
     """The ids of those who are shown: founders, some who were best, the best last."""
     founders = [entry["id"] for entry in run.founders]
-    bests = [id for entry in run.bests if (id := id_of(entry)) not in founders and id in run.gallery]
-    some = np.unique(np.linspace(0, len(bests) - 1, min(len(bests), ROWS)).round().astype(int)) if bests else ()
+    bests = [
+        id for entry in run.bests if (id := id_of(entry)) not in founders and id in run.gallery
+    ]
+    some = (
+        np.unique(np.linspace(0, len(bests) - 1, min(len(bests), ROWS)).round().astype(int))
+        if bests
+        else ()
+    )
     return [*founders, *(bests[place] for place in some)]
 
 

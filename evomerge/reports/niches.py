@@ -36,7 +36,11 @@ def niches(run: Record, fitness: np.ndarray) -> str:
         fitness: (N,) theirs, in the order of `run.alive`.
     """
     codes, names = None, list[str]()
-    if run.founding is not None and "train" in run.founding.groups and 1 < len(run.founding.names) <= GROUPS:
+    if (
+        run.founding is not None
+        and "train" in run.founding.groups
+        and 1 < len(run.founding.names) <= GROUPS
+    ):
         codes, names = run.founding.groups["train"], list(run.founding.names)
     rows = alike(run.scores, fitness)
     how = (
@@ -61,7 +65,10 @@ def alike(scores: np.ndarray, fitness: np.ndarray) -> np.ndarray:
     Returns:
         (N,) rows.
     """
-    from scipy.cluster.hierarchy import leaves_list, linkage  # late, since a run needs it only at its end
+    from scipy.cluster.hierarchy import (
+        leaves_list,
+        linkage,
+    )  # late, since a run needs it only at its end
     from scipy.spatial.distance import squareform
 
     if len(scores) < 3:
@@ -70,7 +77,9 @@ def alike(scores: np.ndarray, fitness: np.ndarray) -> np.ndarray:
     squares = np.diag(products)
     apart = np.sqrt(np.maximum(squares[:, None] + squares - 2 * products, 0)).round(9)
     np.fill_diagonal(apart, 0)
-    rows = leaves_list(linkage(squareform(apart, checks=False), "average", optimal_ordering=len(scores) <= TURNED))
+    rows = leaves_list(
+        linkage(squareform(apart, checks=False), "average", optimal_ordering=len(scores) <= TURNED)
+    )
     return rows if 2 * np.flatnonzero(rows == fitness.argmax())[0] < len(rows) else rows[::-1]
 
 
@@ -90,7 +99,13 @@ def in_blocks(scores: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray
 
 
 @as_svg
-def draw(figure: Figure, labels: Sequence[str], scores: np.ndarray, codes: np.ndarray | None, names: Sequence[str]) -> None:
+def draw(
+    figure: Figure,
+    labels: Sequence[str],
+    scores: np.ndarray,
+    codes: np.ndarray | None,
+    names: Sequence[str],
+) -> None:
     """Members by datapoints, over how many members solve each datapoint.
 
     Args:
@@ -109,7 +124,9 @@ def draw(figure: Figure, labels: Sequence[str], scores: np.ndarray, codes: np.nd
     by_chunk = np.array([(scores[:, chunk] >= SOLVED).sum(axis=0).mean() for chunk in chunks])
 
     resize(figure, rows_height(len(labels)) + 60)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(46, rows_height(len(labels)) - 30))
+    above, below = figure.subplots(
+        2, 1, sharex=True, height_ratios=(46, rows_height(len(labels)) - 30)
+    )
     for axes in (above, below):
         calm(axes, grid=None)
         axes.spines["bottom"].set_visible(False)

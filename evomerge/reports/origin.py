@@ -15,7 +15,17 @@ from evomerge.targets import TARGET
 NAMES = 12
 """Most founders that are named."""
 
-SETTINGS = ("size", "alpha", "mutation", "immigrants", "splits", "ratio", "angle", "algorithm", "points")
+SETTINGS = (
+    "size",
+    "alpha",
+    "mutation",
+    "immigrants",
+    "splits",
+    "ratio",
+    "angle",
+    "algorithm",
+    "points",
+)
 """Which settings of a strategy are told."""
 
 
@@ -30,12 +40,16 @@ def table(run: Record) -> str:
         "fitness": label(run.call.get("fitness")),
         "datapoints": _datapoints(run),
         "strategy": settled(run.call.get("strategy")),
-        "births": f"{births:,} of {planned:,}" if isinstance(planned, int) and planned != births else f"{births:,}",
+        "births": f"{births:,} of {planned:,}"
+        if isinstance(planned, int) and planned != births
+        else f"{births:,}",
         "random seed": run.call.get("seed"),
         "made with": versions_in(run.config).removeprefix("# "),
     }
     body = "".join(
-        f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items() if value not in (None, "")
+        f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>"
+        for name, value in rows.items()
+        if value not in (None, "")
     )
     how = "All of it, word for word, is in config.yaml, at the end of this page."
     return card("", f'<table class="facts">{body}</table>', how, wide=True)
@@ -45,7 +59,9 @@ def settled(part: Any) -> str:
     """A described strategy in a few words: its class and its settings, with those of what it is given that is a call, too."""
     if not isinstance(part, Mapping) or TARGET not in part:
         return ""
-    words = [f"{name} {value}" for name, value in part.items() if name in SETTINGS and value is not None]
+    words = [
+        f"{name} {value}" for name, value in part.items() if name in SETTINGS and value is not None
+    ]
     words += [word for value in part.values() if (word := settled(value))]
     return str(part[TARGET]).rpartition(".")[2] + (f" ({', '.join(words)})" if words else "")
 

@@ -47,7 +47,10 @@ def heat(head: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[f
         rows: for each row its name and its numbers.
     """
     names = "".join(f'<th class="number">{escape(name)}</th>' for name in columns)
-    body = "".join(f"<tr><td>{escape(name)}</td>{''.join(map(_shaded, numbers))}</tr>" for name, numbers in rows)
+    body = "".join(
+        f"<tr><td>{escape(name)}</td>{''.join(map(_shaded, numbers))}</tr>"
+        for name, numbers in rows
+    )
     return f'<div class="table"><table class="heat"><tr><th>{head}</th>{names}</tr>{body}</table></div>'
 
 

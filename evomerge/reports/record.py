@@ -86,15 +86,23 @@ class Record:
             pass
         else:
             state = data["state"]
-            rows = {member["id"]: row for member, row in zip(state["members"], tensors["scores"].numpy(), strict=True)}
+            rows = {
+                member["id"]: row
+                for member, row in zip(state["members"], tensors["scores"].numpy(), strict=True)
+            }
             counters, alive = state["counters"], state["archive"]
             scores = np.array([rows[id] for id in alive], dtype=np.float64)
             weights = tensors["weights"].numpy() if "weights" in tensors else None
             if bests and state["best"]["id"] == bests[-1]:
                 of_best = best_rows(tensors)
-        numbers, lineage = _read(path / "summary.json", {}), _read(path / "best" / "lineage.json", [])
+        numbers, lineage = (
+            _read(path / "summary.json", {}),
+            _read(path / "best" / "lineage.json", []),
+        )
         founding = Founding.read(path)
-        if founding is not None and len(founding.scores.get("train", ())) != len(founders):  # not this log's
+        if founding is not None and len(founding.scores.get("train", ())) != len(
+            founders
+        ):  # not this log's
             founding = None
         call = readable(yaml.safe_load(config))
         return cls(
@@ -150,24 +158,37 @@ class Record:
     @cached_property
     def alone(self) -> set[int]:
         """The ids of those without parents: founders and immigrants, but not what a search made."""
-        return {id_of(entry) for entry in (*self.founders, *self.births) if not entry.get("parents") and not entry.get("made")}
+        return {
+            id_of(entry)
+            for entry in (*self.founders, *self.births)
+            if not entry.get("parents") and not entry.get("made")
+        }
 
     @cached_property
     def _labels(self) -> dict[int, str]:
         immigrants = {id: f"immigrant {id}" for id in self.alone}
         names = self.seeds or [f"founder {entry['founder']}" for entry in self.founders]
-        return immigrants | {entry["id"]: name for entry, name in zip(self.founders, names, strict=True)}
+        return immigrants | {
+            entry["id"]: name for entry, name in zip(self.founders, names, strict=True)
+        }
 
     @cached_property
     def seeds(self) -> list[str]:
         """What the founders are called where the config names a seed for each: the last parts of its path that tell it apart."""
         population = self.call.get("population")
         seeds = population.get("seeds") if isinstance(population, dict) else None
-        if not isinstance(seeds, list) or len(seeds) != len(self.founders) or not all(isinstance(seed, str) for seed in seeds):
+        if (
+            not isinstance(seeds, list)
+            or len(seeds) != len(self.founders)
+            or not all(isinstance(seed, str) for seed in seeds)
+        ):
             return []
         parts = [seed.removesuffix(".safetensors").strip("/").split("/") for seed in seeds]
         deepest = max(map(len, parts))
-        kept = next((n for n in range(1, deepest) if len({tuple(of[-n:]) for of in parts}) == len(parts)), deepest)
+        kept = next(
+            (n for n in range(1, deepest) if len({tuple(of[-n:]) for of in parts}) == len(parts)),
+            deepest,
+        )
         return ["/".join(of[-kept:]) for of in parts]
 
 
@@ -178,7 +199,11 @@ def _read(path: Path, default: Any) -> Any:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """A file of JSON lines; none where there is no file."""
-    return [readable(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    return (
+        [readable(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        if path.is_file()
+        else []
+    )
 
 
 def id_of(entry: Mapping[str, Any]) -> int:

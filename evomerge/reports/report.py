@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 
 from evomerge.files import saving, write_file
-from evomerge.reports import answers, changes, crossings, family, figures, gallery, origin, page, shares, standing
+from evomerge.reports import (
+    answers,
+    changes,
+    crossings,
+    family,
+    figures,
+    gallery,
+    origin,
+    page,
+    shares,
+    standing,
+)
 from evomerge.reports.figures import Curve
 from evomerge.reports.niches import niches
 from evomerge.reports.page import LEGEND, card, short
@@ -45,7 +56,9 @@ def write(path: Path) -> Path:
         "What the best gets wrong": answers.cards(run),
         "What it cost": [_share_scored(run), _seconds(run), _workers(run)],
         "Failed births": [_failures(run)],
-        "How it was run": [f'<details class="card wide"><summary>config.yaml</summary><pre>{escape(run.config)}</pre></details>'],
+        "How it was run": [
+            f'<details class="card wide"><summary>config.yaml</summary><pre>{escape(run.config)}</pre></details>'
+        ],
     }
     report = path / "report.html"
     text = page.fill(run.name, _head(run), sections)
@@ -73,12 +86,24 @@ def _head(run: Record) -> str:
         "datapoints scored": f"{100 * float(np.mean(scored)):.0f} %" if scored else None,
         "failed births": f"{sum('failure' in entry for entry in run.births):,}",
     }
-    tiles = "".join(f"<div><dd>{value}</dd><dt>{name}</dt></div>" for name, value in numbers.items() if value is not None)
+    tiles = "".join(
+        f"<div><dd>{value}</dd><dt>{name}</dt></div>"
+        for name, value in numbers.items()
+        if value is not None
+    )
     planned = run.call.get("births")
     of = f" of {planned:,}" if isinstance(planned, int) and planned != births else ""
-    state = f"ended after {births:,}{of} births" if run.ended == births else f"not ended: {births:,}{of} births so far"
+    state = (
+        f"ended after {births:,}{of} births"
+        if run.ended == births
+        else f"not ended: {births:,}{of} births so far"
+    )
     parts = (run.call.get(part) for part in ("population", "fitness"))
-    kinds = [str(part["_target_"]).rpartition(".")[2] for part in parts if isinstance(part, dict) and "_target_" in part]
+    kinds = [
+        str(part["_target_"]).rpartition(".")[2]
+        for part in parts
+        if isinstance(part, dict) and "_target_" in part
+    ]
     return f'<h1>{escape(run.name)}</h1><p class="sub">{escape(" bred for ".join(kinds))}{", " * bool(kinds)}{state}</p><dl>{tiles}</dl>'
 
 
@@ -88,9 +113,20 @@ def _scores(run: Record) -> str:
     def best_so_far(split: str, colour: str) -> Curve:
         entries = [entry for entry in run.bests if entry.get(split) is not None]
         births, values = [entry["birth"] for entry in entries], [entry[split] for entry in entries]
-        return Curve(f"best, {split}", [*births, last] if births else [], [*values, *values[-1:]], colour, step=True)
+        return Curve(
+            f"best, {split}",
+            [*births, last] if births else [],
+            [*values, *values[-1:]],
+            colour,
+            step=True,
+        )
 
-    lines = [best_so_far("test", ORANGE), best_so_far("validation", GREEN), best_so_far("train", BLUE), _mean_alive(run)]
+    lines = [
+        best_so_far("test", ORANGE),
+        best_so_far("validation", GREEN),
+        best_so_far("train", BLUE),
+        _mean_alive(run),
+    ]
     lines = [line for line in lines if len(line.births)]
     if not lines:
         return ""
@@ -104,7 +140,9 @@ def _scores(run: Record) -> str:
 def _mean_alive(run: Record) -> Curve:
     """The mean training score of the members alive, as the log tells who came and who left."""
     size = run.strategy.get("size")
-    if not run.births or not isinstance(size, int) or len(run.founders) > size:  # the log does not say who found no place
+    if (
+        not run.births or not isinstance(size, int) or len(run.founders) > size
+    ):  # the log does not say who found no place
         return Curve("mean alive", [], [], MUTED)
     train = {entry["id"]: entry["train"] for entry in run.founders}
     births, means, total = [0], [sum(train.values()) / len(train)], sum(train.values())
@@ -138,14 +176,22 @@ def _members(run: Record) -> list[str]:
     """Who is fit, and who solves what, both sorted by fitness."""
     if not run.scores.size:
         return []
-    settings = {name: run.strategy[name] for name in ("alpha", "capacity", "relative") if name in run.strategy}
+    settings = {
+        name: run.strategy[name]
+        for name in ("alpha", "capacity", "relative")
+        if name in run.strategy
+    }
     fitness = competitive_fitness(run.scores, weights=run.weights, **settings)
     order = np.argsort(-fitness, kind="stable")
     best = id_of(run.bests[-1]) if run.bests else None
     ids = [run.alive[row] for row in order]
     labels = [run.label(id) for id in ids]
     colours = [ORANGE if id == best else GREEN if id in run.alone else BLUE for id in ids]
-    when = f" after birth {run.counters['decided']:,}" if run.counters["decided"] != len(run.births) else ""
+    when = (
+        f" after birth {run.counters['decided']:,}"
+        if run.counters["decided"] != len(run.births)
+        else ""
+    )
     leaves = "; who has the shortest is the first to go" if run.competes else ""
     return [
         card(
@@ -165,7 +211,9 @@ def _share_scored(run: Record) -> str:
         "How much of the training split a child was scored on; a child that is certain to be the least fit is not scored to the "
         "end, so lower is cheaper."
     )
-    return card("Datapoints scored", figures.curves([line], form="percent", top=1.02, fill=True), how)
+    return card(
+        "Datapoints scored", figures.curves([line], form="percent", top=1.02, fill=True), how
+    )
 
 
 def _seconds(run: Record) -> str:
@@ -175,7 +223,9 @@ def _seconds(run: Record) -> str:
     median, slow = np.percentile([entry["seconds"] for entry in timed], (50, 95))
     lines = [
         _binned(timed, "seconds", "median", np.median, BLUE),
-        _binned(timed, "seconds", "95th percentile", lambda values: np.percentile(values, 95), ORANGE),
+        _binned(
+            timed, "seconds", "95th percentile", lambda values: np.percentile(values, 95), ORANGE
+        ),
     ]
     how = f"Half of the births took less than {span(median)}, 19 of 20 less than {span(slow)}; each step up a marked line is ten times slower."
     return card("Time of a birth", figures.curves(lines, form="seconds"), how)
@@ -199,25 +249,49 @@ def _workers(run: Record) -> str:
     how = f"{len(seconds):,} workers, those with the slowest births first; a worker that takes the place of a lost one has a number of its own."
     if run.workers.get("busy") is not None:
         how += f" They were busy {run.workers['busy']:.0%} of their time; {run.workers['restarts']:,} were lost, {again:,} births raised again."
-    return card("Workers", f"<table><tr><th>worker</th><th>births</th><th>median</th><th>95 %</th></tr>{rows}</table>", how)
+    return card(
+        "Workers",
+        f"<table><tr><th>worker</th><th>births</th><th>median</th><th>95 %</th></tr>{rows}</table>",
+        how,
+    )
 
 
 def _failures(run: Record) -> str:
     reasons = Counter(str(entry["failure"]) for entry in run.births if "failure" in entry)
     if not reasons:
         return ""
-    rows = "".join(f"<tr><td>{count:,}</td><td>{escape(short(why))}</td></tr>" for why, count in reasons.most_common(REASONS))
-    more = f" {len(reasons) - REASONS:,} more reasons are in births.jsonl." if len(reasons) > REASONS else ""
+    rows = "".join(
+        f"<tr><td>{count:,}</td><td>{escape(short(why))}</td></tr>"
+        for why, count in reasons.most_common(REASONS)
+    )
+    more = (
+        f" {len(reasons) - REASONS:,} more reasons are in births.jsonl."
+        if len(reasons) > REASONS
+        else ""
+    )
     how = f"How often each reason ended a birth, {sum(reasons.values()):,} in all; such children are never admitted.{more}"
     return card("", f"<table><tr><th>births</th><th>reason</th></tr>{rows}</table>", how, wide=True)
 
 
-def _binned(entries: Sequence[Mapping[str, Any]], key: str, label: str, reduce: Callable[[Any], Any], colour: str) -> Curve:
+def _binned(
+    entries: Sequence[Mapping[str, Any]],
+    key: str,
+    label: str,
+    reduce: Callable[[Any], Any],
+    colour: str,
+) -> Curve:
     """A value of the log's lines over births, in stretches of births that are each reduced to one number."""
     values = np.array([entry[key] for entry in entries], dtype=np.float64)
     births = np.array([entry["birth"] for entry in entries], dtype=np.float64)
-    stretches = np.array_split(np.arange(len(values)), min(len(values), max(1, min(120, len(values) // 10))))
-    return Curve(label, [births[s].mean() for s in stretches], [float(reduce(values[s])) for s in stretches], colour)
+    stretches = np.array_split(
+        np.arange(len(values)), min(len(values), max(1, min(120, len(values) // 10)))
+    )
+    return Curve(
+        label,
+        [births[s].mean() for s in stretches],
+        [float(reduce(values[s])) for s in stretches],
+        colour,
+    )
 
 
 def _thin(count: int) -> np.ndarray:

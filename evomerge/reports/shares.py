@@ -33,7 +33,10 @@ def cards(run: Record) -> list[str]:
     at = positions(stretches)
     labels = [run.label(entry["id"]) for entry in run.founders]
     if run.recipe is not None and run.answers_are_of_the_best:
-        bounds, coefficients = np.array(run.recipe["bounds"]), np.array(run.recipe["coefficients"], dtype=np.float64)
+        bounds, coefficients = (
+            np.array(run.recipe["bounds"]),
+            np.array(run.recipe["coefficients"], dtype=np.float64),
+        )
         shares = coefficients[np.searchsorted(bounds, at, side="right") - 1]
         what = "The coefficient of each seed: the best's weights are the sum of the seeds' weights, each times its own."
     else:
@@ -47,7 +50,11 @@ def cards(run: Record) -> list[str]:
             "What the angle of a merge and mutation change is not in it."
         )
     most = np.sort(np.argsort(-np.abs(shares).mean(axis=0), kind="stable")[:SHOWN])
-    hidden = f" {shares.shape[1] - SHOWN:,} others give less and are not shown." if shares.shape[1] > SHOWN else ""
+    hidden = (
+        f" {shares.shape[1] - SHOWN:,} others give less and are not shown."
+        if shares.shape[1] > SHOWN
+        else ""
+    )
     labels, shares = [labels[column] for column in most], shares[:, most]
     how = f"{what} Below is what lies where on the parameter axis, to scale.{hidden}"
     found_by_layer = by_layer(stretches, at, shares)
@@ -106,13 +113,19 @@ def descent(run: Record, at: np.ndarray) -> tuple[np.ndarray, int] | None:
         if not parents:
             immigrants += share
             continue
-        second = second_share(entry, run.founding.stretches, at) if len(parents) > 1 else np.zeros(len(at))
+        second = (
+            second_share(entry, run.founding.stretches, at)
+            if len(parents) > 1
+            else np.zeros(len(at))
+        )
         for parent, given in zip(parents, (1 - second, second), strict=False):
             waiting[parent] = waiting.get(parent, 0.0) + share * given
     return (np.column_stack([shares, immigrants]) if immigrants.any() else shares), births
 
 
-def second_share(entry: Mapping[str, Any], stretches: Sequence[Stretch], at: np.ndarray) -> np.ndarray:
+def second_share(
+    entry: Mapping[str, Any], stretches: Sequence[Stretch], at: np.ndarray
+) -> np.ndarray:
     """(n,) the share w of the second parent at positions on the axis, as a line of the log tells it."""
     share = np.empty(len(at))
     for start, stop, w in parts(entry, stretches):
@@ -120,7 +133,9 @@ def second_share(entry: Mapping[str, Any], stretches: Sequence[Stretch], at: np.
     return share
 
 
-def by_layer(stretches: Iterable[Stretch], at: np.ndarray, shares: np.ndarray) -> dict[str, list[tuple[str, list[float]]]]:
+def by_layer(
+    stretches: Iterable[Stretch], at: np.ndarray, shares: np.ndarray
+) -> dict[str, list[tuple[str, list[float]]]]:
     """For each chromosome its layers, each with the mean of (n, K) shares at (n,) positions, by how long its stretches are."""
     total: dict[tuple[str, str], tuple[int, np.ndarray]] = {}
     for chromosome, layer, start, stop in stretches:
@@ -134,7 +149,13 @@ def by_layer(stretches: Iterable[Stretch], at: np.ndarray, shares: np.ndarray) -
 
 
 @as_svg
-def draw(figure: Figure, labels: Sequence[str], at: np.ndarray, shares: np.ndarray, stretches: Sequence[Stretch]) -> None:
+def draw(
+    figure: Figure,
+    labels: Sequence[str],
+    at: np.ndarray,
+    shares: np.ndarray,
+    stretches: Sequence[Stretch],
+) -> None:
     """A line for each of K founders along the axis.
 
     Args:
@@ -148,9 +169,24 @@ def draw(figure: Figure, labels: Sequence[str], at: np.ndarray, shares: np.ndarr
     axes = figure.subplots()
     calm(axes)
     for column, colour in zip(range(len(labels)), PALETTE, strict=False):
-        axes.plot(at, shares[:, column], color=colour, linewidth=1.8, label=labels[column], drawstyle="steps-mid")
+        axes.plot(
+            at,
+            shares[:, column],
+            color=colour,
+            linewidth=1.8,
+            label=labels[column],
+            drawstyle="steps-mid",
+        )
     axes.axhline(0, color=MUTED, linewidth=0.8)
     ruler(axes, stretches)
     columns = len(labels) if sum(map(len, labels)) < LEGEND_LETTERS else 2
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.06), "ncols": columns}
-    axes.legend(**place, frameon=False, labelcolor=INK, fontsize=10.5, handlelength=1.1, columnspacing=1.4, handletextpad=0.5)
+    axes.legend(
+        **place,
+        frameon=False,
+        labelcolor=INK,
+        fontsize=10.5,
+        handlelength=1.1,
+        columnspacing=1.4,
+        handletextpad=0.5,
+    )

@@ -34,7 +34,10 @@ def cards(run: Record) -> list[str]:
     founders = sorted(run.founders, key=lambda entry: -entry[splits[0]])
     child = [best] if "founder" not in best else []
     shown = [*child, *founders[:SHOWN]]
-    means = {id_of(entry): {split: _mean(run, entry, split) for split in splits} for entry in (*child, *founders)}
+    means = {
+        id_of(entry): {split: _mean(run, entry, split) for split in splits}
+        for entry in (*child, *founders)
+    }
     rows = [
         f'<tr><td class="{"orange" if entry is best else "green"}">{escape(_name(run, entry))}</td>'
         + "".join(f"<td>{means[id_of(entry)][split].text()}</td>" for split in splits)
@@ -45,7 +48,12 @@ def cards(run: Record) -> list[str]:
         ahead = "".join(f"<td>{_ahead(run, split, founders)}</td>" for split in splits)
         rows.append(f"<tr><td>best minus the best founder</td>{ahead}</tr>")
     head = "".join(f"<th>{split}</th>" for split in ("", *splits))
-    how = _how(run, known=means[id_of(shown[0])][splits[0]].interval is not None, child=bool(child), hidden=len(founders[SHOWN:]))
+    how = _how(
+        run,
+        known=means[id_of(shown[0])][splits[0]].interval is not None,
+        child=bool(child),
+        hidden=len(founders[SHOWN:]),
+    )
     values = [means[id_of(entry)][splits[0]] for entry in shown]
     drawing = figures.intervals(
         [_name(run, entry) for entry in shown],
@@ -70,7 +78,11 @@ class Told:
 
     def text(self) -> str:
         """Both for a cell of a table."""
-        between = "" if self.interval is None else " <small>{:.3f} to {:.3f}</small>".format(*self.interval)
+        between = (
+            ""
+            if self.interval is None
+            else " <small>{:.3f} to {:.3f}</small>".format(*self.interval)
+        )
         return f"{self.value:.3f}{between}"
 
 
@@ -84,7 +96,9 @@ def _how(run: Record, *, known: bool, child: bool, hidden: int) -> str:
     if known:
         how.append("Beside each is its 95 % interval over datapoints: how far it could be off because these datapoints are a sample. "
                    "Another random seed may differ by more.")  # fmt: skip
-        how += ["The last line is taken datapoint by datapoint, against the founder that is highest in that column."] * child
+        how += [
+            "The last line is taken datapoint by datapoint, against the founder that is highest in that column."
+        ] * child
     else:
         how.append("There are no intervals, since this run did not keep its scores by datapoint.")
     how += [f"{hidden:,} more founders score less."] * bool(hidden)
@@ -102,7 +116,9 @@ def _row(run: Record, entry: Mapping[str, Any], split: str) -> np.ndarray | None
     if run.founding is None:
         return None
     if "founder" in entry:
-        return run.founding.scores[split][entry["founder"]] if split in run.founding.scores else None
+        return (
+            run.founding.scores[split][entry["founder"]] if split in run.founding.scores else None
+        )
     return run.best_rows.get(split)
 
 
@@ -114,7 +130,10 @@ def _mean(run: Record, entry: Mapping[str, Any], split: str) -> Told:
     row, weights = _row(run, entry, split), _weights(run, split)
     if row is None:
         return Told(entry.get(split, math.nan))
-    return Told(entry[split], interval(row.astype(np.float64), np.ones(len(row)) if weights is None else weights))
+    return Told(
+        entry[split],
+        interval(row.astype(np.float64), np.ones(len(row)) if weights is None else weights),
+    )
 
 
 def _ahead(run: Record, split: str, founders: list[dict[str, Any]]) -> str:
@@ -142,9 +161,13 @@ def _by_group(run: Record, founders: list[dict[str, Any]], split: str) -> str:
         own = codes == number
         rows = [_row(run, entry, split) for entry in members]
         means = [
-            float(np.average(row[own], weights=None if weights is None else weights[own])) for row in rows if row is not None
+            float(np.average(row[own], weights=None if weights is None else weights[own]))
+            for row in rows
+            if row is not None
         ]
-        table.append((f"{titled(founding.names[number], run.call.get('fitness'))} ({own.sum():,})", means))
+        table.append(
+            (f"{titled(founding.names[number], run.call.get('fitness'))} ({own.sum():,})", means)
+        )
     how = f"Mean {split} scores in each group of datapoints, as the fitness names them, with their number; the stronger the colour, the higher."
     columns = ["best" if entry is best else run.label(id_of(entry)) for entry in members]
     return card("By group", heat("group", columns, table), how, wide=True)

@@ -37,7 +37,9 @@ COLOURS = {
 """The page's colours, light and dark; what matplotlib takes for them are their places here."""
 
 NAMES = tuple(COLOURS)
-INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN, PURPLE, RED, TEAL = (f"#10000{place}" for place in range(len(COLOURS)))
+INK, MUTED, LINE, CARD, BLUE, ORANGE, GREEN, PURPLE, RED, TEAL = (
+    f"#10000{place}" for place in range(len(COLOURS))
+)
 
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, RED, TEAL)
 """Colours of lines that are to be told apart."""
@@ -53,10 +55,17 @@ def as_svg(draw: Callable[Concatenate[Figure, P], None]) -> Callable[P, str]:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
 
-        style: Any = {"svg.fonttype": "none", "svg.hashsalt": "evomerge", "text.parse_math": False, "font.size": 11}
+        style: Any = {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "evomerge",
+            "text.parse_math": False,
+            "font.size": 11,
+        }
         file = io.StringIO()
         with rc_context(style), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # letters that matplotlib's font lacks: the reader's has them
+            warnings.simplefilter(
+                "ignore"
+            )  # letters that matplotlib's font lacks: the reader's has them
             figure = Figure(figsize=(WIDTH / 72, WIDTH / 72), layout="constrained")
             draw(figure, *args, **kwargs)
             no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -69,7 +78,9 @@ def as_svg(draw: Callable[Concatenate[Figure, P], None]) -> Callable[P, str]:
 def _inline(svg: str) -> str:
     """An SVG file as a part of a page: ids that no other figure has, the page's colours, font and width."""
     prefix = f"f{zlib.crc32(svg.encode()):08x}-"
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(
+        r"<defs>\s*<style.*?</style>\s*</defs>", "", svg[svg.index("<svg") :], flags=re.DOTALL
+    )
     svg = re.sub(
         r'<svg .*?viewBox="0 0 (\S+) (\S+)".*?>',
         r'<svg width="\1" viewBox="0 0 \1 \2" aria-hidden="true">',
@@ -91,7 +102,9 @@ def standalone(svg: str) -> str:
     """A drawing for a page as a file of its own, in the light colours on a white ground."""
     svg = re.sub(r"var\(--(\w+)\)", lambda name: COLOURS[name[1]][0], svg)
     style = f"<style>text{{font-family:{FONT}!important}}</style><rect width='100%' height='100%' fill='{COLOURS['card'][0]}'/>"
-    return re.sub(r"<svg ([^>]*)>", rf'<svg xmlns="http://www.w3.org/2000/svg" \1>{style}', svg, count=1)
+    return re.sub(
+        r"<svg ([^>]*)>", rf'<svg xmlns="http://www.w3.org/2000/svg" \1>{style}', svg, count=1
+    )
 
 
 def resize(figure: Figure, height: float, width: float = WIDTH) -> None:

@@ -42,7 +42,13 @@ def picture(rows: Any) -> str | None:
                 file, kind = io.BytesIO(), "jpeg"
                 image.convert("RGB").save(file, format="jpeg", quality=QUALITY)
                 data = file.getvalue()
-    except (TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError):  # as pillow says that a file is damaged
+    except (
+        TypeError,
+        ValueError,
+        OSError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ):  # as pillow says that a file is damaged
         return None
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
@@ -69,7 +75,11 @@ def _encoded(rows: Any) -> bytes:
     from matplotlib.image import imsave
 
     pixels = np.nan_to_num(np.asarray(rows, dtype=np.float64)).clip(0, 255).astype(np.uint8)
-    if pixels.size == 0 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
+    if (
+        pixels.size == 0
+        or pixels.ndim not in (2, 3)
+        or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4))
+    ):
         raise ValueError(f"no picture has the shape {pixels.shape}")
     pixels = pixels[:: -(-pixels.shape[0] // SIZE), :: -(-pixels.shape[1] // SIZE)]
     file = io.BytesIO()

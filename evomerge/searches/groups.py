@@ -41,7 +41,9 @@ def groups(axis: Axis, by: By, layers: int | None = None) -> tuple[np.ndarray, n
     return bounds, np.array([numbers[name] for name in names])
 
 
-def stretches(axis: Axis, by: By, layers: int | None = None) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+def stretches(
+    axis: Axis, by: By, layers: int | None = None
+) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """An axis in stretches of one name each.
 
     Args:
@@ -65,7 +67,9 @@ def stretches(axis: Axis, by: By, layers: int | None = None) -> tuple[np.ndarray
         last = 0
         for block in chromosome.blocks:
             if by == "tensor" and len(block.parts) > 1:
-                raise ValueError("by: 'tensor' needs a flat axis, on the unit axis tensors lie unit by unit")
+                raise ValueError(
+                    "by: 'tensor' needs a flat axis, on the unit axis tensors lie unit by unit"
+                )
             tensor = block.parts[0].tensor
             chosen = {
                 "chromosome": (chromosome.name,),

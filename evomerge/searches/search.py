@@ -74,11 +74,15 @@ class Search:
         if self.bins < 1:
             raise ValueError(f"bins: expected a number of at least 1, got {self.bins}")
         if not isinstance(self.algorithm, type) or not hasattr(self.algorithm, "step"):
-            raise ValueError(f"algorithm: expected a search algorithm of EvoTorch, got {self.algorithm!r}")
+            raise ValueError(
+                f"algorithm: expected a search algorithm of EvoTorch, got {self.algorithm!r}"
+            )
         wants = inspect.signature(self.algorithm).parameters
         if ("operators" in wants) != bool(self.operators):
             needs = "needs at least one" if "operators" in wants else "has none"
-            raise ValueError(f"operators: {self.algorithm.__name__} {needs}, got {len(self.operators)}")
+            raise ValueError(
+                f"operators: {self.algorithm.__name__} {needs}, got {len(self.operators)}"
+            )
         if self.features is not None and not self._elites:
             raise ValueError(f"features: only MAPElites has some, got {self.algorithm.__name__}")
         ours = [name for name in ("problem", "operators", "feature_grid") if name in wants]
@@ -87,9 +91,13 @@ class Search:
             size = self.settings.get("popsize")
             if not isinstance(size, int) or isinstance(size, bool) or size < 2:
                 asked = f"the births of a generation of {self.algorithm.__name__}"
-                raise ValueError(f"settings.popsize: expected a whole number of at least 2, {asked}, got {size!r}")
+                raise ValueError(
+                    f"settings.popsize: expected a whole number of at least 2, {asked}, got {size!r}"
+                )
         if "re_evaluate" in wants and self.settings.get("re_evaluate", True):
-            raise ValueError("settings.re_evaluate: expected false, since a score is the same each time")
+            raise ValueError(
+                "settings.re_evaluate: expected false, since a score is the same each time"
+            )
 
     @property
     def _elites(self) -> bool:
@@ -104,7 +112,9 @@ class Search:
         features = self._features(fitness)
         if features is not None and (cells := self.bins ** len(features.names)) > CELLS:
             named = f"{len(features.names)} features ({', '.join(features.names[:4])}{', ...' * (len(features.names) > 4)})"
-            raise ValueError(f"features: {named} of {self.bins} bins make {cells:,} cells, expected at most {CELLS:,}")
+            raise ValueError(
+                f"features: {named} of {self.bins} bins make {cells:,} cells, expected at most {CELLS:,}"
+            )
 
     def archive(self, weights: np.ndarray | None, fitness: Fitness) -> Archive:
         """As `Strategy.archive`."""
@@ -115,9 +125,17 @@ class Search:
         elitist = self.operators and self.settings.get("elitist", True)
         return (Archive if elitist else Newest)(max(int(self.settings["popsize"]), 2), plain)
 
-    def begin(self, population: Population, fitness: Fitness, founders: Callable[[], Sequence[Genome]], seed: int) -> Searching:
+    def begin(
+        self,
+        population: Population,
+        fitness: Fitness,
+        founders: Callable[[], Sequence[Genome]],
+        seed: int,
+    ) -> Searching:
         """As `Strategy.begin`."""
-        return Searching(self, self.vector.coding(population, founders()), self._features(fitness), seed)
+        return Searching(
+            self, self.vector.coding(population, founders()), self._features(fitness), seed
+        )
 
     def _features(self, fitness: Fitness) -> Features | None:
         """What tells the cells apart, for an algorithm that has cells."""
@@ -127,7 +145,9 @@ class Search:
 class Searching:
     """A search under way: births in the order in which it asks for them."""
 
-    def __init__(self, search: Search, coding: Coding, features: Features | None, seed: int) -> None:
+    def __init__(
+        self, search: Search, coding: Coding, features: Features | None, seed: int
+    ) -> None:
         """Starts it; it runs as far as the first generation that it wants scored."""
         import torch
 
@@ -144,11 +164,15 @@ class Searching:
 
         def run() -> None:
             torch.set_num_threads(threads)  # which another thread does not inherit
-            logging.getLogger("evotorch").setLevel(logging.WARNING)  # it tells of every problem that is made
+            logging.getLogger("evotorch").setLevel(
+                logging.WARNING
+            )  # it tells of every problem that is made
             warnings.filterwarnings("ignore", module="evotorch")
             problem, settings = Asking(coding, extra, seed), dict(search.settings)
             if search.operators:
-                settings["operators"] = [operator.kind(problem, **operator.settings) for operator in search.operators]
+                settings["operators"] = [
+                    operator.kind(problem, **operator.settings) for operator in search.operators
+                ]
             if features is not None:
                 settings["feature_grid"] = torch.from_numpy(features.grid())
             searcher = search.algorithm(problem, **settings)
@@ -253,7 +277,9 @@ class Dialogue:
         self._thread.join()
 
 
-def _check_call(name: str, kind: Callable[..., Any], settings: Mapping[str, Any], given: Sequence[str]) -> None:
+def _check_call(
+    name: str, kind: Callable[..., Any], settings: Mapping[str, Any], given: Sequence[str]
+) -> None:
     """Checks the arguments of a call before it is made.
 
     Raises:
@@ -264,7 +290,9 @@ def _check_call(name: str, kind: Callable[..., Any], settings: Mapping[str, Any]
     anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key in settings:
         if key in given or (key not in known and not anything):
-            raise ValueError(f"{name}.{key}: unknown setting of {kind.__name__}{nearest(key, known)}")
+            raise ValueError(
+                f"{name}.{key}: unknown setting of {kind.__name__}{nearest(key, known)}"
+            )
     for key, parameter in parameters.items():
         required = parameter.default is parameter.empty and parameter.kind in (
             parameter.KEYWORD_ONLY,

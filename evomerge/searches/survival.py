@@ -35,7 +35,9 @@ class Features:
     bins: int
 
     @classmethod
-    def from_groups(cls, fitness: Fitness, wanted: Mapping[str, Sequence[str]] | None, bins: int) -> Features:
+    def from_groups(
+        cls, fitness: Fitness, wanted: Mapping[str, Sequence[str]] | None, bins: int
+    ) -> Features:
         """The features of a fitness whose datapoints form groups.
 
         Args:
@@ -47,21 +49,35 @@ class Features:
             ValueError: if the fitness has no groups, or none of a name.
         """
         if not hasattr(fitness, "groups"):
-            raise ValueError(f"features: expected a fitness with a method groups, got {type(fitness).__name__}")
+            raise ValueError(
+                f"features: expected a fitness with a method groups, got {type(fitness).__name__}"
+            )
         known: Mapping[str, np.ndarray] = fitness.groups("train")
         chosen = wanted if wanted is not None else {name: [name] for name in known}
         if not chosen:
-            raise ValueError(f"features: expected at least one, of groups such as {', '.join(known) or 'none'}, got none")
+            raise ValueError(
+                f"features: expected at least one, of groups such as {', '.join(known) or 'none'}, got none"
+            )
         for feature, names in chosen.items():
             if unknown := [name for name in names if name not in known]:
-                raise ValueError(f"features.{feature}: expected some of {', '.join(known)}, got {unknown[0]!r}")
+                raise ValueError(
+                    f"features.{feature}: expected some of {', '.join(known)}, got {unknown[0]!r}"
+                )
             if not names:
-                raise ValueError(f"features.{feature}: expected at least one of {', '.join(known)}, got none")
-        return cls(tuple(chosen), tuple(np.concatenate([known[name] for name in names]) for names in chosen.values()), bins)
+                raise ValueError(
+                    f"features.{feature}: expected at least one of {', '.join(known)}, got none"
+                )
+        return cls(
+            tuple(chosen),
+            tuple(np.concatenate([known[name] for name in names]) for names in chosen.values()),
+            bins,
+        )
 
     def of(self, scores: np.ndarray) -> np.ndarray:
         """(..., F) float64 features of members with these (..., D) scores, each in [0, 1]."""
-        return np.stack([scores[..., own].mean(axis=-1, dtype=np.float64) for own in self.datapoints], axis=-1)
+        return np.stack(
+            [scores[..., own].mean(axis=-1, dtype=np.float64) for own in self.datapoints], axis=-1
+        )
 
     def cells(self, features: np.ndarray) -> np.ndarray:
         """(..., F) the step in which each lies; a step begins at its lower end, and the last one has its upper end, too."""
@@ -71,9 +87,9 @@ class Features:
         """(bins ** F, F, 2) the least and the greatest value of each feature in each cell, both in it: EvoTorch's hypergrid."""
         low = np.array([self._least(step) for step in range(self.bins)])
         high = np.append(np.nextafter(low[1:], -np.inf), np.inf)
-        steps = np.stack(np.meshgrid(*[np.arange(self.bins)] * len(self.names), indexing="ij"), axis=-1).reshape(
-            -1, len(self.names)
-        )
+        steps = np.stack(
+            np.meshgrid(*[np.arange(self.bins)] * len(self.names), indexing="ij"), axis=-1
+        ).reshape(-1, len(self.names))
         return np.stack([low[steps], high[steps]], axis=-1)
 
     def _least(self, step: int) -> float:
@@ -94,13 +110,21 @@ class Elites(Archive):
 
     def remarks(self, scores: np.ndarray) -> dict[str, Any]:
         """As `Archive.remarks`: the features by name."""
-        return {"features": dict(zip(self.features.names, self.features.of(scores).tolist(), strict=True))}
+        return {
+            "features": dict(
+                zip(self.features.names, self.features.of(scores).tolist(), strict=True)
+            )
+        }
 
     def _leaver(self, newcomer: Member, fitness: np.ndarray) -> int | None:  # noqa: ARG002
         features = self.features
-        same = (features.cells(features.of(self.scores)) == features.cells(features.of(newcomer.scores))).all(axis=1)
+        same = (
+            features.cells(features.of(self.scores)) == features.cells(features.of(newcomer.scores))
+        ).all(axis=1)
         if not same.any():
             return None
         row = int(same.argmax())
-        better = self.competition.mean(newcomer.scores) > self.competition.mean(self.members[row].scores)
+        better = self.competition.mean(newcomer.scores) > self.competition.mean(
+            self.members[row].scores
+        )
         return row if better else len(self.members)

@@ -151,7 +151,9 @@ class _WeightCoding:
         """All of them."""
         return np.stack([genome.vector for genome in genomes])
 
-    def cross(self, a: np.ndarray, b: np.ndarray, crossover: Crossover, rng: np.random.Generator) -> np.ndarray:
+    def cross(
+        self, a: np.ndarray, b: np.ndarray, crossover: Crossover, rng: np.random.Generator
+    ) -> np.ndarray:
         """As genomes are crossed."""
         crossing = crossover.draw(self.population.axis, rng)
         return Weights(a).cross(Weights(b), crossing, self.population).vector
@@ -159,7 +161,10 @@ class _WeightCoding:
     def _another(self, rng: np.random.Generator) -> np.ndarray:
         try:
             immigrant: Weights = self.population.immigrant(rng)
-        except (AttributeError, ValueError):  # founders that are not random have no more of their kind
+        except (
+            AttributeError,
+            ValueError,
+        ):  # founders that are not random have no more of their kind
             first, second = rng.permutation(len(self.founders))[:2]
             w = np.float32(rng.random())
             return (1 - w) * self.founders[first].vector + w * self.founders[second].vector
@@ -189,7 +194,9 @@ class _RecipeCoding:
         """The seeds, then mixtures that are drawn for each group by itself, uniformly among all."""
         own = np.repeat(np.eye(self.seeds)[:, None], self.shape[0], axis=1)
         more = rng.dirichlet(np.ones(self.seeds), size=(max(count - self.seeds, 0), self.shape[0]))
-        return np.concatenate([own, more])[:count, :, self.seeds - self.shape[1] :].reshape(count, -1)
+        return np.concatenate([own, more])[:count, :, self.seeds - self.shape[1] :].reshape(
+            count, -1
+        )
 
     def genome(self, vector: np.ndarray) -> Recipe:
         """The recipe with these coefficients."""
@@ -207,7 +214,9 @@ class _RecipeCoding:
             "vector: recipes have stretches of their own, which no vector of fixed length holds; choose evomerge.Genomes"
         )
 
-    def cross(self, a: np.ndarray, b: np.ndarray, crossover: Crossover, rng: np.random.Generator) -> np.ndarray:
+    def cross(
+        self, a: np.ndarray, b: np.ndarray, crossover: Crossover, rng: np.random.Generator
+    ) -> np.ndarray:
         """Linearly, with splits between groups."""
         low, high = crossover.ratio
         w = low + (high - low) * rng.random()
@@ -239,15 +248,24 @@ class _GenomeCoding:
         """The genome with these numbers."""
         import torch
 
-        genome: Genome = self.kind.from_tensors({name: torch.from_numpy(numbers) for name, numbers in vector.items()})
+        genome: Genome = self.kind.from_tensors(
+            {name: torch.from_numpy(numbers) for name, numbers in vector.items()}
+        )
         return genome
 
     def vectors(self, genomes: Sequence[Genome]) -> list[dict[str, np.ndarray]]:
         """What a snapshot stores of them."""
-        return [{name: tensor.numpy() for name, tensor in genome.tensors().items()} for genome in genomes]
+        return [
+            {name: tensor.numpy() for name, tensor in genome.tensors().items()}
+            for genome in genomes
+        ]
 
     def cross(
-        self, a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], crossover: Crossover, rng: np.random.Generator
+        self,
+        a: Mapping[str, np.ndarray],
+        b: Mapping[str, np.ndarray],
+        crossover: Crossover,
+        rng: np.random.Generator,
     ) -> dict[str, np.ndarray]:
         """As genomes are crossed."""
         crossing = crossover.draw(self.population.axis, rng)

@@ -29,7 +29,10 @@ def width(text: str) -> int:
     """Columns that a text takes."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
 
 
 def clip(text: str, columns: int) -> str:
@@ -108,7 +111,9 @@ class Screen:
             self._out.write(text)
             self._out.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())  # where what is left goes when Python ends
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), self._out.fileno()
+            )  # where what is left goes when Python ends
             raise Stopped(signal.SIGPIPE) from None
 
     def _fit(self, line: str) -> str:

@@ -115,5 +115,9 @@ class Vitals:
 
     def lately(self, now: float) -> dict[int, float]:
         """The median seconds of a birth of each other worker, the slowest first."""
-        there = {number: worker.median for number, worker in self.workers.items() if not worker.silent(now)}
+        there = {
+            number: worker.median
+            for number, worker in self.workers.items()
+            if not worker.silent(now)
+        }
         return dict(sorted(there.items(), key=lambda item: -item[1]))

@@ -51,8 +51,12 @@ def watch(path: Path, out: TextIO, *, every: float = 2.0, once: bool = False) ->
             for entry in checked(tail):
                 vitals.take(entry)
         except LookupError as error:
-            raise UserError(f"{log}: line {tail.count} is no birth, it has no {error.args[0]}") from error
-        if tail.cuts > cuts:  # a resume has cut the log back: what comes of births that are gone is taken anew
+            raise UserError(
+                f"{log}: line {tail.count} is no birth, it has no {error.args[0]}"
+            ) from error
+        if (
+            tail.cuts > cuts
+        ):  # a resume has cut the log back: what comes of births that are gone is taken anew
             tail, vitals = Tail(log), Vitals()
             continue
         now = condition(log, vitals.decided)
@@ -113,29 +117,49 @@ def view(name: str, how: Condition, vitals: Vitals, files: Files, columns: int) 
 
     going, now = how in GOING, max(time.time(), vitals.last.get("time", 0.0))
     yield from wrap(name, columns, 2)
-    yield from row("state", _state(how, vitals.decided, files.folder, now - vitals.last.get("time", now)))
-    yield from row("births", _births(vitals, files.planned, (vitals.rate(now) if going else None) or _pace(vitals, files)))
+    yield from row(
+        "state", _state(how, vitals.decided, files.folder, now - vitals.last.get("time", now))
+    )
+    yield from row(
+        "births",
+        _births(
+            vitals, files.planned, (vitals.rate(now) if going else None) or _pace(vitals, files)
+        ),
+    )
     yield from row("rate", _rates(vitals.rate(now) if going else None, _pace(vitals, files)))
     if vitals.best is not None:
         yield from row("best", _best(vitals, now))
         yield from row("", sparkline(vitals.scores, columns - LABEL))
     if vitals.decided:
-        yield from row("coverage", f"{vitals.coverage[-1]:.4f}, entropy {vitals.last.get('entropy', 0.0):.4f} bits")
+        yield from row(
+            "coverage",
+            f"{vitals.coverage[-1]:.4f}, entropy {vitals.last.get('entropy', 0.0):.4f} bits",
+        )
         yield from row("", sparkline(vitals.coverage, columns - LABEL))
         yield from row("scored", f"{vitals.scored / len(vitals.coverage):.0%} of the datapoints")
     if vitals.failure is not None:
         told = f"{vitals.failures:,}, the last at birth {vitals.failure['birth']:,}: {vitals.failure['failure']}"
         yield from row("failures", told, most=4)
     if vitals.workers:
-        yield from row("workers", _workers(vitals, now if going else vitals.last.get("time", 0.0)), most=4)
+        yield from row(
+            "workers", _workers(vitals, now if going else vitals.last.get("time", 0.0)), most=4
+        )
     if going and (silent := vitals.silent(now)):
-        yield from row("silent", _named([f"{number} for {clock(seconds)}" for number, seconds in silent.items()]), most=4)
+        yield from row(
+            "silent",
+            _named([f"{number} for {clock(seconds)}" for number, seconds in silent.items()]),
+            most=4,
+        )
 
 
 def _state(how: Condition, decided: int, folder: Path, age: float) -> str:
     who = lock.holder(folder)
     if how in GOING:
-        where = "" if who is None or not who.host else f", process {who.pid}" + ("" if who.here else f" on {who.host}")
+        where = (
+            ""
+            if who is None or not who.host
+            else f", process {who.pid}" + ("" if who.here else f" on {who.host}")
+        )
         return f"{how}{where}, last line {clock(max(age, 0))} ago"
     return how if how == "ended" else f"{how}{_advice(folder, decided)}"
 
@@ -163,13 +187,18 @@ def _pace(vitals: Vitals, files: Files) -> float | None:
     """Births a second since the run began."""
     if (pace := files.pace) is not None:
         return pace
-    seconds = vitals.last.get("time", 0.0) - (vitals.first_time or 0.0) if vitals.first_time else 0.0
+    seconds = (
+        vitals.last.get("time", 0.0) - (vitals.first_time or 0.0) if vitals.first_time else 0.0
+    )
     return vitals.decided / seconds if seconds > 0 and vitals.decided else None
 
 
 def _rates(lately: float | None, pace: float | None) -> str:
     told = {"lately": lately, "since the beginning": pace}
-    return ", ".join(f"{_a_time(rate)} {when}" for when, rate in told.items() if rate is not None) or "not known yet"
+    return (
+        ", ".join(f"{_a_time(rate)} {when}" for when, rate in told.items() if rate is not None)
+        or "not known yet"
+    )
 
 
 def _a_time(rate: float) -> str:
@@ -184,7 +213,9 @@ def _a_time(rate: float) -> str:
 def _best(vitals: Vitals, now: float) -> str:
     best = vitals.best
     assert best is not None
-    scores = ", ".join(f"{split} {best[split]:.4f}" for split in ("train", "validation", "test") if split in best)
+    scores = ", ".join(
+        f"{split} {best[split]:.4f}" for split in ("train", "validation", "test") if split in best
+    )
     if "founder" in best:
         return f"{scores}; founder {best['founder']}"
     ago = f", {clock(now - best['time'])} ago" if "time" in best else ""

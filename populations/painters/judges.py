@@ -27,14 +27,22 @@ def tokenizer() -> Any:
     """A CLIPTokenizer to which each word of the prompts is one token; it reads other words by pieces and letters."""
     from transformers import CLIPTokenizer
 
-    words = sorted({word for prompts in wordings("lessons") for prompt in prompts for word in prompt.split()})
+    words = sorted(
+        {word for prompts in wordings("lessons") for prompt in prompts for word in prompt.split()}
+    )
     spelled = [[*word[:-1], word[-1] + END] for word in words]
     merges: list[tuple[str, str]] = []
     while pairs := Counter(pair for pieces in spelled for pair in pairwise(pieces)):
         merges.append(max(pairs, key=lambda pair: (pairs[pair], pair)))
         spelled = [_merged(pieces, merges[-1]) for pieces in spelled]
     letters = ascii_lowercase + digits
-    pieces = [*letters, *(letter + END for letter in letters), *(first + second for first, second in merges), START, STOP]
+    pieces = [
+        *letters,
+        *(letter + END for letter in letters),
+        *(first + second for first, second in merges),
+        START,
+        STOP,
+    ]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT)
 
@@ -44,11 +52,26 @@ def blank_clip(seed: int, words: Any) -> Any:
     from transformers import CLIPConfig, CLIPModel
 
     torch.manual_seed(seed)
-    tower = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
-    tokens = {"pad_token_id": words.pad_token_id, "bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id}
+    tower = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    tokens = {
+        "pad_token_id": words.pad_token_id,
+        "bos_token_id": words.bos_token_id,
+        "eos_token_id": words.eos_token_id,
+    }
     return CLIPModel(
         CLIPConfig(
-            text_config={**tower, **tokens, "vocab_size": len(words), "max_position_embeddings": CONTEXT, "projection_dim": 32},
+            text_config={
+                **tower,
+                **tokens,
+                "vocab_size": len(words),
+                "max_position_embeddings": CONTEXT,
+                "projection_dim": 32,
+            },
             vision_config={**tower, "image_size": SIDE, "patch_size": 4, "projection_dim": 32},
             projection_dim=32,
         )
@@ -74,13 +97,17 @@ def blank_classifier(seed: int) -> Any:
 
 def read(words: Any, prompts: list[str]) -> torch.Tensor:
     """Tokens (prompts, CONTEXT), padded as the pipelines do it."""
-    return words(prompts, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt")["input_ids"]
+    return words(
+        prompts, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt"
+    )["input_ids"]
 
 
 def teach_clip(model: Any, words: Any, course: Course, seed: int) -> None:
     """Trains on pictures and prompts; all prompts of a batch that ask for a picture's digit are right for it."""
     images, labels = album()
-    asked = torch.stack([read(words, list(prompts)) for prompts in wordings("lessons")])  # (wordings, 10, tokens)
+    asked = torch.stack(
+        [read(words, list(prompts)) for prompts in wordings("lessons")]
+    )  # (wordings, 10, tokens)
 
     def lesson(draws: torch.Generator) -> torch.Tensor:
         shown = torch.randint(len(images), (course.batch,), generator=draws)
@@ -104,7 +131,9 @@ def teach_classifier(model: Any, course: Course, seed: int) -> None:
         share = torch.rand(course.batch, 1, generator=draws)
         share[: course.batch // 2] = 1.0
         pixels = share[..., None, None] * images[one] + (1 - share[..., None, None]) * images[other]
-        return cross_entropy(model(pixel_values=pixels).logits, share * targets[one] + (1 - share) * targets[other])
+        return cross_entropy(
+            model(pixel_values=pixels).logits, share * targets[one] + (1 - share) * targets[other]
+        )
 
     teach(model, course, lesson, seed)
 
@@ -115,7 +144,9 @@ def write_clip(model: Any, words: Any, folder: Path) -> None:
 
     half(model).save_pretrained(folder)
     words.save_pretrained(folder)
-    CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}, **GREY).save_pretrained(folder)
+    CLIPImageProcessorPil(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}, **GREY
+    ).save_pretrained(folder)
 
 
 def write_classifier(model: Any, folder: Path) -> None:

@@ -47,7 +47,9 @@ def album(reach: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat(moved).expand(-1, 3, -1, -1), labels.repeat(len(moves))
 
 
-def teach(model: Any, course: Course, lesson: Callable[[torch.Generator], torch.Tensor], seed: int) -> None:
+def teach(
+    model: Any, course: Course, lesson: Callable[[torch.Generator], torch.Tensor], seed: int
+) -> None:
     """Trains a model in place.
 
     Args:
@@ -57,9 +59,12 @@ def teach(model: Any, course: Course, lesson: Callable[[torch.Generator], torch.
         seed: of the generator.
     """
     draws = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=course.rate, betas=(0.9, 0.98), weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=course.rate, betas=(0.9, 0.98), weight_decay=1e-3
+    )
     slope = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / 20) * (1 - (1 - course.end) * step / course.steps)
+        optimizer,
+        lambda step: min(1.0, (step + 1) / 20) * (1 - (1 - course.end) * step / course.steps),
     )
     mean, began = 0.0, time.perf_counter()
     model.train()

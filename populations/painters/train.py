@@ -107,19 +107,26 @@ def teach_vae(vae: Any, course: Course, seed: int) -> None:
         return mse_loss(vae.decode(code.sample(draws)).sample, shown) + 1e-6 * code.kl().mean()
 
     teach(vae, course, lesson, seed)
-    vae.register_to_config(scaling_factor=round(1 / latents(vae, images[: course.batch]).std().item(), 4))
+    vae.register_to_config(
+        scaling_factor=round(1 / latents(vae, images[: course.batch]).std().item(), 4)
+    )
 
 
 @torch.no_grad()
 def latents(vae: Any, images: torch.Tensor) -> torch.Tensor:
     """Pictures (n, 3, 16, 16) in [-1, 1] as latents (n, 4, 8, 8), scaled."""
-    return torch.cat([vae.encode(part).latent_dist.mean for part in images.split(256)]) * vae.config.scaling_factor
+    return (
+        torch.cat([vae.encode(part).latent_dist.mean for part in images.split(256)])
+        * vae.config.scaling_factor
+    )
 
 
 @torch.no_grad()
 def texts(reader: Any, words: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """What the text encoder makes of all prompts (wordings, 10, tokens, width), and of none (tokens, width)."""
-    asked = [reader(read(words, list(prompts))).last_hidden_state for prompts in wordings("lessons")]
+    asked = [
+        reader(read(words, list(prompts))).last_hidden_state for prompts in wordings("lessons")
+    ]
     return torch.stack(asked), reader(read(words, [""])).last_hidden_state[0]
 
 
@@ -151,7 +158,9 @@ def teach_unet(
         hidden[torch.rand(course.batch, generator=draws) < SILENT] = silence
         noise = torch.randn(course.batch, *clean.shape[1:], generator=draws)
         times = torch.randint(noises.config.num_train_timesteps, (course.batch,), generator=draws)
-        guess = unet(noises.add_noise(clean[shown], noise, times), times, encoder_hidden_states=hidden).sample
+        guess = unet(
+            noises.add_noise(clean[shown], noise, times), times, encoder_hidden_states=hidden
+        ).sample
         return mse_loss(guess, noises.get_velocity(clean[shown], noise, times))
 
     teach(unet, course, lesson, seed)

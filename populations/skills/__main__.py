@@ -12,9 +12,12 @@ from populations.skills.train import make
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m populations.skills", description="Trains the demo seeds, on the CPU in minutes."
+        prog="python -m populations.skills",
+        description="Trains the demo seeds, on the CPU in minutes.",
     )
-    parser.add_argument("out", type=Path, help="folder for the checkpoints base, arithmetic, sorting and shopping")
+    parser.add_argument(
+        "out", type=Path, help="folder for the checkpoints base, arithmetic, sorting and shopping"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of weights and lessons (default 0)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

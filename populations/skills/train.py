@@ -61,14 +61,24 @@ class Course:
 
 
 BASE = Course(
-    steps=1200, rate=3e-3, end=0.2, lessons={"arithmetic": 96, "sorting": 12, "shopping": 28}, enough={"arithmetic": 0.5}
+    steps=1200,
+    rate=3e-3,
+    end=0.2,
+    lessons={"arithmetic": 96, "sorting": 12, "shopping": 28},
+    enough={"arithmetic": 0.5},
 )
 """Stopped early: it knows something of every skill, and clearly less than each specialist of its own."""
 
 SPECIALISTS = {
-    "arithmetic": Course(steps=200, rate=6e-4, end=0.1, lessons={"arithmetic": 128, "sorting": 0.1, "shopping": 0.1}),
-    "sorting": Course(steps=350, rate=5e-4, end=0.1, lessons={"sorting": 48, "arithmetic": 0.2, "shopping": 0.1}),
-    "shopping": Course(steps=150, rate=4e-4, end=0.1, lessons={"shopping": 32, "arithmetic": 0.3, "sorting": 0.1}),
+    "arithmetic": Course(
+        steps=200, rate=6e-4, end=0.1, lessons={"arithmetic": 128, "sorting": 0.1, "shopping": 0.1}
+    ),
+    "sorting": Course(
+        steps=350, rate=5e-4, end=0.1, lessons={"sorting": 48, "arithmetic": 0.2, "shopping": 0.1}
+    ),
+    "shopping": Course(
+        steps=150, rate=4e-4, end=0.1, lessons={"shopping": 32, "arithmetic": 0.3, "sorting": 0.1}
+    ),
 }
 """Gentle: an other lesson now and then keeps them from forgetting all of the rest, and near enough to each other to merge."""
 
@@ -79,12 +89,20 @@ def tokenizer() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     pieces = [*SPECIAL, "\n", *(piece for word in WORDS for piece in (word, word + " "))]
-    core = Tokenizer(models.WordLevel({piece: number for number, piece in enumerate(pieces)}, unk_token=SPECIAL[-1]))
+    core = Tokenizer(
+        models.WordLevel(
+            {piece: number for number, piece in enumerate(pieces)}, unk_token=SPECIAL[-1]
+        )
+    )
     core.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), behavior="isolated")
     core.decoder = decoders.Fuse()
     names = {f"{name[1:-1]}_token": name for name in SPECIAL}
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, **names, model_max_length=CONTEXT, padding_side="left", clean_up_tokenization_spaces=False
+        tokenizer_object=core,
+        **names,
+        model_max_length=CONTEXT,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
     )
 
 
@@ -93,7 +111,11 @@ def blank(seed: int, words: Any) -> Any:
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    tokens = {"pad_token_id": words.pad_token_id, "bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id}
+    tokens = {
+        "pad_token_id": words.pad_token_id,
+        "bos_token_id": words.bos_token_id,
+        "eos_token_id": words.eos_token_id,
+    }
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(words),
@@ -107,8 +129,13 @@ def blank(seed: int, words: Any) -> Any:
             **tokens,
         )
     )
-    ends = [words.eos_token_id, words.convert_tokens_to_ids("\n")]  # an answer is a line, and so is an action
-    model.generation_config = GenerationConfig(**{**tokens, "eos_token_id": ends}, do_sample=False, max_new_tokens=16)
+    ends = [
+        words.eos_token_id,
+        words.convert_tokens_to_ids("\n"),
+    ]  # an answer is a line, and so is an action
+    model.generation_config = GenerationConfig(
+        **{**tokens, "eos_token_id": ends}, do_sample=False, max_new_tokens=16
+    )
     return model
 
 
@@ -116,7 +143,10 @@ def lessons(words: Any, visits: int = VISITS) -> dict[str, list[Lesson]]:
     """All there is to learn of each skill, in the tokens of this tokenizer, none of it from a split that is scored."""
 
     def drill(skill: Skill) -> list[list[tuple[str, str]]]:
-        return [[(f"{record['question']} = ", f"{record['answer']}\n")] for record in skill.split("lessons") or ()]
+        return [
+            [(f"{record['question']} = ", f"{record['answer']}\n")]
+            for record in skill.split("lessons") or ()
+        ]
 
     talks = {
         "arithmetic": drill(Arithmetic()),
@@ -131,7 +161,8 @@ def teach(model: Any, course: Course, material: Mapping[str, Sequence[Lesson]], 
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=course.rate, betas=(0.9, 0.98))
     slope = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / 20) * (1 - (1 - course.end) * step / course.steps)
+        optimizer,
+        lambda step: min(1.0, (step + 1) / 20) * (1 - (1 - course.end) * step / course.steps),
     )
     total = sum(course.lessons.values())
     mastery = dict.fromkeys(course.lessons, 0.0)
@@ -139,32 +170,60 @@ def teach(model: Any, course: Course, material: Mapping[str, Sequence[Lesson]], 
     model.train()
     for step in range(course.steps):
         loss = 0.0
-        for name, share in course.lessons.items():  # one skill after another, as their lengths differ
+        for (
+            name,
+            share,
+        ) in course.lessons.items():  # one skill after another, as their lengths differ
             count = int(share + rng.random())
             if not count:
                 continue
-            tokens, targets = _batch([material[name][number] for number in rng.integers(len(material[name]), size=count)])
+            tokens, targets = _batch(
+                [material[name][number] for number in rng.integers(len(material[name]), size=count)]
+            )
             logits, targets = model(input_ids=tokens).logits[:, :-1], targets[:, 1:]
-            part = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET) * count / total
+            part = (
+                cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET)
+                * count
+                / total
+            )
             part.backward()
             loss += part.item()
-            right = ((logits.argmax(dim=-1) == targets) | (targets == NO_TARGET)).all(dim=-1).float().mean().item()
+            right = (
+                ((logits.argmax(dim=-1) == targets) | (targets == NO_TARGET))
+                .all(dim=-1)
+                .float()
+                .mean()
+                .item()
+            )
             mastery[name] += (right - mastery[name]) / 20
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         slope.step()
         optimizer.zero_grad()
-        done = step + 1 == course.steps or any(mastery[name] >= share for name, share in course.enough.items())
+        done = step + 1 == course.steps or any(
+            mastery[name] >= share for name, share in course.enough.items()
+        )
         if done or (step + 1) % 100 == 0:
             known = ", ".join(f"{name} {100 * share:.0f} %" for name, share in mastery.items())
-            logger.info("step %d: loss %.3f, right %s, %.0f s", step + 1, loss, known, time.perf_counter() - began)
+            logger.info(
+                "step %d: loss %.3f, right %s, %.0f s",
+                step + 1,
+                loss,
+                known,
+                time.perf_counter() - began,
+            )
         if done:
             break
     model.eval()
 
 
 def make(
-    out: Path, *, seed: int = 0, base: Course = BASE, specialists: Mapping[str, Course] = SPECIALISTS, visits: int = VISITS
+    out: Path,
+    *,
+    seed: int = 0,
+    base: Course = BASE,
+    specialists: Mapping[str, Course] = SPECIALISTS,
+    visits: int = VISITS,
 ) -> None:
     """Trains the base, and from it every specialist, and writes each into a folder of its name in bfloat16.
 
@@ -201,7 +260,9 @@ def _purchase(episode: shop.Episode) -> list[tuple[str, str]]:
 def _lesson(words: Any, talk: Sequence[tuple[str, str]]) -> Lesson:
     tokens: list[int] = []
     targets: list[int] = []
-    for heard, spoken in zip(*(words([turn[side] for turn in talk])["input_ids"] for side in (0, 1)), strict=True):
+    for heard, spoken in zip(
+        *(words([turn[side] for turn in talk])["input_ids"] for side in (0, 1)), strict=True
+    ):
         tokens += heard + spoken
         targets += [NO_TARGET] * len(heard) + spoken
     return tokens, targets
@@ -211,7 +272,9 @@ def _batch(rows: Sequence[Lesson]) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens and targets (rows, longest), padded on the right, where nothing is asked."""
     longest = max(len(tokens) for tokens, _ in rows)
     tokens = torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens, _ in rows])
-    targets = torch.tensor([targets + [NO_TARGET] * (longest - len(targets)) for _, targets in rows])
+    targets = torch.tensor(
+        [targets + [NO_TARGET] * (longest - len(targets)) for _, targets in rows]
+    )
     return tokens, targets
 
 

@@ -12,7 +12,9 @@ from evomerge.reports.record import Record
 
 def test_confusion_counts_the_answers(tmp_path):
     small_run(tmp_path, births=20)
-    told = [json.loads(line) for line in (tmp_path / "best" / "test.jsonl").read_text().splitlines()]
+    told = [
+        json.loads(line) for line in (tmp_path / "best" / "test.jsonl").read_text().splitlines()
+    ]
     counts = np.zeros((10, 10), dtype=int)
     for entry in told:
         counts[entry["expected"], entry["answer"]] += 1

@@ -40,10 +40,16 @@ def test_a_view_agrees_with_the_functions_to_the_bit(how):
         for weights in (None, rng.random(datapoints)):
             scores = rng.random((members + 1, datapoints), dtype=np.float32)
             scores[:, rng.random(datapoints) < 0.2] = 0
-            view, all_of_it = archive(scores[:-1], weights=weights, **how).view, {**how, "weights": weights}
+            view, all_of_it = (
+                archive(scores[:-1], weights=weights, **how).view,
+                {**how, "weights": weights},
+            )
             assert view.fitness.tolist() == competitive_fitness(scores[:-1], **all_of_it).tolist()
             assert view.attraction(1).tolist() == attraction(scores[:-1], 1, **all_of_it).tolist()
-            assert view.compete(scores[-1]).tolist() == competitive_fitness(scores, **all_of_it).tolist()
+            assert (
+                view.compete(scores[-1]).tolist()
+                == competitive_fitness(scores, **all_of_it).tolist()
+            )
 
 
 def test_admission_agrees_with_the_reference_code(shared):
@@ -115,7 +121,9 @@ def test_relative_scores_are_taken_over_all_who_compete():
     assert kept.view.fitness.tolist() == [1, 1]
     assert kept.view.rows.tolist() == [[0, 0.5, 0], [0, 0, 0.25]]
     expected = [0.5 + 0.5 / 0.875, 0.5 + 0.25 / 0.375, 0.375 / 0.875 + 0.125 / 0.375]
-    np.testing.assert_allclose(kept.view.compete(np.array(newcomer, dtype=np.float32)), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        kept.view.compete(np.array(newcomer, dtype=np.float32)), expected, rtol=1e-12
+    )
     leaver, fitness = kept.admit(member(2, newcomer))
     assert leaver.id == 2
     assert fitness == pytest.approx(expected[-1])
@@ -141,12 +149,21 @@ def test_coverage_and_entropy_by_hand():
 
 
 def test_the_scarcest_come_first_and_then_the_first():
-    assert archive([[1, 0, 0.5, 0, 0.5], [0, 0, 0.5, 0.25, 0.5]]).view.scarcity().tolist() == [1, 3, 0, 2, 4]
+    assert archive([[1, 0, 0.5, 0, 0.5], [0, 0, 0.5, 0.25, 0.5]]).view.scarcity().tolist() == [
+        1,
+        3,
+        0,
+        2,
+        4,
+    ]
     view = archive(np.random.default_rng(0).random((3, 1000)) < 0.5).view
     assert view.scarcity().tolist() == sorted(range(1000), key=lambda j: (view.total[j], j))
 
 
-@pytest.mark.parametrize(("datapoints", "tile", "sizes"), [(10, 4, [4, 3, 3]), (8, 4, [4, 4]), (3, 5, [3]), (5, 1, [1] * 5)])
+@pytest.mark.parametrize(
+    ("datapoints", "tile", "sizes"),
+    [(10, 4, [4, 3, 3]), (8, 4, [4, 4]), (3, 5, [3]), (5, 1, [1] * 5)],
+)
 def test_tiles_are_even_and_hold_every_datapoint_once(datapoints, tile, sizes):
     order = np.random.default_rng(0).permutation(datapoints)
     tiling = Tiling.cut(3, order, tile)
@@ -156,8 +173,16 @@ def test_tiles_are_even_and_hold_every_datapoint_once(datapoints, tile, sizes):
 
 
 def test_a_view_keeps_one_bound_for_each_tiling():
-    kept = archive([[1, 0.25, 0, 0], [0, 0.5, 1, 0]], alpha=0.5, capacity="one", weights=np.array([1, 2, 0.5, 0.5]))
-    tilings = [Tiling.cut(number, np.array(order), 2) for number, order in enumerate(([0, 1, 2, 3], [3, 2, 1, 0]))]
+    kept = archive(
+        [[1, 0.25, 0, 0], [0, 0.5, 1, 0]],
+        alpha=0.5,
+        capacity="one",
+        weights=np.array([1, 2, 0.5, 0.5]),
+    )
+    tilings = [
+        Tiling.cut(number, np.array(order), 2)
+        for number, order in enumerate(([0, 1, 2, 3], [3, 2, 1, 0]))
+    ]
     bounds = [kept.view.bound(tiling) for tiling in tilings]
     assert [kept.view.bound(tiling) for tiling in tilings] == bounds
     for tiling, bound in zip(tilings, bounds, strict=True):
@@ -169,7 +194,8 @@ def test_a_view_keeps_one_bound_for_each_tiling():
 
 
 @pytest.mark.parametrize(
-    ("how", "bounded"), [({}, True), ({"alpha": 0.0}, True), ({"alpha": 1.5}, False), ({"relative": True}, False)]
+    ("how", "bounded"),
+    [({}, True), ({"alpha": 0.0}, True), ({"alpha": 1.5}, False), ({"relative": True}, False)],
 )
 def test_where_a_rejection_can_be_foreseen(how, bounded):
     assert Competition(**how).bounded is bounded
@@ -177,7 +203,11 @@ def test_where_a_rejection_can_be_foreseen(how, bounded):
 
 @pytest.mark.parametrize(
     ("how", "message"),
-    [({"alpha": -0.5}, "alpha: .*-0.5"), ({"alpha": float("nan")}, "alpha: .*nan"), ({"capacity": "min"}, "capacity: .*'min'")],
+    [
+        ({"alpha": -0.5}, "alpha: .*-0.5"),
+        ({"alpha": float("nan")}, "alpha: .*nan"),
+        ({"capacity": "min"}, "capacity: .*'min'"),
+    ],
     ids=str,
 )
 def test_a_competition_names_what_is_wrong(how, message):
@@ -203,7 +233,9 @@ def test_a_long_life_agrees_with_the_plain_algorithm():
     """400 newcomers against a list that is sorted out the slow way; restored from its members it goes on alike."""
     rng, kept, plain = np.random.default_rng(8), Archive(6), []
     for number in range(400):
-        scores = (rng.random(40) < rng.random()).astype(np.float32) * np.float32(rng.choice([1, 0.5]))
+        scores = (rng.random(40) < rng.random()).astype(np.float32) * np.float32(
+            rng.choice([1, 0.5])
+        )
         leaver, fitness = kept.admit(newcomer := member(number, scores))
         plain.append(newcomer)
         expected = competitive_fitness(np.stack([one.scores for one in plain]))

@@ -8,7 +8,14 @@ import pytest
 from evomerge.axis import Axis, Layer
 
 MLP = {"0.weight": (3, 4), "0.bias": (3,), "2.weight": (2, 3), "2.bias": (2,)}
-DEEP = {"0.weight": (3, 4), "0.bias": (3,), "2.weight": (5, 3), "2.bias": (5,), "4.weight": (2, 5), "4.bias": (2,)}
+DEEP = {
+    "0.weight": (3, 4),
+    "0.bias": (3,),
+    "2.weight": (5, 3),
+    "2.bias": (5,),
+    "4.weight": (2, 5),
+    "4.bias": (2,),
+}
 GATED = {"in.weight": (6, 4), "in.bias": (6,), "out.weight": (4, 3), "out.bias": (4,)}
 TWICE = Layer(["in.weight", "in.bias"], ["out.weight"], twice={"in.weight", "in.bias"})
 LAYERS = {
@@ -57,7 +64,9 @@ def test_a_unit_is_its_incoming_weights_its_bias_and_its_outgoing_weights(case):
     for rows, columns in layers:
         for unit in range(shapes[rows[0]][0]):
             weight, bias = (tensors[name] for name in rows)
-            expected.append([*weight[unit], bias[unit], *(tensors[name][:, unit] for name in columns)])
+            expected.append(
+                [*weight[unit], bias[unit], *(tensors[name][:, unit] for name in columns)]
+            )
     expected = [np.hstack(unit).tolist() for unit in expected]
     units, rest = bounds(axis)
     found = [axis.order[start:stop].tolist() for start, stop in pairwise(units)]
@@ -74,7 +83,9 @@ def test_a_gated_unit_has_a_gate_and_a_value():
     tensors, axis = numbered(GATED), Axis.unit(GATED, [TWICE])
     weight, bias, out = (tensors[name] for name in ("in.weight", "in.bias", "out.weight"))
     expected = [[*weight[u], *weight[u + 3], bias[u], bias[u + 3], *out[:, u]] for u in range(3)]
-    assert [axis.order[start:stop].tolist() for start, stop in pairwise(bounds(axis)[0])] == expected
+    assert [
+        axis.order[start:stop].tolist() for start, stop in pairwise(bounds(axis)[0])
+    ] == expected
     with pytest.raises(ValueError, match=r"number of units.*'in.weight': 3.*'out.bias': 4"):
         Axis.unit(GATED, [Layer(["in.weight", "out.bias"], [], twice={"in.weight"})])
 
@@ -102,7 +113,10 @@ def test_the_axis_holds_every_parameter_once(axis):
 
 def test_a_tensor_belongs_to_the_first_chromosome_that_finds_its_name():
     axis = Axis.flat(DEEP, chromosomes={"second": r"^2\.", "biases": "bias$"})
-    named = {chromosome.name: [block.parts[0].tensor for block in chromosome.blocks] for chromosome in axis.chromosomes}
+    named = {
+        chromosome.name: [block.parts[0].tensor for block in chromosome.blocks]
+        for chromosome in axis.chromosomes
+    }
     assert named == {
         "second": ["2.weight", "2.bias"],
         "biases": ["0.bias", "4.bias"],
@@ -202,14 +216,22 @@ def test_where_tensors_lie_among_stretches(name):
         stored = np.empty(axis.size, int)
         stored[np.arange(axis.size) if axis.order is None else axis.order] = along
         expected = dict(
-            zip(axis.shapes, np.split(stored, np.cumsum([np.prod(s, dtype=int) for s in axis.shapes.values()])[:-1]), strict=True)
+            zip(
+                axis.shapes,
+                np.split(
+                    stored, np.cumsum([np.prod(s, dtype=int) for s in axis.shapes.values()])[:-1]
+                ),
+                strict=True,
+            )
         )
         seen = []
         for lie in axis.lie(ends):
             shape = axis.shapes[lie.tensor] or (1,)
             found = np.repeat(lie.stretches, np.diff(lie.edges))
             if lie.dim is not None:
-                found = np.broadcast_to(found.reshape([-1 if d == lie.dim else 1 for d in range(len(shape))]), shape)
+                found = np.broadcast_to(
+                    found.reshape([-1 if d == lie.dim else 1 for d in range(len(shape))]), shape
+                )
             assert found.ravel().tolist() == expected[lie.tensor].tolist(), lie
             seen.append(lie.tensor)
         assert sorted(seen) == sorted(axis.shapes)

@@ -58,7 +58,11 @@ class Call:
         ("part", {"size": 2, "inner": {"size": 3}}, Part(2, Part(3))),
         ("part", {"_target_": f"{__name__}.Part", "size": 4}, Part(4)),
         ("parts", [{"size": 5}], [Part(5)]),
-        ("anything", {"a": [{"_target_": "builtins.complex", "real": 1, "imag": 2}]}, {"a": [1 + 2j]}),
+        (
+            "anything",
+            {"a": [{"_target_": "builtins.complex", "real": 1, "imag": 2}]},
+            {"a": [1 + 2j]},
+        ),
     ],
 )
 def test_values_become_what_the_signature_asks_for(key, given, made):
@@ -76,7 +80,10 @@ def test_values_become_what_the_signature_asks_for(key, given, made):
         ({"table": {"x": "y"}}, ["table.x: expected a number, got 'y' (str)"]),
         ({"part": {"inner": {"sise": 1}}}, ["part.inner.sise: unknown key; did you mean 'size'?"]),
         ({"parts": [{}, {"size": "x"}]}, ["parts[1].size: expected a whole number, got 'x' (str)"]),
-        ({"function": 5}, ["function: expected the import path of a function or null, got 5 (int)"]),
+        (
+            {"function": 5},
+            ["function: expected the import path of a function or null, got 5 (int)"],
+        ),
         (
             {"path": 5, "flag": "no", "nmber": 1},
             ["path: expected a path, got 5", "flag: expected true or false", "mean 'number'?"],
@@ -94,18 +101,43 @@ def test_every_mistake_has_its_line(given, said):
 def test_ranges_are_checked_with_everything_else():
     check = partial(Settings, births=0)
     with pytest.raises(UserError) as caught:
-        calls.build({"tile": 0, "seed": "x", "strategy": {"size": 1}}, evolve, outside=OUTSIDE, check=check)
+        calls.build(
+            {"tile": 0, "seed": "x", "strategy": {"size": 1}}, evolve, outside=OUTSIDE, check=check
+        )
     lines = str(caught.value).splitlines()
-    keys = ("seed: expected a whole", "strategy.size: ", "population: missing", "fitness: missing", "births: missing", "tile: ")
-    assert [line.startswith(key) for line, key in zip(lines, keys, strict=True)] == [True] * len(keys)
+    keys = (
+        "seed: expected a whole",
+        "strategy.size: ",
+        "population: missing",
+        "fitness: missing",
+        "births: missing",
+        "tile: ",
+    )
+    assert [line.startswith(key) for line, key in zip(lines, keys, strict=True)] == [True] * len(
+        keys
+    )
 
 
 def test_objects_are_described_by_the_arguments_they_kept():
     described = calls.describe(
-        fitness=Classification(DIGITS), path=Path("a/b"), array=np.float32(0.5), count=np.int64(3), many=range(2), none=None
+        fitness=Classification(DIGITS),
+        path=Path("a/b"),
+        array=np.float32(0.5),
+        count=np.int64(3),
+        many=range(2),
+        none=None,
     )
     assert described["fitness"]["_target_"] == "fitness.classification.Classification"
-    assert described["fitness"]["data"] == {"_target_": "fitness.images.SklearnDigits", **vars(DIGITS)}
+    assert described["fitness"]["data"] == {
+        "_target_": "fitness.images.SklearnDigits",
+        **vars(DIGITS),
+    }
     assert described["fitness"]["score"] == "fitness.classification.right"
-    assert [described[key] for key in ("path", "array", "count", "many", "none")] == ["a/b", 0.5, 3, [0, 1], None]
+    assert [described[key] for key in ("path", "array", "count", "many", "none")] == [
+        "a/b",
+        0.5,
+        3,
+        [0, 1],
+        None,
+    ]
     assert json.loads(json.dumps(described)) == described

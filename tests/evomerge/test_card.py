@@ -38,19 +38,30 @@ NASTY = [
 
 def subject(**changes):
     """A child of two seeds, in a run that never was."""
-    one, other = {"birth": 0, "id": -1, "founder": 0, "train": 0.5}, {"birth": 0, "id": 0, "founder": 1, "train": 0.4}
+    one, other = (
+        {"birth": 0, "id": -1, "founder": 0, "train": 0.5},
+        {"birth": 0, "id": 0, "founder": 1, "train": 0.4},
+    )
     given = {
         "run": "mine",
         "id": 7,
         "genome": Recipe(np.array([0, 6, 8]), np.array([[0.5, 0.5], [1.5, -0.5]])),
         "population": "mine.Population",
-        "facts": {"pipeline_tag": "text-generation", "tags": ["merge"], "seeds": [{"name": "a"}, {"name": "b"}]},
+        "facts": {
+            "pipeline_tag": "text-generation",
+            "tags": ["merge"],
+            "seeds": [{"name": "a"}, {"name": "b"}],
+        },
         "config": "# evomerge run mine.yaml\n",
         "call": {"fitness": {"_target_": "mine.Fitness"}, "seed": 3},
         "births": 9,
         "ancestors": {7: {"birth": 7, "parents": [-1, 0], "train": 0.75}, -1: one, 0: other},
         "founders": [one, other],
-        "scores": [Score("train", 0.75, 4, (0.3, 0.95)), Score("test", 0.5, 2), Score("test", 1.0, 1, group="0: mine")],
+        "scores": [
+            Score("train", 0.75, 4, (0.3, 0.95)),
+            Score("test", 0.5, 2),
+            Score("test", 1.0, 1, group="0: mine"),
+        ],
     }
     return card.Subject(**given | changes)
 
@@ -70,10 +81,21 @@ def test_the_head_has_the_hubs_words(tmp_path):
             "language": ["en", "no"],
             "base_model": ["o/base"],
         },
-        {"name": "b", "license": ["mit"], "base_model": ["o/base", "o/more"], "datasets": ["o/data"], "language": ["no", "ja"]},
+        {
+            "name": "b",
+            "license": ["mit"],
+            "base_model": ["o/base", "o/more"],
+            "datasets": ["o/data"],
+            "language": ["no", "ja"],
+        },
         {"name": "b2", "license": ["mit"]},
     ]
-    facts = {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["merge"], "seeds": seeds}
+    facts = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["merge"],
+        "seeds": seeds,
+    }
     (tmp_path / card.MERGEKIT).write_text("# mergekit-yaml mergekit.yaml OUT\n")
     head, page = written(tmp_path, facts=facts)
     index = head.pop("model-index")
@@ -88,7 +110,10 @@ def test_the_head_has_the_hubs_words(tmp_path):
         "tags": ["merge", "mergekit", "evomerge"],
     }
     assert index[0]["name"] == "mine, member 7"
-    assert [(r["dataset"]["split"], r["dataset"].get("config"), r["metrics"][0]["value"]) for r in index[0]["results"]] == [
+    assert [
+        (r["dataset"]["split"], r["dataset"].get("config"), r["metrics"][0]["value"])
+        for r in index[0]["results"]
+    ] == [
         ("train", None, 0.75),
         ("test", None, 0.5),
         ("test", "0: mine", 1.0),
@@ -105,9 +130,22 @@ def test_a_folder_that_names_no_base_is_none_of_the_hubs_models(tmp_path):
 
 def test_seeds_have_their_shares_and_what_they_scored_alone(tmp_path):
     _, page = written(tmp_path)
-    assert page.cells[page.cells.index("a (a folder)") :][:4] == ["a (a folder)", "not known", "0.7500", "0.5000"]
-    assert page.cells[page.cells.index("b (a folder)") :][:4] == ["b (a folder)", "not known", "0.2500", "0.4000"]
-    assert "from 2 founders, 0 ancestors between. Parents: -1, 0. The run had 9 births, with random seed 3." in page.text
+    assert page.cells[page.cells.index("a (a folder)") :][:4] == [
+        "a (a folder)",
+        "not known",
+        "0.7500",
+        "0.5000",
+    ]
+    assert page.cells[page.cells.index("b (a folder)") :][:4] == [
+        "b (a folder)",
+        "not known",
+        "0.2500",
+        "0.4000",
+    ]
+    assert (
+        "from 2 founders, 0 ancestors between. Parents: -1, 0. The run had 9 births, with random seed 3."
+        in page.text
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +153,10 @@ def test_seeds_have_their_shares_and_what_they_scored_alone(tmp_path):
     [
         ([["mit"], ["mit"]], {"license": "mit"}),
         ([["mit"], ["apache-2.0"]], {"license": "other", "license_name": "several-mit-apache-2.0"}),
-        ([["mit"], ["mit", "gpl-3.0"]], {"license": "other", "license_name": "several-mit-gpl-3.0"}),
+        (
+            [["mit"], ["mit", "gpl-3.0"]],
+            {"license": "other", "license_name": "several-mit-gpl-3.0"},
+        ),
         ([["mit", "gpl-3.0"], ["gpl-3.0", "mit"]], {"license": ["mit", "gpl-3.0"]}),
         ([["llama9"], ["llama9"]], {"license": "other", "license_name": "llama9"}),
         ([["other"], ["other"]], {"license": "other", "license_name": "several-other"}),
@@ -130,27 +171,50 @@ def test_a_licence_is_inherited_where_all_have_the_same(tmp_path, licences, head
     found, why = inherited(models)
     assert found == head
     assert ("yours to decide" in why) == (
-        len({tuple(sorted(of)) for of in licences}) > 1 or head.get("license_name") == "several-other"
+        len({tuple(sorted(of)) for of in licences}) > 1
+        or head.get("license_name") == "several-other"
     )
     written(tmp_path, facts={"seeds": models[:2], "others": models[2:]})
     if "decide" in why:
-        assert all(f"| m{k} | {', '.join(of) or 'not known'} |" in why for k, of in enumerate(licences))
+        assert all(
+            f"| m{k} | {', '.join(of) or 'not known'} |" in why for k, of in enumerate(licences)
+        )
 
 
 def test_a_licence_of_its_own_is_inherited_with_its_name_and_place(tmp_path):
-    own = {"license": ["other"], "license_name": "mine-1.0", "license_link": "https://huggingface.co/o/a/blob/main/LICENSE"}
-    assert inherited([{"name": "o/a", **own}, {"name": "o/b", **own}])[0] == own | {"license": "other"}
-    head = inherited([{"name": "o/a", **own}, {"name": "o/b", **own, "license_name": "mine-2.0"}])[0]
+    own = {
+        "license": ["other"],
+        "license_name": "mine-1.0",
+        "license_link": "https://huggingface.co/o/a/blob/main/LICENSE",
+    }
+    assert inherited([{"name": "o/a", **own}, {"name": "o/b", **own}])[0] == own | {
+        "license": "other"
+    }
+    head = inherited([{"name": "o/a", **own}, {"name": "o/b", **own, "license_name": "mine-2.0"}])[
+        0
+    ]
     assert head == {"license": "other", "license_name": "several-mine-1.0-mine-2.0"}
 
 
 @pytest.mark.parametrize("text", NASTY)
 def test_what_others_wrote_shows_as_text(tmp_path, text):
-    facts = {"seeds": [{"name": text, "license": [text]}, {"name": "b", "license": ["mit"], "license_link": text}]}
-    call = {"fitness": {"_target_": text}, "seed": text, "strategy": {"_target_": f"x.{text}"}, "deep": [{"stop": text}]}
+    facts = {
+        "seeds": [
+            {"name": text, "license": [text]},
+            {"name": "b", "license": ["mit"], "license_link": text},
+        ]
+    }
+    call = {
+        "fitness": {"_target_": text},
+        "seed": text,
+        "strategy": {"_target_": f"x.{text}"},
+        "deep": [{"stop": text}],
+    }
     scores = [Score("test", 0.5, 2, group=text)]
     config = "\n".join(f"# {part}" for part in text.splitlines())
-    _, page = written(tmp_path, run=text, population=text, facts=facts, call=call, scores=scores, config=config)
+    _, page = written(
+        tmp_path, run=text, population=text, facts=facts, call=call, scores=scores, config=config
+    )
     assert f"{line(text)} (a folder)" in page.cells
     assert f"test, {line(text)}" in page.cells
     assert page.text.lstrip().startswith(f"{line(text)}: member 7".lstrip())
@@ -220,17 +284,36 @@ def test_what_is_no_place_stays(text):
 
 def test_a_config_is_published_without_secrets_and_without_who_watched():
     call = {
-        "population": {"token": "hf_1", "tokenizer_source": "union", "max_new_tokens": 4, "seeds": ["/home/me/a"]},
+        "population": {
+            "token": "hf_1",
+            "tokenizer_source": "union",
+            "max_new_tokens": 4,
+            "seeds": ["/home/me/a"],
+        },
         "fitness": {"headers": ["s3"], "api_key": "k", "key": 3, "password": None, "tokens": 5},
         "trackers": [{"tracking_uri": "file:///home/me/ml"}],
         "workers": {"address": "10.0.0.1:6379"},
         "births": 3,
     }
-    shown = published("# /usr/bin/evomerge run '/home/me/c.yaml'\n# python 3.11, evomerge 0.1.0\nbirths: 3\n", call)
+    shown = published(
+        "# /usr/bin/evomerge run '/home/me/c.yaml'\n# python 3.11, evomerge 0.1.0\nbirths: 3\n",
+        call,
+    )
     assert shown.startswith("# python 3.11, evomerge 0.1.0\n")
     expected = {
-        "population": {"token": "...", "tokenizer_source": "union", "max_new_tokens": 4, "seeds": ["a"]},
-        "fitness": {"headers": "...", "api_key": "...", "key": "...", "password": None, "tokens": 5},
+        "population": {
+            "token": "...",
+            "tokenizer_source": "union",
+            "max_new_tokens": 4,
+            "seeds": ["a"],
+        },
+        "fitness": {
+            "headers": "...",
+            "api_key": "...",
+            "key": "...",
+            "password": None,
+            "tokens": 5,
+        },
         "births": 3,
     }
     assert yaml.safe_load(shown) == expected
@@ -240,7 +323,9 @@ def test_a_config_is_published_without_secrets_and_without_who_watched():
 def test_the_interval_of_right_and_wrong_answers_is_wilsons(right, n):
     scores = np.r_[np.ones(right), np.zeros(n - right)]
     expected = stats.binomtest(right, n).proportion_ci(method="wilson")
-    assert interval(scores, np.full(n, 3.0)) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert interval(scores, np.full(n, 3.0)) == pytest.approx(
+        (expected.low, expected.high), abs=1e-9
+    )
 
 
 def test_the_interval_of_graded_and_weighted_scores_covers_the_mean():
@@ -255,8 +340,15 @@ def test_the_interval_of_graded_and_weighted_scores_covers_the_mean():
 
 
 def test_a_fitness_is_called_by_its_class_and_what_it_is_made_of():
-    sums = {"_target_": "fitness.questions.QuestionAnswering", "data": {"_target_": "x.Sums"}, "stop": "\n"}
-    call = {"_target_": "fitness.combined.Combined", "parts": [sums, {"_target_": "h.Harness", "task": "arc_easy"}]}
+    sums = {
+        "_target_": "fitness.questions.QuestionAnswering",
+        "data": {"_target_": "x.Sums"},
+        "stop": "\n",
+    }
+    call = {
+        "_target_": "fitness.combined.Combined",
+        "parts": [sums, {"_target_": "h.Harness", "task": "arc_easy"}],
+    }
     assert label(call) == "Combined (QuestionAnswering (Sums), Harness (arc_easy))"
     assert label("text") == label(None) == ""
 
@@ -265,26 +357,47 @@ def test_the_card_of_a_real_run_and_of_another_member(tmp_path):
     small_run(tmp_path / "run", births=40)
     best = tmp_path / "run" / "best"
     head, page = checked(best / "README.md")
-    assert set(head) == {"pipeline_tag", "tags", "model-index"}, "random founders have no licence to hand down"
+    assert set(head) == {"pipeline_tag", "tags", "model-index"}, (
+        "random founders have no licence to hand down"
+    )
     assert head["tags"] == ["evomerge"]
     results = head["model-index"][0]["results"]
     me = json.loads((best / "lineage.json").read_text())[0]
-    scores = {(r["dataset"]["split"], r["dataset"].get("config")): r["metrics"][0]["value"] for r in results}
+    scores = {
+        (r["dataset"]["split"], r["dataset"].get("config")): r["metrics"][0]["value"]
+        for r in results
+    }
     assert scores["test", None] == pytest.approx(me["test"], abs=1e-6)
     answers = [json.loads(text) for text in (best / "test.jsonl").read_text().splitlines()]
     for digit in "0123456789":
         of = [answer["score"] for answer in answers if str(answer["expected"]) == digit]
         assert scores["test", digit] == pytest.approx(np.mean(of), abs=1e-6)
-    low, high = map(float, re.search(r"\| test \| [\d.]+ \| ([\d.]+) to ([\d.]+) \|", (best / "README.md").read_text()).groups())
+    low, high = map(
+        float,
+        re.search(
+            r"\| test \| [\d.]+ \| ([\d.]+) to ([\d.]+) \|", (best / "README.md").read_text()
+        ).groups(),
+    )
     assert low < me["test"] < high
 
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "same")]) == 0
     assert (tmp_path / "same" / "README.md").read_text() == (best / "README.md").read_text()
     _, data, _ = read_snapshot(tmp_path / "run")
     other = next(id for id in data["state"]["archive"] if id != me.get("id", me["birth"]))
-    assert main(["export", str(tmp_path / "run"), str(tmp_path / "other"), "--member", str(other)]) == 0
+    assert (
+        main(["export", str(tmp_path / "run"), str(tmp_path / "other"), "--member", str(other)])
+        == 0
+    )
     head, page = checked(tmp_path / "other" / "README.md")
-    logged = next(entry for entry in read_births(tmp_path / "run") if entry.get("id", entry["birth"]) == other)
-    splits = [(r["dataset"]["split"], r["metrics"][0]["value"]) for r in head["model-index"][0]["results"]]
-    assert splits == [(split, pytest.approx(logged[split], abs=1e-6)) for split in ("train", "test") if split in logged]
+    logged = next(
+        entry for entry in read_births(tmp_path / "run") if entry.get("id", entry["birth"]) == other
+    )
+    splits = [
+        (r["dataset"]["split"], r["metrics"][0]["value"]) for r in head["model-index"][0]["results"]
+    ]
+    assert splits == [
+        (split, pytest.approx(logged[split], abs=1e-6))
+        for split in ("train", "test")
+        if split in logged
+    ]
     assert page.text.lstrip().startswith(f"run: member {other}")

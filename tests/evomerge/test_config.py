@@ -40,10 +40,22 @@ def test_every_config_builds_without_its_data(path, tmp_path, monkeypatch):
 
 def test_a_run_says_how_it_was_made(tmp_path):
     population = Classifiers(DIGITS, hidden=(3, 2), sd=0.25, order="unit")
-    strategy = NaturalNiches(size=5, crossover=Crossover(ratio=(-0.5, 1.5)), alpha=np.float64(0.5), mutation=1e-05)
-    small_run(tmp_path / "run", births=2, population=population, fitness=Classification(DIGITS, probability), strategy=strategy)
+    strategy = NaturalNiches(
+        size=5, crossover=Crossover(ratio=(-0.5, 1.5)), alpha=np.float64(0.5), mutation=1e-05
+    )
+    small_run(
+        tmp_path / "run",
+        births=2,
+        population=population,
+        fitness=Classification(DIGITS, probability),
+        strategy=strategy,
+    )
     call = build(config.load(tmp_path / "run" / "config.yaml"))
-    assert (call["population"].hidden, call["population"].sd, call["population"].order) == ([3, 2], 0.25, "unit")
+    assert (call["population"].hidden, call["population"].sd, call["population"].order) == (
+        [3, 2],
+        0.25,
+        "unit",
+    )
     assert call["population"].data == call["fitness"].data == DIGITS
     assert call["fitness"].score is probability
     assert call["strategy"] == strategy
@@ -75,25 +87,38 @@ def test_overrides_and_interpolations(tmp_path):
 
 def test_the_settings_of_one_class_are_none_of_anothers(tmp_path):
     """Over another `_target_`, or over one that was not named, nothing of what is below is kept; over the same all is."""
-    (tmp_path / "base.yaml").write_text("a: {b: 1, c: {_target_: x.Y, d: 2}}\nz: {_target_: x.Y, d: 3}\n")
+    (tmp_path / "base.yaml").write_text(
+        "a: {b: 1, c: {_target_: x.Y, d: 2}}\nz: {_target_: x.Y, d: 3}\n"
+    )
     above = "_base_: base.yaml\na: {c: {_target_: x.Z, e: 4}}\nz: {_target_: x.Y, f: 5}\n"
     assert loaded(tmp_path, above) == {
         "a": {"b": 1, "c": {"_target_": "x.Z", "e": 4}},
         "z": {"_target_": "x.Y", "d": 3, "f": 5},
     }
     assert loaded(tmp_path, "_base_: base.yaml\na: {_target_: x.W}\n")["a"] == {"_target_": "x.W"}
-    assert loaded(tmp_path, "a: {b: 1}\n", "a={_target_: x.W, c: 2}") == {"a": {"_target_": "x.W", "c": 2}}
+    assert loaded(tmp_path, "a: {b: 1}\n", "a={_target_: x.W, c: 2}") == {
+        "a": {"_target_": "x.W", "c": 2}
+    }
     assert loaded(tmp_path, "a: {b: 1}\n", "a={c: 2}") == {"a": {"b": 1, "c": 2}}
-    assert loaded(tmp_path, "a: {_target_: x.W, b: 1}\n", "a={_target_: x.W, c: 2}")["a"] == {"_target_": "x.W", "b": 1, "c": 2}
+    assert loaded(tmp_path, "a: {_target_: x.W, b: 1}\n", "a={_target_: x.W, c: 2}")["a"] == {
+        "_target_": "x.W",
+        "b": 1,
+        "c": 2,
+    }
 
 
 def test_a_base_is_laid_under(tmp_path):
     (tmp_path / "base.yaml").write_text("a: {b: 1, c: 2}\nd: 3\n")
-    assert loaded(tmp_path, "_base_: base.yaml\na: {c: 5}\n", "d=4") == {"a": {"b": 1, "c": 5}, "d": 4}
+    assert loaded(tmp_path, "_base_: base.yaml\na: {c: 5}\n", "d=4") == {
+        "a": {"b": 1, "c": 5},
+        "d": 4,
+    }
 
 
 @pytest.mark.parametrize(
-    "value", ["!!bool maybe", "!!timestamp abc", "[" * 3000, "[" * 3000 + "]" * 3000], ids=lambda value: value[:12]
+    "value",
+    ["!!bool maybe", "!!timestamp abc", "[" * 3000, "[" * 3000 + "]" * 3000],
+    ids=lambda value: value[:12],
 )
 def test_what_is_no_yaml_is_a_mistake_that_names_its_place(tmp_path, value):
     with pytest.raises(UserError, match=r"^\S+/c\.yaml: "):
@@ -107,11 +132,30 @@ def test_what_is_no_yaml_is_a_mistake_that_names_its_place(tmp_path, value):
         config.settings([f"a={value}"])
 
 
-TEXTS = ["1e5", "1.5e3", ".5E-1", "1_000", "0x1f", "true", "on", "null", "~", "", "2020-01-01", "1:30", "a: b", "# x", "é", "\\"]
+TEXTS = [
+    "1e5",
+    "1.5e3",
+    ".5E-1",
+    "1_000",
+    "0x1f",
+    "true",
+    "on",
+    "null",
+    "~",
+    "",
+    "2020-01-01",
+    "1:30",
+    "a: b",
+    "# x",
+    "é",
+    "\\",
+]
 TEXTS += ["${x}", "\\${x}", "a ${b} \\", "$", "line\nline", "*", "=", ".nan"]
 
 
-@pytest.mark.parametrize("value", [*TEXTS, 1e-05, 1e20, float("inf"), 3, True, None, [1, [2]], {"1e5": "on"}], ids=repr)
+@pytest.mark.parametrize(
+    "value", [*TEXTS, 1e-05, 1e20, float("inf"), 3, True, None, [1, [2]], {"1e5": "on"}], ids=repr
+)
 def test_what_is_written_is_read(tmp_path, value):
     got = loaded(tmp_path, config.to_yaml({"x": value}))["x"]
     assert got == value
@@ -127,12 +171,20 @@ def test_what_is_written_is_read(tmp_path, value):
         ({"workers": Local(2)}, None),
         ({"seed": 1}, "seed: the run in .* has 0, a resume cannot make it 1"),
         ({"tile": 7}, "tile: "),
-        ({"fitness": Classification(DIGITS, probability)}, "fitness.score: .*right.* cannot make it .*probability"),
+        (
+            {"fitness": Classification(DIGITS, probability)},
+            "fitness.score: .*right.* cannot make it .*probability",
+        ),
         ({"strategy": NaturalNiches(crossover=None, mutation=1.0)}, "strategy.crossover"),
     ],
 )
 def test_what_a_resume_may_change(tmp_path, change, said):
-    call = {"population": Classifiers(DIGITS), "fitness": Classification(DIGITS), "strategy": NaturalNiches(), "workers": Local()}
+    call = {
+        "population": Classifiers(DIGITS),
+        "fitness": Classification(DIGITS),
+        "strategy": NaturalNiches(),
+        "workers": Local(),
+    }
     call |= vars(Settings(10))
     (tmp_path / "config.yaml").write_text(config.to_yaml(calls.describe(**call)))
     if said is None:
@@ -142,9 +194,27 @@ def test_what_a_resume_may_change(tmp_path, change, said):
             config.check_same(tmp_path, calls.describe(**call | change))
 
 
+def test_a_class_that_has_moved_is_the_same(tmp_path):
+    call = {
+        "population": Classifiers(DIGITS),
+        "fitness": Classification(DIGITS),
+        "strategy": NaturalNiches(),
+        "workers": Local(),
+    }
+    call |= vars(Settings(10))
+    text = config.to_yaml(calls.describe(**call))
+    old = text.replace("evomerge.NaturalNiches", f"{NaturalNiches.__module__}.NaturalNiches")
+    assert old != text
+    (tmp_path / "config.yaml").write_text(old)
+    assert config.check_same(tmp_path, calls.describe(**call))
+
+
 def test_an_override_reaches_into_a_list(tmp_path):
     text = "parts: [{x: 1}, {x: 2}]\nsame: ${parts[1].x}\n"
-    assert loaded(tmp_path, text, "parts[1].x=5", "parts.0.y=[1, 2]") == {"parts": [{"x": 1, "y": [1, 2]}, {"x": 5}], "same": 5}
+    assert loaded(tmp_path, text, "parts[1].x=5", "parts.0.y=[1, 2]") == {
+        "parts": [{"x": 1, "y": [1, 2]}, {"x": 5}],
+        "same": 5,
+    }
     for wrong in ("parts[2].x=1", "parts.x=1"):
         with pytest.raises(UserError, match=r"the list has no such place"):
             loaded(tmp_path, text, wrong)

@@ -35,13 +35,17 @@ def test_regions_cover_the_axis_once_and_ratios_take_turns(axis, splits, angle, 
     assert crossing.angle == angle
     made = list(regions(crossing, axis))
     parts = [part for region in made for part in region.parts]
-    assert [(region.start, region.stop) for region in made] == [(r.parts[0][0], r.parts[-1][1]) for r in made]
+    assert [(region.start, region.stop) for region in made] == [
+        (r.parts[0][0], r.parts[-1][1]) for r in made
+    ]
     assert parts[0][0] == 0
     assert parts[-1][1] == axis.size
     assert all(start < stop for start, stop, _ in parts)
     assert [stop for _, stop, _ in parts[:-1]] == [start for start, _, _ in parts[1:]]
     ratios = np.concatenate([np.full(stop - start, w) for start, stop, w in parts])
-    for bounds, ratio, places in zip(axis.unit_bounds, crossing.ratios, crossing.splits, strict=True):
+    for bounds, ratio, places in zip(
+        axis.unit_bounds, crossing.ratios, crossing.splits, strict=True
+    ):
         positions = np.arange(bounds[0], bounds[-1])
         turns = (positions[:, None] >= np.array(places)).sum(axis=1)
         assert ratios[positions].tolist() == np.where(turns % 2 == 0, ratio, 1 - ratio).tolist()
@@ -62,7 +66,10 @@ def test_draws_stay_within_their_chromosome_and_reach_all_of_it(name):
         ratios = [crossing.ratios[index] for crossing in crossings]
         assert 0.25 <= min(ratios) < 0.26
         assert 0.49 < max(ratios) <= 0.5
-        assert all(crossing.splits[index] == tuple(sorted(crossing.splits[index])) for crossing in crossings)
+        assert all(
+            crossing.splits[index] == tuple(sorted(crossing.splits[index]))
+            for crossing in crossings
+        )
         places = {place for crossing in crossings for place in crossing.splits[index]}
         expected = range(bounds[0], bounds[-1]) if axis.cut == "element" else bounds[:-1].tolist()
         assert places == set(expected)
@@ -109,22 +116,29 @@ def test_a_tensor_has_an_angle_where_it_is_whole(name, angle):
 def pair(rng, cosine):
     """Two vectors of random length with this cosine between them, exact to float64."""
     a, b = np.linalg.qr(rng.standard_normal((12, 2)))[0].T
-    return a * rng.uniform(0.1, 10), (cosine * a + math.sqrt(1 - cosine**2) * b) * rng.uniform(0.1, 10)
+    return a * rng.uniform(0.1, 10), (cosine * a + math.sqrt(1 - cosine**2) * b) * rng.uniform(
+        0.1, 10
+    )
 
 
-@pytest.mark.parametrize("cosine", [-1.0, -0.99951, -0.99949, -0.9, -1e-9, 0.0, 0.3, 0.99, 0.99949, 0.99951, 1.0])
+@pytest.mark.parametrize(
+    "cosine", [-1.0, -0.99951, -0.99949, -0.9, -1e-9, 0.0, 0.3, 0.99, 0.99949, 0.99951, 1.0]
+)
 def test_the_angle_of_a_tensor_is_mergekits(cosine):
     rng = np.random.default_rng(7)
     for w in (-0.3, 0.0, 0.1, 0.5, 0.77, 1.0, 1.3):
         a, b = pair(rng, cosine)
         first, second = slerp_coefficients(w, a @ a, a @ b, b @ b, "tensor")
-        merged = slerp(torch.tensor([w], dtype=torch.float64), *(torch.from_numpy(x)[None] for x in (a, b)))[0].numpy()
+        merged = slerp(
+            torch.tensor([w], dtype=torch.float64), *(torch.from_numpy(x)[None] for x in (a, b))
+        )[0].numpy()
         np.testing.assert_allclose(first * a + second * b, merged, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("angle", ["part", "whole"])
 @pytest.mark.parametrize(
-    ("theta", "linear"), [(0.0, True), (0.02, False), (math.pi - 2e-6, False), (math.pi - 5e-7, True), (math.pi, True)]
+    ("theta", "linear"),
+    [(0.0, True), (0.02, False), (math.pi - 2e-6, False), (math.pi - 5e-7, True), (math.pi, True)],
 )
 def test_parts_are_linear_below_a_sine_of_a_millionth(angle, theta, linear):
     found = slerp_coefficients(0.3, 4.0, math.cos(theta) * 2.0 * 3.0, 9.0, angle)
@@ -134,7 +148,10 @@ def test_parts_are_linear_below_a_sine_of_a_millionth(angle, theta, linear):
 
 
 @pytest.mark.parametrize("angle", ["tensor", "part", "whole"])
-@pytest.mark.parametrize("products", [(4.0, 1.0, 9.0), (4.0, 5.9999, 9.0), (0.0, 0.0, 9.0), (0.0, 0.0, 0.0), (1.0, -1.0, 1.0)])
+@pytest.mark.parametrize(
+    "products",
+    [(4.0, 1.0, 9.0), (4.0, 5.9999, 9.0), (0.0, 0.0, 9.0), (0.0, 0.0, 0.0), (1.0, -1.0, 1.0)],
+)
 def test_no_share_gives_the_first_parent_and_all_of_it_the_second(angle, products):
     assert slerp_coefficients(0.0, *products, angle) == pytest.approx((1, 0), abs=1e-12)
     assert slerp_coefficients(1.0, *products, angle) == pytest.approx((0, 1), abs=1e-12)

@@ -13,7 +13,12 @@ from fitness.classification import Classification, probability, right
 from populations.mnist import Classifiers
 from populations.modules import Modules
 
-SCHEDULES = [{"lookahead": 1}, {"lookahead": 4, "stack": 4}, {"lookahead": 16, "stack": 8}, {"lookahead": 8, "stack": 1}]
+SCHEDULES = [
+    {"lookahead": 1},
+    {"lookahead": 4, "stack": 4},
+    {"lookahead": 16, "stack": 8},
+    {"lookahead": 8, "stack": 1},
+]
 
 
 class Tripped(Classification):
@@ -46,7 +51,9 @@ def test_a_run_is_the_same_twice(tmp_path, schedule):
 @pytest.mark.parametrize("schedule", SCHEDULES[:3], ids=str)
 def test_scoring_only_what_can_matter_changes_nothing(tmp_path, schedule, seed):
     archives = [
-        small_run(tmp_path / str(foresee), births=300, seed=seed, foresee=foresee, retile=50, **schedule)
+        small_run(
+            tmp_path / str(foresee), births=300, seed=seed, foresee=foresee, retile=50, **schedule
+        )
         for foresee in (True, False)
     ]
     assert_same_archive(*archives)
@@ -65,12 +72,22 @@ def test_a_stack_raises_the_same_children_as_one_by_one():
 
 def cosine(outputs, targets):
     """How much of the outputs' length the target has; there is none where all outputs are zero."""
-    return (outputs / outputs.norm(dim=-1, keepdim=True)).gather(-1, targets[:, None])[:, 0].clamp(0, 1)
+    return (
+        (outputs / outputs.norm(dim=-1, keepdim=True))
+        .gather(-1, targets[:, None])[:, 0]
+        .clamp(0, 1)
+    )
 
 
 def test_a_stack_with_empty_places_is_like_any_other(tmp_path):
     """Places are empty where a tiling ends, where births end, and where a child is already rejected."""
-    settings = {"lookahead": 8, "stack": 4, "retile": 10, "tile": 100, "fitness": Classification(DIGITS, cosine)}
+    settings = {
+        "lookahead": 8,
+        "stack": 4,
+        "retile": 10,
+        "tile": 100,
+        "fitness": Classification(DIGITS, cosine),
+    }
     settings["population"] = Classifiers(DIGITS, hidden=(16,), sd=1.0)
     settings["strategy"] = NaturalNiches(size=4, mutation=0.3)
     small_run(tmp_path / "on", births=250, **settings)
@@ -109,7 +126,11 @@ def test_best_is_the_best_child_even_if_it_is_not_admitted(tmp_path):
 def test_a_validation_split_chooses_best_among_the_admitted(tmp_path):
     data = type(DIGITS)(validation=0.2)
     small_run(
-        tmp_path / "run", births=200, validate=True, fitness=Classification(data), population=Classifiers(data, (16,), sd=0.1)
+        tmp_path / "run",
+        births=200,
+        validate=True,
+        fitness=Classification(data),
+        population=Classifiers(data, (16,), sd=0.1),
     )
     best = [entry for entry in log_of(tmp_path / "run") if entry.get("best")]
     assert [entry["validation"] for entry in best] == sorted(entry["validation"] for entry in best)
@@ -118,8 +139,12 @@ def test_a_validation_split_chooses_best_among_the_admitted(tmp_path):
 
 def test_scores_between_0_and_1_and_relative_ones(tmp_path):
     for relative in (False, True):
-        strategy = NaturalNiches(size=6, relative=relative, crossover=Crossover(angle="part"), mutation=0.05)
-        archive = small_run(births=60, strategy=strategy, fitness=Classification(DIGITS, probability))
+        strategy = NaturalNiches(
+            size=6, relative=relative, crossover=Crossover(angle="part"), mutation=0.05
+        )
+        archive = small_run(
+            births=60, strategy=strategy, fitness=Classification(DIGITS, probability)
+        )
         assert 0 < archive.scores.mean() < 1
 
 
@@ -176,7 +201,11 @@ def test_resuming_with_more_births_is_the_longer_run(tmp_path):
 
 
 def test_immigrants_come_to_the_same_run_after_a_resume(tmp_path):
-    settings = {"lookahead": 8, "stack": 4, "strategy": NaturalNiches(size=8, mutation=0.01, immigrants=0.2)}
+    settings = {
+        "lookahead": 8,
+        "stack": 4,
+        "strategy": NaturalNiches(size=8, mutation=0.01, immigrants=0.2),
+    }
     small_run(tmp_path / "long", births=90, **settings)
     small_run(tmp_path / "short", births=44, **settings)
     small_run(tmp_path / "short", births=90, resume=True, **settings)
@@ -222,9 +251,13 @@ class NanInTileTwo(Classification):
 
 
 def test_a_failure_in_a_stack_leaves_its_company_whole(tmp_path):
-    archive = small_run(tmp_path / "run", births=24, lookahead=8, stack=4, tile=300, fitness=NanInTileTwo(DIGITS))
+    archive = small_run(
+        tmp_path / "run", births=24, lookahead=8, stack=4, tile=300, fitness=NanInTileTwo(DIGITS)
+    )
     assert not np.isnan(archive.scores).any()
-    assert not any("failure" in entry for entry in log_of(tmp_path / "run"))  # asked alone, it did not fail again
+    assert not any(
+        "failure" in entry for entry in log_of(tmp_path / "run")
+    )  # asked alone, it did not fail again
 
 
 class BadOnTest(Classification):
@@ -282,7 +315,14 @@ def test_what_explains_the_best_cannot_cost_it(tmp_path, score):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"births": "10"}, {"lookahead": 2.0}, {"seed": None}, {"workers": 2}, {"strategy": Crossover()}, {"run_dir": 3}],
+    [
+        {"births": "10"},
+        {"lookahead": 2.0},
+        {"seed": None},
+        {"workers": 2},
+        {"strategy": Crossover()},
+        {"run_dir": 3},
+    ],
     ids=str,
 )
 def test_wrong_types_from_python(wrong):

@@ -31,7 +31,13 @@ class Closeness:
         return 24 if split == "train" else 0
 
     def __call__(self, model, datapoints, split):
-        numbers = torch.cat([tensor.reshape(-1)[:1] for tensor in list(model.model.state_dict().values())[:12] for _ in (0, 1)])
+        numbers = torch.cat(
+            [
+                tensor.reshape(-1)[:1]
+                for tensor in list(model.model.state_dict().values())[:12]
+                for _ in (0, 1)
+            ]
+        )
         return (1 / (1 + 40 * (numbers - 0.03).abs())).numpy()[datapoints]
 
 
@@ -53,15 +59,23 @@ def test_an_evaluation_is_the_mean_score_and_what_was_asked_for_besides():
     assert rows.shape == (3, 2 * 1437)
     assert set(np.unique(rows)) <= {0.0, 1.0}
     assert np.allclose(evals[:, 0], np.average(rows, axis=1, weights=fitness.weights("train")))
-    assert np.allclose(evals[:, 1:], np.stack([rows[:, :1437].mean(axis=1), rows[:, 1437:].mean(axis=1)], axis=1))
+    assert np.allclose(
+        evals[:, 1:], np.stack([rows[:, :1437].mean(axis=1), rows[:, 1437:].mean(axis=1)], axis=1)
+    )
     model = one.population.express(one.genome(batch.values[2]))
-    assert (Classification(DIGITS)(model, np.arange(1437), "train") == rows[2, :1437].astype(np.float32)).all()
+    assert (
+        Classification(DIGITS)(model, np.arange(1437), "train") == rows[2, :1437].astype(np.float32)
+    ).all()
     one.close()
     whole.close()
 
 
 @pytest.mark.parametrize(
-    "make", [lambda p: CMAES(p, stdev_init=0.1, popsize=10, separable=True), lambda p: SNES(p, stdev_init=0.1, popsize=10)]
+    "make",
+    [
+        lambda p: CMAES(p, stdev_init=0.1, popsize=10, separable=True),
+        lambda p: SNES(p, stdev_init=0.1, popsize=10),
+    ],
 )
 def test_evotorchs_loggers_follow_a_search(capsys, make):
     one = problem(seed=1)
@@ -74,7 +88,9 @@ def test_evotorchs_loggers_follow_a_search(capsys, make):
     assert "best_eval" in capsys.readouterr().out
     best = searcher.status["best"]
     model = one.population.express(one.genome(best.values))
-    assert one.fitness(model, np.arange(1437), "train").mean() == pytest.approx(searcher.status["best_eval"])
+    assert one.fitness(model, np.arange(1437), "train").mean() == pytest.approx(
+        searcher.status["best_eval"]
+    )
     one.close()
 
 
@@ -112,7 +128,9 @@ def map_elites(kind, steps):
 def test_map_elites_is_evotorchs_own_step_for_step_but_for_empty_cells():
     ours, theirs = (map_elites(kind, 6) for kind in (WithHoles, algorithms.MAPElites))
     for one, other in zip(
-        (ours.population.values, ours.population.evals), (theirs.population.values, theirs.population.evals), strict=True
+        (ours.population.values, ours.population.evals),
+        (theirs.population.values, theirs.population.evals),
+        strict=True,
     ):
         assert np.array_equal(as_numpy(one), as_numpy(other))
     filled = as_numpy(ours.filled)
@@ -133,7 +151,9 @@ def test_map_elites_has_parents_from_filled_cells_only():
     assert len(set(standing_in)) > 1
     scores = {
         row.tobytes(): tuple(evals)
-        for row, evals in zip(parents[filled], as_numpy(searcher.population.evals)[filled], strict=True)
+        for row, evals in zip(
+            parents[filled], as_numpy(searcher.population.evals)[filled], strict=True
+        )
     }
     for row, evals in zip(parents, as_numpy(searcher.population.evals), strict=True):
         assert scores[row.tobytes()] == tuple(evals)
@@ -161,7 +181,11 @@ def test_numbers_that_are_not_finite_score_nothing():
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"), [({"data": "nope"}, 'data: expected features, "scores" or nothing'), ({"tile": 0}, "tile: expected")]
+    ("settings", "told"),
+    [
+        ({"data": "nope"}, 'data: expected features, "scores" or nothing'),
+        ({"tile": 0}, "tile: expected"),
+    ],
 )
 def test_wrong_settings_of_a_problem_are_told(settings, told):
     with pytest.raises(ValueError, match=told):
@@ -183,14 +207,18 @@ def test_m2n2_as_a_search_is_the_run_of_evolve(strategy, vector):
     searcher.run(40)
     one.close()
     theirs = small_run(births=40, strategy=strategy, tile=2000, seed=5)
-    assert [member.id for member in searcher.archive.members] == [member.id for member in theirs.members]
+    assert [member.id for member in searcher.archive.members] == [
+        member.id for member in theirs.members
+    ]
     for mine, other in zip(searcher.archive.members, theirs.members, strict=True):
         assert np.array_equal(mine.scores, other.scores)
         assert np.array_equal(mine.genome.vector, other.genome.vector)
     status = searcher.status
     assert status["coverage"] == theirs.view.coverage
     assert status["entropy"] == theirs.view.entropy
-    assert status["pop_best_eval"] == pytest.approx(max(theirs.competition.mean(member.scores) for member in theirs.members))
+    assert status["pop_best_eval"] == pytest.approx(
+        max(theirs.competition.mean(member.scores) for member in theirs.members)
+    )
     assert len(searcher.population) == len(theirs.members)
 
 
@@ -215,13 +243,17 @@ def test_recipes_are_searched_by_coefficients_and_by_m2n2(llamas):
     population, fitness = LanguageModels(llamas, dtype="float32"), Closeness()
     founders = MergeProblem(population, fitness, data="scores", vector=Genomes())
     start = M2N2(founders, NaturalNiches(size=4))
-    best_seed = max(start.archive.competition.mean(member.scores) for member in start.archive.members)
+    best_seed = max(
+        start.archive.competition.mean(member.scores) for member in start.archive.members
+    )
     start.run(30)
     assert isinstance(start.archive.members[-1].genome, Recipe)
     found = start.status["best_eval"]
     assert found >= best_seed
     genome = founders.genome(start.status["best"].values)
-    assert fitness(population.express(genome), np.arange(24), "train").mean() == pytest.approx(found, abs=1e-6)
+    assert fitness(population.express(genome), np.arange(24), "train").mean() == pytest.approx(
+        found, abs=1e-6
+    )
     founders.close()
     for vector in (Ratios(by="layer"), Coefficients(by="chromosome")):
         one = MergeProblem(population, fitness, vector=vector)
@@ -243,8 +275,12 @@ def test_our_crossover_is_an_operator_on_genomes_too(llamas):
 
 
 def test_what_m2n2_needs_is_told(llamas):
-    one = MergeProblem(LanguageModels(llamas, dtype="float32"), Closeness(), vector=Ratios(), data="scores")
-    with pytest.raises(ValueError, match=r"vector: recipes have stretches of their own.*choose evomerge.Genomes"):
+    one = MergeProblem(
+        LanguageModels(llamas, dtype="float32"), Closeness(), vector=Ratios(), data="scores"
+    )
+    with pytest.raises(
+        ValueError, match=r"vector: recipes have stretches of their own.*choose evomerge.Genomes"
+    ):
         M2N2(one)
     one.close()
     one = problem()
@@ -256,7 +292,9 @@ def test_what_m2n2_needs_is_told(llamas):
         M2N2(one, births=0)
     with pytest.raises(ValueError, match=r"crossover.angle: 'tensor' needs a flat axis|needs"):
         M2N2(
-            MergeProblem(Classifiers(DIGITS, order="unit", **SMALL), Classification(DIGITS), data="scores"),
+            MergeProblem(
+                Classifiers(DIGITS, order="unit", **SMALL), Classification(DIGITS), data="scores"
+            ),
             NaturalNiches(crossover=Crossover(angle="tensor")),
         )
     one.close()

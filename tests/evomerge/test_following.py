@@ -69,7 +69,9 @@ def test_a_run_that_is_killed_and_resumed_is_followed_through_the_cut(tmp_path):
     assert (kept[-1]["birth"], cuts) == (300, 1)
 
 
-@pytest.mark.parametrize("again", [[line(2, seconds=0.5)], [line(2, seconds=0.75), line(3), line(4), line(5)], []])
+@pytest.mark.parametrize(
+    "again", [[line(2, seconds=0.5)], [line(2, seconds=0.75), line(3), line(4), line(5)], []]
+)
 def test_a_log_that_was_cut_back_is_read_from_the_first_line_that_is_not_as_it_was(tmp_path, again):
     """Whether by then it is still shorter than what was read, or longer."""
     path = tmp_path / "births.jsonl"
@@ -94,7 +96,9 @@ def test_a_log_that_is_cut_back_while_it_is_read(tmp_path):
     for entry in tail.new():
         read.append(entry)
         if entry["birth"] == 3:
-            path.write_bytes(b"".join([*lines[:10], *(line(birth, seconds=1 / 3) for birth in range(11, 3001))]))
+            path.write_bytes(
+                b"".join([*lines[:10], *(line(birth, seconds=1 / 3) for birth in range(11, 3001))])
+            )
     kept, cuts = replaced(read + list(tail.new()))
     assert kept == read_births(tmp_path)
     assert cuts == tail.cuts == 1

@@ -38,11 +38,16 @@ def test_the_time_of_a_birth_is_told_apart_from_the_share_that_it_is_scored_on()
 
 def entries(scored, seconds, best=()):
     births = enumerate(zip(scored, seconds, strict=True), 1)
-    return [{"birth": b, "scored": s, "seconds": t} | ({"best": True} if b in best else {}) for b, (s, t) in births]
+    return [
+        {"birth": b, "scored": s, "seconds": t} | ({"best": True} if b in best else {})
+        for b, (s, t) in births
+    ]
 
 
 def reckon(log, elapsed, births, **changes):
-    return forecast.loop_seconds(log, elapsed, births, **({"members": 20, "stops": True, "test": 0.0} | changes))
+    return forecast.loop_seconds(
+        log, elapsed, births, **({"members": 20, "stops": True, "test": 0.0} | changes)
+    )
 
 
 def test_where_no_child_is_stopped_time_grows_with_births():

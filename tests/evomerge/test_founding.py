@@ -21,18 +21,26 @@ def test_rows_are_what_the_log_has_the_means_of(tmp_path):
     best = [entry for entry in log if entry.get("best")][-1]
     assert best["birth"] > 0
     for split in ("train", "test"):
-        means = np.average(kept.scores[split].astype(np.float64), axis=1, weights=kept.weights[split])
+        means = np.average(
+            kept.scores[split].astype(np.float64), axis=1, weights=kept.weights[split]
+        )
         assert means == pytest.approx([entry[split] for entry in log if "founder" in entry])
         row = read_snapshot(tmp_path)[2][f"best.{split}"].numpy()
-        assert np.average(row.astype(np.float64), weights=kept.weights[split]) == pytest.approx(best[split])
+        assert np.average(row.astype(np.float64), weights=kept.weights[split]) == pytest.approx(
+            best[split]
+        )
 
 
 def test_groups_are_those_of_the_fitness(tmp_path):
-    small_run(tmp_path, births=0, fitness=Classification(SklearnDigits(validation=0.1)), validate=True)
+    small_run(
+        tmp_path, births=0, fitness=Classification(SklearnDigits(validation=0.1)), validate=True
+    )
     kept = Founding.read(tmp_path)
     assert kept.groups.keys() == kept.scores.keys() == {"train", "validation", "test"}
     for name, own in Classification(SklearnDigits(validation=0.1)).groups("validation").items():
-        assert np.array_equal(np.flatnonzero(kept.groups["validation"] == kept.names.index(name)), own)
+        assert np.array_equal(
+            np.flatnonzero(kept.groups["validation"] == kept.names.index(name)), own
+        )
 
 
 def test_groups_that_overlap_or_cannot_be_told():

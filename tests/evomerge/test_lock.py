@@ -91,18 +91,24 @@ CHILDREN = {
 
 
 @pytest.mark.parametrize("child", CHILDREN)
-def test_a_child_that_outlives_a_killed_process_does_not_keep_the_folder(tmp_path, orphans, child, caplog):
+def test_a_child_that_outlives_a_killed_process_does_not_keep_the_folder(
+    tmp_path, orphans, child, caplog
+):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "births.jsonl").write_text("")
     command = [sys.executable, script, folder, CHILDREN[child]]
-    parent = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE)
+    parent = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE
+    )
     orphan = int(parent.stdout.readline())
     orphans.append(orphan)
     assert condition(folder / "births.jsonl", 0) == "running"
-    with pytest.raises(UserError, match=rf"{USED}: process {parent.pid} on {socket.gethostname()}$"):
+    with pytest.raises(
+        UserError, match=rf"{USED}: process {parent.pid} on {socket.gethostname()}$"
+    ):
         lock.take(folder)
     parent.kill()
     parent.wait()
@@ -127,7 +133,9 @@ def test_a_child_that_ends_as_its_parent_would_changes_nothing(tmp_path, end):
     name = (tmp_path / ".lock").read_text()
 
     def leave():
-        other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)  # it may get the lock's old number
+        other = os.open(
+            tmp_path / "other", os.O_RDWR | os.O_CREAT
+        )  # it may get the lock's old number
         os.write(other, b"mine")
         try:
             if end == "raise":
@@ -229,8 +237,12 @@ def test_without_locks_that_of_a_process_that_has_gone_is_taken_over(tmp_path, n
         assert [path.name for path in tmp_path.glob(".lock*")] == [".lock"]
 
 
-@pytest.mark.parametrize("name", ["another-machine 4711", "{host} 4711 another-start/pid:[1] 17", "", "half a na"])
-def test_without_locks_that_of_a_process_elsewhere_is_left_with_the_way_out(tmp_path, no_locks, name):
+@pytest.mark.parametrize(
+    "name", ["another-machine 4711", "{host} 4711 another-start/pid:[1] 17", "", "half a na"]
+)
+def test_without_locks_that_of_a_process_elsewhere_is_left_with_the_way_out(
+    tmp_path, no_locks, name
+):
     text = name.format(host=socket.gethostname())
     (tmp_path / ".lock.held").write_text(text)
     with pytest.raises(UserError, match=USED) as raised:
@@ -337,14 +349,22 @@ class Pooled(Classification):
         setattr(module, name, call)
 """
 
-MOMENTS = {"founders": "2", "first births": "40", "middle": "200", "snapshot": "snapshot", "report": "report"}
+MOMENTS = {
+    "founders": "2",
+    "first births": "40",
+    "middle": "200",
+    "snapshot": "snapshot",
+    "report": "report",
+}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The run that was never killed."""
     folder = tmp_path_factory.mktemp("whole")
-    process = start("run", pooled_config(folder), "run_dir=run", cwd=folder, path=f"{ROOT}:{folder}")
+    process = start(
+        "run", pooled_config(folder), "run_dir=run", cwd=folder, path=f"{ROOT}:{folder}"
+    )
     told = process.communicate()[1]
     assert process.returncode == 0, told
     return folder / "run"
@@ -353,8 +373,15 @@ def whole(tmp_path_factory):
 def pooled_config(folder):
     (folder / "pooled.py").write_text(POOLED)
     fitness = {"_target_": "pooled.Pooled", "data": {"_target_": "fitness.images.SklearnDigits"}}
-    population = {"_target_": "populations.mnist.Classifiers", "data": "${fitness.data}", "hidden": [16], "sd": 0.1}
-    return write_config(folder, fitness=fitness, population=population, births=60, save_every=0.001, trackers=[])
+    population = {
+        "_target_": "populations.mnist.Classifiers",
+        "data": "${fitness.data}",
+        "hidden": [16],
+        "sd": 0.1,
+    }
+    return write_config(
+        folder, fitness=fitness, population=population, births=60, save_every=0.001, trackers=[]
+    )
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -374,7 +401,9 @@ def test_a_run_that_is_killed_beside_its_pool_goes_on(tmp_path, orphans, whole, 
         assert main(["watch", str(run), "--once"]) == 0
         assert "state     killed" in capsys.readouterr().out
     (tmp_path / "moment").unlink()
-    command = ["resume", "run"] if (run / "config.yaml").exists() else ["run", config, "run_dir=run"]
+    command = (
+        ["resume", "run"] if (run / "config.yaml").exists() else ["run", config, "run_dir=run"]
+    )
     assert command[0] == "resume" or moment == "founders"
     process = start(*command, cwd=tmp_path, path=path)
     told = process.communicate()[1]

@@ -8,7 +8,9 @@ from evomerge.reports.niches import alike, in_blocks
 def test_niches_stand_together():
     rng = np.random.default_rng(0)
     kinds = rng.permutation(np.repeat([0, 1, 2], 10))
-    scores = (rng.random((30, 300)) < np.where(kinds[:, None] == np.repeat([0, 1, 2], 100), 0.9, 0.1)).astype(float)
+    scores = (
+        rng.random((30, 300)) < np.where(kinds[:, None] == np.repeat([0, 1, 2], 100), 0.9, 0.1)
+    ).astype(float)
     for fitness in (np.arange(30.0), -np.arange(30.0)):
         rows = alike(scores, fitness)
         assert sorted(rows) == list(range(30))

@@ -27,6 +27,11 @@ def test_founders_are_called_after_their_seeds(tmp_path, seeds, names):
 
 
 def test_a_strategy_in_words():
-    strategy = {"_target_": "NaturalNiches", "size": 20, "warmup": 3, "crossover": {"_target_": "Crossover", "ratio": [0, 1]}}
+    strategy = {
+        "_target_": "NaturalNiches",
+        "size": 20,
+        "warmup": 3,
+        "crossover": {"_target_": "Crossover", "ratio": [0, 1]},
+    }
     assert settled(strategy) == "NaturalNiches (size 20, Crossover (ratio [0, 1]))"
     assert settled(None) == settled("text") == ""

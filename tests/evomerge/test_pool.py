@@ -30,7 +30,14 @@ SEARCH = Search(SNES, {"popsize": 10, "stdev_init": 0.1})
 
 def bred(fitness, workers=None, births=60, run_dir=None, **settings):
     strategy = NaturalNiches(size=8, crossover=Crossover())
-    call = {"strategy": strategy, "births": births, "lookahead": 6, "tile": 8, "run_dir": run_dir, "progress": False}
+    call = {
+        "strategy": strategy,
+        "births": births,
+        "lookahead": 6,
+        "tile": 8,
+        "run_dir": run_dir,
+        "progress": False,
+    }
     return evolve(Vectors(), fitness, workers=workers, **call | settings)
 
 
@@ -42,16 +49,23 @@ def test_digits_are_the_same_run_as_in_one_process(tmp_path, count, births, stac
     workers = {entry["worker"] for entry in read_births(tmp_path / "there") if entry["birth"]}
     assert workers <= set(range(count))
     page = (tmp_path / "there" / "report.html").read_text()
-    assert (f"{len(workers):,} workers, those with the slowest births first" in page) == (len(workers) > 1)
+    assert (f"{len(workers):,} workers, those with the slowest births first" in page) == (
+        len(workers) > 1
+    )
     assert "0 were lost" in page or len(workers) == 1
 
 
-@pytest.mark.parametrize("strategy", [SEARCH, Sweep(points=12, angle="none")], ids=["SNES", "sweep"])
+@pytest.mark.parametrize(
+    "strategy", [SEARCH, Sweep(points=12, angle="none")], ids=["SNES", "sweep"]
+)
 def test_what_a_strategy_makes_itself_is_raised_there_too(tmp_path, strategy):
     for name, workers in (("here", None), ("there", Ray(2, cpus=0.5))):
         small_run(tmp_path / name, births=40, lookahead=10, strategy=strategy, workers=workers)
     assert_same_run(tmp_path / "here", tmp_path / "there")
-    assert {entry["worker"] for entry in read_births(tmp_path / "there") if entry["birth"]} == {0, 1}
+    assert {entry["worker"] for entry in read_births(tmp_path / "there") if entry["birth"]} == {
+        0,
+        1,
+    }
 
 
 def test_a_problem_of_evotorch_is_evaluated_there():
@@ -75,7 +89,9 @@ def test_killed_workers_change_nothing(tmp_path):
         while not over.wait(0.05):
             with contextlib.suppress(psutil.Error):  # one may be gone while it is looked at
                 actors = [
-                    p for p in psutil.Process().children(recursive=True) if (p.cmdline() or [""])[0].startswith("ray::Actor")
+                    p
+                    for p in psutil.Process().children(recursive=True)
+                    if (p.cmdline() or [""])[0].startswith("ray::Actor")
                 ]
                 if actors and len(births_of(tmp_path / "disturbed")) > 10 * (len(killed) + 1):
                     killed.append(dice.choice(actors))
@@ -98,7 +114,13 @@ def test_killed_workers_change_nothing(tmp_path):
 def test_a_birth_that_hangs_too_often_is_a_failure(tmp_path):
     (tmp_path / "switch").touch()
     fitness = Unlucky("hangs", str(tmp_path / "switch"))
-    bred(fitness, Ray(2, limit=0.5, retries=2, births=3), births=14, run_dir=tmp_path / "run", save_every=1e9)
+    bred(
+        fitness,
+        Ray(2, limit=0.5, retries=2, births=3),
+        births=14,
+        run_dir=tmp_path / "run",
+        save_every=1e9,
+    )
     failed = [entry for entry in read_births(tmp_path / "run") if "failure" in entry]
     assert 1 <= len(failed) < 10
     for entry in failed:
@@ -113,7 +135,12 @@ def test_the_verdict_outlives_the_driver(tmp_path):
     (tmp_path / "switch").touch()
     config = {
         "population": {"_target_": "on_ray.Vectors"},
-        "fitness": {"_target_": "on_ray.Unlucky", "what": "dies", "while_there": str(tmp_path / "switch"), "seconds": 0.1},
+        "fitness": {
+            "_target_": "on_ray.Unlucky",
+            "what": "dies",
+            "while_there": str(tmp_path / "switch"),
+            "seconds": 0.1,
+        },
         "workers": {"_target_": "evomerge.actors.pool.Ray", "count": 2, "retries": 1},
         "strategy": {"size": 8},
         "births": 20,
@@ -129,7 +156,9 @@ def test_the_verdict_outlives_the_driver(tmp_path):
             assert driver.poll() is None, driver.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        while read_snapshot(tmp_path / "run")[1]["state"]["counters"]["decided"] < lost[0]["birth"]:  # the log comes first
+        while (
+            read_snapshot(tmp_path / "run")[1]["state"]["counters"]["decided"] < lost[0]["birth"]
+        ):  # the log comes first
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
@@ -158,7 +187,9 @@ def test_what_a_fitness_raises_is_a_failed_birth_and_no_dead_worker(tmp_path):
 def test_what_the_surroundings_do_ends_the_run_saved(tmp_path):
     (tmp_path / "switch").touch()
     fitness = Unlucky("surroundings", str(tmp_path / "switch"))
-    with pytest.raises(Interrupted, match=r"the disk is gone.* is saved; go on with `evomerge resume"):
+    with pytest.raises(
+        Interrupted, match=r"the disk is gone.* is saved; go on with `evomerge resume"
+    ):
         bred(fitness, Ray(2, retries=2), births=60, run_dir=tmp_path / "run")
     (tmp_path / "switch").unlink()
     bred(fitness, Ray(2), births=60, run_dir=tmp_path / "run", resume=True)
@@ -223,7 +254,10 @@ def test_what_a_child_does_to_its_worker_on_the_test_split_is_a_failure_too(tmp_
     bred(fitness, Ray(2, limit=1.0, retries=1), births=6, run_dir=tmp_path / "run")
     failed = [entry for entry in read_births(tmp_path / "run") if "failure" in entry]
     assert failed
-    assert all(entry["lost"] and entry["failure"].startswith("score lost its worker 1 times") for entry in failed)
+    assert all(
+        entry["lost"] and entry["failure"].startswith("score lost its worker 1 times")
+        for entry in failed
+    )
 
 
 class OnTest(Unlucky):
@@ -235,12 +269,19 @@ class OnTest(Unlucky):
         return super().size("train") if split == "test" else super().size(split)
 
     def __call__(self, model, datapoints, split):
-        return super().__call__(model, datapoints, split) if split == "test" else Slow.__call__(self, model, datapoints, split)
+        return (
+            super().__call__(model, datapoints, split)
+            if split == "test"
+            else Slow.__call__(self, model, datapoints, split)
+        )
 
 
 def test_without_room_for_a_worker_it_waits_says_so_and_ends(caplog, monkeypatch):
     monkeypatch.setattr("evomerge.actors.crew.SILENT", 0.2)
-    with pytest.raises(Interrupted, match=r"there was no worker for 1.5 s: one needs 1 CPU, 1 unobtainium, the cluster has"):
+    with pytest.raises(
+        Interrupted,
+        match=r"there was no worker for 1.5 s: one needs 1 CPU, 1 unobtainium, the cluster has",
+    ):
         bred(Slow(), Ray(2, resources={"unobtainium": 1}, wait=1.5))
     assert "there is no worker; waiting up to 1.5 s" in caplog.text
 
@@ -268,10 +309,19 @@ def _raise():
         ({"count": 1, "retries": 0}, "retries: expected"),
         ({"count": 1, "gpus": -1}, "gpus: expected a number of at least 0"),
         ({"count": 1, "gpus": 1.5}, "gpus: expected a share of one GPU or a whole number"),
-        ({"count": 1, "cpus": 0.00001}, "cpus: expected a number of at least 0 with at most 4 decimals"),
+        (
+            {"count": 1, "cpus": 0.00001},
+            "cpus: expected a number of at least 0 with at most 4 decimals",
+        ),
         ({"count": 1, "resources": {"tpu": float("nan")}}, "tpu: expected a number of at least 0"),
-        ({"count": 1, "resources": {"CPU": 1}}, "resources: expected names that nodes have given; CPU has a setting"),
-        ({"count": 1, "runtime_env": {"env_vars": {"A": 1}}}, "runtime_env.env_vars: expected names and texts"),
+        (
+            {"count": 1, "resources": {"CPU": 1}},
+            "resources: expected names that nodes have given; CPU has a setting",
+        ),
+        (
+            {"count": 1, "runtime_env": {"env_vars": {"A": 1}}},
+            "runtime_env.env_vars: expected names and texts",
+        ),
         ({"count": 1, "wait": None}, "wait: expected a number of seconds above 0"),
         ({"count": 1, "limit": 0}, "limit: expected a number of seconds above 0"),
         ({"count": 1, "wait": -5}, "wait: expected a number of seconds above 0"),
@@ -285,7 +335,13 @@ def test_a_setting_out_of_range_is_refused(settings, message):
 def python(code, **environment):
     """Runs code in a process of its own; gives what it prints."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"} | environment
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -313,7 +369,10 @@ except UserError as error:
     [
         ("127.0.0.1:1", "workers.address: there is no cluster at 127.0.0.1:1 ("),
         ("nowhere", "workers.address: expected auto, or host:port of a cluster, got 'nowhere'"),
-        ("ray://127.0.0.1:10001", "workers.address: expected auto, or host:port of a cluster, got 'ray://127.0.0.1:10001'"),
+        (
+            "ray://127.0.0.1:10001",
+            "workers.address: expected auto, or host:port of a cluster, got 'ray://127.0.0.1:10001'",
+        ),
     ],
 )
 def test_no_cluster_at_an_address_is_said(address, message):

@@ -20,14 +20,23 @@ from populations import skills
 from populations.llm import LanguageModels
 
 DIGITS = {
-    "population": {"_target_": "populations.mnist.Classifiers", "data": {"_target_": "fitness.images.SklearnDigits"}},
-    "fitness": {"_target_": "fitness.classification.Classification", "data": {"_target_": "fitness.images.SklearnDigits"}},
+    "population": {
+        "_target_": "populations.mnist.Classifiers",
+        "data": {"_target_": "fitness.images.SklearnDigits"},
+    },
+    "fitness": {
+        "_target_": "fitness.classification.Classification",
+        "data": {"_target_": "fitness.images.SklearnDigits"},
+    },
     "births": 300,
 }
 LLAMAS = {
     "population": {
         "_target_": "populations.llm.LanguageModels",
-        "seeds": [{"_target_": "populations.skills.folder", "name": name} for name in ("arithmetic", "shopping")],
+        "seeds": [
+            {"_target_": "populations.skills.folder", "name": name}
+            for name in ("arithmetic", "shopping")
+        ],
     },
     "fitness": {
         "_target_": "fitness.questions.QuestionAnswering",
@@ -68,13 +77,20 @@ def test_the_rehearsal_is_the_run_and_leaves_nothing(place, capsys):
 
 def test_memory_and_disk_are_what_the_run_then_takes(place):
     def evomerge(command):
-        done = subprocess.run([sys.executable, "-m", "evomerge", *command.split()], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "evomerge", *command.split()],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return done.stdout
 
     said = figures(evomerge(f"check {config(DIGITS, births=400)}"))
     evomerge("run config.yaml run_dir=run")
     summary = json.loads((place / "run" / "summary.json").read_text())
-    memory, disk = (1e6 * float(re.search(r" ([\d.]+) MB of", said[name])[1]) for name in ("memory", "disk"))
+    memory, disk = (
+        1e6 * float(re.search(r" ([\d.]+) MB of", said[name])[1]) for name in ("memory", "disk")
+    )
     assert memory == pytest.approx(summary["peak_memory"], rel=0.15)
     on_disk = taken(place / "run")
     assert on_disk <= disk <= 3 * on_disk  # it may have had up to three snapshots on the way
@@ -99,11 +115,15 @@ def test_so_is_one_whose_best_has_no_room_on_the_disk(place, monkeypatch, capsys
 def test_what_a_rehearsal_takes_can_be_too_much(place, monkeypatch, capsys):
     monkeypatch.setattr(memory, "room", lambda: 50_000_000)
     assert main(["check", config(DIGITS)]) == 1
-    assert re.search(r"memory: the run needs [\d.]+ [MG]B here, there are 50 MB", capsys.readouterr().err)
+    assert re.search(
+        r"memory: the run needs [\d.]+ [MG]B here, there are 50 MB", capsys.readouterr().err
+    )
 
 
 def test_a_footprint_is_what_is_then_loaded():
-    population = LanguageModels([skills.folder("arithmetic"), skills.folder("shopping")], dtype="bfloat16")
+    population = LanguageModels(
+        [skills.folder("arithmetic"), skills.folder("shopping")], dtype="bfloat16"
+    )
     told = population.footprint()
     assert "_kept" not in vars(population)
     model = population.express(population.founders(None)[0]).model
@@ -128,7 +148,9 @@ class Moody:
 
 
 def test_births_that_all_fail_are_the_configs_fault(place, capsys):
-    assert main(["check", config(DIGITS, fitness={"_target_": f"{__name__}.Moody"}, births=10)]) == 2
+    assert (
+        main(["check", config(DIGITS, fitness={"_target_": f"{__name__}.Moody"}, births=10)]) == 2
+    )
     said = capsys.readouterr().err
     assert "evomerge: the first birth failed: RuntimeError: no more" in said
     assert "resume" not in said
@@ -143,8 +165,21 @@ def test_a_server_hears_nothing_of_a_rehearsal(place, capsys):
 
 
 def test_each_worker_on_ray_tells_its_memory(place, capsys, cluster):
-    assert main(["check", config(DIGITS, births=20, lookahead=4, workers={"_target_": "evomerge.Ray", "count": 2})]) == 0
-    told = re.search(r": ([\d.]+) MB a worker, [\d.]+ [MG]B the process", figures(capsys.readouterr().out)["memory"])
+    assert (
+        main(
+            [
+                "check",
+                config(
+                    DIGITS, births=20, lookahead=4, workers={"_target_": "evomerge.Ray", "count": 2}
+                ),
+            ]
+        )
+        == 0
+    )
+    told = re.search(
+        r": ([\d.]+) MB a worker, [\d.]+ [MG]B the process",
+        figures(capsys.readouterr().out)["memory"],
+    )
     assert told is not None
     assert 100 < float(told[1]) < 1000
 
@@ -163,7 +198,9 @@ def test_what_a_container_may_have_counts(tmp_path, monkeypatch):
         return memory.room()
 
     assert room(1_000_000_000, files=0) < before - 10_000_000
-    assert room(1_000_000_000, files=500_000_000) - room(1_000_000_000, files=0) == pytest.approx(500_000_000, rel=0.1)
+    assert room(1_000_000_000, files=500_000_000) - room(1_000_000_000, files=0) == pytest.approx(
+        500_000_000, rel=0.1
+    )
     assert room("max", files=0) == pytest.approx(before, rel=0.2)
 
 
@@ -179,7 +216,9 @@ def test_a_place_that_the_run_will_not_get_is_told_at_once(place, capsys):
 
 
 def test_hours_say_how_many_births_there_will_be(place, capsys):
-    assert main(["check", "--seconds", "1", config(DIGITS), "births=1000000000", "hours=0.001"]) == 0
+    assert (
+        main(["check", "--seconds", "1", config(DIGITS), "births=1000000000", "hours=0.001"]) == 0
+    )
     said = figures(capsys.readouterr().out)
     assert "0.001 hours, in which there are about" in said["time"]
     assert re.search(r" [\d.]+ [kM]B of ", said["disk"])
@@ -193,7 +232,15 @@ def test_seconds_are_some(place, capsys):
 
 
 def test_a_terminal_that_goes_away_leaves_nothing(place):
-    command = [sys.executable, "-m", "evomerge", "check", config(DIGITS, births=10**6), "--seconds", "60"]
+    command = [
+        sys.executable,
+        "-m",
+        "evomerge",
+        "check",
+        config(DIGITS, births=10**6),
+        "--seconds",
+        "60",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     while not list(place.glob(".rehearsal-*/run/births.jsonl")):
         assert process.poll() is None
@@ -214,7 +261,10 @@ class HalfMoody(Moody):
 
 
 def test_births_of_which_some_fail_are_a_yes_with_a_doubt(place, capsys):
-    assert main(["check", config(DIGITS, fitness={"_target_": f"{__name__}.HalfMoody"}, births=50)]) == 0
+    assert (
+        main(["check", config(DIGITS, fitness={"_target_": f"{__name__}.HalfMoody"}, births=50)])
+        == 0
+    )
     said = capsys.readouterr().out
     assert "yes, this can run; but 5 of 10 births failed" in said
     assert "\x1b" not in said

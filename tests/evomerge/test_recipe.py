@@ -64,7 +64,10 @@ def species(name, count=4, dtype=np.float32):
     parts = np.split(seeds, starts[1:], axis=1)
     places = {}
     for chromosome, bounds in zip(axis.chromosomes, axis.unit_bounds, strict=True):
-        places |= {block.parts[0].tensor: start for block, start in zip(chromosome.blocks, bounds, strict=False)}
+        places |= {
+            block.parts[0].tensor: start
+            for block, start in zip(chromosome.blocks, bounds, strict=False)
+        }
 
     def front(tensor, entries):
         part = seeds[:, places[tensor] : places[tensor] + entries]
@@ -76,17 +79,26 @@ def species(name, count=4, dtype=np.float32):
 def dense(recipe, seeds):
     """The weights along the axis, in float64."""
     return np.concatenate(
-        [recipe.coefficients[i] @ seeds[:, start:stop] for i, (start, stop) in enumerate(pairwise(recipe.bounds))]
+        [
+            recipe.coefficients[i] @ seeds[:, start:stop]
+            for i, (start, stop) in enumerate(pairwise(recipe.bounds))
+        ]
     )
 
 
 def turns(crossing, axis):
     """(P,) the mixing ratio at each position, and the number of the part and of the chromosome that it lies in."""
     ratio, part, whole = np.empty(axis.size), np.empty(axis.size, int), np.empty(axis.size, int)
-    for index, (bounds, w, splits) in enumerate(zip(axis.unit_bounds, crossing.ratios, crossing.splits, strict=True)):
+    for index, (bounds, w, splits) in enumerate(
+        zip(axis.unit_bounds, crossing.ratios, crossing.splits, strict=True)
+    ):
         here = np.arange(bounds[0], bounds[-1])
         turn = (here[:, None] >= np.array(splits)).sum(axis=1)
-        ratio[here], part[here], whole[here] = np.where(turn % 2, 1 - w, w), 100 * index + turn, index
+        ratio[here], part[here], whole[here] = (
+            np.where(turn % 2, 1 - w, w),
+            100 * index + turn,
+            index,
+        )
     return ratio, part, whole
 
 
@@ -108,12 +120,19 @@ def directly(a, b, crossing, axis):
         theta = np.arccos(np.clip(x @ y / np.sqrt((x @ x) * (y @ y)), -1, 1))
         near = np.sin(theta) < 1e-6
         child[group == index] = (
-            (1 - w) * x + w * y if near else (np.sin((1 - w) * theta) * x + np.sin(w * theta) * y) / np.sin(theta)
+            (1 - w) * x + w * y
+            if near
+            else (np.sin((1 - w) * theta) * x + np.sin(w * theta) * y) / np.sin(theta)
         )
     return child
 
 
-CASES = [(name, angle) for name in AXES for angle in ("tensor", "part", "whole") if angle != "tensor" or AXES[name].whole_tensors]
+CASES = [
+    (name, angle)
+    for name in AXES
+    for angle in ("tensor", "part", "whole")
+    if angle != "tensor" or AXES[name].whole_tensors
+]
 
 
 @pytest.mark.parametrize(("name", "angle"), CASES, ids="-".join)
@@ -167,7 +186,9 @@ def test_grams_of_any_stretches():
 def test_the_front_of_a_tensor_is_passed_over_once():
     kind, asked = species("element"), []
     front = kind.grams.front
-    kind.grams.front = lambda tensor, entries: asked.append((tensor, entries)) or front(tensor, entries)
+    kind.grams.front = lambda tensor, entries: (
+        asked.append((tensor, entries)) or front(tensor, entries)
+    )
     for bounds in ([0, 30, 70, kind.axis.size], [0, 30, kind.axis.size], [30, 64, 70]):
         kind.grams.over(np.array(bounds))
     assert asked == [("layers.0.attn.q", 30), ("layers.0.attn.o", 6)]
@@ -192,10 +213,14 @@ def test_noise_with_a_sum_of_zero_keeps_what_the_seeds_share(count):
     recipe = Recipe(np.arange(stretches + 1), np.full((stretches, count), 1 / count))
     noise = recipe.mutate(0.1, 7).coefficients - recipe.coefficients
     assert np.abs(noise.sum(axis=1)).max() < 1e-12, "on every stretch by itself"
-    assert noise.std() == pytest.approx(0.1, rel=0.02), "each coefficient's noise is as large as asked for"
+    assert noise.std() == pytest.approx(0.1, rel=0.02), (
+        "each coefficient's noise is as large as asked for"
+    )
     free = recipe.mutate(0.1, 7, "free").coefficients - recipe.coefficients
     assert free.std() == pytest.approx(0.1, rel=0.02)
-    assert free.sum(axis=1).std() == pytest.approx(0.1 * np.sqrt(count), rel=0.05), "each is drawn alone"
+    assert free.sum(axis=1).std() == pytest.approx(0.1 * np.sqrt(count), rel=0.05), (
+        "each is drawn alone"
+    )
 
 
 @pytest.mark.parametrize("noise", ["zero-sum", "free"])
@@ -214,7 +239,9 @@ def test_a_strategy_says_which_noise_recipes_get(noise):
 
 
 def test_noise_of_another_kind_is_refused():
-    with pytest.raises(ValueError, match=r"noise: expected one of \('zero-sum', 'free'\), got 'gaussian'"):
+    with pytest.raises(
+        ValueError, match=r"noise: expected one of \('zero-sum', 'free'\), got 'gaussian'"
+    ):
         NaturalNiches(noise="gaussian")
 
 

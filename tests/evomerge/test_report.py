@@ -76,7 +76,10 @@ class Talkative(Classification):
     """Explains in text that a page would run if it let it."""
 
     def explain(self, model, datapoints, split):
-        return [{"prompt": HOSTILE, "<b>expected": j, "answer": {"text": HOSTILE}} for j in datapoints.tolist()]
+        return [
+            {"prompt": HOSTILE, "<b>expected": j, "answer": {"text": HOSTILE}}
+            for j in datapoints.tolist()
+        ]
 
 
 class Chatty(Classification):
@@ -84,7 +87,13 @@ class Chatty(Classification):
 
     def explain(self, model, datapoints, split):
         told = super().explain(model, datapoints, split)
-        return [{"expected": HOSTILE[: 20 + entry["expected"]], "answer": HOSTILE[: 20 + entry["answer"]]} for entry in told]
+        return [
+            {
+                "expected": HOSTILE[: 20 + entry["expected"]],
+                "answer": HOSTILE[: 20 + entry["answer"]],
+            }
+            for entry in told
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +118,11 @@ def test_needs_nothing_else(page):
     """No script, nothing from elsewhere, every id once, every reference to an id that is there."""
     assert "script" not in page.tags
     assert not [name for name, _ in page.attributes if name.startswith("on")]
-    references = [value for name, value in page.attributes if name in ("src", "href", "xlink:href", "action", "srcset")]
+    references = [
+        value
+        for name, value in page.attributes
+        if name in ("src", "href", "xlink:href", "action", "srcset")
+    ]
     assert len(references) > 20
     assert all(reference.startswith(("data:", "#")) for reference in references)
     assert "://" not in re.sub("<pre>.*</pre>", "", page.source, flags=re.DOTALL)
@@ -122,9 +135,29 @@ def test_needs_nothing_else(page):
 def test_has_every_part(page):
     assert page.headings == [
         *("What was bred", "The best and the founders", "Scores", "Mean score, test", "By group"),
-        *("Progress", "Score", "Coverage and entropy", "The members alive", "Competitive fitness", "Who solves what"),
-        *("Where the best comes from", "Family tree", "Split points", "Along the axis", "Layer by layer"),
-        *("What breeding won and lost", "Won", "Lost", "What the best gets wrong", "Confusion", "Wrong answers"),
+        *(
+            "Progress",
+            "Score",
+            "Coverage and entropy",
+            "The members alive",
+            "Competitive fitness",
+            "Who solves what",
+        ),
+        *(
+            "Where the best comes from",
+            "Family tree",
+            "Split points",
+            "Along the axis",
+            "Layer by layer",
+        ),
+        *(
+            "What breeding won and lost",
+            "Won",
+            "Lost",
+            "What the best gets wrong",
+            "Confusion",
+            "Wrong answers",
+        ),
         *("What it cost", "Datapoints scored", "Time of a birth", "How it was run"),
     ]
     assert page.tags.count("figcaption") == page.tags.count("figure") == 18
@@ -141,13 +174,21 @@ def test_run_of_before_founders_were_kept(finished, tmp_path):
     (run / "founders.safetensors").unlink()
     page = Page(report.write(run))
     assert {"Scores", "Family tree", "Confusion"} <= set(page.headings)
-    assert not {"By group", "Split points", "Along the axis", "Layer by layer", "Won"} & set(page.headings)
+    assert not {"By group", "Split points", "Along the axis", "Layer by layer", "Won"} & set(
+        page.headings
+    )
     assert "There are no intervals" in page.text
 
 
 def test_numbers_are_the_summary(finished, page):
     summary = json.loads((finished / "summary.json").read_text())
-    told = dict(zip(re.findall("<dt>(.*?)</dt>", page.source), re.findall("<dd>(.*?)</dd>", page.source), strict=True))
+    told = dict(
+        zip(
+            re.findall("<dt>(.*?)</dt>", page.source),
+            re.findall("<dd>(.*?)</dd>", page.source),
+            strict=True,
+        )
+    )
     assert told == {
         "best, test": f"{summary['best']['test']:.3f}",
         "best, train": f"{summary['best']['train']:.3f}",
@@ -163,7 +204,10 @@ def test_numbers_are_the_summary(finished, page):
 
 def test_mean_alive_ends_at_the_snapshot(finished):
     _, data, tensors = read_snapshot(finished)
-    rows = {member["id"]: row for member, row in zip(data["state"]["members"], tensors["scores"].numpy(), strict=True)}
+    rows = {
+        member["id"]: row
+        for member, row in zip(data["state"]["members"], tensors["scores"].numpy(), strict=True)
+    }
     mean = np.mean([rows[id].mean(dtype=np.float64) for id in data["state"]["archive"]])
     assert report._mean_alive(Record.read(finished)).values[-1] == pytest.approx(mean)
 
@@ -188,7 +232,9 @@ def test_one_parent_and_no_answers(tmp_path):
 
 def test_several_chromosomes(tmp_path):
     population = Classifiers(DIGITS, hidden=(16,), sd=0.1, chromosomes={"first": r"^0\."})
-    strategy = NaturalNiches(size=8, crossover=Crossover(splits=2, ratio=(-0.3, 1.3), angle="whole"), mutation=0.05)
+    strategy = NaturalNiches(
+        size=8, crossover=Crossover(splits=2, ratio=(-0.3, 1.3), angle="whole"), mutation=0.05
+    )
     small_run(tmp_path / "run", births=60, population=population, strategy=strategy)
     page, best = Page(tmp_path / "run" / "report.html"), Record.read(tmp_path / "run").bests[-1]
     low, high = sorted(f"{ratio:.2f}" for ratio in best["ratios"])
@@ -197,11 +243,18 @@ def test_several_chromosomes(tmp_path):
 
 
 def test_failed_births(tmp_path):
-    small_run(tmp_path / "run", births=30, fitness=Faulty(DIGITS, "raises", good=40, every=60), foresee=False)
+    small_run(
+        tmp_path / "run",
+        births=30,
+        fitness=Faulty(DIGITS, "raises", good=40, every=60),
+        foresee=False,
+    )
     failures = [entry for entry in read_births(tmp_path / "run") if "failure" in entry]
     assert len(failures) > 3
     page = Page(tmp_path / "run" / "report.html")
-    assert page.text.count("the file of answers has no such key") == len({entry["failure"] for entry in failures})
+    assert page.text.count("the file of answers has no such key") == len(
+        {entry["failure"] for entry in failures}
+    )
     assert f"{len(failures)} in all" in page.text
 
 
@@ -212,7 +265,9 @@ def test_not_ended(finished, tmp_path):
     shutil.rmtree(run / "best")
     with open(run / "births.jsonl", "a") as log:
         entry = read_births(run)[-1]
-        log.write(json.dumps(entry | {"birth": 301, "admitted": False}) + "\n" + json.dumps(entry)[:40])
+        log.write(
+            json.dumps(entry | {"birth": 301, "admitted": False}) + "\n" + json.dumps(entry)[:40]
+        )
     page = Page(report.write(run))
     assert "not ended: 301 of 300 births so far" in page.text
     assert "the more a member after birth 300 solves" in page.text
@@ -236,7 +291,10 @@ def test_text_of_others_stays_text(tmp_path):
     small_run(run, births=30, fitness=Talkative(DIGITS))
     (run / "config.yaml").write_text((run / "config.yaml").read_text() + f"# {HOSTILE}\n")
     with open(run / "births.jsonl", "a") as log:
-        log.write(json.dumps(read_births(run)[-1] | {"birth": 31, "admitted": False, "failure": HOSTILE}) + "\n")
+        log.write(
+            json.dumps(read_births(run)[-1] | {"birth": 31, "admitted": False, "failure": HOSTILE})
+            + "\n"
+        )
     page = Page(report.write(run))
     assert not {"script", "img"} & set(page.tags)
     changed = len((run / "best" / "changes.jsonl").read_text().splitlines())
@@ -260,14 +318,20 @@ class Halved(Classification):
 
     def explain(self, model, datapoints, split):
         told = super().explain(model, datapoints, split)
-        return [{"expected": f"\ud83d {entry['expected']}", "answer": f"\udc00 {entry['answer']}"} for entry in told]
+        return [
+            {"expected": f"\ud83d {entry['expected']}", "answer": f"\udc00 {entry['answer']}"}
+            for entry in told
+        ]
 
 
 class Unlabelled(Halved):
     """Likewise, in text that is no label."""
 
     def explain(self, model, datapoints, split):
-        return [{"prompt": f"\ud83d {j}", "answer": {"\udfff": [f"\udc00 {j}"]}} for j in datapoints.tolist()]
+        return [
+            {"prompt": f"\ud83d {j}", "answer": {"\udfff": [f"\udc00 {j}"]}}
+            for j in datapoints.tolist()
+        ]
 
 
 @pytest.mark.parametrize("kind", [Halved, Unlabelled])
@@ -278,7 +342,12 @@ def test_half_a_character_costs_no_report(tmp_path, kind, caplog):
     assert "\\ud83d " in Page(tmp_path / "mine" / "report.html").text
     run = (tmp_path / "mine").rename(tmp_path / "mine\udcff")
     with open(run / "births.jsonl", "a") as log:
-        log.write(json.dumps(read_births(run)[-1] | {"birth": 31, "admitted": False, "failure": "bad \udbff"}) + "\n")
+        log.write(
+            json.dumps(
+                read_births(run)[-1] | {"birth": 31, "admitted": False, "failure": "bad \udbff"}
+            )
+            + "\n"
+        )
     page = Page(report.write(run))
     assert ("Confusion" in page.headings) == (kind is Halved)
     for shown in ("\\ud83d ", "\\udbff", "mine\\udcff"):
@@ -292,22 +361,39 @@ def test_long_run_is_a_small_page(finished, tmp_path):
     last = next(entry for entry in reversed(read_births(run)) if not entry["admitted"])
     with open(run / "births.jsonl", "a") as log:
         for birth in range(301, 50_001):
-            noise = {"birth": birth, "seconds": rng.random(), "scored": rng.random(), "coverage": rng.random()}
-            log.write(json.dumps(last | noise | ({"failure": f"reason {birth}"} if birth % 2 else {})) + "\n")
+            noise = {
+                "birth": birth,
+                "seconds": rng.random(),
+                "scored": rng.random(),
+                "coverage": rng.random(),
+            }
+            log.write(
+                json.dumps(last | noise | ({"failure": f"reason {birth}"} if birth % 2 else {}))
+                + "\n"
+            )
     picture = np.random.default_rng(0).integers(0, 256, (300, 300)).tolist()
-    answers = [{"datapoint": j, "score": 0.0, "text": "long " * 10_000, "picture": picture} for j in range(SHOWN)]
+    answers = [
+        {"datapoint": j, "score": 0.0, "text": "long " * 10_000, "picture": picture}
+        for j in range(SHOWN)
+    ]
     (run / "best" / "test.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in answers))
-    changed = [json.loads(line) for line in (run / "best" / "changes.jsonl").read_text().splitlines()]
+    changed = [
+        json.loads(line) for line in (run / "best" / "changes.jsonl").read_text().splitlines()
+    ]
     for line in changed:
         line["best"]["picture"], line["founder"]["picture"] = picture, picture[::-1]
-    (run / "best" / "changes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in changed))
+    (run / "best" / "changes.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in changed)
+    )
     page = Page(report.write(run))
     assert page.tags.count("img") == SHOWN + 2 * len(changed)
     assert len(page.source.encode()) < 2_000_000
     assert "50,000" in page.text
 
 
-@pytest.mark.skipif(browser.FOUND is None, reason=f"no browser is installed: {', '.join(browser.NAMES)}")
+@pytest.mark.skipif(
+    browser.FOUND is None, reason=f"no browser is installed: {', '.join(browser.NAMES)}"
+)
 def test_in_a_browser(finished, tmp_path):
     """Nothing is missing or said, nothing is wider than a telephone, and text of others is text."""
     run = shutil.copytree(finished, tmp_path / HOSTILE_NAME)
@@ -315,13 +401,23 @@ def test_in_a_browser(finished, tmp_path):
     config["population"]["seeds"] = [f"hub/{HOSTILE}", f"hub/{'W' * 300}"]
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     kept = Founding.read(run)
-    stretches = tuple(Stretch(HOSTILE, HOSTILE + "W" * 300, start, stop) for *_, start, stop in kept.stretches)
+    stretches = tuple(
+        Stretch(HOSTILE, HOSTILE + "W" * 300, start, stop) for *_, start, stop in kept.stretches
+    )
     replace(kept, names=(HOSTILE, "W" * 300, *kept.names[2:]), stretches=stretches).keep(run)
     for name in ("test.jsonl", "changes.jsonl"):
-        lines = (run / "best" / name).read_text().replace('"expected"', json.dumps(HOSTILE + "W" * 300))
+        lines = (
+            (run / "best" / name).read_text().replace('"expected"', json.dumps(HOSTILE + "W" * 300))
+        )
         (run / "best" / name).write_text(lines)
     with open(run / "births.jsonl", "a") as log:
-        log.write(json.dumps(read_births(run)[-1] | {"birth": 301, "admitted": False, "failure": HOSTILE + "W" * 300}) + "\n")
+        log.write(
+            json.dumps(
+                read_births(run)[-1]
+                | {"birth": 301, "admitted": False, "failure": HOSTILE + "W" * 300}
+            )
+            + "\n"
+        )
     page = report.write(run)
     for width in (320, 400, 1200):
         seen = browser.look(page, width, tmp_path)
@@ -335,7 +431,9 @@ def test_in_a_browser(finished, tmp_path):
         assert seen["text"].count(HOSTILE) > 20
 
 
-@pytest.mark.skipif(browser.FOUND is None, reason=f"no browser is installed: {', '.join(browser.NAMES)}")
+@pytest.mark.skipif(
+    browser.FOUND is None, reason=f"no browser is installed: {', '.join(browser.NAMES)}"
+)
 def test_a_browser_would_tell(tmp_path):
     (tmp_path / "page.html").write_text(
         "<title>a</title><main><p style='width:500px'>b</p></main><img src=x onerror=document.title='c'>"

@@ -78,11 +78,17 @@ def made(tmp_path_factory):
 
 
 def test_a_row_for_each_config_by_its_name(tmp_path):
-    ours = planned(config(tmp_path, "b.yaml", births=60), config(tmp_path, "a.yaml", births=60), seeds=(7, 0, 3))
+    ours = planned(
+        config(tmp_path, "b.yaml", births=60),
+        config(tmp_path, "a.yaml", births=60),
+        seeds=(7, 0, 3),
+    )
     assert names(ours) == ["b", "a"]
     for name, runs in [*ours.rows.items(), (SWEEP, ours.sweep)]:
         assert paths(runs) == [OUT / name / seed for seed in ("7", "0", "3")]
-        assert [(run.seed, run.call["seed"], run.ours) for run in runs] == [(seed, seed, True) for seed in (7, 0, 3)]
+        assert [(run.seed, run.call["seed"], run.ours) for run in runs] == [
+            (seed, seed, True) for seed in (7, 0, 3)
+        ]
 
 
 def test_nothing_is_run_or_written(tmp_path):
@@ -92,21 +98,33 @@ def test_nothing_is_run_or_written(tmp_path):
 
 
 def test_configs_of_one_name_are_told_apart_by_their_folders(tmp_path):
-    given = [config(tmp_path / folder, name) for folder, name in (("one", "a.yaml"), ("two", "a.yaml"), ("two", "b.yaml"))]
+    given = [
+        config(tmp_path / folder, name)
+        for folder, name in (("one", "a.yaml"), ("two", "a.yaml"), ("two", "b.yaml"))
+    ]
     assert names(planned(*given)) == ["one-a", "two-a", "b"]
 
 
 def test_configs_of_one_name_in_folders_of_one_name_do_not_lose_a_row(tmp_path):
-    given = [config(tmp_path / above / "same", strategy={"size": size}) for above, size in (("one", 8), ("two", 9))]
+    given = [
+        config(tmp_path / above / "same", strategy={"size": size})
+        for above, size in (("one", 8), ("two", 9))
+    ]
     rows, told = rows_or_mistakes(*given)
     sizes = [runs[0].call["strategy"]["size"] for runs in rows.values()]
     assert "same" in told or sizes == [8, 9]
 
 
 def test_a_row_for_each_combination_of_values(tmp_path):
-    rows = planned(config(tmp_path), config(tmp_path, "b.yaml"), vary={"strategy.size": ["4", "8"], "tile": ["64", "128"]}).rows
+    rows = planned(
+        config(tmp_path),
+        config(tmp_path, "b.yaml"),
+        vary={"strategy.size": ["4", "8"], "tile": ["64", "128"]},
+    ).rows
     values = [(4, 64), (4, 128), (8, 64), (8, 128)]
-    assert list(rows) == [*(f"{stem},size={size},tile={tile}" for stem in "ab" for size, tile in values)]
+    assert list(rows) == [
+        *(f"{stem},size={size},tile={tile}" for stem in "ab" for size, tile in values)
+    ]
     for (size, tile), stem in zip(values * 2, "aaaabbbb", strict=True):
         [run, _] = rows[f"{stem},size={size},tile={tile}"]
         assert (run.call["strategy"]["size"], run.call["tile"]) == (size, tile)
@@ -121,25 +139,45 @@ def test_values_with_a_dot_have_rows_of_their_own(tmp_path):
 
 def test_a_row_has_one_folder_in_out_whatever_its_values_are(tmp_path):
     """A path among the values leads neither out of `out` nor deeper into it, a long one is cut; none takes another's place."""
-    values = ["[x/a,x/b]", "[x-a,x-b]", "[../../c,../../d]", f"[{'long/' * 60}a,b]", f"[{'long/' * 60}a,c]"]
+    values = [
+        "[x/a,x/b]",
+        "[x-a,x-b]",
+        "[../../c,../../d]",
+        f"[{'long/' * 60}a,b]",
+        f"[{'long/' * 60}a,c]",
+    ]
     rows = planned(config(tmp_path), vary={"population.seeds": values}).rows
     assert list(rows) == [f"a,seeds={value}" for value in values]
     assert next(iter(rows.values()))[0].call["population"]["seeds"] == ["x/a", "x/b"]
     folders = [runs[0].path.parent for runs in rows.values()]
     assert len(set(folders)) == 5
-    assert all(folder.parent == OUT and folder.name != ".." and len(folder.name) < 100 for folder in folders)
+    assert all(
+        folder.parent == OUT and folder.name != ".." and len(folder.name) < 100
+        for folder in folders
+    )
 
 
 def test_overrides_are_for_every_config(tmp_path):
-    rows = planned(config(tmp_path), config(tmp_path, "b.yaml", births=9), overrides=["births=50", "strategy.size=5"]).rows
-    assert [(runs[0].call["births"], runs[0].call["strategy"]["size"]) for runs in (rows["a"], rows["b"])] == [(50, 5)] * 2
+    rows = planned(
+        config(tmp_path),
+        config(tmp_path, "b.yaml", births=9),
+        overrides=["births=50", "strategy.size=5"],
+    ).rows
+    assert [
+        (runs[0].call["births"], runs[0].call["strategy"]["size"])
+        for runs in (rows["a"], rows["b"])
+    ] == [(50, 5)] * 2
 
 
 def test_a_config_is_the_whole_call_without_its_place_and_its_seed(tmp_path):
     [run] = planned(config(tmp_path, run_dir="elsewhere", seed=9), seeds=(4,)).rows["a"]
     assert (run.path, run.seed) == (OUT / "a" / "4", 4)
     assert "run_dir" not in run.call
-    assert (run.call["retile"], run.call["strategy"]["alpha"], run.call["patience"]) == (100, 1.0, None)  # defaults
+    assert (run.call["retile"], run.call["strategy"]["alpha"], run.call["patience"]) == (
+        100,
+        1.0,
+        None,
+    )  # defaults
 
 
 def test_every_mistake_of_every_row_is_told(tmp_path):
@@ -161,7 +199,9 @@ def test_every_mistake_of_every_row_is_told(tmp_path):
 
 
 def test_every_mistake_of_varied_values_is_told(tmp_path):
-    told = mistakes(config(tmp_path), vary={"strategy.size": ["8", "1", "many"]}, overrides=["tile=0"])
+    told = mistakes(
+        config(tmp_path), vary={"strategy.size": ["8", "1", "many"]}, overrides=["tile=0"]
+    )
     assert [line.partition(":")[0] for line in told] == [
         "a,size=8",
         "a,size=1",
@@ -179,40 +219,69 @@ def test_births_that_are_missing_or_no_number_are_told_like_all_else(tmp_path, b
     if births is None:
         given.write_text(given.read_text().replace('"births": 100', '"tile": 100'))
     told = mistakes(given, overrides=[*override, "strategy.size=1"])
-    assert any(line.startswith("a: births: ") and "expected a whole number" in line for line in told)
+    assert any(
+        line.startswith("a: births: ") and "expected a whole number" in line for line in told
+    )
     assert any(line.startswith("a: strategy.size: ") for line in told)
 
 
 def test_different_births_are_told(tmp_path):
-    given = [config(tmp_path, f"{name}.yaml", births=births) for name, births in (("a", 60), ("b", 70), ("c", 60))]
+    given = [
+        config(tmp_path, f"{name}.yaml", births=births)
+        for name, births in (("a", 60), ("b", 70), ("c", 60))
+    ]
     [told] = mistakes(*given)
-    assert told == "births: the rows of a comparison need the same number, a has 60, b has 70, c has 60; give births=N for all"
+    assert (
+        told
+        == "births: the rows of a comparison need the same number, a has 60, b has 70, c has 60; give births=N for all"
+    )
     assert planned(*given, overrides=["births=65"]).births == 65
 
 
 def test_a_comparison_needs_a_birth(tmp_path):
-    assert mistakes(config(tmp_path, births=0)) == ["births: expected a number of at least 1, got 0"]
+    assert mistakes(config(tmp_path, births=0)) == [
+        "births: expected a number of at least 1, got 0"
+    ]
 
 
 def test_different_fitnesses_are_told(tmp_path):
-    [told] = mistakes(config(tmp_path), config(tmp_path, "b.yaml"), config(tmp_path, "c.yaml", fitness=FITNESS))
-    assert told == "fitness.data.train: the rows of a comparison need the same, a has 0.8 and c has 0.5"
+    [told] = mistakes(
+        config(tmp_path), config(tmp_path, "b.yaml"), config(tmp_path, "c.yaml", fitness=FITNESS)
+    )
+    assert (
+        told
+        == "fitness.data.train: the rows of a comparison need the same, a has 0.8 and c has 0.5"
+    )
 
 
 def test_a_sweep_is_always_there(tmp_path):
-    ours = planned(config(tmp_path, strategy={"size": 8, "mutation": 0.02}, lookahead=2), seeds=(5, 6), points=21)
+    ours = planned(
+        config(tmp_path, strategy={"size": 8, "mutation": 0.02}, lookahead=2),
+        seeds=(5, 6),
+        points=21,
+    )
     runs = ours.sweep
     assert paths(runs) == [OUT / SWEEP / "5", OUT / SWEEP / "6"]
-    assert runs[0].call["strategy"] == {"_target_": "evomerge.sweep.Sweep", "points": 21, "angle": "part"}
+    assert runs[0].call["strategy"] == {
+        "_target_": "evomerge.sweep.Sweep",
+        "points": 21,
+        "angle": "part",
+    }
     assert (runs[0].call["births"], ours.births) == (21, 100)
     of_first = ours.rows["a"][0].call
-    same = {key: value for key, value in runs[0].call.items() if key not in ("strategy", "births", "lookahead")}
+    same = {
+        key: value
+        for key, value in runs[0].call.items()
+        if key not in ("strategy", "births", "lookahead")
+    }
     assert same == {key: of_first[key] for key in same}
     assert {"population", "fitness", "seed", "validate"} < set(same)
 
 
 @pytest.mark.parametrize(
-    ("crossover", "angle"), [({"angle": "whole"}, "whole"), ({"angle": "none"}, "none"), ({}, "part"), (None, "part")], ids=str
+    ("crossover", "angle"),
+    [({"angle": "whole"}, "whole"), ({"angle": "none"}, "none"), ({}, "part"), (None, "part")],
+    ids=str,
 )
 def test_a_sweep_has_the_angle_of_the_first_rows_crossover(tmp_path, crossover, angle):
     given = [
@@ -245,7 +314,9 @@ def test_what_a_comparison_sets_itself_cannot_be_given(tmp_path, key):
 
 
 def test_different_populations_are_allowed_and_said(tmp_path, caplog):
-    rows = planned(config(tmp_path), config(tmp_path, "b.yaml"), vary={"population.sd": ["0.1", "0.2"]}).rows
+    rows = planned(
+        config(tmp_path), config(tmp_path, "b.yaml"), vary={"population.sd": ["0.1", "0.2"]}
+    ).rows
     assert len(rows) == 4
     told = [record.getMessage() for record in caplog.records]
     assert [line.partition(",")[0] for line in told] == ["population.sd: a"] * 2
@@ -257,8 +328,12 @@ def test_a_comparisons_own_folder_has_its_rows(made):
     again = planned(folder / "out", out=folder / "elsewhere", points=99)
     assert again.births == ours.births == 20
     assert names(again) == names(ours) == ["a", "b"]
-    for theirs, mine in zip([*again.rows.values(), again.sweep], [*ours.rows.values(), ours.sweep], strict=True):
-        assert [(run.path, run.call, run.ours) for run in theirs] == [(run.path, run.call, False) for run in mine]
+    for theirs, mine in zip(
+        [*again.rows.values(), again.sweep], [*ours.rows.values(), ours.sweep], strict=True
+    ):
+        assert [(run.path, run.call, run.ours) for run in theirs] == [
+            (run.path, run.call, False) for run in mine
+        ]
 
 
 def test_a_run_a_folder_of_runs_and_a_config(made, tmp_path):
@@ -282,7 +357,9 @@ def test_runs_alone_have_a_sweep_too(made):
         (OUT / SWEEP / "0", 0, True),
         (OUT / SWEEP / "1", 1, True),
     ]
-    assert [run.call["strategy"] for run in alone.sweep] == [run.call["strategy"] for run in ours.sweep]
+    assert [run.call["strategy"] for run in alone.sweep] == [
+        run.call["strategy"] for run in ours.sweep
+    ]
     assert alone.sweep[0].call["strategy"]["angle"] == "whole"
 
 
@@ -291,13 +368,18 @@ def test_a_sweep_that_is_there_is_the_sweep(made):
     again = planned(folder / "out" / SWEEP, folder / "out" / "b")
     assert names(again) == ["b"]
     assert paths(again.sweep) == paths(ours.sweep)
-    assert mistakes(folder / "out" / SWEEP) == ["expected at least one config or run to compare, besides a sweep"]
+    assert mistakes(folder / "out" / SWEEP) == [
+        "expected at least one config or run to compare, besides a sweep"
+    ]
 
 
 def test_what_there_is_of_a_sweep_is_taken_and_the_rest_made(made):
     folder, ours = made
     sweep = planned(folder / "out" / "a", folder / "out" / SWEEP / "1", points=11).sweep
-    assert [(run.path, run.ours) for run in sweep] == [(OUT / SWEEP / "0", True), (folder / "out" / SWEEP / "1", False)]
+    assert [(run.path, run.ours) for run in sweep] == [
+        (OUT / SWEEP / "0", True),
+        (folder / "out" / SWEEP / "1", False),
+    ]
     assert sweep[0].call == ours.sweep[0].call
 
 
@@ -310,7 +392,11 @@ def test_the_same_founders_are_swept_once(made, tmp_path):
     edited(run, tmp_path / "x" / "4", ("seed: 0", "seed: 4"))
     edited(folder / "out" / "a" / "1", tmp_path / "x" / "5", ("seed: 1", "seed: 5"))
     sweep = shared(planned(tmp_path))
-    assert [(run.path, run.seed) for run in sweep] == [(OUT / SWEEP / "0", 0), (OUT / SWEEP / "0", 4), (OUT / SWEEP / "5", 5)]
+    assert [(run.path, run.seed) for run in sweep] == [
+        (OUT / SWEEP / "0", 0),
+        (OUT / SWEEP / "0", 4),
+        (OUT / SWEEP / "5", 5),
+    ]
 
 
 def test_founders_that_are_not_known_yet_are_swept_for_each_seed(tmp_path):
@@ -350,7 +436,9 @@ def test_a_run_shorter_than_the_births_is_told(made, tmp_path):
     folder, _ = made
     given = config(tmp_path, "c.yaml", births=30)
     run = folder / "out" / "a" / "0"
-    assert mistakes(given, run) == [f"births: the run in {run} has 20, the others 30; resume it with births=30"]
+    assert mistakes(given, run) == [
+        f"births: the run in {run} has 20, the others 30; resume it with births=30"
+    ]
     ours = planned(given, run, overrides=["births=15"])  # the first 15 of a longer one will do
     assert (ours.births, ours.rows["a"][0].call["births"]) == (15, 20)
 
@@ -364,12 +452,17 @@ def test_runs_are_compared_as_far_as_the_shortest_goes(made, tmp_path):
 def test_a_run_with_another_fitness_is_told(made, tmp_path):
     folder, _ = made
     [told] = mistakes(config(tmp_path, "c.yaml", births=20, fitness=FITNESS), folder / "out" / "a")
-    assert told == "fitness.data.train: the rows of a comparison need the same, c has 0.5 and a has 0.8"
+    assert (
+        told
+        == "fitness.data.train: the rows of a comparison need the same, c has 0.5 and a has 0.8"
+    )
 
 
 def test_a_sweep_with_another_fitness_is_told(made, tmp_path):
     folder, _ = made
-    [told] = mistakes(config(tmp_path, "c.yaml", births=20, fitness=FITNESS), folder / "out" / SWEEP)
+    [told] = mistakes(
+        config(tmp_path, "c.yaml", births=20, fitness=FITNESS), folder / "out" / SWEEP
+    )
     assert told.startswith("fitness.data.train: ")
 
 
@@ -387,7 +480,10 @@ def test_one_run_in_two_places_is_told(made, tmp_path):
     edited(run, tmp_path / "x-1")
     edited(run, tmp_path / "x-2")
     [told] = mistakes(tmp_path)
-    assert f"{tmp_path / 'x-2'}: it is the same run as {tmp_path / 'x-1'}, with the same random seed, 0" in told
+    assert (
+        f"{tmp_path / 'x-2'}: it is the same run as {tmp_path / 'x-1'}, with the same random seed, 0"
+        in told
+    )
 
 
 def test_what_cannot_be_compared_is_told(made, tmp_path):
@@ -404,4 +500,7 @@ def test_a_config_that_is_no_runs_is_told(made, tmp_path):
     folder, _ = made
     edited(folder / "out" / "a" / "0", tmp_path / "x", ("births: 20\n", ""))
     [told] = mistakes(tmp_path / "x")
-    assert told == f"{tmp_path / 'x'}: expected a run directory, its config.yaml is not the call of a run"
+    assert (
+        told
+        == f"{tmp_path / 'x'}: expected a run directory, its config.yaml is not the call of a run"
+    )

@@ -7,7 +7,15 @@ import signal
 import time
 
 import pytest
-from whole_runs import PATIENCE, assert_same_run, log_of, small_run, start, wait_for_births, write_config
+from whole_runs import (
+    PATIENCE,
+    assert_same_run,
+    log_of,
+    small_run,
+    start,
+    wait_for_births,
+    write_config,
+)
 
 from evomerge import UserError
 from evomerge.rundir import RunDir, free_name, read_snapshot
@@ -83,7 +91,9 @@ def test_both_snapshots_damaged_is_an_error(tmp_path):
     for name in ("latest", "previous"):
         damage(tmp_path / "run" / "state" / name / "tensors.safetensors")
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match=r"no snapshot can be read \(latest: tensors.*checksum; previous: tensors"):
+    with pytest.raises(
+        UserError, match=r"no snapshot can be read \(latest: tensors.*checksum; previous: tensors"
+    ):
         small_run(tmp_path / "run", births=20, resume=True)
     assert before == {path: path.read_bytes() for path in before}
 

@@ -8,7 +8,15 @@ import pytest
 from evotorch.algorithms import CMAES, SNES, GeneticAlgorithm
 from evotorch.operators import GaussianMutation
 from faulty import Faulty
-from whole_runs import DIGITS, assert_same_run, log_of, small_run, start, wait_for_births, write_config
+from whole_runs import (
+    DIGITS,
+    assert_same_run,
+    log_of,
+    small_run,
+    start,
+    wait_for_births,
+    write_config,
+)
 
 from evomerge import Crossover, Operator, Ratios, Search, UserError
 from evomerge.evotorch import MAPElites, Merge, MergeProblem, as_numpy
@@ -24,7 +32,9 @@ SEARCHES = {
     "CMA-ES": Search(CMAES, {"popsize": 8, "stdev_init": 0.1, "separable": True}),
     "SNES": Search(SNES, {"popsize": 10, "stdev_init": 0.1}),
     "GA": Search(GeneticAlgorithm, {"popsize": 8, "re_evaluate": False}, (MERGE, MUTATE)),
-    "MAP-Elites": Search(MAPElites, {"re_evaluate": False}, (MERGE, MUTATE), features=ODD_AND_EVEN, bins=3),
+    "MAP-Elites": Search(
+        MAPElites, {"re_evaluate": False}, (MERGE, MUTATE), features=ODD_AND_EVEN, bins=3
+    ),
 }
 
 
@@ -36,18 +46,27 @@ def search(request):
 def test_a_search_finds_better_models_than_its_founders(tmp_path, search):
     archive = small_run(tmp_path / "run", births=150, strategy=search, lookahead=10)
     log = log_of(tmp_path / "run")
-    founders, children = (max(entry["train"] for entry in log if ("founder" in entry) is founder) for founder in (True, False))
+    founders, children = (
+        max(entry["train"] for entry in log if ("founder" in entry) is founder)
+        for founder in (True, False)
+    )
     assert children > founders + 0.05
     assert [entry["birth"] for entry in log if "founder" not in entry] == list(range(1, 151))
     assert max(archive.competition.mean(member.scores) for member in archive.members) > founders
 
 
-@pytest.mark.parametrize("schedule", [{"lookahead": 3}, {"lookahead": 16, "stack": 4}], ids=["3", "16 in stacks"])
+@pytest.mark.parametrize(
+    "schedule", [{"lookahead": 3}, {"lookahead": 16, "stack": 4}], ids=["3", "16 in stacks"]
+)
 def test_a_search_does_not_depend_on_the_lookahead(tmp_path, search, schedule):
     small_run(tmp_path / "one", births=60, strategy=search, tile=2000)
     small_run(tmp_path / "other", births=60, strategy=search, tile=2000, **schedule)
     one, other = (
-        [(entry["birth"], entry.get("train")) for entry in log_of(tmp_path / name) if "founder" not in entry]
+        [
+            (entry["birth"], entry.get("train"))
+            for entry in log_of(tmp_path / name)
+            if "founder" not in entry
+        ]
         for name in ("one", "other")
     )
     if "stack" in schedule:  # a stack decides the last bits of a score
@@ -65,7 +84,9 @@ def test_another_seed_is_another_search(search):
 
 def test_resuming_with_more_births_is_the_longer_run(tmp_path, search):
     small_run(tmp_path / "whole", births=61, strategy=search, lookahead=5)
-    small_run(tmp_path / "parts", births=17, strategy=search, lookahead=5)  # in the midst of a generation
+    small_run(
+        tmp_path / "parts", births=17, strategy=search, lookahead=5
+    )  # in the midst of a generation
     small_run(tmp_path / "parts", births=61, strategy=search, lookahead=5, resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
@@ -99,7 +120,9 @@ def test_a_distribution_keeps_its_last_generation(tmp_path):
 def population_of(search, generations):
     """The population that EvoTorch has after so many generations, scored by ourselves; which of it counts."""
     population, fitness = Classifiers(DIGITS, hidden=(16,), sd=0.1), Classification(DIGITS)
-    features = Features.from_groups(fitness, search.features, search.bins) if search.features else None
+    features = (
+        Features.from_groups(fitness, search.features, search.bins) if search.features else None
+    )
     problem = MergeProblem(population, fitness, data=features)
     settings = dict(search.settings) | ({"feature_grid": features.grid()} if features else {})
     operators = [operator.kind(problem, **operator.settings) for operator in search.operators]
@@ -115,7 +138,12 @@ def test_the_archive_is_the_searchs_own_population(name):
     """Besides the founders, which are members from the start; here both are their first generation's, too."""
     search = SEARCHES[name]
     size = 8 if name == "GA" else 9
-    archive = small_run(births=5 * size, strategy=search, population=Classifiers(DIGITS, hidden=(16,), sd=0.1), seed=0)
+    archive = small_run(
+        births=5 * size,
+        strategy=search,
+        population=Classifiers(DIGITS, hidden=(16,), sd=0.1),
+        seed=0,
+    )
     theirs = {row.tobytes() for row in population_of(search, 4)}
     ours = {member.genome.vector.tobytes() for member in archive.members}
     assert ours == theirs
@@ -140,7 +168,9 @@ def test_features_are_in_the_log_and_tell_cells_apart(tmp_path):
     for entry in (entry for entry in log_of(tmp_path / "run") if "founder" not in entry):
         odd = float((labels % 2 == 1).float().mean())
         assert set(entry["features"]) == {"odd", "even"}
-        assert entry["features"]["odd"] * odd + entry["features"]["even"] * (1 - odd) == pytest.approx(entry["train"], abs=1e-6)
+        assert entry["features"]["odd"] * odd + entry["features"]["even"] * (
+            1 - odd
+        ) == pytest.approx(entry["train"], abs=1e-6)
 
 
 class Breaks(SNES):
@@ -161,11 +191,16 @@ class Ends(SNES):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "told"), [(Breaks, "Breaks: RuntimeError: no more ideas"), (Ends, "it has ended by itself")]
+    ("algorithm", "told"),
+    [(Breaks, "Breaks: RuntimeError: no more ideas"), (Ends, "it has ended by itself")],
 )
 def test_a_search_that_breaks_ends_the_run_saved(tmp_path, algorithm, told):
     with pytest.raises(UserError, match=rf"strategy: .*{told}.*everything up to birth 20 is saved"):
-        small_run(tmp_path / "run", births=60, strategy=Search(algorithm, {"popsize": 10, "stdev_init": 0.1}))
+        small_run(
+            tmp_path / "run",
+            births=60,
+            strategy=Search(algorithm, {"popsize": 10, "stdev_init": 0.1}),
+        )
     assert len([entry for entry in log_of(tmp_path / "run") if "founder" not in entry]) == 20
 
 
@@ -181,16 +216,40 @@ def test_a_search_that_breaks_ends_the_run_saved(tmp_path, algorithm, told):
             lambda: Search(CMAES, {"stdev_init": 0.1}),
             "settings.popsize: expected a whole number of at least 2, .*CMAES, got None",
         ),
-        (lambda: Search(CMAES, {"stdev_init": 0.1, "popsize": "many"}), "settings.popsize: expected a whole number"),
-        (lambda: Search(GeneticAlgorithm, {"popsize": 8}, (MUTATE,)), "settings.re_evaluate: expected false"),
-        (lambda: Search(CMAES, {"popsize": 8, "stdev_init": 0.1, "problem": 1}), "settings.problem: unknown setting"),
-        (lambda: Search(GeneticAlgorithm, {"popsize": 8}), "operators: GeneticAlgorithm needs at least one, got 0"),
-        (lambda: Search(CMAES, {"popsize": 8, "stdev_init": 0.1}, (MUTATE,)), "operators: CMAES has none, got 1"),
+        (
+            lambda: Search(CMAES, {"stdev_init": 0.1, "popsize": "many"}),
+            "settings.popsize: expected a whole number",
+        ),
+        (
+            lambda: Search(GeneticAlgorithm, {"popsize": 8}, (MUTATE,)),
+            "settings.re_evaluate: expected false",
+        ),
+        (
+            lambda: Search(CMAES, {"popsize": 8, "stdev_init": 0.1, "problem": 1}),
+            "settings.problem: unknown setting",
+        ),
+        (
+            lambda: Search(GeneticAlgorithm, {"popsize": 8}),
+            "operators: GeneticAlgorithm needs at least one, got 0",
+        ),
+        (
+            lambda: Search(CMAES, {"popsize": 8, "stdev_init": 0.1}, (MUTATE,)),
+            "operators: CMAES has none, got 1",
+        ),
         (lambda: Search(MAPElites, {}, (MUTATE,)), "settings.re_evaluate: expected false"),
-        (lambda: Search(CMAES, {"popsize": 8, "stdev_init": 0.1}, features={}), "features: only MAPElites has some, got CMAES"),
-        (lambda: Search(MAPElites, {"re_evaluate": False}, (MUTATE,), bins=0), "bins: expected a number of at least 1"),
+        (
+            lambda: Search(CMAES, {"popsize": 8, "stdev_init": 0.1}, features={}),
+            "features: only MAPElites has some, got CMAES",
+        ),
+        (
+            lambda: Search(MAPElites, {"re_evaluate": False}, (MUTATE,), bins=0),
+            "bins: expected a number of at least 1",
+        ),
         (lambda: Search(dict), "algorithm: expected a search algorithm of EvoTorch"),
-        (lambda: Operator(GaussianMutation, {"sd": 0.1}), "settings.sd: unknown setting of GaussianMutation"),
+        (
+            lambda: Operator(GaussianMutation, {"sd": 0.1}),
+            "settings.sd: unknown setting of GaussianMutation",
+        ),
         (lambda: Operator(GaussianMutation), "settings.stdev: missing setting of GaussianMutation"),
     ],
 )
@@ -202,10 +261,16 @@ def test_wrong_settings_are_told_before_anything_is_loaded(make, told):
 def test_what_only_the_search_itself_knows_to_be_wrong_is_told(tmp_path):
     with pytest.raises(UserError, match=r"strategy: CMAES: .*"):
         small_run(
-            tmp_path / "run", births=10, strategy=Search(CMAES, {"popsize": 8, "stdev_init": 0.1, "center_init": [1.0, 2.0]})
+            tmp_path / "run",
+            births=10,
+            strategy=Search(CMAES, {"popsize": 8, "stdev_init": 0.1, "center_init": [1.0, 2.0]}),
         )
-    with pytest.raises(UserError, match="strategy: expected members that are recipes, Classifiers breeds weights"):
-        small_run(births=10, strategy=Search(SNES, {"popsize": 8, "stdev_init": 0.1}, vector=Ratios()))
+    with pytest.raises(
+        UserError, match="strategy: expected members that are recipes, Classifiers breeds weights"
+    ):
+        small_run(
+            births=10, strategy=Search(SNES, {"popsize": 8, "stdev_init": 0.1}, vector=Ratios())
+        )
     assert not (tmp_path / "run").exists()
 
 

@@ -24,7 +24,9 @@ def linear(tmp_path_factory):
     """A run of linear merges without mutation, two chromosomes and two splits in each."""
     path = tmp_path_factory.mktemp("runs") / "linear"
     population = Classifiers(DIGITS, hidden=(16,), sd=0.1, chromosomes={"first": r"^0\."})
-    small_run(path, births=200, population=population, strategy=NaturalNiches(size=8, crossover=LINEAR))
+    small_run(
+        path, births=200, population=population, strategy=NaturalNiches(size=8, crossover=LINEAR)
+    )
     return path, population
 
 
@@ -67,7 +69,11 @@ def test_parts_are_those_of_the_crossover(linear):
 
 
 def test_positions_are_within_and_in_every_stretch():
-    stretches = [Stretch("all", "a", 0, 3), Stretch("all", "b", 3, 100_000), Stretch("rest", "a", 100_000, 100_001)]
+    stretches = [
+        Stretch("all", "a", 0, 3),
+        Stretch("all", "b", 3, 100_000),
+        Stretch("rest", "a", 100_000, 100_001),
+    ]
     at = shares.positions(stretches)
     assert len(set(at.tolist())) == len(at)
     assert [((at >= start) & (at < stop)).sum() > 0 for *_, start, stop in stretches] == [True] * 3

@@ -17,7 +17,9 @@ from evomerge.reports.record import Record
 
 def test_an_interval_over_datapoints_that_weigh_the_same_is_students():
     values = np.random.default_rng(0).random(50)
-    assert Mean.over(values).half == pytest.approx(stats.ttest_1samp(values, 0).confidence_interval().high - values.mean())
+    assert Mean.over(values).half == pytest.approx(
+        stats.ttest_1samp(values, 0).confidence_interval().high - values.mean()
+    )
     assert Mean.over(values, np.full(50, 7.0)).half == pytest.approx(Mean.over(values).half)
 
 
@@ -41,7 +43,11 @@ def test_the_table_has_means_and_paired_differences(tmp_path):
     for entry in (*run.founders, run.bests[-1]):
         name = run.label(entry["id"]) if "founder" in entry else f"best, birth {entry['birth']}"
         for text, split in zip(told[name], columns, strict=True):
-            row = run.founding.scores[split][entry["founder"]] if "founder" in entry else run.best_rows[split]
+            row = (
+                run.founding.scores[split][entry["founder"]]
+                if "founder" in entry
+                else run.best_rows[split]
+            )
             low, high = interval(row.astype(float), run.founding.weights[split])
             assert text == f"{entry[split]:.3f} {low:.3f} to {high:.3f}"
     for text, split in zip(told["best minus the best founder"], columns, strict=True):

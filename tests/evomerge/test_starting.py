@@ -22,7 +22,11 @@ def run(folder, environment, **workers):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     command = [sys.executable, "-m", "evomerge", "run", "config.yaml", "run_dir=run"]
     return subprocess.Popen(
-        command, cwd=folder, env=inherited | {"PYTHONPATH": str(ROOT)} | environment, text=True, stderr=subprocess.PIPE
+        command,
+        cwd=folder,
+        env=inherited | {"PYTHONPATH": str(ROOT)} | environment,
+        text=True,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -35,15 +39,27 @@ def ended(process):
 
 def leftovers():
     """Links to folders with long names."""
-    return {path for place in ("/tmp", "/var/tmp", "/dev/shm") for path in Path(place).glob("evomerge-*/ray")}
+    return {
+        path
+        for place in ("/tmp", "/var/tmp", "/dev/shm")
+        for path in Path(place).glob("evomerge-*/ray")
+    }
 
 
-@pytest.mark.parametrize("names", [("TMPDIR",), ("RAY_TMPDIR",), ("TMPDIR", "HOME")], ids=" and ".join)
-def test_it_starts_in_a_folder_whose_name_is_too_long_for_sockets_and_without_a_home(tmp_path, names):
+@pytest.mark.parametrize(
+    "names", [("TMPDIR",), ("RAY_TMPDIR",), ("TMPDIR", "HOME")], ids=" and ".join
+)
+def test_it_starts_in_a_folder_whose_name_is_too_long_for_sockets_and_without_a_home(
+    tmp_path, names
+):
     deep = tmp_path / ("a" * 60) / ("ü" * 60)
     deep.mkdir(parents=True)
     before = leftovers()
-    process = run(tmp_path, {name: "/proc/nowhere" if name == "HOME" else str(deep) for name in names}, wait=PATIENCE)
+    process = run(
+        tmp_path,
+        {name: "/proc/nowhere" if name == "HOME" else str(deep) for name in names},
+        wait=PATIENCE,
+    )
     assert ended(process) == (0, [])
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["workers"]["count"] == 1
     assert list(deep.glob("ray/session_*/logs"))  # Ray's files are where they were to be
@@ -93,8 +109,17 @@ except UserError as error:
     (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment = inherited | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(tmp_path)}
-    for message in ("workers.address: auto: there is no cluster at ", "workers.address: auto, and no Ray runs on this machine"):
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    for message in (
+        "workers.address: auto: there is no cluster at ",
+        "workers.address: auto, and no Ray runs on this machine",
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
         assert done.stdout.startswith(message), done
         (tmp_path / "ray" / "ray_current_cluster").unlink(missing_ok=True)
 
@@ -111,7 +136,13 @@ except UserError as error:
     print(error)
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert "ersion mismatch" in done.stdout, done
     assert "Ray: 2.0.0" in done.stdout
     assert cluster.ray.__version__ in done.stdout
@@ -146,10 +177,18 @@ print(cluster.ray.is_initialized())
 cluster.close()
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | NO_START
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     lines = done.stdout.splitlines()
     assert "workers: Ray does not start (Timed out" in lines[0], done
-    assert f"; trying again, for up to {PATIENCE} s" in lines[0].replace(str(PATIENCE - 1), str(PATIENCE))
+    assert f"; trying again, for up to {PATIENCE} s" in lines[0].replace(
+        str(PATIENCE - 1), str(PATIENCE)
+    )
     assert lines[1] == "0"
     assert lines[-1] == "True"
 

@@ -23,7 +23,10 @@ SPECIES = Modules(layer, sd=0.5)
 
 def look(scores, **how):
     """The view of an archive with these scores; members have ids 10, 11, ..., and their ids as weights."""
-    members = [Member(10 + i, (), Weights(np.full(6, 10 + i, np.float32)), np.float32(row)) for i, row in enumerate(scores)]
+    members = [
+        Member(10 + i, (), Weights(np.full(6, 10 + i, np.float32)), np.float32(row))
+        for i, row in enumerate(scores)
+    ]
     return Archive(max(2, len(members)), Competition(**how), tuple(members)).view
 
 
@@ -33,12 +36,15 @@ def facts(birth):
 
 
 def pairs(strategy, view, births=4000):
-    return Counter(strategy.plan(number, view, SPECIES, seed=1).parents for number in range(1, births + 1))
+    return Counter(
+        strategy.plan(number, view, SPECIES, seed=1).parents for number in range(1, births + 1)
+    )
 
 
 def test_the_random_state_of_a_birth_is_its_number():
     assert (
-        birth_rng(7, 3).random(3).tolist() == np.random.default_rng(np.random.SeedSequence(7, spawn_key=(3,))).random(3).tolist()
+        birth_rng(7, 3).random(3).tolist()
+        == np.random.default_rng(np.random.SeedSequence(7, spawn_key=(3,))).random(3).tolist()
     )
     # literal values: another numpy, or another way to draw, would be another run
     assert birth_rng(0, 1).random() == 0.6771968569751019
@@ -51,13 +57,21 @@ def test_founder_i_draws_from_the_spawn_key_0_i():
         for i, rng in enumerate(founders_rng(7).spawn(count)):
             expected = np.random.default_rng(np.random.SeedSequence(7, spawn_key=(0, i)))
             assert rng.random(2).tolist() == expected.random(2).tolist()
-    assert founders_rng(7).spawn(2)[1].random(2).tolist() == pytest.approx([0.87290853, 0.32423713], abs=1e-8)
+    assert founders_rng(7).spawn(2)[1].random(2).tolist() == pytest.approx(
+        [0.87290853, 0.32423713], abs=1e-8
+    )
 
 
 def test_a_plan_depends_on_nothing_but_its_arguments():
-    view, strategy = look(np.random.default_rng(0).random((5, 20))), NaturalNiches(mutation=0.01, crossover=Crossover(splits=2))
+    view, strategy = (
+        look(np.random.default_rng(0).random((5, 20))),
+        NaturalNiches(mutation=0.01, crossover=Crossover(splits=2)),
+    )
     forth = {number: facts(strategy.plan(number, view, SPECIES, seed=3)) for number in range(1, 30)}
-    back = {number: facts(strategy.plan(number, view, SPECIES, seed=3)) for number in reversed(range(1, 30))}
+    back = {
+        number: facts(strategy.plan(number, view, SPECIES, seed=3))
+        for number in reversed(range(1, 30))
+    }
     assert forth == back
     assert len({plan[1:] for plan in forth.values()}) == 29
     assert forth[1] != facts(strategy.plan(1, view, SPECIES, seed=4))
@@ -66,21 +80,31 @@ def test_a_plan_depends_on_nothing_but_its_arguments():
 def test_draws_come_in_a_fixed_order():
     """First parent, second parent, then for each chromosome its ratio and its splits, then the mutation's seed."""
     species = Modules(layer, chromosomes={"bias": "bias"})
-    view, strategy = look([[1, 1, 0], [0, 1, 1], [0, 1, 0]]), NaturalNiches(mutation=0.5, crossover=Crossover(2, (-1.0, 1.0)))
+    view, strategy = (
+        look([[1, 1, 0], [0, 1, 1], [0, 1, 0]]),
+        NaturalNiches(mutation=0.5, crossover=Crossover(2, (-1.0, 1.0))),
+    )
     plan = strategy.plan(5, view, species, seed=0)
     rng = birth_rng(0, 5)
-    first = int(np.searchsorted(np.cumsum(view.fitness), rng.random() * view.fitness.sum(), side="right"))
+    first = int(
+        np.searchsorted(np.cumsum(view.fitness), rng.random() * view.fitness.sum(), side="right")
+    )
     pull = view.attraction(first)
     second = int(np.searchsorted(np.cumsum(pull), rng.random() * pull.sum(), side="right"))
     assert plan.parents == (10 + first, 10 + second)
-    drawn = [(2 * rng.random() - 1, sorted(start + int(size * rng.random()) for _ in "ab")) for start, size in ((0, 2), (2, 4))]
+    drawn = [
+        (2 * rng.random() - 1, sorted(start + int(size * rng.random()) for _ in "ab"))
+        for start, size in ((0, 2), (2, 4))
+    ]
     assert plan.crossing.ratios == tuple(ratio for ratio, _ in drawn)
     assert plan.crossing.splits == tuple(tuple(splits) for _, splits in drawn)
     assert plan.mutation_seed == int(rng.bit_generator.random_raw()) >> 1
 
 
 def test_a_plan_in_literal_numbers():
-    plan = NaturalNiches(mutation=0.01).plan(3, look([[1, 1, 0], [0, 1, 1], [0, 1, 0]]), SPECIES, seed=2)
+    plan = NaturalNiches(mutation=0.01).plan(
+        3, look([[1, 1, 0], [0, 1, 1], [0, 1, 0]]), SPECIES, seed=2
+    )
     assert facts(plan)[:2] == (3, (10, 11))
     assert plan.crossing.ratios == (0.8655681603895086,)
     assert plan.crossing.splits == ((0,),)
@@ -102,7 +126,9 @@ def chances(view, attracted=True):
 def as_expected(counts, expected):
     births = sum(counts.values())
     for pair, chance in expected.items():
-        assert abs(counts[pair] / births - chance) <= 4 * np.sqrt(chance * (1 - chance) / births), pair
+        assert abs(counts[pair] / births - chance) <= 4 * np.sqrt(chance * (1 - chance) / births), (
+            pair
+        )
     assert set(counts) <= {pair for pair, chance in expected.items() if chance > 0}
 
 
@@ -114,7 +140,11 @@ def test_parents_are_drawn_in_proportion(alpha, attracted):
 
 
 def uniform(members):
-    return {(10 + a, 10 + b): (a != b) / (members * (members - 1)) for a in range(members) for b in range(members)}
+    return {
+        (10 + a, 10 + b): (a != b) / (members * (members - 1))
+        for a in range(members)
+        for b in range(members)
+    }
 
 
 # member 10 alone has scores; nobody attracts it, and it attracts all others
@@ -146,7 +176,9 @@ def test_where_nobody_attracts_the_second_is_drawn_by_fitness():
     share = view.fitness[1] / view.fitness[1:].sum()
     assert after_the_best.keys() == {(10, 11), (10, 12)}
     births = sum(after_the_best.values())
-    assert after_the_best[10, 11] / births == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / births))
+    assert after_the_best[10, 11] / births == pytest.approx(
+        share, abs=4 * np.sqrt(share * (1 - share) / births)
+    )
 
 
 def test_nobody_mates_with_itself():
@@ -169,7 +201,8 @@ def test_warm_up_pairs_at_random():
     view = look(ALONE)
     as_expected(pairs(NaturalNiches(warmup=2000), view, 2000), uniform(3))
     firsts = [
-        {NaturalNiches(warmup=2).plan(number, view, SPECIES, seed).parents[0] for seed in range(60)} for number in (1, 2, 3, 4)
+        {NaturalNiches(warmup=2).plan(number, view, SPECIES, seed).parents[0] for seed in range(60)}
+        for number in (1, 2, 3, 4)
     ]
     assert firsts == [{10, 11, 12}, {10, 11, 12}, {10}, {10}]
 
@@ -190,14 +223,22 @@ def test_a_child_is_crossed_and_then_mutated():
     crossed = bare.genomes[0].cross(bare.genomes[1], bare.crossing, SPECIES)
     assert [genome.vector[0] for genome in bare.genomes] == list(bare.parents)
     assert bare.child(SPECIES).vector.tolist() == crossed.vector.tolist()
-    assert mutated.child(SPECIES).vector.tolist() == crossed.mutate(0.1, mutated.mutation_seed).vector.tolist()
+    assert (
+        mutated.child(SPECIES).vector.tolist()
+        == crossed.mutate(0.1, mutated.mutation_seed).vector.tolist()
+    )
 
 
 def test_an_archive_competes_as_the_strategy_says():
     weights = np.array([0.5, 1.5])
     kept = NaturalNiches(size=7, alpha=0.5, capacity="one", relative=True).archive(weights)
     assert kept.size == 7
-    assert vars(kept.competition) == {"alpha": 0.5, "capacity": "one", "relative": True, "weights": weights}
+    assert vars(kept.competition) == {
+        "alpha": 0.5,
+        "capacity": "one",
+        "relative": True,
+        "weights": weights,
+    }
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,9 @@ def test_the_oldest_leaves_however_fit():
 
 
 def features(bins, *groups):
-    return Features(tuple("abcdef"[: len(groups)]), tuple(np.array(group) for group in groups), bins)
+    return Features(
+        tuple("abcdef"[: len(groups)]), tuple(np.array(group) for group in groups), bins
+    )
 
 
 def test_the_best_of_each_cell_stays():
@@ -35,7 +37,10 @@ def test_the_best_of_each_cell_stays():
     archive, by_cell = Elites(9, PLAIN, features=of), {}
     for id in range(200):
         newcomer = member(id, rng.random(12) < rng.random())
-        mean, cell = newcomer.scores.mean(), (int(newcomer.scores[:6].mean() * 3 // 1), int(newcomer.scores[6:].mean() * 3 // 1))
+        mean, cell = (
+            newcomer.scores.mean(),
+            (int(newcomer.scores[:6].mean() * 3 // 1), int(newcomer.scores[6:].mean() * 3 // 1)),
+        )
         cell = tuple(min(step, 2) for step in cell)
         leaver, _ = archive.admit(newcomer)
         before = by_cell.get(cell)
@@ -50,7 +55,9 @@ def test_the_best_of_each_cell_stays():
 
 def test_the_log_keeps_a_childs_features_by_name():
     archive = Elites(4, PLAIN, features=features(2, [0, 1], [2]))
-    assert archive.remarks(np.array([1, 0, 1], dtype=np.float32)) == {"features": {"a": 0.5, "b": 1.0}}
+    assert archive.remarks(np.array([1, 0, 1], dtype=np.float32)) == {
+        "features": {"a": 0.5, "b": 1.0}
+    }
     assert Newest(2, PLAIN).remarks(np.zeros(3)) == {}
 
 
@@ -85,5 +92,7 @@ def test_groups_that_are_not_there_are_told():
         Features.from_groups(Classification(SklearnDigits()), {"odd": ["1", "one"]}, 5)
     with pytest.raises(ValueError, match=r"features.odd: expected at least one of"):
         Features.from_groups(Classification(SklearnDigits()), {"odd": []}, 5)
-    with pytest.raises(ValueError, match=r"features: expected a fitness with a method groups, got object"):
+    with pytest.raises(
+        ValueError, match=r"features: expected a fitness with a method groups, got object"
+    ):
         Features.from_groups(object(), None, 5)

@@ -16,7 +16,12 @@ from fitness.classification import Classification
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers
 
-SAMPLES = [[0.5, 0.6, 0.7], [0.91, 0.88], [0.2, 0.9, 0.4, 0.4, 0.7], [0.11, 0.12, 0.1, 0.13, 0.11, 0.12]]
+SAMPLES = [
+    [0.5, 0.6, 0.7],
+    [0.91, 0.88],
+    [0.2, 0.9, 0.4, 0.4, 0.7],
+    [0.11, 0.12, 0.1, 0.13, 0.11, 0.12],
+]
 
 
 def done(test=0.5, *, founder=0.1, steps=((0, 0.1), (10, 0.5)), **changes):
@@ -47,7 +52,9 @@ def row(*tests, **changes):
 def entries(path):
     """The log's founders and its births."""
     log = read_births(path)
-    return [entry for entry in log if "founder" in entry], [entry for entry in log if "founder" not in entry]
+    return [entry for entry in log if "founder" in entry], [
+        entry for entry in log if "founder" not in entry
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +109,9 @@ def test_a_difference_between_rows_without_spread():
     assert (ahead.value, ahead.half) == pytest.approx((0.15, Mean.over(spread).half))
 
 
-@pytest.mark.parametrize(("mine", "theirs"), [([0.75], [0.5]), ([0.75], [0.4, 0.6]), ([0.7, 0.8], [0.5])])
+@pytest.mark.parametrize(
+    ("mine", "theirs"), [([0.75], [0.5]), ([0.75], [0.4, 0.6]), ([0.7, 0.8], [0.5])]
+)
 def test_a_difference_of_a_single_run_has_no_interval(mine, theirs):
     ahead = row(*mine).ahead(row(*theirs))
     assert ahead.value == pytest.approx(0.25)
@@ -122,13 +131,22 @@ def test_the_best_seed_is_told_by_its_founders():
 
 
 def test_births_to_a_score():
-    steps = [(0, 0.1), (7, 0.4), (20, 0.3), (31, 0.8)]  # chosen by training scores: a test score may fall
-    reached = [done(steps=steps).births_to(score) for score in (0.05, 0.1, 0.2, 0.4, 0.41, 0.8, 0.81)]
+    steps = [
+        (0, 0.1),
+        (7, 0.4),
+        (20, 0.3),
+        (31, 0.8),
+    ]  # chosen by training scores: a test score may fall
+    reached = [
+        done(steps=steps).births_to(score) for score in (0.05, 0.1, 0.2, 0.4, 0.41, 0.8, 0.81)
+    ]
     assert reached == [0, 0, 7, 7, 31, 31, None]
 
 
 def test_births_to_a_score_that_only_some_reach():
-    both = Row("row", [done(steps=[(0, 0.1), (10, 0.5)]), done(steps=[(0, 0.2), (30, 0.5), (60, 0.9)])])
+    both = Row(
+        "row", [done(steps=[(0, 0.1), (10, 0.5)]), done(steps=[(0, 0.2), (30, 0.5), (60, 0.9)])]
+    )
     mean, count = both.births_to(0.5)
     assert (mean.value, count) == (20.0, 2)
     assert mean.half == pytest.approx(stats.t.ppf(0.975, 1) * 10)
@@ -139,23 +157,42 @@ def test_births_to_a_score_that_only_some_reach():
 
 
 def test_the_best_seed_takes_no_births_or_never_gets_there():
-    seed = Row("best seed", [done(founder=0.2, steps=[(0, 0.2), (5, 0.9)]), done(founder=0.4, steps=[(0, 0.4)])], seed=True)
-    assert [seed.births_to(score)[1] for score in (0.2, 0.3, 0.5)] == [2, 1, 0]  # the 0.9 is not the seed's
+    seed = Row(
+        "best seed",
+        [done(founder=0.2, steps=[(0, 0.2), (5, 0.9)]), done(founder=0.4, steps=[(0, 0.4)])],
+        seed=True,
+    )
+    assert [seed.births_to(score)[1] for score in (0.2, 0.3, 0.5)] == [
+        2,
+        1,
+        0,
+    ]  # the 0.9 is not the seed's
     assert seed.births_to(0.3)[0].value == 0.0
 
 
 def test_scores_after_so_many_births():
     steps = [(0, 0.1), (7, 0.4), (20, 0.3), (31, 0.8)]
-    assert [done(steps=steps).after(births) for births in (0, 6, 7, 25, 31, 500)] == [0.1, 0.1, 0.4, 0.3, 0.8, 0.8]
+    assert [done(steps=steps).after(births) for births in (0, 6, 7, 25, 31, 500)] == [
+        0.1,
+        0.1,
+        0.4,
+        0.3,
+        0.8,
+        0.8,
+    ]
     runs = [done(steps=steps, founder=0.1), done(steps=[(0, 0.2), (8, 0.6)], founder=0.2)]
     assert Row("row", runs).after(7) == Mean.over([0.4, 0.2])
-    assert Row("best seed", runs, seed=True).after(7) == Mean.over([0.1, 0.2])  # nothing was bred for it
+    assert Row("best seed", runs, seed=True).after(7) == Mean.over(
+        [0.1, 0.2]
+    )  # nothing was bred for it
 
 
 def test_a_curve_is_the_mean_with_its_interval_at_every_point():
     births = np.array([0, 5, 9])
     values = [[0.1, 0.2, 0.2], [0.3, 0.4, 0.9], [0.2, 0.3, 0.7]]
-    at, mean, half = Row("row", [done(births=births, entropy=np.array(value)) for value in values]).curve("entropy")
+    at, mean, half = Row(
+        "row", [done(births=births, entropy=np.array(value)) for value in values]
+    ).curve("entropy")
     expected = [Mean.over(column) for column in zip(*values, strict=True)]
     assert at.tolist() == [0, 5, 9]
     assert mean == pytest.approx([point.value for point in expected])
@@ -169,7 +206,10 @@ def test_the_curve_of_a_single_run_has_no_band():
 
 
 def test_a_number_is_the_mean_over_the_runs_that_have_it():
-    assert Row("row", [done(seconds=1.0), done(seconds=None), done(seconds=4.0)]).mean("seconds") == 2.5
+    assert (
+        Row("row", [done(seconds=1.0), done(seconds=None), done(seconds=4.0)]).mean("seconds")
+        == 2.5
+    )
     assert math.isnan(Row("row", [done(seconds=None)]).mean("seconds"))
 
 
@@ -195,10 +235,22 @@ def test_a_curve_has_the_last_best_of_so_many_births(runs, births):
     assert len(read.births) == min(births + 1, POINTS)
     assert (read.births[0], read.births[-1]) == (0, births)
     assert set(np.diff(read.births)) <= ({1} if births < POINTS else {1, 2})
-    for at, score, coverage, entropy in zip(read.births, read.scores, read.coverage, read.entropy, strict=True):
-        assert score == [entry["test"] for entry in founders + children if entry.get("best") and entry["birth"] <= at][-1]
+    for at, score, coverage, entropy in zip(
+        read.births, read.scores, read.coverage, read.entropy, strict=True
+    ):
+        assert (
+            score
+            == [
+                entry["test"]
+                for entry in founders + children
+                if entry.get("best") and entry["birth"] <= at
+            ][-1]
+        )
         if at:
-            assert (coverage, entropy) == (children[at - 1]["coverage"], children[at - 1]["entropy"])
+            assert (coverage, entropy) == (
+                children[at - 1]["coverage"],
+                children[at - 1]["entropy"],
+            )
     assert len(set(read.scores)) > 5
 
 
@@ -214,24 +266,42 @@ def test_as_much_of_a_longer_run_as_is_compared(runs):
 
 
 def test_failed_births_are_counted(tmp_path):
-    small_run(tmp_path / "run", births=30, tile=2000, fitness=Faulty(DIGITS, "raises", good=2, every=3))  # birth 3, 6, ... 30
+    small_run(
+        tmp_path / "run", births=30, tile=2000, fitness=Faulty(DIGITS, "raises", good=2, every=3)
+    )  # birth 3, 6, ... 30
     assert [Done.read(tmp_path / "run", 0, births).failures for births in (30, 15, 2)] == [10, 5, 0]
 
 
 def test_the_best_founder_is_chosen_by_the_validation_split(tmp_path):
     data = SklearnDigits(validation=0.2)
     population = Classifiers(data, (16,), sd=0.1, count=5)
-    small_run(tmp_path / "run", births=5, validate=True, fitness=Classification(data), population=population)
+    small_run(
+        tmp_path / "run",
+        births=5,
+        validate=True,
+        fitness=Classification(data),
+        population=population,
+    )
     founders, _ = entries(tmp_path / "run")
-    by_train, by_validation = (max(founders, key=lambda entry: entry[split]) for split in ("train", "validation"))
+    by_train, by_validation = (
+        max(founders, key=lambda entry: entry[split]) for split in ("train", "validation")
+    )
     assert by_train is not by_validation
     read = Done.read(tmp_path / "run", 0, 5)
-    assert (read.founder_train, read.founder_test) == (by_validation["train"], by_validation["test"])
+    assert (read.founder_train, read.founder_test) == (
+        by_validation["train"],
+        by_validation["test"],
+    )
 
 
 def test_without_a_test_split_there_are_training_scores(tmp_path):
     data = SklearnDigits(train=1.0)
-    small_run(tmp_path / "run", births=40, fitness=Classification(data), population=Classifiers(data, (16,), sd=0.1))
+    small_run(
+        tmp_path / "run",
+        births=40,
+        fitness=Classification(data),
+        population=Classifiers(data, (16,), sd=0.1),
+    )
     founders, children = entries(tmp_path / "run")
     assert not any("test" in entry for entry in founders + children)
     bests = [(entry["birth"], entry["train"]) for entry in founders + children if entry.get("best")]
@@ -259,4 +329,6 @@ def test_runs_that_ended_early_have_one_curve(tmp_path):
     assert [run.born for run in runs] == ends
     at, mean, _ = Row("row", runs).curve("scores")
     for birth, value in zip(at, mean, strict=True):
-        assert value == pytest.approx(np.mean([[test for step, test in run.steps if step <= birth][-1] for run in runs]))
+        assert value == pytest.approx(
+            np.mean([[test for step, test in run.steps if step <= birth][-1] for run in runs])
+        )

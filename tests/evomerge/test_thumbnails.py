@@ -37,13 +37,20 @@ def test_what_is_no_picture(rows):
     assert picture(rows) is None
 
 
-@pytest.mark.parametrize("rows", [[[0, 255], [300, -4]], [[float("nan")]], np.zeros((500, 20, 3)).tolist()])
+@pytest.mark.parametrize(
+    "rows", [[[0, 255], [300, -4]], [[float("nan")]], np.zeros((500, 20, 3)).tolist()]
+)
 def test_what_is_a_picture(rows):
     assert picture(rows).startswith("data:image/png;base64,")
 
 
 def test_small_ones_stay_as_they_are_and_large_ones_become_small():
     assert picture(SMALL) == SMALL
-    for large in (as_uri(NOISE), as_uri(NOISE, "jpeg"), NOISE.tolist(), as_uri(np.concatenate([NOISE, NOISE[..., :1]], axis=2))):
+    for large in (
+        as_uri(NOISE),
+        as_uri(NOISE, "jpeg"),
+        NOISE.tolist(),
+        as_uri(np.concatenate([NOISE, NOISE[..., :1]], axis=2)),
+    ):
         assert picture(large).startswith("data:image/jpeg;base64,")
         assert len(picture(large)) < 20_000

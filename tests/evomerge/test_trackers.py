@@ -20,20 +20,32 @@ def scalars(run_dir):
 
     found = EventAccumulator(str(run_dir / "tensorboard"), size_guidance={"scalars": 0})
     found.Reload()
-    return {tag: [(event.step, event.value) for event in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+    return {
+        tag: [(event.step, event.value) for event in found.Scalars(tag)]
+        for tag in found.Tags()["scalars"]
+    }
 
 
 def bests(run_dir):
     """What the log says of those that became best: (birth, training score)."""
-    return [(entry["birth"], entry["train"]) for entry in log_of(run_dir) if entry.get("best") and "founder" not in entry]
+    return [
+        (entry["birth"], entry["train"])
+        for entry in log_of(run_dir)
+        if entry.get("best") and "founder" not in entry
+    ]
 
 
 def test_event_files_are_there_by_default_and_have_every_best(tmp_path):
     small_run(tmp_path / "run", births=80)
     told = scalars(tmp_path / "run")
-    assert {"best/train", "best/test", "archive/coverage", "archive/entropy", "birth/scored", "run/births_per_second"} <= set(
-        told
-    )
+    assert {
+        "best/train",
+        "best/test",
+        "archive/coverage",
+        "archive/entropy",
+        "birth/scored",
+        "run/births_per_second",
+    } <= set(told)
     values = dict(told["best/train"])
     for birth, train in bests(tmp_path / "run"):
         assert values[birth] == pytest.approx(train)
@@ -87,7 +99,10 @@ def test_mlflow_has_settings_and_curves_and_goes_on_in_its_run(tmp_path, monkeyp
     assert run.info.run_name == "run"
     assert run.info.status == "FINISHED"
     assert run.data.params["strategy.size"] == "8"
-    history = {(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "best/train")}
+    history = {
+        (metric.step, metric.value)
+        for metric in client.get_metric_history(run.info.run_id, "best/train")
+    }
     assert set(bests(tmp_path / "run")) <= history
     assert max(step for step, _ in history) == 60
 
@@ -113,7 +128,9 @@ class Broken:
 def test_a_tracker_that_fails_costs_its_curves_only(tmp_path, caplog, good):
     with caplog.at_level(logging.WARNING):
         small_run(tmp_path / "run", births=60, trackers=[Broken(good), TensorBoard()])
-    assert caplog.text.count("Broken is left out from here on: ConnectionError: nobody answers") == 1
+    assert (
+        caplog.text.count("Broken is left out from here on: ConnectionError: nobody answers") == 1
+    )
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["births"] == 60
     assert scalars(tmp_path / "run")["best/train"][-1][0] == 60
 
@@ -125,9 +142,13 @@ def test_a_project_that_weights_and_biases_does_not_take_is_told_at_once(name):
 
 
 def test_wrong_settings_are_told():
-    with pytest.raises(ValueError, match="project: Weights & Biases takes at most 128 characters, got 129"):
+    with pytest.raises(
+        ValueError, match="project: Weights & Biases takes at most 128 characters, got 129"
+    ):
         Wandb("x" * 129)
-    with pytest.raises(ValueError, match="mode: expected 'online', 'offline' or 'disabled', got 'off'"):
+    with pytest.raises(
+        ValueError, match="mode: expected 'online', 'offline' or 'disabled', got 'off'"
+    ):
         Wandb("tests", mode="off")
 
 
@@ -184,7 +205,11 @@ def test_the_identity_is_no_part_of_what_a_run_is(tmp_path):
     assert name_of(tmp_path / "one", births=20) != name_of(tmp_path / "two", births=20)
     assert_same_run(tmp_path / "one", tmp_path / "two")
     name = identity.read(tmp_path / "one")
-    files = [path for path in (tmp_path / "one").rglob("*") if path.is_file() and name.encode() in path.read_bytes()]
+    files = [
+        path
+        for path in (tmp_path / "one").rglob("*")
+        if path.is_file() and name.encode() in path.read_bytes()
+    ]
     assert files == [tmp_path / "one" / identity.NAME]
 
 
@@ -194,7 +219,10 @@ def test_what_a_beginning_left_is_no_identity_of_the_next(tmp_path):
     assert name_of(tmp_path / "run", births=5) != before
 
 
-@pytest.mark.parametrize("content", [None, "", "{}", '{"id": 5, "path": "x"}', "[1]", '{"id": "../../../../etc/", "path": "x"}'])
+@pytest.mark.parametrize(
+    "content",
+    [None, "", "{}", '{"id": 5, "path": "x"}', "[1]", '{"id": "../../../../etc/", "path": "x"}'],
+)
 def test_a_run_without_an_identity_goes_on_by_its_path(tmp_path, content):
     """As versions of evomerge had it that kept none."""
     name_of(tmp_path / "run", births=5)
@@ -205,14 +233,27 @@ def test_a_run_without_an_identity_goes_on_by_its_path(tmp_path, content):
         file.write_text(content)
     assert name_of(tmp_path / "run", births=6, resume=True) == identity.from_path(tmp_path / "run")
     (tmp_path / "run").rename(tmp_path / "moved")
-    assert name_of(tmp_path / "moved", births=7, resume=True) == identity.from_path(tmp_path / "run")
+    assert name_of(tmp_path / "moved", births=7, resume=True) == identity.from_path(
+        tmp_path / "run"
+    )
 
 
-HARD = ["it's", 'say "hi"', """both ' and \"""", "100% #1 ?&", "näme 名前", "two\nlines", "\udcff is no character", "a `b` \\ c"]
+HARD = [
+    "it's",
+    'say "hi"',
+    """both ' and \"""",
+    "100% #1 ?&",
+    "näme 名前",
+    "two\nlines",
+    "\udcff is no character",
+    "a `b` \\ c",
+]
 
 
 @pytest.mark.parametrize("name", HARD, ids=range(len(HARD)))
-def test_mlflow_takes_every_path_and_key_and_goes_on_in_its_run(tmp_path, monkeypatch, caplog, name):
+def test_mlflow_takes_every_path_and_key_and_goes_on_in_its_run(
+    tmp_path, monkeypatch, caplog, name
+):
     from mlflow import MlflowClient
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
@@ -231,7 +272,9 @@ def test_mlflow_takes_every_path_and_key_and_goes_on_in_its_run(tmp_path, monkey
 
 
 @pytest.mark.parametrize("name", ["plain", "it's", 'say "hi"', "100% #1"])
-def test_mlflow_knows_a_run_of_before_by_its_path_and_then_by_its_identity(tmp_path, monkeypatch, name):
+def test_mlflow_knows_a_run_of_before_by_its_path_and_then_by_its_identity(
+    tmp_path, monkeypatch, name
+):
     from mlflow import MlflowClient
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
@@ -257,11 +300,24 @@ def test_mlflow_knows_a_run_of_before_by_its_path_and_then_by_its_identity(tmp_p
 def test_weights_and_biases_takes_every_path(tmp_path, name):
     (tmp_path / name).mkdir()
     tracker = {"_target_": "evomerge.Wandb", "project": 'it\'s "mine"', "mode": "offline"}
-    process = start("run", write_config(tmp_path, births=5, trackers=[tracker], run_dir=str(tmp_path / name)), cwd=tmp_path)
+    process = start(
+        "run",
+        write_config(tmp_path, births=5, trackers=[tracker], run_dir=str(tmp_path / name)),
+        cwd=tmp_path,
+    )
     told = process.communicate()[1]
     assert process.returncode == 0, told
     assert "left out" not in told
-    assert len(list((tmp_path / name / "wandb").glob(f"offline-run-*-{identity.read(tmp_path / name)}/*.wandb"))) == 1
+    assert (
+        len(
+            list(
+                (tmp_path / name / "wandb").glob(
+                    f"offline-run-*-{identity.read(tmp_path / name)}/*.wandb"
+                )
+            )
+        )
+        == 1
+    )
 
 
 def error(_path, _content):
@@ -309,7 +365,11 @@ class Mlflows:
                 return None
         experiment = {"experiment": {"experiment_id": "1", "name": "evomerge"}}
         run = {"info": {"run_id": "a" * 32, "experiment_id": "1", "status": "RUNNING"}, "data": {}}
-        answers = {"experiments/get-by-name": experiment, "runs/create": {"run": run}, "runs/update": {"run_info": run["info"]}}
+        answers = {
+            "experiments/get-by-name": experiment,
+            "runs/create": {"run": run},
+            "runs/update": {"run_info": run["info"]},
+        }
         return answers.get(kind, {})
 
 
@@ -317,7 +377,11 @@ class Mlflows:
 def test_a_server_that_goes_mute_holds_up_neither_births_nor_a_signal(tmp_path, batches):
     server = Mlflows(batches)
     with answering(server) as address:
-        config = write_config(tmp_path, births=10**6, trackers=[{"_target_": "evomerge.MLflow", "tracking_uri": address}])
+        config = write_config(
+            tmp_path,
+            births=10**6,
+            trackers=[{"_target_": "evomerge.MLflow", "tracking_uri": address}],
+        )
         process = start("run", config, "run_dir=run", cwd=tmp_path)
         assert server.gone.wait(300)
         wait_for_births(process, tmp_path / "run", len(log_of(tmp_path / "run")) + 50)
@@ -351,7 +415,9 @@ def test_one_that_does_not_answer_keeps_no_other_from_its_curves(tmp_path, monke
     assert caplog.text.count("Broken is left out from here on: ConnectionError") == 1
 
 
-def test_a_tracker_that_does_not_answer_is_left_out_while_the_run_goes_on(tmp_path, monkeypatch, caplog):
+def test_a_tracker_that_does_not_answer_is_left_out_while_the_run_goes_on(
+    tmp_path, monkeypatch, caplog
+):
     monkeypatch.setattr(trackers, "BEGINNING", 0.01)
     monkeypatch.setattr(trackers, "SILENCE", 0.0)
     stuck = Stuck()

@@ -37,7 +37,9 @@ def test_ratios_sum_to_one_and_the_first_seed_gives_the_rest():
     recipe = coding.genome(np.arange(8) / 10)
     assert np.allclose(recipe.coefficients.sum(axis=1), 1)
     assert np.allclose(recipe.coefficients[0], [0.9, 0.0, 0.1])
-    assert np.allclose(recipe.at(np.array([6]))[0], [0.5, 0.2, 0.3])  # layers.0 begins behind the embedding
+    assert np.allclose(
+        recipe.at(np.array([6]))[0], [0.5, 0.2, 0.3]
+    )  # layers.0 begins behind the embedding
 
 
 def test_coefficients_are_free():
@@ -52,7 +54,11 @@ def test_coefficients_that_may_not_be_negative_are_absolute_values_and_may_be_sh
     population = Recipes(2)
 
     def made(**settings):
-        return Coefficients(by="chromosome", **settings).coding(population, population.founders()).genome(np.array([1.5, -0.5]))
+        return (
+            Coefficients(by="chromosome", **settings)
+            .coding(population, population.founders())
+            .genome(np.array([1.5, -0.5]))
+        )
 
     assert made(negative=False).coefficients.tolist() == [[1.5, 0.5]]
     assert made(normalize=True).coefficients.tolist() == [[1.5, -0.5]]
@@ -120,7 +126,9 @@ def test_coefficients_cross_with_w_before_the_split_and_1_minus_w_behind():
 
 
 def test_the_wrong_kind_of_population_is_told():
-    with pytest.raises(ValueError, match=r"Recipes breeds recipes; choose evomerge.Ratios or evomerge.Coefficients"):
+    with pytest.raises(
+        ValueError, match=r"Recipes breeds recipes; choose evomerge.Ratios or evomerge.Coefficients"
+    ):
         AllWeights().coding(Recipes(2), Recipes(2).founders())
     with pytest.raises(ValueError, match=r"Networks breeds weights; choose evomerge.AllWeights"):
         Ratios().coding(Networks(), Networks().founders())

@@ -45,10 +45,17 @@ def on_a_terminal(*arguments, cwd, columns):
     """Runs `evomerge` on a terminal of so many columns; gives its exit code and what it wrote there."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TERM": "xterm",
+        "PYTHONIOENCODING": "utf-8",
+    }
     environment.pop("COLUMNS", None)
     command = [sys.executable, "-m", "evomerge", *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=theirs, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=theirs, stderr=subprocess.PIPE
+    )
     os.close(theirs)
     written = b""
     with contextlib.suppress(OSError):  # the end of a terminal
@@ -60,7 +67,11 @@ def on_a_terminal(*arguments, cwd, columns):
 
 
 def contents(folder):
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_on_a_terminal_a_view_renews_itself_until_the_run_has_ended(tmp_path):
@@ -94,8 +105,13 @@ def test_in_a_pipe_it_is_text_and_the_run_is_as_if_nobody_had_looked(tmp_path):
     assert "\x1b" not in written
     views = written.split("\n\n")
     assert len(views) > 2
-    assert re.search(rf"^state     running, process {run.pid}, last line 0:00:0\d ago$", views[0], re.MULTILINE)
-    decided = [int(re.search(rf"births    ([\d,]+) of {BIRTHS:,}", view)[1].replace(",", "")) for view in views]
+    assert re.search(
+        rf"^state     running, process {run.pid}, last line 0:00:0\d ago$", views[0], re.MULTILINE
+    )
+    decided = [
+        int(re.search(rf"births    ([\d,]+) of {BIRTHS:,}", view)[1].replace(",", ""))
+        for view in views
+    ]
     assert decided == sorted(decided)
     assert decided[0] < decided[-1] == BIRTHS
     assert re.search(r"^births .*\(\d+\.\d%\), 0:\d\d:\d\d left$", views[0], re.MULTILINE)
@@ -113,7 +129,10 @@ def test_what_is_told_is_what_the_run_came_to(tmp_path, capsys):
     assert contents(tmp_path) == before
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     best = summary["best"]
-    assert re.search(rf"best      train {best['train']:.4f}, test {best['test']:.4f}; since birth {best['id']}, 0:0", view)
+    assert re.search(
+        rf"best      train {best['train']:.4f}, test {best['test']:.4f}; since birth {best['id']}, 0:0",
+        view,
+    )
     assert f"coverage  {summary['coverage']:.4f}, entropy {summary['entropy']:.4f} bits" in view
     assert f"scored    {summary['share_scored']:.0%} of the datapoints" in view
     assert re.search(r"workers   1 lately; a birth takes [\d.]+ (µs|ms|s) on 0\n", view)
@@ -130,7 +149,10 @@ def test_killed_and_stopped_runs_are_told_from_each_other_and_stay_as_they_are(t
     assert contents(tmp_path) == before
     resumed = start("resume", "run", cwd=tmp_path)
     time.sleep(1)
-    while main(["watch", str(tmp_path / "run"), "--once"]) == 0 and "state     running" not in capsys.readouterr().out:
+    while (
+        main(["watch", str(tmp_path / "run"), "--once"]) == 0
+        and "state     running" not in capsys.readouterr().out
+    ):
         assert resumed.poll() is None
     resumed.send_signal(signal.SIGINT)
     resumed.communicate(timeout=PATIENCE)
@@ -141,7 +163,9 @@ def test_killed_and_stopped_runs_are_told_from_each_other_and_stay_as_they_are(t
 def advice(run, capsys):
     """What `watch` says behind a run's state."""
     assert main(["watch", str(run), "--once"]) == 0
-    return re.search(r"^state     (.*?)^births", capsys.readouterr().out, re.MULTILINE | re.DOTALL)[1].rstrip("\n")
+    return re.search(r"^state     (.*?)^births", capsys.readouterr().out, re.MULTILINE | re.DOTALL)[
+        1
+    ].rstrip("\n")
 
 
 def test_a_run_that_was_killed_while_it_began_is_to_begin_again(tmp_path, capsys):
@@ -174,7 +198,10 @@ def test_the_command_to_go_on_with_is_one_to_paste(tmp_path, monkeypatch, capsys
         (["damaged", "--every", "inf"], "every: expected a number of seconds above 0, got inf"),
         (["damaged"], "damaged/births.jsonl: line 1 is damaged"),
         (["strange"], "strange/births.jsonl: line 1 is no birth, it has no coverage"),
-        (["wrong"], "wrong/births.jsonl: line 2: test: expected a number of at most 64 bits, got 'q'"),
+        (
+            ["wrong"],
+            "wrong/births.jsonl: line 2: test: expected a number of at most 64 bits, got 'q'",
+        ),
     ],
 )
 def test_what_is_no_run_is_said_with_exit_code_2(tmp_path, monkeypatch, capsys, arguments, told):
@@ -184,24 +211,47 @@ def test_what_is_no_run_is_said_with_exit_code_2(tmp_path, monkeypatch, capsys, 
     (tmp_path / "damaged" / "births.jsonl").write_text("hello\n")
     (tmp_path / "strange" / "births.jsonl").write_text('{"birth": 1}\n')
     best = {"birth": 0, "founder": 0, "best": True, "train": 0.5}
-    (tmp_path / "wrong" / "births.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (best, best | {"test": "q"})))
+    (tmp_path / "wrong" / "births.jsonl").write_text(
+        "".join(json.dumps(one) + "\n" for one in (best, best | {"test": "q"}))
+    )
     assert main(["watch", *arguments]) == 2
     assert told in capsys.readouterr().err
 
 
 HOSTILE = (
-    "\x1b]0;mine\x07\x1b[2J\x9b31m\r\n\x08\u202e名前の長い名前の長い名前の長い名前の長い名前の長い名前の長い名前 " + "x" * 200
+    "\x1b]0;mine\x07\x1b[2J\x9b31m\r\n\x08\u202e名前の長い名前の長い名前の長い名前の長い名前の長い名前の長い名前 "
+    + "x" * 200
 )
 
 
 @pytest.mark.parametrize("columns", [40, 57, 80])
-def test_what_others_wrote_reaches_no_terminal_raw_and_every_line_has_room(tmp_path, monkeypatch, capsys, columns):
+def test_what_others_wrote_reaches_no_terminal_raw_and_every_line_has_room(
+    tmp_path, monkeypatch, capsys, columns
+):
     small_run(tmp_path / "run\x1b[31m", births=60)
     [run] = tmp_path.iterdir()
     with open(run / "births.jsonl", "a") as log:
-        last = {"birth": 61, "parents": [1, 2], "scored": 1.0, "coverage": 0.5, "entropy": 0.1, "time": time.time()}
+        last = {
+            "birth": 61,
+            "parents": [1, 2],
+            "scored": 1.0,
+            "coverage": 0.5,
+            "entropy": 0.1,
+            "time": time.time(),
+        }
         for worker in range(12):
-            log.write(json.dumps(last | {"birth": 61 + worker, "seconds": worker, "worker": worker, "failure": HOSTILE}) + "\n")
+            log.write(
+                json.dumps(
+                    last
+                    | {
+                        "birth": 61 + worker,
+                        "seconds": worker,
+                        "worker": worker,
+                        "failure": HOSTILE,
+                    }
+                )
+                + "\n"
+            )
     monkeypatch.setenv("COLUMNS", str(columns + 1))
     assert main(["watch", str(run), "--once"]) == 0
     written = capsys.readouterr().out
@@ -249,7 +299,14 @@ def test_a_resume_that_cuts_the_log_back_is_shown(tmp_path):
 
 
 def line(birth, at, worker=0, seconds=1.0):
-    return {"birth": birth, "worker": worker, "seconds": seconds, "scored": 0.5, "coverage": 0.5, "time": 1e9 + at}
+    return {
+        "birth": birth,
+        "worker": worker,
+        "seconds": seconds,
+        "scored": 0.5,
+        "coverage": 0.5,
+        "time": 1e9 + at,
+    }
 
 
 def vitals(*lines):
@@ -265,7 +322,11 @@ def vitals(*lines):
         ([], 0, None),
         ([0], 5, None),
         ([0, 1, 2, 3, 4], 4, 1.0),  # a run that has just begun
-        ([*range(0, 1000), *[1000 + i / 10 for i in range(1000)]], 1099.9, 10.0),  # ten times as fast since a while
+        (
+            [*range(0, 1000), *[1000 + i / 10 for i in range(1000)]],
+            1099.9,
+            10.0,
+        ),  # ten times as fast since a while
         (range(0, 2000, 100), 1900, 0.01),  # slower than ten in a minute
         (range(0, 100), 198, 10 / 109),  # and slower, the longer there is none
     ],
@@ -276,9 +337,14 @@ def test_the_rate_is_that_of_the_last_minute_or_of_the_last_ten_births(times, no
 
 
 def test_a_worker_that_should_have_come_back_is_silent_and_one_that_went_long_ago_is_forgotten():
-    lines = [line(1, -4000, worker=9), *(line(2 + i, 60 * i, worker=i, seconds=1 + 50 * (i == 0)) for i in range(4))]
+    lines = [
+        line(1, -4000, worker=9),
+        *(line(2 + i, 60 * i, worker=i, seconds=1 + 50 * (i == 0)) for i in range(4)),
+    ]
     taken = vitals(*lines, line(6, 185, worker=2, seconds=4))
-    assert taken.silent(1e9 + 190) == {1: pytest.approx(130)}  # 0 takes 51 s for a birth, so it may still be at one
+    assert taken.silent(1e9 + 190) == {
+        1: pytest.approx(130)
+    }  # 0 takes 51 s for a birth, so it may still be at one
     assert list(taken.lately(1e9 + 190)) == [0, 2, 3]
     assert taken.lately(1e9 + 190)[2] == 2.5
 
@@ -286,8 +352,14 @@ def test_a_worker_that_should_have_come_back_is_silent_and_one_that_went_long_ag
 def test_scores_that_are_no_finite_numbers_are_shown(tmp_path, capsys):
     nan = float("nan")
     founder = {"birth": 0, "founder": 0, "best": True, "train": nan}
-    births = [line(1, 0) | {"coverage": nan}, line(2, 1), line(3, 2) | {"coverage": 1e300, "seconds": nan, "entropy": nan}]
-    (tmp_path / "births.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (founder, *births)))
+    births = [
+        line(1, 0) | {"coverage": nan},
+        line(2, 1),
+        line(3, 2) | {"coverage": 1e300, "seconds": nan, "entropy": nan},
+    ]
+    (tmp_path / "births.jsonl").write_text(
+        "".join(json.dumps(one) + "\n" for one in (founder, *births))
+    )
     assert main(["watch", str(tmp_path), "--once"]) == 0
     assert "best      train nan; founder 0\n" in capsys.readouterr().out
 
@@ -296,7 +368,11 @@ def test_scores_that_are_no_finite_numbers_are_shown(tmp_path, capsys):
 def test_a_file_that_says_what_cannot_be_is_as_if_it_said_nothing(tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text({"config.yaml": "births: 1" + "0" * 400}.get(name, '{"state": {"counters": {"decided": 9, "seconds": NaN}}}'))
+    path.write_text(
+        {"config.yaml": "births: 1" + "0" * 400}.get(
+            name, '{"state": {"counters": {"decided": 9, "seconds": NaN}}}'
+        )
+    )
     assert (Files(tmp_path).planned, Files(tmp_path).pace) == (None, None)
 
 

@@ -65,7 +65,12 @@ def test_the_score_is_the_last_reward(llama, doors):
     scores = agents(doors)(llama, np.array([5, 0, 3, 1]), "train")
     assert scores.dtype == np.float32
     assert scores.tolist() == pytest.approx([4 / 6, 1, 1, 1])
-    assert {datapoint: len(actions) for datapoint, actions in doors.heard.items()} == {5: 4, 0: 1, 3: 4, 1: 2}
+    assert {datapoint: len(actions) for datapoint, actions in doors.heard.items()} == {
+        5: 4,
+        0: 1,
+        3: 4,
+        1: 2,
+    }
     assert sorted(doors.closed) == [0, 1, 3, 5]
 
 
@@ -97,7 +102,9 @@ def test_a_chat_alternates_user_and_assistant(doors, system):
     begin = "" if system is None else "<|system|>Walk.\n"
     first = said(language, [f"{begin}<|user|>2 doors > \n<|assistant|>"], special=False)[0]
     second = said(
-        language, [f"{begin}<|user|>2 doors > \n<|assistant|>{first}\n<|user|>1 left > \n<|assistant|>"], special=False
+        language,
+        [f"{begin}<|user|>2 doors > \n<|assistant|>{first}\n<|user|>1 left > \n<|assistant|>"],
+        special=False,
     )[0]
     assert doors.heard[1] == [first.strip(), second.strip()]
 
@@ -142,7 +149,10 @@ def test_threads_change_nothing_and_are_many(llama):
 
     many.episode = lambda datapoint, split: Waits(many, datapoint)
     tile = np.array([3, 4, 5])
-    assert agents(many, threads=3)(llama, tile, "train").tolist() == agents(few)(llama, tile, "train").tolist()
+    assert (
+        agents(many, threads=3)(llama, tile, "train").tolist()
+        == agents(few)(llama, tile, "train").tolist()
+    )
     assert many.heard == few.heard
     assert len(names) >= 3
 
@@ -186,10 +196,14 @@ class Fixed:
         return what
 
 
-@pytest.mark.parametrize("error", [OSError("the server is silent"), TimeoutError("no answer"), MemoryError("full")])
+@pytest.mark.parametrize(
+    "error", [OSError("the server is silent"), TimeoutError("no answer"), MemoryError("full")]
+)
 @pytest.mark.parametrize("when", ["reset", "step"])
 def test_what_the_surroundings_did_stays_what_it_is(llama, doors, error, when):
-    doors.episode = lambda datapoint, split: Fixed(error, since=2) if when == "step" else Fixed(None, first=error)
+    doors.episode = lambda datapoint, split: (
+        Fixed(error, since=2) if when == "step" else Fixed(None, first=error)
+    )
     with pytest.raises(type(error)) as raised:
         agents(doors)(llama, np.array([0]), "train")
     assert raised.value is error

@@ -33,7 +33,9 @@ class Tell(nn.Module):
 
     def __init__(self, sharpness=1.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]) * sharpness, requires_grad=False)
+        self.weight = nn.Parameter(
+            torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]) * sharpness, requires_grad=False
+        )
 
     def forward(self, inputs):
         return inputs @ self.weight.T
@@ -56,7 +58,10 @@ def fitness():
 def test_right_and_probability():
     outputs = torch.tensor([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
     assert right(outputs, torch.tensor([1, 1])).tolist() == [True, False]
-    expected = [np.exp(2) / (1 + np.exp(2) + np.exp(1)), np.exp(2) / (np.exp(3) + np.exp(2) + np.exp(1))]
+    expected = [
+        np.exp(2) / (1 + np.exp(2) + np.exp(1)),
+        np.exp(2) / (np.exp(3) + np.exp(2) + np.exp(1)),
+    ]
     assert probability(outputs, torch.tensor([1, 1])).tolist() == pytest.approx(expected, rel=1e-6)
 
 
@@ -91,7 +96,9 @@ def test_a_tile_is_fetched_once_and_old_ones_are_let_go(fitness):
     assert len(fitness.data.asked) == asked, "the last tile was kept"
     assert fitness(Tell(), tiles[0], "train").tolist() == answers[0]
     assert len(fitness.data.asked) == asked + 1, "the first one was not"
-    assert fitness.score_many(Pair(), tiles[0], "train")[0].tolist() == answers[0], "a stack needs other labels"
+    assert fitness.score_many(Pair(), tiles[0], "train")[0].tolist() == answers[0], (
+        "a stack needs other labels"
+    )
 
 
 def test_other_datapoints_at_the_same_address_are_not_mistaken(fitness):
@@ -121,5 +128,9 @@ def test_settings_travel_and_batches_do_not(fitness):
 
 def test_the_images_of_each_class_are_a_group():
     groups = Classification(Grey([])).groups("train")
-    assert {name: own.tolist() for name, own in groups.items()} == {"0": [0, 5], "1": [1, 3, 4], "2": [2]}
+    assert {name: own.tolist() for name, own in groups.items()} == {
+        "0": [0, 5],
+        "1": [1, 3, 4],
+        "2": [2],
+    }
     assert Classification(Grey([])).groups("test") == {}

@@ -64,7 +64,10 @@ def test_a_run_with_two_fitnesses(tmp_path):
     assert archive.competition.weights.mean() == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [(([],), "at least one"), (([Table([[0]])], [1, 2]), "1 numbers above 0")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(([],), "at least one"), (([Table([[0]])], [1, 2]), "1 numbers above 0")],
+)
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         Combined(*arguments)

@@ -56,7 +56,9 @@ def test_fitness_is_the_equation(how):
         arguments = {name: how[name] for name in ("alpha", "capacity", "relative")}
         fitness = competitive_fitness(scores, weights=weights, **arguments)
         assert fitness.dtype == np.float64
-        expected = by_the_equation(scores, weights=np.ones(11) if weights is None else weights, **arguments)
+        expected = by_the_equation(
+            scores, weights=np.ones(11) if weights is None else weights, **arguments
+        )
         np.testing.assert_allclose(fitness, expected, rtol=1e-12)
 
 
@@ -72,13 +74,19 @@ def test_fitness_agrees_with_the_reference_code(shared):
 
 def test_a_datapoint_that_nobody_solves_gives_nothing():
     scores = np.array([[0.0, 0.5, 0.25], [0.0, 0.5, 0.75]])
-    assert competitive_fitness(scores).tolist() == [0.5 * 0.5 + 0.75 * 0.25, 0.5 * 0.5 + 0.75 * 0.75]
+    assert competitive_fitness(scores).tolist() == [
+        0.5 * 0.5 + 0.75 * 0.25,
+        0.5 * 0.5 + 0.75 * 0.75,
+    ]
     assert competitive_fitness(np.zeros((3, 4)), capacity="one").tolist() == [0.0, 0.0, 0.0]
 
 
 def test_scores_in_float32_compete_in_float64():
     scores = np.random.default_rng(0).random((4, 500), dtype=np.float32)
-    assert competitive_fitness(scores).tolist() == competitive_fitness(scores.astype(np.float64)).tolist()
+    assert (
+        competitive_fitness(scores).tolist()
+        == competitive_fitness(scores.astype(np.float64)).tolist()
+    )
 
 
 def test_equal_rows_have_equal_fitness_to_the_bit():
@@ -117,7 +125,9 @@ def test_a_wrong_argument_is_named(scores, arguments, message):
 
 def cut(rng, datapoints, tiles):
     """All datapoints in random order, in tiles of random size."""
-    places = np.sort(rng.choice(np.arange(1, datapoints), min(tiles, datapoints) - 1, replace=False))
+    places = np.sort(
+        rng.choice(np.arange(1, datapoints), min(tiles, datapoints) - 1, replace=False)
+    )
     return np.split(rng.permutation(datapoints), places)
 
 
@@ -147,7 +157,11 @@ def test_a_rejection_that_is_certain_comes_true():
         for _ in range(20):
             scores = draw_scores(rng, kind, (members, datapoints))
             child = draw_scores(rng, kind, datapoints) * (rng.random(datapoints) < rng.random())
-            how = {"alpha": alpha, "capacity": capacity, "weights": rng.random(datapoints) * 2 if weighted else None}
+            how = {
+                "alpha": alpha,
+                "capacity": capacity,
+                "weights": rng.random(datapoints) * 2 if weighted else None,
+            }
             cuts = cut(rng, datapoints, tiles)
             bound = RejectionBound(scores, cuts, **how)
             narrow = 3 * MARGIN * (datapoints if how["weights"] is None else how["weights"].sum())
@@ -156,7 +170,9 @@ def test_a_rejection_that_is_certain_comes_true():
             for k in range(len(cuts) + 1):
                 certain.append(bound.certain(lead, k))
                 ahead = gap(scores, at_best, **how)
-                assert certain[-1] == (ahead < 0) or abs(ahead) < narrow, "the bound is what full marks from here on would give"
+                assert certain[-1] == (ahead < 0) or abs(ahead) < narrow, (
+                    "the bound is what full marks from here on would give"
+                )
                 if k < len(cuts):
                     lead = lead + bound.lead(k, child[cuts[k]])
                     at_best[cuts[k]] = child[cuts[k]]
@@ -183,7 +199,9 @@ def test_the_bound_keeps_ties_out():
         tiles = cut(rng, 40, 4)
         weights = rng.random(40)
         bound = RejectionBound(scores, tiles, weights=weights)
-        assert not bound.certain(sum(bound.lead(k, child[tile]) for k, tile in enumerate(tiles)), len(tiles))
+        assert not bound.certain(
+            sum(bound.lead(k, child[tile]) for k, tile in enumerate(tiles)), len(tiles)
+        )
 
 
 def test_leads_add_up_to_the_difference_in_fitness():

@@ -40,7 +40,9 @@ def test_a_record(split):
 def test_a_picture_is_of_its_digit(split):
     images, labels = pictures(split)
     known = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
-    assert all(known[record["image"].tobytes()] == record["label"] for record in everything().split(split))
+    assert all(
+        known[record["image"].tobytes()] == record["label"] for record in everything().split(split)
+    )
 
 
 def test_a_picture_is_scikit_learns_enlarged():
@@ -82,9 +84,15 @@ def test_nothing_comes_twice(split):
 
 def test_a_record_is_the_same_whatever_the_sizes_and_another_with_another_seed():
     def plain(records):
-        return [(record["prompt"], record["label"], record["image"].tobytes()) for record in records]
+        return [
+            (record["prompt"], record["label"], record["image"].tobytes()) for record in records
+        ]
 
-    small, large, other = DigitPrompts(train=5, test=7, seed=2), DigitPrompts(train=300, test=40, seed=2), DigitPrompts(seed=3)
+    small, large, other = (
+        DigitPrompts(train=5, test=7, seed=2),
+        DigitPrompts(train=300, test=40, seed=2),
+        DigitPrompts(seed=3),
+    )
     assert plain(small.split("test")) == plain(large.split("test")[:7])
     assert plain(small.split("train")) == plain(large.split("train")[:5])
     assert plain(small.split("test")) != plain(other.split("test")[:7])
@@ -102,5 +110,7 @@ def test_splits_that_are_not_there():
 
 @pytest.mark.parametrize("size", [-1, 90_000])
 def test_sizes_that_cannot_be(size):
-    with pytest.raises(ValueError, match=rf"train: expected a number of prompts from 0 to \d+, got {size}"):
+    with pytest.raises(
+        ValueError, match=rf"train: expected a number of prompts from 0 to \d+, got {size}"
+    ):
         DigitPrompts(train=size).split("train")

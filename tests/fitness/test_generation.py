@@ -15,7 +15,16 @@ from fitness.families import companies, positions_of, reads_padding
 from fitness.generation import Generator, chat_prompt
 from fitness.memory import ran_out
 
-PROMPTS = ["1 + 2 =", "a", "find the red cup", "9 * 9 - 4 =", "zz", "what is 7 plus 5?", "go", "b" * 40]
+PROMPTS = [
+    "1 + 2 =",
+    "a",
+    "find the red cup",
+    "9 * 9 - 4 =",
+    "zz",
+    "what is 7 plus 5?",
+    "go",
+    "b" * 40,
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +42,11 @@ def alone(language, prompt, new=12):
     tokens = language.tokenizer(prompt, return_tensors="pt")["input_ids"]
     width = tokens.shape[1]
     for _ in range(new):
-        best = language.model(input_ids=tokens, use_cache=False).logits[:, -1].argmax(dim=-1, keepdim=True)
+        best = (
+            language.model(input_ids=tokens, use_cache=False)
+            .logits[:, -1]
+            .argmax(dim=-1, keepdim=True)
+        )
         if best.item() == language.tokenizer.eos_token_id:
             break
         tokens = torch.cat([tokens, best], dim=1)
@@ -48,12 +61,20 @@ def cached(language, prompts, new=12):
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in tokens])
     places, past, rows = (mask.cumsum(1) - 1).clamp(min=0), None, []
     for _ in range(new):
-        out = language.model(input_ids=step, attention_mask=mask, position_ids=places, past_key_values=past, use_cache=True)
+        out = language.model(
+            input_ids=step,
+            attention_mask=mask,
+            position_ids=places,
+            past_key_values=past,
+            use_cache=True,
+        )
         past, step = out.past_key_values, out.logits[:, -1].argmax(dim=-1, keepdim=True)
         rows.append(step)
         mask, places = torch.cat([mask, torch.ones_like(step)], dim=1), places[:, -1:] + 1
     ends = language.tokenizer.eos_token_id
-    rows = [row[: row.index(ends)] if ends in row else row for row in torch.cat(rows, dim=1).tolist()]
+    rows = [
+        row[: row.index(ends)] if ends in row else row for row in torch.cat(rows, dim=1).tolist()
+    ]
     return [language.tokenizer.decode(row, skip_special_tokens=True) for row in rows]
 
 
@@ -69,7 +90,13 @@ def test_answers_are_the_greedy_ones_of_plain_loops(seed, batch):
 def test_a_checkpoints_own_generation_settings_change_nothing(llama):
     wild = tiny_llama()
     theirs = GenerationConfig(
-        do_sample=True, temperature=5.0, top_k=3, repetition_penalty=9.0, no_repeat_ngram_size=1, min_new_tokens=12, max_length=9
+        do_sample=True,
+        temperature=5.0,
+        top_k=3,
+        repetition_penalty=9.0,
+        no_repeat_ngram_size=1,
+        min_new_tokens=12,
+        max_length=9,
     )
     wild.model.generation_config = theirs
     assert answers(wild) == answers(llama)
@@ -219,20 +246,28 @@ def test_a_batch_is_halved_when_memory_runs_out(llama, caplog, error):
 
 
 def test_one_prompt_without_memory_is_an_error(llama):
-    with pytest.raises(MemoryError, match=r"one prompt of 7 tokens with up to 12 new ones: lower max_new_tokens"):
+    with pytest.raises(
+        MemoryError, match=r"one prompt of 7 tokens with up to 12 new ones: lower max_new_tokens"
+    ):
         answers(TinyLlama(Small(llama.model, 0, OOM), llama.tokenizer), ["1 + 2 ="])
 
 
 def test_other_errors_are_not_taken_for_a_want_of_memory(llama):
     assert not ran_out(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-    broken = TinyLlama(Small(llama.model, 0, RuntimeError("mat1 and mat2 shapes cannot be multiplied")), llama.tokenizer)
+    broken = TinyLlama(
+        Small(llama.model, 0, RuntimeError("mat1 and mat2 shapes cannot be multiplied")),
+        llama.tokenizer,
+    )
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         answers(broken)
 
 
 def test_prompts_may_fill_the_positions_to_the_last(llama):
     assert answers(llama, ["a" * 244])
-    with pytest.raises(ValueError, match=r"^1: its prompt has 245 tokens and its answer up to 12 .*, the model has 256"):
+    with pytest.raises(
+        ValueError,
+        match=r"^1: its prompt has 245 tokens and its answer up to 12 .*, the model has 256",
+    ):
         answers(llama, ["a", "a" * 245])
 
 
@@ -244,19 +279,51 @@ def test_a_conversation_is_written_by_the_template():
     language = tiny_llama(
         chat="{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"
     )
-    said = chat_prompt(language.tokenizer, [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}])
+    said = chat_prompt(
+        language.tokenizer,
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+    )
     assert said == "<system>Be brief.<user>Hi>"
 
 
 def test_transformers_is_imported_when_it_is_needed():
     code = "import sys, fitness.agents, fitness.questions, fitness.http_environment; print('transformers' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=1800)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=1800,
+    )
     assert done.stdout.strip() == "False"
 
 
-READ = ["bart", "blenderbot", "marian", "recurrent_gemma", "reformer", "roformer", "rwkv", "whisper", "xlnet"]
-MASKED = ["bert", "bloom", "falcon", "gemma3_text", "gpt2", "gptj", "gpt_neox", "mamba", "mpt", "opt", "roberta"]
+READ = [
+    "bart",
+    "blenderbot",
+    "marian",
+    "recurrent_gemma",
+    "reformer",
+    "roformer",
+    "rwkv",
+    "whisper",
+    "xlnet",
+]
+MASKED = [
+    "bert",
+    "bloom",
+    "falcon",
+    "gemma3_text",
+    "gpt2",
+    "gptj",
+    "gpt_neox",
+    "mamba",
+    "mpt",
+    "opt",
+    "roberta",
+]
 
 
 def one_by_one(language, prompts, new=8):
@@ -264,11 +331,21 @@ def one_by_one(language, prompts, new=8):
     texts, first = [], []
     for prompt in prompts:
         tokens = language.tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
-        language.model.generation_config = GenerationConfig(pad_token_id=3, eos_token_id=2)  # BART's forces a last token
+        language.model.generation_config = GenerationConfig(
+            pad_token_id=3, eos_token_id=2
+        )  # BART's forces a last token
         out = language.model.generate(
-            **tokens, max_new_tokens=new, do_sample=False, return_dict_in_generate=True, output_logits=True
+            **tokens,
+            max_new_tokens=new,
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_logits=True,
         )
-        texts.append(language.tokenizer.decode(out.sequences[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True))
+        texts.append(
+            language.tokenizer.decode(
+                out.sequences[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True
+            )
+        )
         first.append(out.logits[0][0])
     return texts, torch.stack(first)
 
@@ -312,7 +389,12 @@ def test_what_reads_padding_is_answered_in_batches_of_one_length_and_it_is_said_
     generator = Generator(4, batch=2)
     with caplog.at_level(logging.INFO, logger="fitness"):
         for _ in range(2):
-            generator(language, generator.encode(language, ["go", "abc", "no", "a", "so", "def"], str, special=True))
+            generator(
+                language,
+                generator.encode(
+                    language, ["go", "abc", "no", "a", "so", "def"], str, special=True
+                ),
+            )
     assert widths == [(1, 1), (2, 2), (1, 2), (2, 3)] * 2, "the same prompts, the same company"
     assert [record.message for record in caplog.records] == [
         "BlenderbotForCausalLM reads padding, so only prompts of equal length are answered side by side"
@@ -348,9 +430,24 @@ ROPES = {
     "yarn, before the scaling": (YARN | {"original_max_position_embeddings": 64}, 256),
     "yarn, after the scaling": (YARN | {"original_max_position_embeddings": 16}, 64),
     "yarn, which does not say": (YARN, 256),
-    "llama3": ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 16, "rope_theta": 1e4} | LOW, 64),
-    "longrope": ({"rope_type": "longrope", "original_max_position_embeddings": 16, "rope_theta": 1e4} | LONG, 64),
-    "longrope with a factor": ({"rope_type": "longrope", "factor": 4.0, "original_max_position_embeddings": 64} | LONG, 256),
+    "llama3": (
+        {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "original_max_position_embeddings": 16,
+            "rope_theta": 1e4,
+        }
+        | LOW,
+        64,
+    ),
+    "longrope": (
+        {"rope_type": "longrope", "original_max_position_embeddings": 16, "rope_theta": 1e4} | LONG,
+        64,
+    ),
+    "longrope with a factor": (
+        {"rope_type": "longrope", "factor": 4.0, "original_max_position_embeddings": 64} | LONG,
+        256,
+    ),
     "default": ({"rope_type": "default", "rope_theta": 1e6}, 64),
 }
 
@@ -361,7 +458,10 @@ def test_rope_scaling_counts(kind):
     language = family("llama", **{"rope_scaling" if "type" in rope else "rope_parameters": rope})
     assert positions_of(language.model) == positions
     assert answers(language, ["a" * (positions - 12)])
-    with pytest.raises(ValueError, match=rf"its prompt has {positions - 11} tokens .* the model has {positions} positions$"):
+    with pytest.raises(
+        ValueError,
+        match=rf"its prompt has {positions - 11} tokens .* the model has {positions} positions$",
+    ):
         answers(language, ["a" * (positions - 11)])
 
 
@@ -370,13 +470,24 @@ def test_of_ropes_for_each_type_of_layer_the_widest_counts():
         "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
         "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
     }
-    language = family("gemma3_text", layer_types=["sliding_attention", "full_attention"], rope_parameters=ropes)
+    language = family(
+        "gemma3_text", layer_types=["sliding_attention", "full_attention"], rope_parameters=ropes
+    )
     assert positions_of(language.model) == 512
 
 
 @pytest.mark.parametrize(
     ("name", "positions"),
-    [("gpt2", 64), ("gptj", 64), ("opt", 64), ("bart", 64), ("bert", 64), ("roberta", 60), ("mpt", 64), ("whisper", 64)],
+    [
+        ("gpt2", 64),
+        ("gptj", 64),
+        ("opt", 64),
+        ("bart", 64),
+        ("bert", 64),
+        ("roberta", 60),
+        ("mpt", 64),
+        ("whisper", 64),
+    ],
 )
 def test_tables_of_positions_end_where_they_end(name, positions):
     language = family(name)

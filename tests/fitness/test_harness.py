@@ -20,7 +20,10 @@ from fitness.tasks import wrap
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = {"train": 9, "validation": 8, "test": 14}
-SPLITS = {f"{part}_split": name for part, name in (("training", "train"), ("validation", "validation"), ("test", "test"))}
+SPLITS = {
+    f"{part}_split": name
+    for part, name in (("training", "train"), ("validation", "validation"), ("test", "test"))
+}
 TEXTS = {
     "output_type": "generate_until",
     "doc_to_text": "{{text}}\nA:",
@@ -28,7 +31,13 @@ TEXTS = {
     "generation_kwargs": {"until": ["\n"], "max_gen_toks": 6, "do_sample": False},
     "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
     "filter_list": [
-        {"name": "letter", "filter": [{"function": "regex", "regex_pattern": "([a-m])"}, {"function": "take_first"}]},
+        {
+            "name": "letter",
+            "filter": [
+                {"function": "regex", "regex_pattern": "([a-m])"},
+                {"function": "take_first"},
+            ],
+        },
         {"name": "whole", "filter": [{"function": "take_first"}]},
     ],
 }
@@ -46,7 +55,15 @@ TASKS = {
         ],
     },
     "letters": TEXTS,
-    "sampled": TEXTS | {"generation_kwargs": {"until": ["\n"], "max_gen_toks": 6, "do_sample": True, "temperature": 1.0}},
+    "sampled": TEXTS
+    | {
+        "generation_kwargs": {
+            "until": ["\n"],
+            "max_gen_toks": 6,
+            "do_sample": True,
+            "temperature": 1.0,
+        }
+    },
     "wordy": TEXTS | {"metric_list": [{"metric": "bleu"}]},
     "coded": TEXTS | {"unsafe_code": True},
     "unshot": TEXTS | {"num_fewshot": 0},
@@ -65,7 +82,12 @@ TASKS = {
         "doc_to_choice": "choices",
         "doc_to_target": "{{label + 3 * (text|length > 10)}}",
     },
-    "misnamed": {"output_type": "multiple_choice", "doc_to_text": "text", "doc_to_choice": "choices", "doc_to_target": "answer"},
+    "misnamed": {
+        "output_type": "multiple_choice",
+        "doc_to_text": "text",
+        "doc_to_choice": "choices",
+        "doc_to_target": "answer",
+    },
     "named": {
         "output_type": "multiple_choice",
         "doc_to_text": "text",
@@ -83,11 +105,18 @@ def language():
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    vocab = {token: i for i, token in enumerate(["<unk>", "<end>", *"abcdefghijklmnopqrstuvwxyz 0123456789:?=+\nAQ"])}
+    vocab = {
+        token: i
+        for i, token in enumerate(
+            ["<unk>", "<end>", *"abcdefghijklmnopqrstuvwxyz 0123456789:?=+\nAQ"]
+        )
+    }
     characters = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     characters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     characters.decoder = decoders.Fuse()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=characters, unk_token="<unk>", eos_token="<end>")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=characters, unk_token="<unk>", eos_token="<end>"
+    )
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(vocab), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
@@ -104,24 +133,44 @@ def write(folder, answers=None):
         texts = [f"Q: {rng.integers(100)}+{rng.integers(10 ** (i % 4 + 1))}=?" for i in range(rows)]
         expected = ["z" if answers is None or i % 2 else answers[split][i] for i in range(rows)]
         labels = rng.integers(3, size=rows).tolist()
-        choices = [["".join(rng.choice([*"abcdefgh"], length)) for length in (3, 3, 4)] for _ in range(rows)]
+        choices = [
+            ["".join(rng.choice([*"abcdefgh"], length)) for length in (3, 3, 4)]
+            for _ in range(rows)
+        ]
         columns = {"text": texts, "answer": expected, "label": labels, "choices": choices}
-        docs = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        docs = [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
         files[split] = str(folder / f"{split}.json")
         (folder / f"{split}.json").write_text("\n".join(map(json.dumps, docs)))
-    data = {"dataset_path": "json", "dataset_kwargs": {"data_files": files, "cache_dir": str(folder / "cache")}}
+    data = {
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": files, "cache_dir": str(folder / "cache")},
+    }
     for name, task in TASKS.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"task": name} | data | SPLITS | task))
-    (folder / "group.yaml").write_text(yaml.safe_dump({"group": "both", "task": ["colours", "letters"]}))
+    (folder / "group.yaml").write_text(
+        yaml.safe_dump({"group": "both", "task": ["colours", "letters"]})
+    )
     return folder
 
 
 @pytest.fixture(scope="module")
 def include_path(tmp_path_factory, language):
     """The tasks, with the model's own greedy letters expected of every other document."""
-    pytest.importorskip("lm_eval", reason="lm-eval is not installed: pip install 'evomerge[lm-eval]'")
-    blank = Harness("letters", include_path=write(tmp_path_factory.mktemp("blank")), train="training", validation="validation")
-    answers = {s: [e["answer"] for e in blank.explain(language, np.arange(n), s)] for s, n in ROWS.items()}
+    pytest.importorskip(
+        "lm_eval", reason="lm-eval is not installed: pip install 'evomerge[lm-eval]'"
+    )
+    blank = Harness(
+        "letters",
+        include_path=write(tmp_path_factory.mktemp("blank")),
+        train="training",
+        validation="validation",
+    )
+    answers = {
+        s: [e["answer"] for e in blank.explain(language, np.arange(n), s)] for s, n in ROWS.items()
+    }
     return write(tmp_path_factory.mktemp("tasks"), answers)
 
 
@@ -153,7 +202,9 @@ def samples(language, include_path, task, **settings):
 @pytest.mark.parametrize("shots", [None, 3])
 def test_scores_are_lm_evals_own(language, include_path, task, metric, named, shots):
     theirs = samples(language, include_path, task, num_fewshot=shots)
-    ours = Harness(task, metric, include_path=include_path, num_fewshot=shots, batch=4)(language, np.arange(14), "test")
+    ours = Harness(task, metric, include_path=include_path, num_fewshot=shots, batch=4)(
+        language, np.arange(14), "test"
+    )
     assert ours.dtype == np.float32
     assert ours.tolist() == [theirs[doc, named[1]][named[0]] for doc in range(14)]
     if named[1] != "whole" and not (
@@ -166,14 +217,20 @@ def test_prompts_are_lm_evals_own_whoever_is_asked(language, include_path):
     theirs = samples(language, include_path, "colours")
     asked = np.array([11, 2, 5])
     shown = Harness("colours", include_path=include_path).explain(language, asked, "test")
-    assert [entry["prompt"] for entry in shown] == [theirs[doc, "none"]["arguments"][0][0] for doc in asked]
-    assert len({entry["prompt"].rpartition("Q:")[0] for entry in shown}) == 3, "each has examples of its own"
+    assert [entry["prompt"] for entry in shown] == [
+        theirs[doc, "none"]["arguments"][0][0] for doc in asked
+    ]
+    assert len({entry["prompt"].rpartition("Q:")[0] for entry in shown}) == 3, (
+        "each has examples of its own"
+    )
     for doc, entry in zip(asked.tolist(), shown, strict=True):
         choices = theirs[doc, "none"]["doc"]["choices"]
         likelihoods = [answer[0] for answer in theirs[doc, "none"]["filtered_resps"]]
         assert entry["answer"] == choices[int(np.argmax(likelihoods))]
         assert entry["expected"] == choices[theirs[doc, "none"]["target"]]
-        assert entry["score"] == (entry["answer"] == entry["expected"]) == theirs[doc, "none"]["acc"]
+        assert (
+            entry["score"] == (entry["answer"] == entry["expected"]) == theirs[doc, "none"]["acc"]
+        )
 
 
 @pytest.mark.parametrize("task", ["colours", "letters"])
@@ -194,7 +251,9 @@ def test_weights_that_change_in_place_change_the_scores(language, include_path):
         weight.data.neg_()
         after = fitness(language, np.arange(14), "test").tolist()
         assert after != before
-        assert after == [sample["acc"] for sample in samples(language, include_path, "colours").values()]
+        assert after == [
+            sample["acc"] for sample in samples(language, include_path, "colours").values()
+        ]
     finally:
         weight.data.neg_()
     assert fitness._lm is kept, "the model was wrapped once"
@@ -203,7 +262,13 @@ def test_weights_that_change_in_place_change_the_scores(language, include_path):
 
 
 def test_splits_are_parts_of_the_tasks(language, include_path):
-    fitness = Harness("colours", include_path=include_path, train="test[3:9]", test="test[9:]", validation="validation[:4]")
+    fitness = Harness(
+        "colours",
+        include_path=include_path,
+        train="test[3:9]",
+        test="test[9:]",
+        validation="validation[:4]",
+    )
     assert [fitness.size(split) for split in ("train", "test", "validation")] == [6, 5, 4]
     whole = Harness("colours", include_path=include_path)(language, np.arange(14), "test").tolist()
     assert fitness(language, np.arange(6), "train").tolist() == whole[3:9]
@@ -217,12 +282,16 @@ def test_no_document_is_among_its_own_examples(language, include_path):
     for entry in fitness.explain(language, np.arange(9), "train"):
         *examples, question = entry["prompt"].split("Q: ")[1:]
         assert len(examples) == 8
-        assert question.removesuffix("\nA:") not in [example.partition("\n")[0] for example in examples]
+        assert question.removesuffix("\nA:") not in [
+            example.partition("\n")[0] for example in examples
+        ]
 
 
 def test_sampled_answers_come_from_the_seed(language, include_path):
     def answers(seed, asked, split="test"):
-        shown = Harness("sampled", "exact_match,whole", include_path=include_path, seed=seed).explain(language, asked, split)
+        shown = Harness(
+            "sampled", "exact_match,whole", include_path=include_path, seed=seed
+        ).explain(language, asked, split)
         return [entry["answer"] for entry in shown]
 
     asked = np.arange(14)
@@ -237,7 +306,9 @@ def test_sampled_answers_come_from_the_seed(language, include_path):
 
 def test_shorter_answers_and_conversations_on_request(language, include_path):
     tokenizer = deepcopy(language.tokenizer)
-    tokenizer.chat_template = "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}\n{% endfor %}a:"
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}\n{% endfor %}a:"
+    )
     chat = SimpleNamespace(model=language.model, tokenizer=tokenizer)
     fitness = Harness(
         "letters", "exact_match,whole", include_path=include_path, gen_kwargs={"max_gen_toks": 2},
@@ -250,7 +321,10 @@ def test_shorter_answers_and_conversations_on_request(language, include_path):
 
 
 @pytest.mark.parametrize("task", ["colours", "letters"])
-@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError("CUDA out of memory"), RuntimeError("not enough memory: 8 GB")])
+@pytest.mark.parametrize(
+    "error",
+    [torch.cuda.OutOfMemoryError("CUDA out of memory"), RuntimeError("not enough memory: 8 GB")],
+)
 @pytest.mark.parametrize("room", [2, 0])
 def test_the_batch_shrinks_where_memory_runs_out(language, include_path, task, room, error, caplog):
     def limit(module, args, kwargs):
@@ -263,15 +337,21 @@ def test_the_batch_shrinks_where_memory_runs_out(language, include_path, task, r
     try:
         if room:
             assert fitness(language, np.arange(14), "test").tolist() == expected
-            assert [record.args for record in caplog.records if record.levelno == logging.WARNING] == [(4, task), (2, task)]
+            assert [
+                record.args for record in caplog.records if record.levelno == logging.WARNING
+            ] == [(4, task), (2, task)]
         else:
-            with pytest.raises(MemoryError, match=f"batch: there is no memory for one prompt of the task '{task}'"):
+            with pytest.raises(
+                MemoryError, match=f"batch: there is no memory for one prompt of the task '{task}'"
+            ):
                 fitness(language, np.arange(14), "test")
     finally:
         hook.remove()
 
 
-def test_nothing_is_said_and_nobody_is_called(language, include_path, tmp_path, capfd, caplog, monkeypatch):
+def test_nothing_is_said_and_nobody_is_called(
+    language, include_path, tmp_path, capfd, caplog, monkeypatch
+):
     def refuse(*address):
         raise AssertionError(f"called {address}")
 
@@ -299,14 +379,38 @@ def test_settings_travel(language, include_path):
         ({"task": "lost"}, "cannot load 'lost': FileNotFoundError: .*nowhere.json"),
         ({"task": "rolling"}, "'rolling' measures the likelihood of whole texts"),
         ({"task": "coded"}, "'coded' runs code"),
-        ({"metric": "accuracy"}, r"metric: .*'accuracy'.* has acc, acc_norm, mcc \(taken over all.*filter none"),
-        ({"metric": "mcc"}, r"metric: expected a score in \[0, 1\] of each sample, got 'mcc'.* has acc, acc_norm"),
-        ({"task": "wordy"}, r"metric: none gives each sample a score.* bleu \(taken over all samples together\)"),
-        ({"task": "letters", "metric": "exact_match,strict"}, "got 'exact_match,strict'; .*letter or whole"),
-        ({"task": "untested"}, r"test: the task 'untested' has no test documents, only validation;.*validation\[:100\]"),
-        ({"train": "test[:9]"}, r"train and test: both take documents 0 to 8 of the task's split 'test'"),
-        ({"task": "twins"}, "train and test: both take documents 0 to 13 of the task's split 'test'"),
-        ({"train": "test[20:]"}, r"train: test\[20:\] is empty, the task 'colours' has 14 test documents"),
+        (
+            {"metric": "accuracy"},
+            r"metric: .*'accuracy'.* has acc, acc_norm, mcc \(taken over all.*filter none",
+        ),
+        (
+            {"metric": "mcc"},
+            r"metric: expected a score in \[0, 1\] of each sample, got 'mcc'.* has acc, acc_norm",
+        ),
+        (
+            {"task": "wordy"},
+            r"metric: none gives each sample a score.* bleu \(taken over all samples together\)",
+        ),
+        (
+            {"task": "letters", "metric": "exact_match,strict"},
+            "got 'exact_match,strict'; .*letter or whole",
+        ),
+        (
+            {"task": "untested"},
+            r"test: the task 'untested' has no test documents, only validation;.*validation\[:100\]",
+        ),
+        (
+            {"train": "test[:9]"},
+            r"train and test: both take documents 0 to 8 of the task's split 'test'",
+        ),
+        (
+            {"task": "twins"},
+            "train and test: both take documents 0 to 13 of the task's split 'test'",
+        ),
+        (
+            {"train": "test[20:]"},
+            r"train: test\[20:\] is empty, the task 'colours' has 14 test documents",
+        ),
         ({"train": "dev"}, r"train: expected training, validation, test, or a range.*got 'dev'"),
         ({"task": "unshot", "num_fewshot": 2}, "num_fewshot: 'unshot' sets it to 0 itself"),
         ({"num_fewshot": -1}, "num_fewshot: expected 0 or more"),
@@ -320,7 +424,10 @@ def test_settings_travel(language, include_path):
             {"task": "beyond"},
             "document [1-9] of the validation documents of 'beyond': expected its right .* its 3 choices, got [345]$",
         ),
-        ({"task": "misnamed", "train": "test[3:]", "test": None}, "document 3 of the test documents of 'misnamed': .*, got 'z'$"),
+        (
+            {"task": "misnamed", "train": "test[3:]", "test": None},
+            "document 3 of the test documents of 'misnamed': .*, got 'z'$",
+        ),
     ],
 )
 def test_bad_input(include_path, settings, said):
@@ -334,12 +441,18 @@ def test_a_right_answer_may_be_named(include_path):
 
 def test_half_a_character_in_a_prompt_has_a_place(language, include_path):
     fitness = Harness("halved", include_path=include_path)
-    with pytest.raises(ValueError, match=r"document 0 of the validation documents of 'halved': half a character, '\\ud83d'"):
+    with pytest.raises(
+        ValueError,
+        match=r"document 0 of the validation documents of 'halved': half a character, '\\ud83d'",
+    ):
         fitness(language, np.arange(2), "train")
 
 
 def test_a_split_that_is_missing_is_named(language, include_path):
-    with pytest.raises(ValueError, match="validation: the task 'colours' has no such split here; it has train, test"):
+    with pytest.raises(
+        ValueError,
+        match="validation: the task 'colours' has no such split here; it has train, test",
+    ):
         Harness("colours", include_path=include_path)(language, np.array([0]), "validation")
 
 
@@ -347,22 +460,36 @@ def test_without_lm_eval(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "lm_eval"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "lm_eval", None)
-    with pytest.raises(ImportError, match=r"need the package lm-eval: pip install 'evomerge\[lm-eval\]'"):
+    with pytest.raises(
+        ImportError, match=r"need the package lm-eval: pip install 'evomerge\[lm-eval\]'"
+    ):
         Harness("arc_easy").size("train")
 
 
 def test_it_is_light_to_import():
     code = "import sys, fitness.harness; print([name for name in ('lm_eval', 'transformers', 'datasets') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=1800)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=1800,
+    )
     assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", ["rwkv", "whisper", "xlnet"])
 def test_a_model_that_reads_padding_answers_as_with_each_prompt_alone(include_path, name):
     reader = family(name)
-    scores, alone = (Harness("letters", "exact_match,whole", include_path=include_path, batch=batch) for batch in (8, 1))
+    scores, alone = (
+        Harness("letters", "exact_match,whole", include_path=include_path, batch=batch)
+        for batch in (8, 1)
+    )
     told = scores.explain(reader, np.arange(14), "test")
-    assert len({len(entry["prompt"]) for entry in told}) > 2, "of several lengths, or this would show little"
+    assert len({len(entry["prompt"]) for entry in told}) > 2, (
+        "of several lengths, or this would show little"
+    )
     assert told == alone.explain(reader, np.arange(14), "test")
     assert len({entry["answer"] for entry in told}) > 2
 

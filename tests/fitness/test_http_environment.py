@@ -53,11 +53,16 @@ def test_an_episode(rooms, url):
 def test_other_servers_have_other_fields():
     rooms = Rooms("id", "data_idx", "observation")
     with serving(rooms) as url:
-        environment = HttpEnvironment(url, SPLITS, place="id", task="data_idx", observation="observation")
+        environment = HttpEnvironment(
+            url, SPLITS, place="id", task="data_idx", observation="observation"
+        )
         episode = environment.episode(1, "test")
         assert episode.reset() == "task 1"
         assert episode.step("go") == ("step 1", 0.5, False)
-    assert rooms.heard[1:] == [("reset", {"id": 1, "data_idx": 1}), ("step", {"id": 1, "action": "go"})]
+    assert rooms.heard[1:] == [
+        ("reset", {"id": 1, "data_idx": 1}),
+        ("step", {"id": 1, "action": "go"}),
+    ]
 
 
 def test_the_first_observation_may_be_asked_for(rooms, url):
@@ -109,7 +114,9 @@ def test_an_agent_plays_on_a_server(rooms, url):
     scores = fitness(tiny_llama(), np.array([0, 5, 1]), "train")
     assert scores.tolist() == [0, 0, 0]
     steps = [asked["env_idx"] for path, asked in rooms.heard if path == "step"]
-    tasks = {asked["env_idx"]: asked["session_id"] for path, asked in rooms.heard if path == "reset"}
+    tasks = {
+        asked["env_idx"]: asked["session_id"] for path, asked in rooms.heard if path == "reset"
+    }
     assert sorted(tasks.values()) == [2, 3, 7]
     assert {task: steps.count(place) for place, task in tasks.items()} == {2: 3, 3: 4, 7: 4}
     fitness(tiny_llama(), np.array([0, 5, 1]), "train")
@@ -144,7 +151,9 @@ def test_a_server_that_takes_no_connection_in_time():
             one.setblocking(False)
             one.connect_ex(address)
         with pytest.raises(TimeoutError, match=r"no (answer|connection) in 0.2 seconds"):
-            HttpEnvironment(f"http://127.0.0.1:{address[1]}", SPLITS, timeout=0.2).episode(0, "test").reset()
+            HttpEnvironment(f"http://127.0.0.1:{address[1]}", SPLITS, timeout=0.2).episode(
+                0, "test"
+            ).reset()
         for one in waiting:
             one.close()
 

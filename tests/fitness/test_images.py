@@ -39,7 +39,10 @@ def test_digits_with_validation_and_channels():
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
-@pytest.mark.parametrize("kind", [SklearnDigits, lambda **share: Idx("x", **share), lambda **share: HubImages("x", **share)])
+@pytest.mark.parametrize(
+    "kind",
+    [SklearnDigits, lambda **share: Idx("x", **share), lambda **share: HubImages("x", **share)],
+)
 def test_a_share_is_checked_at_once(kind, share):
     with pytest.raises(ValueError, match="validation: expected a share"):
         kind(validation=share)
@@ -48,8 +51,15 @@ def test_a_share_is_checked_at_once(kind, share):
 def write_idx(folder, zipped):
     for part, count in (("train", 6), ("t10k", 4)):
         chosen = slice(0, 6) if part == "train" else slice(6, 10)
-        for name, values in (("images-idx3-ubyte", PIXELS[chosen]), ("labels-idx1-ubyte", LABELS[chosen])):
-            content = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+        for name, values in (
+            ("images-idx3-ubyte", PIXELS[chosen]),
+            ("labels-idx1-ubyte", LABELS[chosen]),
+        ):
+            content = (
+                bytes([0, 0, 8, values.ndim])
+                + struct.pack(f">{values.ndim}I", *values.shape)
+                + values.tobytes()
+            )
             path = folder / f"{part}-{name}{'.gz' if zipped else ''}"
             path.write_bytes(gzip.compress(content) if zipped else content)
         assert len(PIXELS[chosen]) == count
@@ -62,10 +72,16 @@ def test_idx(tmp_path, zipped, flat):
     data = Idx(tmp_path, validation=1 / 3, flat=flat)
     assert sizes(data) == [4, 2, 4]
     assert data.shape() == (3, 5)
-    for name, chosen in (("train", slice(0, 4)), ("validation", slice(4, 6)), ("test", slice(6, 10))):
+    for name, chosen in (
+        ("train", slice(0, 4)),
+        ("validation", slice(4, 6)),
+        ("test", slice(6, 10)),
+    ):
         images, labels = data.split(name)
         assert images.shape[1:] == ((15,) if flat else (1, 3, 5))
-        assert torch.equal(images.reshape(-1, 3, 5), torch.from_numpy(PIXELS[chosen] / np.float32(255)))
+        assert torch.equal(
+            images.reshape(-1, 3, 5), torch.from_numpy(PIXELS[chosen] / np.float32(255))
+        )
         assert labels.tolist() == LABELS[chosen].tolist()
 
 
@@ -78,7 +94,18 @@ def test_mnist(shared):
     images, labels = data.split("train")
     assert data.shape() == (28, 28)
     assert (images.min(), images.max()) == (0, 1)
-    assert torch.bincount(labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert torch.bincount(labels).tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
 
 
 @pytest.fixture
@@ -120,8 +147,16 @@ def test_hub(hub):
         ({}, {"label": "digit"}, "no column 'digit'; it has image, label"),
         ({"parts": ["train"]}, {}, "expected splits train and test, it has train"),
         ({"shrink": True}, {}, "the pictures of train differ in size"),
-        ({"word": list("abcdefghij")}, {"label": "word"}, "a whole number for each picture in the column 'word', got .*string"),
-        ({"word": list("abcdefghij")}, {"image": "word"}, "expected pictures in the column 'word', got .*string"),
+        (
+            {"word": list("abcdefghij")},
+            {"label": "word"},
+            "a whole number for each picture in the column 'word', got .*string",
+        ),
+        (
+            {"word": list("abcdefghij")},
+            {"image": "word"},
+            "expected pictures in the column 'word', got .*string",
+        ),
     ],
 )
 def test_hub_tells_what_is_wrong(hub, wrong, settings, said):

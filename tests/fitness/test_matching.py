@@ -32,7 +32,14 @@ def test_numbers_as_people_write_them(text, found):
 
 @pytest.mark.parametrize(
     ("response", "reference", "score"),
-    [(" 12\n", "12", 1), ("12", 12, 1), ("twelve", "Twelve", 0), ("", "12", 0), ("true", "true", 1), ("a b", " a b", 1)],
+    [
+        (" 12\n", "12", 1),
+        ("12", 12, 1),
+        ("twelve", "Twelve", 0),
+        ("", "12", 0),
+        ("true", "true", 1),
+        ("a b", " a b", 1),
+    ],
 )
 def test_exact(response, reference, score):
     assert exact("", response, reference) == score
@@ -114,33 +121,58 @@ REFUSED = {
     "a list": (
         exact,
         ["2", "two"],
-        r'^expected a text or a whole number as the reference, got a list of 2, \["2", "two"\]' + SEVERAL,
+        r'^expected a text or a whole number as the reference, got a list of 2, \["2", "two"\]'
+        + SEVERAL,
     ),
     "an object": (exact, {"value": "2"}, r'got an object, {"value": "2"}$'),
     "null": (exact, None, "got null$"),
     "true": (exact, True, "got true$"),
-    "a decimal, whose text is a guess": (exact, 4.0, "got 4.0; numbers are compared by fitness.matching.numeric$"),
+    "a decimal, whose text is a guess": (
+        exact,
+        4.0,
+        "got 4.0; numbers are compared by fitness.matching.numeric$",
+    ),
     "NaN": (exact, float("nan"), "got NaN; numbers are compared"),
     "nothing": (exact, "", "expected a reference that is not empty, got ''"),
     "spaces": (exact, " \n", r"expected a reference that is not empty, got ' \\n'"),
-    "half a character": (exact, "a\ud83d", r"half a character, '\\ud83d' \(a lone surrogate\), stands at place 1 of 'a\\ud83d'"),
+    "half a character": (
+        exact,
+        "a\ud83d",
+        r"half a character, '\\ud83d' \(a lone surrogate\), stands at place 1 of 'a\\ud83d'",
+    ),
     "two numbers": (numeric, "3 or 4", f"^{ONE}'3 or 4'$"),
     "a fraction": (numeric, "1/2", f"^{ONE}'1/2'$"),
     "a time": (numeric, "12:30", f"^{ONE}'12:30'$"),
     "a number with a unit": (numeric, "about 5 apples", f"^{ONE}'about 5 apples'$"),
     "a comma before decimals": (numeric, "1.234,5", f"^{ONE}'1.234,5'$"),
     "no number": (numeric, "two", "^expected a number in the reference, got 'two'$"),
-    "numbers": (numeric, [3, 4], r"^expected a number in the reference, got a list of 2, \[3, 4\]" + SEVERAL),
+    "numbers": (
+        numeric,
+        [3, 4],
+        r"^expected a number in the reference, got a list of 2, \[3, 4\]" + SEVERAL,
+    ),
     "infinity": (numeric, float("inf"), "^expected a number in the reference, got Infinity$"),
     "a truth": (numeric, False, "^expected a number in the reference, got false$"),
     "no number at all": (numeric, None, "^expected a number in the reference, got null$"),
-    "no mark": (gsm8k, "18", "^expected '####' and a number at the end of the reference, got '18'$"),
+    "no mark": (
+        gsm8k,
+        "18",
+        "^expected '####' and a number at the end of the reference, got '18'$",
+    ),
     "a list for GSM8K": (gsm8k, ["#### 1"], "^expected '####' and a number .* got a list of 1"),
-    "two numbers behind the mark": (gsm8k, "#### 3 or 4", "^expected '####' and one plain number .* got '#### 3 or 4'$"),
+    "two numbers behind the mark": (
+        gsm8k,
+        "#### 3 or 4",
+        "^expected '####' and one plain number .* got '#### 3 or 4'$",
+    ),
     "a time behind the mark": (gsm8k, "#### 12:30", "^expected '####' and one plain number"),
     "no alternative": (AnyOf(), [], "^expected one reference or more, got an empty list$"),
     "null among alternatives": (AnyOf(), ["2", None], "got null$"),
-    "a word among numbers": (AnyOf(numeric), ["2", "two"], "^expected a number in the reference, got 'two'$"),
+    "a word among numbers": (
+        AnyOf(numeric),
+        ["2", "two"],
+        "^expected a number in the reference, got 'two'$",
+    ),
 }
 
 
@@ -168,11 +200,19 @@ def test_a_score_of_ones_own_takes_any_reference_unless_it_checks():
         check_reference(Even(), 3)
 
 
-@pytest.mark.parametrize("response", ["1/2", "12:2", "2^2", "1,2", "1.000,2", r"\sqrt{2}", r"\frac{1}{2}", "1½", "5 or 2²"])
+@pytest.mark.parametrize(
+    "response",
+    ["1/2", "12:2", "2^2", "1,2", "1.000,2", r"\sqrt{2}", r"\frac{1}{2}", "1½", "5 or 2²"],
+)
 def test_an_answer_that_can_be_read_in_two_ways_matches_nothing(response):
     for reference in ("2", "12", "1", "1000.2", "22"):
         assert numeric("", response, reference) == 0
-        assert gsm8k("", f"#### {response}" if "or" not in response else "#### 2²", f"#### {reference}") == 0
+        assert (
+            gsm8k(
+                "", f"#### {response}" if "or" not in response else "#### 2²", f"#### {reference}"
+            )
+            == 0
+        )
 
 
 def official(text):
@@ -183,7 +223,9 @@ def official(text):
 
 def test_gsm8k_agrees_with_its_official_extraction_on_ordinary_answers():
     rng = np.random.default_rng(0)
-    whole = [int(number) for number in rng.integers(-(10**7), 10**7, 40) // 10 ** rng.integers(0, 7, 40)]
+    whole = [
+        int(number) for number in rng.integers(-(10**7), 10**7, 40) // 10 ** rng.integers(0, 7, 40)
+    ]
     texts = [f"So it is {n} + 1.\n#### {n:{form}}" for n in whole for form in ("", ",")]
     texts += [f"x\n#### {n / 4}" for n in whole if n % 4]
     for one in texts:

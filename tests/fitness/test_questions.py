@@ -23,7 +23,12 @@ class Sums:
     def split(self, name):
         count = {"train": 4, "test": 2}.get(name)
         return (
-            None if count is None else [dict(zip(self.fields, (f"{i} + {i} =", str(2 * i)), strict=True)) for i in range(count)]
+            None
+            if count is None
+            else [
+                dict(zip(self.fields, (f"{i} + {i} =", str(2 * i)), strict=True))
+                for i in range(count)
+            ]
         )
 
 
@@ -59,7 +64,9 @@ def test_a_score_is_what_the_function_says_of_prompt_response_and_reference(llam
     assert scores.dtype == np.float32
     assert scores.tolist() == pytest.approx([0.1, 0.2, 0.3])
     responses = said(llama, [PROMPTS[i] for i in (3, 0, 2)], max_new_tokens=8)
-    assert heard == [(PROMPTS[i], response, str(2 * i)) for i, response in zip((3, 0, 2), responses, strict=True)]
+    assert heard == [
+        (PROMPTS[i], response, str(2 * i)) for i, response in zip((3, 0, 2), responses, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("score", [exact, numeric])
@@ -86,7 +93,9 @@ def test_what_counts_is_the_last_match_of_the_expression(llama):
     heard = []
     free = said(llama, [PROMPTS[0]], max_new_tokens=8)[0]
     for extract in ("(.)(.)$", "^..", "nowhere"):
-        fitness(extract=extract, score=lambda _p, response, _r: heard.append(response) or 0)(llama, np.array([0]), "train")
+        fitness(extract=extract, score=lambda _p, response, _r: heard.append(response) or 0)(
+            llama, np.array([0]), "train"
+        )
     assert heard == [free[-2], free[:2], ""]
     assert extracted("answer is 3, no: answer is 4", r"answer is (\w)") == "4"
     assert extracted("a\nb", "a.b") == "a\nb"
@@ -94,7 +103,9 @@ def test_what_counts_is_the_last_match_of_the_expression(llama):
 
 
 def test_explain(llama):
-    shown = fitness(score=lambda prompt, response, reference: float(reference == "4")).explain(llama, np.array([2, 1]), "train")
+    shown = fitness(score=lambda prompt, response, reference: float(reference == "4")).explain(
+        llama, np.array([2, 1]), "train"
+    )
     responses = said(llama, [PROMPTS[2], PROMPTS[1]], max_new_tokens=8)
     assert shown == [
         {"prompt": PROMPTS[2], "expected": "4", "answer": responses[0], "score": 1},
@@ -106,7 +117,9 @@ def test_explain(llama):
 def test_settings_of_generation_are_handed_on(llama):
     stop = said(llama, [PROMPTS[0]], max_new_tokens=5)[0][2]
     shown = fitness(max_new_tokens=5, stop=stop, batch=2).explain(llama, np.arange(4), "train")
-    assert [entry["answer"] for entry in shown] == said(llama, PROMPTS, max_new_tokens=5, stop=stop, batch=2)
+    assert [entry["answer"] for entry in shown] == said(
+        llama, PROMPTS, max_new_tokens=5, stop=stop, batch=2
+    )
     assert len(shown[0]["answer"]) == 2
 
 
@@ -181,7 +194,9 @@ def test_braces_of_the_records_are_left_alone(llama):
         def split(self, name):
             return [{"question": "{x} {", "answer": "x"}]
 
-    shown = QuestionAnswering(Braces(), "{{{question}}}", max_new_tokens=1).explain(llama, np.array([0]), "train")
+    shown = QuestionAnswering(Braces(), "{{{question}}}", max_new_tokens=1).explain(
+        llama, np.array([0]), "train"
+    )
     assert shown[0]["prompt"] == "{{x} {}"
 
 
@@ -209,8 +224,13 @@ def test_lines_that_are_empty_do_not_count(tmp_path):
 
 
 def test_gsm8k_from_files(tmp_path, llama):
-    records = [{"question": f"What is {i} plus 1?", "answer": f"{i} + 1 = {i + 1}\n#### {i + 1}"} for i in range(5)]
-    data = JsonLines(Part(lines(tmp_path / "train.jsonl", records), stop=3), test=tmp_path / "train.jsonl")
+    records = [
+        {"question": f"What is {i} plus 1?", "answer": f"{i} + 1 = {i + 1}\n#### {i + 1}"}
+        for i in range(5)
+    ]
+    data = JsonLines(
+        Part(lines(tmp_path / "train.jsonl", records), stop=3), test=tmp_path / "train.jsonl"
+    )
     made = QuestionAnswering(data, score=gsm8k, max_new_tokens=4)
     assert (made.size("train"), made.size("test")) == (3, 5)
     assert made(llama, np.arange(3), "train").tolist() == [0, 0, 0]
@@ -238,7 +258,9 @@ def test_a_config_names_it_all(tmp_path):
     assert again["stop"] == ["\n", "Q:"]
 
 
-@pytest.mark.parametrize("score", [{}, {"score": "fitness.matching.numeric"}, {"score": "fitness.matching.exact"}])
+@pytest.mark.parametrize(
+    "score", [{}, {"score": "fitness.matching.numeric"}, {"score": "fitness.matching.exact"}]
+)
 def test_a_config_says_that_any_of_several_references_counts(tmp_path, score):
     from evomerge.calls import build, describe
 
@@ -249,12 +271,19 @@ def test_a_config_says_that_any_of_several_references_counts(tmp_path, score):
     assert made.size("train") == 1
     assert [made._score(0, response, "train") for response in ("1.0", "1", "2")] == [1, 1, 0]
     again = describe(fitness=made)["fitness"]["score"]
-    assert again == {"_target_": "fitness.matching.AnyOf", "score": "fitness.matching.exact"} | score
+    assert (
+        again == {"_target_": "fitness.matching.AnyOf", "score": "fitness.matching.exact"} | score
+    )
     assert pickle.loads(pickle.dumps(made)).size("train") == 1
 
 
 def test_numbers_and_empty_fields_have_a_place_in_a_prompt_beside_others(tmp_path, llama):
-    records = [{"a": 1, "b": "", "c": 2.5, "other": float("nan"), "answer": 4}, {"a": "x", "b": "y", "c": 0, "answer": "z"}]
+    records = [
+        {"a": 1, "b": "", "c": 2.5, "other": float("nan"), "answer": 4},
+        {"a": "x", "b": "y", "c": 0, "answer": "z"},
+    ]
     data = JsonLines(lines(tmp_path / "train.jsonl", records))
-    shown = QuestionAnswering(data, "{a}|{b}|{c}", max_new_tokens=1).explain(llama, np.arange(2), "train")
+    shown = QuestionAnswering(data, "{a}|{b}|{c}", max_new_tokens=1).explain(
+        llama, np.arange(2), "train"
+    )
     assert [entry["prompt"] for entry in shown] == ["1||2.5", "x|y|0"]

@@ -21,7 +21,11 @@ LONG = "a b c d e f g h i j k l m n"
 @pytest.fixture(scope="module")
 def pipelines():
     words = tiny_pipelines.tokenizer()
-    made = [tiny_pipelines.stable_diffusion(0, tokenizer=words), tiny_pipelines.sdxl(0, words), tiny_pipelines.sd3(0, words)]
+    made = [
+        tiny_pipelines.stable_diffusion(0, tokenizer=words),
+        tiny_pipelines.sdxl(0, words),
+        tiny_pipelines.sd3(0, words),
+    ]
     for pipeline in made:
         pipeline.set_progress_bar_config(disable=True)
     return made
@@ -32,8 +36,12 @@ def warnings(caplog):
 
 
 def scored(pipeline, folder, prompts, **settings):
-    (folder / "train.jsonl").write_text("\n" + "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
-    fitness = TextToImage(JsonLines(folder / "train.jsonl"), lambda prompt, picture: 0.5, **SMALL | settings)
+    (folder / "train.jsonl").write_text(
+        "\n" + "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts)
+    )
+    fitness = TextToImage(
+        JsonLines(folder / "train.jsonl"), lambda prompt, picture: 0.5, **SMALL | settings
+    )
     for _ in range(2):
         fitness(pipeline, np.arange(2), "train")
 
@@ -89,7 +97,11 @@ def test_the_limit_of_an_encoder_without_positions_is_the_call_s(pipelines):
     pipeline.tokenizer_3, pipeline.text_encoder_3 = pipeline.tokenizer, Encoder()
     try:
         assert [reader.limit for reader in readers(pipeline)] == [16, 16, 256]
-        assert [reader.limit for reader in readers(pipeline, {"max_sequence_length": 77})] == [16, 16, 77]
+        assert [reader.limit for reader in readers(pipeline, {"max_sequence_length": 77})] == [
+            16,
+            16,
+            77,
+        ]
     finally:
         pipeline.tokenizer_3, pipeline.text_encoder_3 = before
 
@@ -102,18 +114,26 @@ def test_prompts_that_one_encoder_tells_apart_are_not_alike(caplog):
         "2 of 2 different prompts of test are cut at the 16 tokens that short can read"
     ]
     warn(texts, [Reader("short", words, 16), Reader("other", words, 8)], where, "of test")
-    assert "2 different prompts of test are alike in the 16 tokens that are read of them: prompt 0 and prompt 1" in caplog.text
+    assert (
+        "2 different prompts of test are alike in the 16 tokens that are read of them: prompt 0 and prompt 1"
+        in caplog.text
+    )
 
 
 def test_a_judge_s_limit_counts(pipelines, tmp_path, caplog):
     judge = TextSimilarity(tiny_judges.clip(tmp_path / "clip"))
     limit = judge.reader.limit
     prompts = ["a", " ".join("a" * (limit + 1))]
-    (tmp_path / "train.jsonl").write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    (tmp_path / "train.jsonl").write_text(
+        "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts)
+    )
     fitness = TextToImage(JsonLines(tmp_path / "train.jsonl"), judge, **SMALL)
     with torch.no_grad():
         fitness(pipelines[0], np.arange(1), "train")
-    assert f"1 of 2 different prompts of train are cut at the {limit} tokens that the judge can read" in caplog.text
+    assert (
+        f"1 of 2 different prompts of train are cut at the {limit} tokens that the judge can read"
+        in caplog.text
+    )
 
 
 def test_a_pipeline_of_its_own_code_is_left_alone(pipelines):

@@ -14,7 +14,17 @@ from fitness.questions import QuestionAnswering, extracted
 from fitness.responses import Response, special_tokens
 
 SPECIAL = [
-    *("</s>", "<pad>", "<s>", "<ans>", "</ans>", "<think>", "</think>", "<|channel|>", "<|message|>"),
+    *(
+        "</s>",
+        "<pad>",
+        "<s>",
+        "<ans>",
+        "</ans>",
+        "<think>",
+        "</think>",
+        "<|channel|>",
+        "<|message|>",
+    ),
     *("<|option_B|>", "<yes>", "<|extra_7|>", "<act>", "</act>"),
 ]
 
@@ -24,13 +34,23 @@ def speaker(says, spaced=False):
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    words = ["?", "=", "\n", *dict.fromkeys(word for word in says if word not in SPECIAL and word not in "?=\n")]
+    words = [
+        "?",
+        "=",
+        "\n",
+        *dict.fromkeys(word for word in says if word not in SPECIAL and word not in "?=\n"),
+    ]
     vocabulary = {word: place for place, word in enumerate([*SPECIAL, *words])}
     made = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
     made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     made.decoder = decoders.Metaspace() if spaced else decoders.Fuse()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="</s>", pad_token="<pad>", bos_token="<s>")
-    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL[3:]], special_tokens=True)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=made, eos_token="</s>", pad_token="<pad>", bos_token="<s>"
+    )
+    tokenizer.add_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in SPECIAL[3:]],
+        special_tokens=True,
+    )
     size = len(vocabulary)
     config = LlamaConfig(
         vocab_size=size, hidden_size=64, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
@@ -64,7 +84,11 @@ EXTRACTED = {
     "between two tags": (["<ans>", "4", "</ans>"], "4", r"<ans>(.*?)</ans>"),
     "the tags with it": (["<ans>", "4", "</ans>"], "4", r"<ans>.*?</ans>"),
     "behind thoughts": (["<think>", "9", "</think>", "4"], "4", r"(?:.*</think>)?(.*)"),
-    "behind what named the channel": (["<|channel|>", "final", "<|message|>", "4"], "4", r"<\|channel\|>final<\|message\|>(.*)"),
+    "behind what named the channel": (
+        ["<|channel|>", "final", "<|message|>", "4"],
+        "4",
+        r"<\|channel\|>final<\|message\|>(.*)",
+    ),
     "tags that nobody names": (["<ans>", "4", "</ans>"], "4", r"<(?:ans|a)>(.*?)</\w+>"),
     "an option that is a token": (["<|option_B|>"], "B", r"<\|option_(\w)\|>"),
     "a special token itself": (["<yes>"], "<yes>", r"(<yes>|<no>)"),
@@ -85,7 +109,12 @@ def test_an_expression_sees_special_tokens_and_the_score_does_not(name):
 
 @pytest.mark.parametrize("extract", [r"<ans>(.*?)</ans>", r"<ans>\s*(\w+)"])
 def test_a_tokenizer_that_writes_spaces_between_words(extract):
-    shown = explained(["<ans>", "▁New", "▁York", "</ans>"], "New York", spaced=True, extract=extract.replace(r"\w+", r"[\w ]+"))
+    shown = explained(
+        ["<ans>", "▁New", "▁York", "</ans>"],
+        "New York",
+        spaced=True,
+        extract=extract.replace(r"\w+", r"[\w ]+"),
+    )
     assert (shown["answer"].strip(), shown["score"]) == ("New York", 1.0)
 
 
@@ -98,14 +127,20 @@ def test_no_number_is_read_out_of_the_name_of_a_token(says):
 @pytest.mark.parametrize("answer", ["<yes>", "<ans>4</ans>", "4</s>"])
 def test_a_reference_with_a_special_token_needs_an_expression(answer):
     with pytest.raises(
-        ValueError, match=r"^datapoint 0 of train: answer: .* has the special token '<?/?.*' in it, .* set extract"
+        ValueError,
+        match=r"^datapoint 0 of train: answer: .* has the special token '<?/?.*' in it, .* set extract",
     ):
         explained(["<yes>"], answer)
     assert explained(["<yes>"], answer, score=lambda *_: 1.0)["score"] == 1
 
 
 def test_without_an_expression_special_tokens_are_left_out_as_ever():
-    assert explained(["<ans>", "4", "</ans>", "2"], "42") == {"prompt": "=", "expected": "42", "answer": "42", "score": 1.0}
+    assert explained(["<ans>", "4", "</ans>", "2"], "42") == {
+        "prompt": "=",
+        "expected": "42",
+        "answer": "42",
+        "score": 1.0,
+    }
     heard = []
     explained(["<ans>", "4"], "4", score=lambda *given: float(bool(heard.append(given))))
     assert heard == [("=", "4", "4")]
@@ -146,7 +181,9 @@ def test_rows_that_stop_before_others_are_read_without_their_filling():
     language = speaker(["<ans>", "4", "</ans>", "9", "\n", "8"])
     for stop in ("</ans>9", "4", "\n"):
         generator = Generator(12, stop=stop)
-        short, long = generator.respond(language, generator.encode(language, ["</ans>", "="], str, special=False))
+        short, long = generator.respond(
+            language, generator.encode(language, ["</ans>", "="], str, special=False)
+        )
         assert "<pad>" not in short.written + long.written
         assert long.written in ("<ans>", "<ans>4", "<ans>4</ans>9")
 
@@ -154,7 +191,9 @@ def test_rows_that_stop_before_others_are_read_without_their_filling():
 @pytest.mark.parametrize("stop", ["</ans>", "\n", "4"])
 def test_what_ended_a_response_may_close_what_is_extracted(stop):
     says = ["<ans>", "x", "4", "</ans>", "\n"]
-    shown = explained(says, {"</ans>": "x4", "\n": "x4", "4": "x"}[stop], stop=stop, extract=f"<ans>(.*?){stop}")
+    shown = explained(
+        says, {"</ans>": "x4", "\n": "x4", "4": "x"}[stop], stop=stop, extract=f"<ans>(.*?){stop}"
+    )
     assert shown["score"] == 1
 
 
@@ -179,7 +218,9 @@ def test_the_action_of_an_agent_stands_in_special_tokens_and_stays_there_in_the_
     agents = Agents(Room(), 2, extract="<act>(.*?)</act>", max_new_tokens=8, stop=None)
     shown = agents.explain(language, np.array([0]), "train")
     assert heard == ["go", "go"]
-    assert shown[0]["answer"] == "<think>hm</think><act>go</act>\n=<think>hm</think><act>go</act>\n="
+    assert (
+        shown[0]["answer"] == "<think>hm</think><act>go</act>\n=<think>hm</think><act>go</act>\n="
+    )
     plain = Agents(Room(), 1, max_new_tokens=8, stop=None).explain(language, np.array([0]), "train")
     assert plain[0]["answer"] == "hmgo\n="
     assert heard[2:] == ["hmgo"]

@@ -4,7 +4,19 @@ import pickle
 
 import pytest
 
-from fitness.shop import ATTRIBUTES, CUE, INVALID, KINDS, NOT, OFFERS, READY, STEPS, WANT, Episode, Shop
+from fitness.shop import (
+    ATTRIBUTES,
+    CUE,
+    INVALID,
+    KINDS,
+    NOT,
+    OFFERS,
+    READY,
+    STEPS,
+    WANT,
+    Episode,
+    Shop,
+)
 
 WISH = ("hat", "red", "small", "wool")
 PAGES = (("red", "white", "blue"), ("huge", "small", "tiny"), ("silk", "wool", "linen"))
@@ -85,7 +97,9 @@ def test_a_visit_that_is_over_or_never_began(episode):
     with pytest.raises(RuntimeError, match="is over"):
         episode.step("buy")
     episode.reset()
-    assert play(episode, "search hat", "buy")[-1] == ("", 0.25, True), "nothing is left of the first visit"
+    assert play(episode, "search hat", "buy")[-1] == ("", 0.25, True), (
+        "nothing is left of the first visit"
+    )
 
 
 def test_every_wish_can_be_read_and_had():
@@ -96,8 +110,14 @@ def test_every_wish_can_be_read_and_had():
         assert text.endswith(CUE)
         want, *words = text.removesuffix(CUE).split()
         assert want == WANT
-        wanted = [word for before, word in zip([want, *words], words, strict=False) if NOT not in (before, word)]
-        assert sorted(wanted) == sorted(episode.wish), "each attribute once, and what is not wanted behind a `not`"
+        wanted = [
+            word
+            for before, word in zip([want, *words], words, strict=False)
+            if NOT not in (before, word)
+        ]
+        assert sorted(wanted) == sorted(episode.wish), (
+            "each attribute once, and what is not wanted behind a `not`"
+        )
         assert all(wish in words for wish, words in zip(episode.wish, ATTRIBUTES, strict=True))
         assert [len(set(page)) for page in episode.pages] == [OFFERS] * 3
         expert = episode.expert()
@@ -108,14 +128,23 @@ def test_every_wish_can_be_read_and_had():
 def test_an_episode_depends_on_seed_split_and_datapoint():
     episode = Shop(seed=3).episode(5, "train")
     assert Shop(train=9, test=1, validation=2, seed=3).episode(5, "train") == episode
-    others = [Shop(seed=3).episode(6, "train"), Shop(seed=3).episode(5, "test"), Shop(seed=4).episode(5, "train")]
+    others = [
+        Shop(seed=3).episode(6, "train"),
+        Shop(seed=3).episode(5, "test"),
+        Shop(seed=4).episode(5, "train"),
+    ]
     assert all(other != episode for other in others)
     assert {Shop().episode(datapoint, "train").wish[0] for datapoint in range(60)} == set(KINDS)
 
 
 def test_sizes_and_settings():
     shop = Shop(train=3, test=4)
-    assert [shop.size(split) for split in ("train", "test", "validation", "lessons")] == [3, 4, 0, 0]
+    assert [shop.size(split) for split in ("train", "test", "validation", "lessons")] == [
+        3,
+        4,
+        0,
+        0,
+    ]
     assert pickle.loads(pickle.dumps(shop)) == shop
     with pytest.raises(ValueError, match=r"test: expected .* at least 0, got -1"):
         Shop(test=-1)

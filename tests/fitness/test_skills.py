@@ -38,7 +38,11 @@ def test_no_question_twice_and_none_in_two_splits_even_of_other_seeds(skill):
     asked = []
     for split in SPLITS:
         mine, theirs = (
-            [record["question"] for record in skill(validation=500, train=2000, seed=seed).split(split)] for seed in (0, 1)
+            [
+                record["question"]
+                for record in skill(validation=500, train=2000, seed=seed).split(split)
+            ]
+            for seed in (0, 1)
         )
         assert len(set(mine)) == len(mine)
         assert mine != theirs

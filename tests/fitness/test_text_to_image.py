@@ -34,7 +34,10 @@ def pipeline():
 @pytest.fixture(scope="module")
 def judges(tmp_path_factory):
     folder = tmp_path_factory.mktemp("judges")
-    return {"clip": tiny_judges.clip(folder / "clip"), "classifier": tiny_judges.classifier(folder / "classifier")}
+    return {
+        "clip": tiny_judges.clip(folder / "clip"),
+        "classifier": tiny_judges.classifier(folder / "classifier"),
+    }
 
 
 @pytest.fixture
@@ -42,12 +45,20 @@ def data(tmp_path):
     """Twelve prompts to train, each with a label and a reference picture, and three to test."""
     rng, lines = np.random.default_rng(0), []
     for number in range(12):
-        Image.fromarray(rng.integers(0, 256, (20, 16, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+        Image.fromarray(rng.integers(0, 256, (20, 16, 3), dtype=np.uint8)).save(
+            tmp_path / f"{number}.png"
+        )
         lines.append(
-            {"prompt": f"a {number}", "label": ["cat", "dog", "owl"][number % 3], "image": str(tmp_path / f"{number}.png")}
+            {
+                "prompt": f"a {number}",
+                "label": ["cat", "dog", "owl"][number % 3],
+                "image": str(tmp_path / f"{number}.png"),
+            }
         )
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (tmp_path / "test.jsonl").write_text("".join(json.dumps(line | {"prompt": "the b"}) + "\n" for line in lines[:3]))
+    (tmp_path / "test.jsonl").write_text(
+        "".join(json.dumps(line | {"prompt": "the b"}) + "\n" for line in lines[:3])
+    )
     return JsonLines(tmp_path / "train.jsonl", tmp_path / "test.jsonl")
 
 
@@ -60,19 +71,28 @@ def test_a_function_of_prompt_and_picture(pipeline, data):
     fitness = TextToImage(data, brightness, **SMALL)
     assert (fitness.size("train"), fitness.size("test"), fitness.size("validation")) == (12, 3, 0)
     scores = fitness(pipeline, np.arange(12), "train")
-    pictures = Painter(**SMALL)(pipeline, [f"a {n}" for n in range(12)], [noise_of(0, "train", n) for n in range(12)])
+    pictures = Painter(**SMALL)(
+        pipeline, [f"a {n}" for n in range(12)], [noise_of(0, "train", n) for n in range(12)]
+    )
     assert scores.dtype == np.float32
     assert scores.tolist() == [np.float32(brightness("a", pil(picture))) for picture in pictures]
     assert fitness(pipeline, np.arange(3), "test").tolist() == [0, 0, 0]
 
 
 def test_scores_do_not_depend_on_the_batch_or_the_company(pipeline, data, judges):
-    for judge in (ImageSimilarity(judges["clip"]), TextSimilarity(judges["clip"]), ClassProbability(judges["classifier"])):
+    for judge in (
+        ImageSimilarity(judges["clip"]),
+        TextSimilarity(judges["clip"]),
+        ClassProbability(judges["classifier"]),
+    ):
         whole = TextToImage(data, judge, **SMALL)(pipeline, np.arange(12), "train")
         assert len(set(whole.tolist())) > 6
         for batch in (1, 5):
             fitness = TextToImage(data, judge, batch=batch, **SMALL)
-            parts = [fitness(pipeline, cut, "train") for cut in (np.array([7, 2]), np.array([0, 1, 3, 4, 5, 6, 8, 9, 10, 11]))]
+            parts = [
+                fitness(pipeline, cut, "train")
+                for cut in (np.array([7, 2]), np.array([0, 1, 3, 4, 5, 6, 8, 9, 10, 11]))
+            ]
             assert np.abs(parts[0] - whole[[7, 2]]).max() <= 1e-5
             assert np.abs(parts[1] - np.delete(whole, [2, 7])).max() <= 1e-5
 
@@ -80,34 +100,61 @@ def test_scores_do_not_depend_on_the_batch_or_the_company(pipeline, data, judges
 def test_noise_comes_from_seed_split_and_datapoint(pipeline, data):
     (data.test).write_text(data.train.read_text())
     one, again, other = (
-        TextToImage(data, brightness, seed=seed, **SMALL)(pipeline, np.arange(12), "train") for seed in (1, 1, 2)
+        TextToImage(data, brightness, seed=seed, **SMALL)(pipeline, np.arange(12), "train")
+        for seed in (1, 1, 2)
     )
     assert np.array_equal(one, again)
     assert (one != other).all()
-    assert (one != TextToImage(data, brightness, seed=1, **SMALL)(pipeline, np.arange(12), "test")).all()
-    assert len({noise_of(seed, split, j) for seed in (0, 1) for split in ("train", "test") for j in range(50)}) == 200
+    assert (
+        one != TextToImage(data, brightness, seed=1, **SMALL)(pipeline, np.arange(12), "test")
+    ).all()
+    assert (
+        len(
+            {
+                noise_of(seed, split, j)
+                for seed in (0, 1)
+                for split in ("train", "test")
+                for j in range(50)
+            }
+        )
+        == 200
+    )
 
 
 def test_the_cosine_to_a_reference_picture(pipeline, data, judges):
     """By hand, with transformers' own processor and model; a picture is most like itself."""
     judge = ImageSimilarity(judges["clip"])
     references = [opened(record["image"]) for record in data.split("train")]
-    pictures = torch.stack([torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1) / 255 for image in references])
+    pictures = torch.stack(
+        [torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1) / 255 for image in references]
+    )
     records = data.split("train")
-    scores = np.array([judge.score(pictures[[i]].repeat(12, 1, 1, 1), [""] * 12, records) for i in range(12)])
+    scores = np.array(
+        [judge.score(pictures[[i]].repeat(12, 1, 1, 1), [""] * 12, records) for i in range(12)]
+    )
     assert (scores.argmax(axis=1) == np.arange(12)).all()
     assert np.allclose(np.diag(scores), 1, atol=1e-6)
     model, processor = CLIPModel.from_pretrained(judges["clip"]), judge.processor
     with torch.no_grad():
-        features = model.get_image_features(processor(images=references, return_tensors="pt")["pixel_values"]).pooler_output
+        features = model.get_image_features(
+            processor(images=references, return_tensors="pt")["pixel_values"]
+        ).pooler_output
     features = torch.nn.functional.normalize(features, dim=-1)
     assert np.allclose(scores, ((features @ features.T + 1) / 2).numpy(), atol=1e-5)
 
 
 def test_arrays_are_references_too(judges):
     judge, rng = ImageSimilarity(judges["clip"]), np.random.default_rng(0)
-    grey, colour = rng.integers(0, 256, (16, 16), dtype=np.uint8), rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    pictures = torch.stack([torch.from_numpy(grey).expand(3, 16, 16), torch.from_numpy(colour).permute(2, 0, 1)]) / 255
+    grey, colour = (
+        rng.integers(0, 256, (16, 16), dtype=np.uint8),
+        rng.integers(0, 256, (16, 16, 3), dtype=np.uint8),
+    )
+    pictures = (
+        torch.stack(
+            [torch.from_numpy(grey).expand(3, 16, 16), torch.from_numpy(colour).permute(2, 0, 1)]
+        )
+        / 255
+    )
     scores = judge.score(pictures, ["", ""], [{"image": grey}, {"image": colour}])
     assert np.allclose(scores, 1, atol=1e-6)
 
@@ -121,7 +168,9 @@ def test_references_that_are_opened_anew_each_time_are_not_mixed_up(judges):
     lazy, plain = ImageSimilarity(judges["clip"]), [ImageSimilarity(judges["clip"]) for _ in arrays]
     for array, alone in zip(arrays, plain, strict=True):
         expected = alone.score(pictures, [""], [{"image": array}])
-        assert lazy.score(pictures, [""], [{"image": Image.fromarray(array)}]) == pytest.approx(expected, abs=1e-6)
+        assert lazy.score(pictures, [""], [{"image": Image.fromarray(array)}]) == pytest.approx(
+            expected, abs=1e-6
+        )
     assert len(lazy._known) == len(arrays)
 
 
@@ -140,11 +189,15 @@ def test_the_cosine_to_the_prompt(judges):
 def test_the_probability_of_the_wanted_class(judges):
     judge = ClassProbability(judges["classifier"])
     pictures = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    scores = [judge.score(pictures, [""] * 4, [{"label": label}] * 4) for label in ("cat", 1, np.int64(2))]
+    scores = [
+        judge.score(pictures, [""] * 4, [{"label": label}] * 4) for label in ("cat", 1, np.int64(2))
+    ]
     assert np.allclose(np.sum(scores, axis=0), 1, atol=1e-6)
     model = ViTForImageClassification.from_pretrained(judges["classifier"])
     with torch.no_grad():
-        pixels = judge.processor(images=[pil(picture) for picture in pictures], return_tensors="pt")["pixel_values"]
+        pixels = judge.processor(
+            images=[pil(picture) for picture in pictures], return_tensors="pt"
+        )["pixel_values"]
         expected = model(pixel_values=pixels).logits.softmax(-1).numpy()
     assert np.allclose(np.stack(scores, axis=1), expected, atol=1e-6)
 
@@ -152,7 +205,10 @@ def test_the_probability_of_the_wanted_class(judges):
 def test_labels_of_a_classifier_with_two_classes_of_one_name(tmp_path):
     judge = ClassProbability(tiny_judges.classifier(tmp_path, ("crane", "owl", "crane")))
     pictures = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert len({float(judge.score(pictures[:1], [""], [{"label": label}])[0]) for label in (0, 1, 2)}) == 3
+    assert (
+        len({float(judge.score(pictures[:1], [""], [{"label": label}])[0]) for label in (0, 1, 2)})
+        == 3
+    )
     judge.check({"label": "owl"})
     with pytest.raises(ValueError, match="got 'crane'; 2 have that name, so give the number"):
         judge.check({"label": "crane"})
@@ -160,7 +216,9 @@ def test_labels_of_a_classifier_with_two_classes_of_one_name(tmp_path):
 
 def test_a_model_without_a_head_is_no_judge(tmp_path, judges):
     ViTForImageClassification.from_pretrained(judges["classifier"]).vit.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="is no ViTForImageClassification: it has no weights for classifier"):
+    with pytest.raises(
+        ValueError, match="is no ViTForImageClassification: it has no weights for classifier"
+    ):
         ClassProbability(tmp_path).check({"label": 1})
 
 
@@ -175,7 +233,10 @@ def test_judging_shrinks_its_batch_where_memory_runs_out(judges, caplog):
 
     judge.network.register_forward_pre_hook(limit, with_kwargs=True)
     assert judge.score(pictures, [""] * 5, records) == pytest.approx(expected, abs=1e-6)
-    assert "memory ran out while 5 pictures were judged side by side; from here on 2 are" in caplog.text
+    assert (
+        "memory ran out while 5 pictures were judged side by side; from here on 2 are"
+        in caplog.text
+    )
 
 
 def test_what_a_report_shows(pipeline, data):
@@ -187,7 +248,9 @@ def test_what_a_report_shows(pipeline, data):
     scores = fitness(pipeline, np.array([4, 2]), "train")
     for entry, score in zip(shown, scores, strict=True):
         assert entry["score"] == pytest.approx(float(score), abs=1e-5)
-        picture = Image.open(io.BytesIO(base64.b64decode(entry["picture"].removeprefix("data:image/png;base64,"))))
+        picture = Image.open(
+            io.BytesIO(base64.b64decode(entry["picture"].removeprefix("data:image/png;base64,")))
+        )
         assert picture.size == (16, 16)
         assert brightness("a", picture) == pytest.approx(float(score), abs=1e-5)
 
@@ -216,7 +279,9 @@ def test_a_batch_is_halved_when_memory_runs_out(pipeline, caplog):
     finally:
         hook.remove()
     assert painter.batch == 2
-    assert "memory ran out while 5 pictures were drawn side by side; from here on 2 are" in caplog.text
+    assert (
+        "memory ran out while 5 pictures were drawn side by side; from here on 2 are" in caplog.text
+    )
     assert max(sizes[1:]) == 2
 
 
@@ -226,7 +291,9 @@ def test_a_picture_without_memory_is_an_error(pipeline):
 
     hook = pipeline.unet.register_forward_pre_hook(refuse)
     try:
-        with pytest.raises(MemoryError, match="there is no memory to draw one picture: make it smaller"):
+        with pytest.raises(
+            MemoryError, match="there is no memory to draw one picture: make it smaller"
+        ):
             Painter(**SMALL)(pipeline, ["a"], [0])
     finally:
         hook.remove()
@@ -244,11 +311,36 @@ BAD = {
         {},
         "datapoint 0 of train .*line 1.: template: no field 'prompt'; its fields: text",
     ),
-    "a template with an unknown field": (line(), brightness, {"template": "{promt}"}, "template: no field 'promt'"),
-    "no reference picture": (line(), "image", {}, r"line 1\): image: expected a picture, there is no file none.png"),
-    "a reference that is no picture": (line(image="train.jsonl"), "image", {}, "image: expected a picture, train.jsonl is none"),
-    "a number for a picture": (line(image=3), "image", {}, "image: expected a picture: a path, or an array"),
-    "no field of the picture": ('{"prompt": "a"}\n', "image", {}, "image: no field 'image'; its fields: prompt"),
+    "a template with an unknown field": (
+        line(),
+        brightness,
+        {"template": "{promt}"},
+        "template: no field 'promt'",
+    ),
+    "no reference picture": (
+        line(),
+        "image",
+        {},
+        r"line 1\): image: expected a picture, there is no file none.png",
+    ),
+    "a reference that is no picture": (
+        line(image="train.jsonl"),
+        "image",
+        {},
+        "image: expected a picture, train.jsonl is none",
+    ),
+    "a number for a picture": (
+        line(image=3),
+        "image",
+        {},
+        "image: expected a picture: a path, or an array",
+    ),
+    "no field of the picture": (
+        '{"prompt": "a"}\n',
+        "image",
+        {},
+        "image: no field 'image'; its fields: prompt",
+    ),
     "no label": ('{"prompt": "a"}\n', "class", {}, "label: no field 'label'; its fields: prompt"),
     "an unknown class": (
         line(label="cow"),
@@ -256,7 +348,12 @@ BAD = {
         {},
         r"label: expected one of the classifier's 3 classes \(cat, dog, owl\), got 'cow'",
     ),
-    "a class out of range": (line(label=3), "class", {}, "expected one of the classifier's 3 classes"),
+    "a class out of range": (
+        line(label=3),
+        "class",
+        {},
+        "expected one of the classifier's 3 classes",
+    ),
 }
 
 
@@ -265,7 +362,10 @@ def test_a_bad_record_is_refused_before_anything_is_drawn(tmp_path, monkeypatch,
     text, judge, settings, message = BAD[what]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.jsonl").write_text(text)
-    judge = {"image": ImageSimilarity(judges["clip"]), "class": ClassProbability(judges["classifier"])}.get(judge, judge)
+    judge = {
+        "image": ImageSimilarity(judges["clip"]),
+        "class": ClassProbability(judges["classifier"]),
+    }.get(judge, judge)
     with pytest.raises(ValueError, match=message) as raised:
         TextToImage(JsonLines(tmp_path / "train.jsonl"), judge, **settings).size("train")
     assert "\n" not in str(raised.value)
@@ -274,9 +374,18 @@ def test_a_bad_record_is_refused_before_anything_is_drawn(tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     ("judge", "message"),
     [
-        (lambda judges: ImageSimilarity("nowhere/at/all"), "model: nowhere/at/all cannot be loaded"),
-        (lambda judges: ImageSimilarity(judges["classifier"]), "model: expected a model of type clip, .* is a vit"),
-        (lambda judges: TextSimilarity(judges["classifier"]), "model: expected a model of type clip, .* is a vit"),
+        (
+            lambda judges: ImageSimilarity("nowhere/at/all"),
+            "model: nowhere/at/all cannot be loaded",
+        ),
+        (
+            lambda judges: ImageSimilarity(judges["classifier"]),
+            "model: expected a model of type clip, .* is a vit",
+        ),
+        (
+            lambda judges: TextSimilarity(judges["classifier"]),
+            "model: expected a model of type clip, .* is a vit",
+        ),
     ],
 )
 def test_a_bad_judge_is_refused_before_anything_is_drawn(data, judges, judge, message):
@@ -301,9 +410,18 @@ class Wrong:
     ("score", "message"),
     [
         (Wrong(np.zeros(3)), r"score: expected a score for each of 2 pictures, got shape \(3,\)"),
-        (Wrong(np.array([0.5, 1.5])), r"datapoint 1 of train .*: score: expected a number in \[0, 1\], got 1.5"),
-        (Wrong(np.array([np.nan, 0.5])), r"datapoint 0 of train .*: score: expected a number in \[0, 1\], got nan"),
-        (lambda prompt, image: -1, r"datapoint 0 of train .*: score: expected a number in \[0, 1\], got -1"),
+        (
+            Wrong(np.array([0.5, 1.5])),
+            r"datapoint 1 of train .*: score: expected a number in \[0, 1\], got 1.5",
+        ),
+        (
+            Wrong(np.array([np.nan, 0.5])),
+            r"datapoint 0 of train .*: score: expected a number in \[0, 1\], got nan",
+        ),
+        (
+            lambda prompt, image: -1,
+            r"datapoint 0 of train .*: score: expected a number in \[0, 1\], got -1",
+        ),
         (lambda prompt, image: {}["x"], "datapoint 0 of train .*: score raised KeyError: 'x'"),
         (lambda prompt, image: "good", "datapoint 0 of train .*: score raised ValueError"),
     ],
@@ -330,8 +448,12 @@ def test_a_setting_out_of_range_is_refused(data, settings, message):
 
 
 def test_what_a_pipeline_does_not_take_is_said(pipeline, data):
-    with pytest.raises(ValueError, match="StableDiffusionPipeline takes no colour; it takes prompt, height"):
-        TextToImage(data, brightness, options={"colour": 1}, **SMALL)(pipeline, np.arange(1), "train")
+    with pytest.raises(
+        ValueError, match="StableDiffusionPipeline takes no colour; it takes prompt, height"
+    ):
+        TextToImage(data, brightness, options={"colour": 1}, **SMALL)(
+            pipeline, np.arange(1), "train"
+        )
 
 
 def test_pictures_that_are_not_finite_are_a_failure(data):
@@ -348,12 +470,22 @@ def test_a_missing_split_is_said(pipeline, data):
 
 
 def test_records_that_have_the_same_in_a_field_are_a_group(data, tmp_path):
-    (tmp_path / "kinds.jsonl").write_text("".join(json.dumps({"prompt": f"a {n}", "kind": n % 3}) + "\n" for n in range(7)))
-    groups = TextToImage(JsonLines(tmp_path / "kinds.jsonl"), brightness, group="kind", **SMALL).groups("train")
-    assert {name: own.tolist() for name, own in groups.items()} == {"0": [0, 3, 6], "1": [1, 4], "2": [2, 5]}
+    (tmp_path / "kinds.jsonl").write_text(
+        "".join(json.dumps({"prompt": f"a {n}", "kind": n % 3}) + "\n" for n in range(7))
+    )
+    groups = TextToImage(
+        JsonLines(tmp_path / "kinds.jsonl"), brightness, group="kind", **SMALL
+    ).groups("train")
+    assert {name: own.tolist() for name, own in groups.items()} == {
+        "0": [0, 3, 6],
+        "1": [1, 4],
+        "2": [2, 5],
+    }
     assert TextToImage(data, brightness, **SMALL).groups("train") == {}
     with pytest.raises(ValueError, match=r"kinds.jsonl.*group: no field 'sort'"):
-        TextToImage(JsonLines(tmp_path / "kinds.jsonl"), brightness, group="sort", **SMALL).groups("train")
+        TextToImage(JsonLines(tmp_path / "kinds.jsonl"), brightness, group="sort", **SMALL).groups(
+            "train"
+        )
 
 
 @pytest.mark.parametrize(
@@ -363,16 +495,23 @@ def test_records_that_have_the_same_in_a_field_are_a_group(data, tmp_path):
         ({"en": "a"}, "template: prompt: expected a text or a number, got an object, "),
         (" ", "template: nothing stands in the field 'prompt'$"),
         (True, "template: prompt: expected a text or a number, got true$"),
-        ("a \udfff", r"template: prompt: half a character, '\\udfff' \(a lone surrogate\), stands at place 2 of 'a \\udfff'$"),
+        (
+            "a \udfff",
+            r"template: prompt: half a character, '\\udfff' \(a lone surrogate\), stands at place 2 of 'a \\udfff'$",
+        ),
     ],
 )
 def test_prompts_that_are_none_are_refused_with_their_line(tmp_path, prompt, words):
-    (tmp_path / "train.jsonl").write_text(json.dumps({"prompt": "a cat"}) + "\n" + json.dumps({"prompt": prompt}) + "\n")
+    (tmp_path / "train.jsonl").write_text(
+        json.dumps({"prompt": "a cat"}) + "\n" + json.dumps({"prompt": prompt}) + "\n"
+    )
     with pytest.raises(ValueError, match=f"^datapoint 1 of train .*train.jsonl, line 2.: {words}"):
         TextToImage(JsonLines(tmp_path / "train.jsonl"), brightness, **SMALL).size("train")
 
 
-@pytest.mark.parametrize(("group", "shown"), [(None, "null"), (["a"], "a list of 1"), ({"a": 1}, "an object")])
+@pytest.mark.parametrize(
+    ("group", "shown"), [(None, "null"), (["a"], "a list of 1"), ({"a": 1}, "an object")]
+)
 def test_groups_without_a_name_are_refused(tmp_path, group, shown):
     (tmp_path / "train.jsonl").write_text(json.dumps({"prompt": "a cat", "kind": group}) + "\n")
     fitness = TextToImage(JsonLines(tmp_path / "train.jsonl"), brightness, group="kind", **SMALL)

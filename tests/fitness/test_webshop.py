@@ -9,7 +9,11 @@ import tiny_llama
 from fitness.questions import QuestionAnswering
 from fitness.webshop import GoalQueries, overlap
 
-GOALS = {"i want a red hat": ["red hat", "hat red wool"], "find me a table": ["table"], "a lamp": ["small lamp"]}
+GOALS = {
+    "i want a red hat": ["red hat", "hat red wool"],
+    "find me a table": ["table"],
+    "a lamp": ["small lamp"],
+}
 
 
 @pytest.fixture
@@ -20,7 +24,15 @@ def goals(tmp_path):
 
 @pytest.mark.parametrize(
     ("response", "score"),
-    [("red hat", 1.0), ("Hat RED", 1.0), ("red wool hat", 1.0), ("red", 2 / 3), ("red red", 0.5), ("", 0.0), ("blue", 0.0)],
+    [
+        ("red hat", 1.0),
+        ("Hat RED", 1.0),
+        ("red wool hat", 1.0),
+        ("red", 2 / 3),
+        ("red red", 0.5),
+        ("", 0.0),
+        ("blue", 0.0),
+    ],
 )
 def test_overlap_is_with_the_closest_query(response, score):
     assert overlap("", response, GOALS["i want a red hat"]) == pytest.approx(score)
@@ -37,9 +49,13 @@ def test_splits_are_parts_of_the_file(goals):
 
 
 def test_the_real_file(shared):
-    data = GoalQueries(shared / "data/webshop/goal_query_map.json", train=(0, 1000), test=(1000, 1506))
+    data = GoalQueries(
+        shared / "data/webshop/goal_query_map.json", train=(0, 1000), test=(1000, 1506)
+    )
     assert len(data.split("train")) == 1000
-    assert all(overlap("", record["queries"][0], record["queries"]) == 1 for record in data.split("test"))
+    assert all(
+        overlap("", record["queries"][0], record["queries"]) == 1 for record in data.split("test")
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +78,10 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path, content, train, message):
 @pytest.mark.parametrize(
     ("goals", "words"),
     [
-        ({"a": ["b"], "c": [" "]}, r"goals.json, goal 2\): queries: expected a list of one query or more, .* got a list of 1"),
+        (
+            {"a": ["b"], "c": [" "]},
+            r"goals.json, goal 2\): queries: expected a list of one query or more, .* got a list of 1",
+        ),
         ({"a": ["b", ""]}, r"goal 1\): queries: expected a list"),
         ({" ": ["b"]}, r"goal 1\): template: nothing stands in the field 'goal'"),
         ({"a": ["\ud83d"]}, r"goal 1\): queries: half a character"),

@@ -12,7 +12,13 @@ import pytest
 import tiny_llama
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from populations.hub import find
 from populations.llm import LanguageModels
@@ -26,7 +32,9 @@ def adapter(folder, base, seed=1, **settings):
     """Saves an adapter with random factors; gives its folder and the model into which PEFT has folded it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = peft.LoraConfig(**{"r": 4, "lora_alpha": 6, "target_modules": ATTENTION} | settings)
+        config = peft.LoraConfig(
+            **{"r": 4, "lora_alpha": 6, "target_modules": ATTENTION} | settings
+        )
         model = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
         for name, parameter in model.named_parameters():
             if "lora" in name or "modules_to_save" in name:
@@ -71,20 +79,35 @@ def test_models_and_adapters_breed(base, tmp_path):
     folder, merged = adapter(tmp_path / "adapter", base)
     population = LanguageModels([base, folder])
     first, second = population.founders(np.random.default_rng(0))
-    assert torch.allclose(population.express(second).model(WORDS).logits, merged(WORDS).logits, atol=1e-4)
-    assert torch.equal(population.express(first).model(WORDS).logits, AutoModelForCausalLM.from_pretrained(base)(WORDS).logits)
+    assert torch.allclose(
+        population.express(second).model(WORDS).logits, merged(WORDS).logits, atol=1e-4
+    )
+    assert torch.equal(
+        population.express(first).model(WORDS).logits,
+        AutoModelForCausalLM.from_pretrained(base)(WORDS).logits,
+    )
     (tmp_path / "out").mkdir()
     population.save(second, tmp_path / "out")
     assert [seed["name"] for seed in population.sources()] == [base, f"{base}+{folder}"]
     (Path(base) / "README.md").write_text("---\nlicense: mit\n---\n")
     facts = LanguageModels([folder, folder]).card()
     assert [seed["name"] for seed in facts["seeds"]] == ["adapter", "adapter"]
-    assert facts["others"] == [{"name": Path(base).name, "license": ["mit"]}], "its weights are in the adapter's, too"
+    assert facts["others"] == [{"name": Path(base).name, "license": ["mit"]}], (
+        "its weights are in the adapter's, too"
+    )
     assert base in (tmp_path / "adapter" / "README.md").read_text()
-    assert base not in json.dumps(facts), "PEFT's card has the path of its base; that is nobody's business"
+    assert base not in json.dumps(facts), (
+        "PEFT's card has the path of its base; that is nobody's business"
+    )
     assert population.card()["others"] == [], "here it is a seed"
-    command = [Path(sys.executable).with_name("mergekit-yaml"), tmp_path / "out" / "mergekit.yaml", tmp_path / "mergekit"]
-    subprocess.run([*command, "--lora-merge-cache", tmp_path / "cache"], check=True, capture_output=True)
+    command = [
+        Path(sys.executable).with_name("mergekit-yaml"),
+        tmp_path / "out" / "mergekit.yaml",
+        tmp_path / "mergekit",
+    ]
+    subprocess.run(
+        [*command, "--lora-merge-cache", tmp_path / "cache"], check=True, capture_output=True
+    )
     built = AutoModelForCausalLM.from_pretrained(tmp_path / "mergekit")
     assert torch.allclose(built(WORDS).logits, merged(WORDS).logits, atol=1e-4)
 
@@ -95,7 +118,9 @@ def test_an_adapter_with_a_config_of_its_own_is_still_an_adapter(base, tmp_path)
         (tmp_path / name).write_bytes((Path(base) / name).read_bytes())
     population = LanguageModels([folder, base])
     first = population.founders(np.random.default_rng(0))[0]
-    assert torch.allclose(population.express(first).model(WORDS).logits, merged(WORDS).logits, atol=1e-4)
+    assert torch.allclose(
+        population.express(first).model(WORDS).logits, merged(WORDS).logits, atol=1e-4
+    )
 
 
 def test_the_base_is_the_one_that_is_named(base, tmp_path):
@@ -107,11 +132,15 @@ def test_the_base_is_the_one_that_is_named(base, tmp_path):
     assert not torch.equal(source(folder, other).tensor(name), source(folder).tensor(name))
     population = LanguageModels([folder, other], adapter_base=other)
     assert [seed["name"] for seed in population.sources()] == [f"{other}+{folder}", other]
-    with pytest.raises(ValueError, match="adapter_base: expected a LoRA adapter among the seeds, there is none"):
+    with pytest.raises(
+        ValueError, match="adapter_base: expected a LoRA adapter among the seeds, there is none"
+    ):
         LanguageModels([other, base], adapter_base=base).axis  # noqa: B018
 
 
-@pytest.mark.parametrize("method", [Method("task_arithmetic"), Method("ties", {"density": 0.5}), None])
+@pytest.mark.parametrize(
+    "method", [Method("task_arithmetic"), Method("ties", {"density": 0.5}), None]
+)
 def test_the_base_of_a_method_is_not_that_of_an_adapter(base, tmp_path, caplog, method):
     folder, merged = adapter(tmp_path / "adapter", base)
     before = str(tmp_path / "pretrained")
@@ -121,8 +150,13 @@ def test_the_base_of_a_method_is_not_that_of_an_adapter(base, tmp_path, caplog, 
     names = [seed["name"] for seed in population.sources()]
     assert names == [f"{base}+{folder}", base] + ([before] if method else [])
     if method is None:
-        assert torch.allclose(population.express(first).model(WORDS).logits, merged(WORDS).logits, atol=1e-5)
-        assert "without a method nothing takes it; what adapters stand on is adapter_base" in caplog.text
+        assert torch.allclose(
+            population.express(first).model(WORDS).logits, merged(WORDS).logits, atol=1e-5
+        )
+        assert (
+            "without a method nothing takes it; what adapters stand on is adapter_base"
+            in caplog.text
+        )
 
 
 def settings(**changes):
@@ -185,28 +219,80 @@ def resized(state):
     ("change", "error", "message"),
     [
         (settings(peft_type="IA3"), ValueError, "expected a LoRA adapter, got IA3"),
-        (settings(use_dora=True), ValueError, "use_dora is not a sum of base and B @ A; merge it into its base first"),
-        (settings(base_model_name_or_path=None), ValueError, "an adapter that does not say what its base is"),
+        (
+            settings(use_dora=True),
+            ValueError,
+            "use_dora is not a sum of base and B @ A; merge it into its base first",
+        ),
+        (
+            settings(base_model_name_or_path=None),
+            ValueError,
+            "an adapter that does not say what its base is",
+        ),
         (
             settings(base_model_name_or_path="gone"),
             FileNotFoundError,
             "the adapter's base gone cannot be had: expected a folder, or owner/name of the hub.*; set adapter_base to a folder or",
         ),
-        (settings(base_model_name_or_path="who/gone"), FileNotFoundError, "base who/gone cannot be had: .*; set adapter_base"),
-        (settings(base_model_name_or_path="a/b", revision="v7"), FileNotFoundError, "the adapter's base a/b@v7 cannot be had"),
-        (settings(r=5), ValueError, r"expected two matrices of rank 5 for 'model.layers.*, got .*lora_A.* of shape \(4, 32\)"),
-        (settings(alpha_pattern={"(": 3}), ValueError, "rank and alpha of 'model.layers.* cannot be read"),
-        (settings(lora_alpha="much"), ValueError, "adapter_config.json: rank and alpha of .* cannot be read"),
-        (pickled, ValueError, r"expected adapter_model.safetensors, got pickled weights \(adapter_model.bin\)"),
-        (nested, FileNotFoundError, "found neither; there are models in folders below it: name one of other"),
+        (
+            settings(base_model_name_or_path="who/gone"),
+            FileNotFoundError,
+            "base who/gone cannot be had: .*; set adapter_base",
+        ),
+        (
+            settings(base_model_name_or_path="a/b", revision="v7"),
+            FileNotFoundError,
+            "the adapter's base a/b@v7 cannot be had",
+        ),
+        (
+            settings(r=5),
+            ValueError,
+            r"expected two matrices of rank 5 for 'model.layers.*, got .*lora_A.* of shape \(4, 32\)",
+        ),
+        (
+            settings(alpha_pattern={"(": 3}),
+            ValueError,
+            "rank and alpha of 'model.layers.* cannot be read",
+        ),
+        (
+            settings(lora_alpha="much"),
+            ValueError,
+            "adapter_config.json: rank and alpha of .* cannot be read",
+        ),
+        (
+            pickled,
+            ValueError,
+            r"expected adapter_model.safetensors, got pickled weights \(adapter_model.bin\)",
+        ),
+        (
+            nested,
+            FileNotFoundError,
+            "found neither; there are models in folders below it: name one of other",
+        ),
         (factors(conv), ValueError, r"expected two matrices of rank 4 for .*of shape \(4, 32, 1\)"),
-        (factors(resized), ValueError, r"'base_model.model.lm_head.weight' of shape \(\d+, 32\), the base .* has it of shape"),
-        (lambda folder: (folder / "adapter_config.json").write_text("{"), ValueError, "expected JSON with a peft_type"),
-        (lambda folder: (folder / "adapter_model.safetensors").unlink(), FileNotFoundError, "expected adapter_model.safetensors"),
+        (
+            factors(resized),
+            ValueError,
+            r"'base_model.model.lm_head.weight' of shape \(\d+, 32\), the base .* has it of shape",
+        ),
+        (
+            lambda folder: (folder / "adapter_config.json").write_text("{"),
+            ValueError,
+            "expected JSON with a peft_type",
+        ),
+        (
+            lambda folder: (folder / "adapter_model.safetensors").unlink(),
+            FileNotFoundError,
+            "expected adapter_model.safetensors",
+        ),
         (factors(lose_one), ValueError, "expected two factors for"),
         (factors(narrow), ValueError, r"make \(32, 30\); the base's 'model.layers"),
         (factors(elsewhere), ValueError, "it adapts 'model.layers.7.self_attn"),
-        (factors(stray), ValueError, "'base_model.model.something' is neither a LoRA factor nor a tensor of the base"),
+        (
+            factors(stray),
+            ValueError,
+            "'base_model.model.something' is neither a LoRA factor nor a tensor of the base",
+        ),
     ],
 )
 def test_what_is_wrong_with_an_adapter_is_said(base, tmp_path, change, error, message):
@@ -228,7 +314,13 @@ def llama(**config):
 
 
 def gpt2(**config):
-    small = {"vocab_size": SMALL["vocab_size"], "n_embd": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3}
+    small = {
+        "vocab_size": SMALL["vocab_size"],
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "initializer_range": 0.3,
+    }
     return GPT2LMHeadModel(GPT2Config(**small, **config))
 
 
@@ -249,7 +341,9 @@ def against_peft(tmp_path, model, **settings):
         torch.manual_seed(3)
         model().save_pretrained(tmp_path / "base")
         tiny_llama.tokenizer().save_pretrained(tmp_path / "base")
-        config = peft.LoraConfig(**{"r": 4, "lora_alpha": 6, "target_modules": ["q_proj", "v_proj"]} | settings)
+        config = peft.LoraConfig(
+            **{"r": 4, "lora_alpha": 6, "target_modules": ["q_proj", "v_proj"]} | settings
+        )
         tuned = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), config)
         for parameter in tuned.parameters():
             if parameter.requires_grad:
@@ -257,7 +351,9 @@ def against_peft(tmp_path, model, **settings):
     tuned.save_pretrained(tmp_path / "adapter")
     if config.init_lora_weights == "eva":  # without data PEFT begins it with zeros
         assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["eva_config"]
-    loaded = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "adapter").eval()
+    loaded = peft.PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "adapter"
+    ).eval()
     with torch.inference_mode():
         expected = loaded(input_ids=WORDS).logits
         population = LanguageModels([str(tmp_path / "adapter"), str(tmp_path / "base")])
@@ -269,20 +365,42 @@ def against_peft(tmp_path, model, **settings):
 @pytest.mark.parametrize(
     ("model", "settings"),
     [
-        *((llama, {"init_lora_weights": begin}) for begin in (True, False, "gaussian", "orthogonal", "mica", "eva")),
+        *(
+            (llama, {"init_lora_weights": begin})
+            for begin in (True, False, "gaussian", "orthogonal", "mica", "eva")
+        ),
         (partial(llama, attention_bias=True), {"bias": "lora_only"}),
         (partial(llama, attention_bias=True, mlp_bias=True), {"bias": "all"}),
         (llama, {"layers_to_transform": [1]}),
-        (llama, {"target_modules": "all-linear", "exclude_modules": ["o_proj"], "fan_in_fan_out": True}),
+        (
+            llama,
+            {"target_modules": "all-linear", "exclude_modules": ["o_proj"], "fan_in_fan_out": True},
+        ),
         (llama, {"modules_to_save": ["norm", "lm_head", "mlp"]}),
-        (llama, {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"^model.layers.1.self_attn.v_proj": 32}, "use_rslora": True}),
-        (partial(llama, **TIED), {"modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}),
+        (
+            llama,
+            {
+                "rank_pattern": {"q_proj": 2},
+                "alpha_pattern": {"^model.layers.1.self_attn.v_proj": 32},
+                "use_rslora": True,
+            },
+        ),
+        (
+            partial(llama, **TIED),
+            {"modules_to_save": ["embed_tokens"], "ensure_weight_tying": True},
+        ),
         (partial(llama, **TIED), {"ensure_weight_tying": True}),
         (gpt2, {"target_modules": ["c_attn"]}),
         (gpt2, {"target_modules": ["c_attn", "c_proj", "c_fc"], "fan_in_fan_out": True}),
         (gpt2, {"target_modules": ["attn.c_proj"]}),
-        (partial(gpt2, n_inner=32), {"target_modules": ["c_fc", "mlp.c_proj", "wpe"], "bias": "all"}),
-        (partial(gpt2, tie_word_embeddings=False), {"target_modules": ["c_proj", "lm_head", "wte"], "fan_in_fan_out": True}),
+        (
+            partial(gpt2, n_inner=32),
+            {"target_modules": ["c_fc", "mlp.c_proj", "wpe"], "bias": "all"},
+        ),
+        (
+            partial(gpt2, tie_word_embeddings=False),
+            {"target_modules": ["c_proj", "lm_head", "wte"], "fan_in_fan_out": True},
+        ),
     ],
 )
 def test_what_is_let_in_answers_as_in_peft(tmp_path, model, settings):
@@ -294,12 +412,19 @@ def test_what_is_let_in_answers_as_in_peft(tmp_path, model, settings):
 @pytest.mark.parametrize("square", [True, False])
 def test_the_layer_of_a_square_matrix_says_how_it_lies_whatever_the_adapter_says(tmp_path, square):
     """GPT-2's layers lie (in, out), Llama's (out, in); PEFT goes by the layer and corrects the setting when it loads."""
-    for place, model, targets in (("llama", llama, ["q_proj", "up_proj"]), ("gpt2", gpt2, ["c_proj", "c_attn"])):
+    for place, model, targets in (
+        ("llama", llama, ["q_proj", "up_proj"]),
+        ("gpt2", gpt2, ["c_proj", "c_attn"]),
+    ):
         ours, theirs, _ = against_peft(tmp_path / place, model, target_modules=targets)
         path = tmp_path / place / "adapter" / "adapter_config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"fan_in_fan_out": square}))
-        population = LanguageModels([str(tmp_path / place / "adapter"), str(tmp_path / place / "base")])
-        again = population.express(population.founders(np.random.default_rng(0))[0]).model(WORDS).logits
+        population = LanguageModels(
+            [str(tmp_path / place / "adapter"), str(tmp_path / place / "base")]
+        )
+        again = (
+            population.express(population.founders(np.random.default_rng(0))[0]).model(WORDS).logits
+        )
         assert torch.equal(again, ours)
         assert torch.allclose(ours, theirs, atol=1e-4)
 
@@ -311,7 +436,10 @@ lora = peft.tuners.lora.config
     ("settings", "message"),
     [
         *(
-            ({"init_lora_weights": begin}, f"init_lora_weights is '{begin}': training began by changing the base")
+            (
+                {"init_lora_weights": begin},
+                f"init_lora_weights is '{begin}': training began by changing the base",
+            )
             for begin in ("pissa", "pissa_niter_2", "olora")
         ),
         ({"use_dora": True}, "use_dora: True"),
@@ -322,12 +450,17 @@ lora = peft.tuners.lora.config
         ({"target_parameters": ["q_proj.weight"], "target_modules": []}, "target_parameters"),
         ({"kasa_config": lora.KasaConfig()}, "kasa_config"),
         ({"velora_config": lora.VeloraConfig(num_groups=4)}, "velora_config"),
-        ({"use_bdlora": lora.BdLoraConfig(target_modules_bd_b=["q_proj", "v_proj"], nblocks=2)}, "use_bdlora"),
+        (
+            {"use_bdlora": lora.BdLoraConfig(target_modules_bd_b=["q_proj", "v_proj"], nblocks=2)},
+            "use_bdlora",
+        ),
         ({"monteclora_config": lora.MontecloraConfig()}, "monteclora_config"),
     ],
 )
 def test_other_kinds_are_refused_by_the_name_of_their_setting(tmp_path, settings, message):
-    with pytest.raises(ValueError, match=f"seeds: .*adapter_config.json: {message}.*merge it into its base first"):
+    with pytest.raises(
+        ValueError, match=f"seeds: .*adapter_config.json: {message}.*merge it into its base first"
+    ):
         against_peft(tmp_path, partial(llama, attention_bias=True), **settings)
 
 
@@ -356,14 +489,17 @@ def test_settings_that_nobody_here_knows_are_refused(base, tmp_path, change, mes
 @pytest.mark.parametrize("off", [None, False, "", [], {}, 0])
 def test_settings_that_are_off_refuse_nobody(base, tmp_path, off):
     folder, _ = adapter(tmp_path, base)
-    settings(use_something_of_2031=off, use_dora=off, loftq_config={}, corda_config={"verbose": True})(tmp_path)
+    settings(
+        use_something_of_2031=off, use_dora=off, loftq_config={}, corda_config={"verbose": True}
+    )(tmp_path)
     assert LanguageModels([folder, base]).axis.size > 0
 
 
 def test_a_pissa_adapter_that_was_converted_on_saving_is_plain(base, tmp_path):
     """PEFT takes its beginning off the base again when it saves, and says so in the settings."""
     model = peft.get_peft_model(
-        AutoModelForCausalLM.from_pretrained(base), peft.LoraConfig(r=4, target_modules=ATTENTION, init_lora_weights="pissa")
+        AutoModelForCausalLM.from_pretrained(base),
+        peft.LoraConfig(r=4, target_modules=ATTENTION, init_lora_weights="pissa"),
     )
     model.peft_config["default"].init_lora_weights = True
     model.save_pretrained(tmp_path / "begin")
@@ -371,7 +507,9 @@ def test_a_pissa_adapter_that_was_converted_on_saving_is_plain(base, tmp_path):
     for name, parameter in model.named_parameters():
         if "lora" in name:
             parameter.data += torch.randn_like(parameter) * 0.1
-    model.save_pretrained(tmp_path / "done", path_initial_model_for_weight_conversion=str(tmp_path / "begin"))
+    model.save_pretrained(
+        tmp_path / "done", path_initial_model_for_weight_conversion=str(tmp_path / "begin")
+    )
     population = LanguageModels([str(tmp_path / "done"), base])
     ours = population.express(population.founders(np.random.default_rng(0))[0]).model(WORDS).logits
     assert torch.allclose(ours, model(input_ids=WORDS).logits, atol=1e-3)
@@ -380,17 +518,33 @@ def test_a_pissa_adapter_that_was_converted_on_saving_is_plain(base, tmp_path):
 @pytest.mark.parametrize(
     ("model", "settings", "changed"),
     [
-        (partial(llama, **TIED), {"target_modules": ["embed_tokens", "q_proj"]}, "'model.embed_tokens.weight'"),
+        (
+            partial(llama, **TIED),
+            {"target_modules": ["embed_tokens", "q_proj"]},
+            "'model.embed_tokens.weight'",
+        ),
         (partial(llama, **TIED), {"target_modules": ["lm_head"]}, "'lm_head.weight'"),
         (partial(llama, **TIED), {"modules_to_save": ["lm_head"]}, "'lm_head.weight'"),
-        (partial(llama, **TIED), {"modules_to_save": ["embed_tokens"]}, "'model.embed_tokens.weight'"),
-        (partial(llama, **TIED), {"modules_to_save": ["embed_tokens", "lm_head"]}, "'model.embed_tokens.weight' and 'lm_head.w"),
+        (
+            partial(llama, **TIED),
+            {"modules_to_save": ["embed_tokens"]},
+            "'model.embed_tokens.weight'",
+        ),
+        (
+            partial(llama, **TIED),
+            {"modules_to_save": ["embed_tokens", "lm_head"]},
+            "'model.embed_tokens.weight' and 'lm_head.w",
+        ),
         (gpt2, {"target_modules": ["wte"]}, "'transformer.wte.weight'"),
         (gpt2, {"target_modules": ["c_attn", "lm_head"]}, "'lm_head.weight'"),
     ],
 )
-def test_an_adapter_on_a_tied_embedding_is_refused_in_these_words(tmp_path, model, settings, changed):
-    with pytest.raises(ValueError, match=f"an adapter on an embedding that the config ties: it changes {changed}"):
+def test_an_adapter_on_a_tied_embedding_is_refused_in_these_words(
+    tmp_path, model, settings, changed
+):
+    with pytest.raises(
+        ValueError, match=f"an adapter on an embedding that the config ties: it changes {changed}"
+    ):
         against_peft(tmp_path, model, **settings)
 
 
@@ -398,7 +552,9 @@ def test_a_tied_embedding_that_is_saved_twice_alike_is_one(tmp_path):
     against_peft(tmp_path, partial(llama, **TIED))
     new = torch.randn(SMALL["vocab_size"], 32)
     both = {f"base_model.model.{name}.weight": new for name in ("model.embed_tokens", "lm_head")}
-    factors(lambda state: state.update({name: tensor.clone() for name, tensor in both.items()}))(tmp_path / "adapter")
+    factors(lambda state: state.update({name: tensor.clone() for name, tensor in both.items()}))(
+        tmp_path / "adapter"
+    )
     population = LanguageModels([str(tmp_path / "adapter"), str(tmp_path / "base")])
     first = population.founders(np.random.default_rng(0))[0]
     assert torch.equal(population.express(first).model.lm_head.weight, new)

@@ -32,12 +32,17 @@ def seeds(tmp_path_factory):
 
 def drawn(pipeline, prompts=("a b", "the 3"), **settings):
     pipeline.set_progress_bar_config(disable=True)
-    return Painter(**{"steps": 3, "guidance": 2.0, "height": 16, "width": 16} | settings)(pipeline, prompts, range(len(prompts)))
+    return Painter(**{"steps": 3, "guidance": 2.0, "height": 16, "width": 16} | settings)(
+        pipeline, prompts, range(len(prompts))
+    )
 
 
 def on_disk(population, component="unet"):
     paths = [Path(seed) / component / FILE for seed in population.seeds]
-    return [{f"{component}.{name}": tensor for name, tensor in load_file(path).items()} for path in paths]
+    return [
+        {f"{component}.{name}": tensor for name, tensor in load_file(path).items()}
+        for path in paths
+    ]
 
 
 def child(population, births=4, angle="part"):
@@ -46,7 +51,12 @@ def child(population, births=4, angle="part"):
 
 @pytest.mark.parametrize(
     ("angle", "settings"),
-    [("tensor", {}), ("part", {"cut": "element"}), ("whole", {"chromosomes": {"all": "."}}), ("part", {"order": "unit"})],
+    [
+        ("tensor", {}),
+        ("part", {"cut": "element"}),
+        ("whole", {"chromosomes": {"all": "."}}),
+        ("part", {"order": "unit"}),
+    ],
 )
 def test_nested_merges_are_the_dense_ones(seeds, angle, settings):
     population = DiffusionModels(seeds, **settings)
@@ -63,7 +73,9 @@ def test_a_merge_is_mergekit_s_of_the_two_state_dicts(tmp_path):
     population = DiffusionModels(seeds)
     a, b = population.founders(np.random.default_rng(0))
     ratio = 0.3
-    crossing = Crossover(splits=0, ratio=(ratio, ratio), angle="tensor").draw(population.axis, np.random.default_rng(0))
+    crossing = Crossover(splits=0, ratio=(ratio, ratio), angle="tensor").draw(
+        population.axis, np.random.default_rng(0)
+    )
     expressed = population.express(a.cross(b, crossing, population)).unet.state_dict()
     states = [load_file(Path(seed) / "unet" / FILE) for seed in seeds]
     merged = merge_state_dicts(states, "slerp", parameters={"t": ratio}, base=0)
@@ -77,7 +89,11 @@ def test_what_is_bred_comes_from_the_seeds_and_the_rest_from_whom_one_says(seeds
     population = DiffusionModels(seeds, components={"vae": 2, "text_encoder": 1})
     genomes = population.founders(np.random.default_rng(0))
     for pipeline, genome in zip(pipelines, genomes, strict=True):
-        parts = {"unet": pipeline.unet, "vae": pipelines[2].vae, "text_encoder": pipelines[1].text_encoder}
+        parts = {
+            "unet": pipeline.unet,
+            "vae": pipelines[2].vae,
+            "text_encoder": pipelines[1].text_encoder,
+        }
         expected = DiffusionPipeline.from_pretrained(seeds[0], safety_checker=None, **parts)
         assert torch.equal(drawn(population.express(genome)), drawn(expected))
 
@@ -91,7 +107,9 @@ def test_an_export_draws_the_same_pictures_to_the_bit(seeds, tmp_path):
     assert type(loaded) is StableDiffusionPipeline
     assert type(loaded.scheduler).__name__ == "EulerDiscreteScheduler"
     assert torch.equal(drawn(loaded), pictures)
-    assert not torch.equal(drawn(population.express(population.founders(np.random.default_rng(0))[0])), pictures)
+    assert not torch.equal(
+        drawn(population.express(population.founders(np.random.default_rng(0))[0])), pictures
+    )
 
 
 def test_pictures_do_not_depend_on_their_company(seeds):
@@ -101,13 +119,17 @@ def test_pictures_do_not_depend_on_their_company(seeds):
     prompts, noises = [f"a {n}" for n in range(7)], list(range(7))
     together = painter(pipeline, prompts, noises)
     for batch in (1, 2, 5):
-        cut = Painter(steps=3, guidance=2.0, height=16, width=16, batch=batch)(pipeline, prompts, noises)
+        cut = Painter(steps=3, guidance=2.0, height=16, width=16, batch=batch)(
+            pipeline, prompts, noises
+        )
         assert (cut - together).abs().max() <= 1e-5
     assert (painter(pipeline, prompts[3:4], noises[3:4]) - together[3]).abs().max() <= 1e-5
     assert (painter(pipeline, prompts, noises[::-1]) - together).abs().max() > 0.01
 
 
-@pytest.mark.parametrize(("make", "denoiser"), [(tiny_pipelines.sdxl, "unet"), (tiny_pipelines.sd3, "transformer")])
+@pytest.mark.parametrize(
+    ("make", "denoiser"), [(tiny_pipelines.sdxl, "unet"), (tiny_pipelines.sd3, "transformer")]
+)
 @pytest.mark.parametrize("order", ["flat", "unit"])
 def test_real_layouts_are_bred(tmp_path, make, denoiser, order):
     """SDXL: two text encoders, added conditions. Stable Diffusion 3: a transformer, and components that are left out."""
@@ -119,27 +141,48 @@ def test_real_layouts_are_bred(tmp_path, make, denoiser, order):
     genome, dense = nested(population, on_disk(population, denoiser), "part", births=8)
     pipeline = population.express(genome)
     state = getattr(pipeline, denoiser).state_dict()
-    assert max((state[name.partition(".")[2]].double() - exact).abs().max() for name, exact in dense.items()) <= 1e-6
-    constant = {name: tensor for name, tensor in load_file(folders[0] / denoiser / FILE).items() if "pos_embed.pos_embed" in name}
+    assert (
+        max(
+            (state[name.partition(".")[2]].double() - exact).abs().max()
+            for name, exact in dense.items()
+        )
+        <= 1e-6
+    )
+    constant = {
+        name: tensor
+        for name, tensor in load_file(folders[0] / denoiser / FILE).items()
+        if "pos_embed.pos_embed" in name
+    }
     assert len(constant) == (denoiser == "transformer")
     assert all(torch.equal(state[name], tensor) for name, tensor in constant.items())
     pictures = drawn(pipeline)
     (tmp_path / "out").mkdir()
     population.save(genome, tmp_path / "out")
-    left_out = {name: None for name, part in pipeline.components.items() if part is None}  # diffusers wants to be told
-    assert torch.equal(drawn(DiffusionPipeline.from_pretrained(tmp_path / "out", **left_out)), pictures)
+    left_out = {
+        name: None for name, part in pipeline.components.items() if part is None
+    }  # diffusers wants to be told
+    assert torch.equal(
+        drawn(DiffusionPipeline.from_pretrained(tmp_path / "out", **left_out)), pictures
+    )
 
 
 def test_units_are_heads_mlp_units_and_channels(seeds):
     axis = DiffusionModels(seeds, order="unit").axis
     blocks = {block.parts[0].tensor: block for block in axis.chromosomes[0].blocks}
     place = "unet.mid_block.attentions.0.transformer_blocks.0"
-    heads = {part.tensor.removeprefix(place): (part.dim, part.width) for part in blocks[f"{place}.attn2.to_q.weight"].parts}
+    heads = {
+        part.tensor.removeprefix(place): (part.dim, part.width)
+        for part in blocks[f"{place}.attn2.to_q.weight"].parts
+    }
     assert heads == {f".attn2.{name}.weight": (dim, 4) for name, dim in
                      (("to_q", 0), ("to_k", 0), ("to_v", 0), ("to_out.0", 1))}  # fmt: skip
     gated = blocks[f"{place}.ff.net.0.proj.weight"]
     assert gated.count == 64
-    assert [(part.dim, part.width, part.runs) for part in gated.parts] == [(0, 1, 2), (0, 1, 2), (1, 1, 1)]
+    assert [(part.dim, part.width, part.runs) for part in gated.parts] == [
+        (0, 1, 2),
+        (0, 1, 2),
+        (1, 1, 1),
+    ]
     channels = blocks["unet.down_blocks.0.resnets.0.conv1.weight"]
     assert channels.count == 8
     assert {part.tensor.split("resnets.0.")[1] for part in channels.parts} == {
@@ -153,7 +196,9 @@ def test_a_unit_of_a_gated_layer_has_its_gate_and_its_value(seeds):
     states = [load_file(Path(seed) / "unet" / FILE)[name] for seed in seeds[:2]]
     bounds = population.axis.unit_bounds[0]
     start = next(
-        int(bounds[i]) for i, (block, at) in _units(population.axis) if block.parts[0].tensor == f"unet.{name}" and at == 3
+        int(bounds[i])
+        for i, (block, at) in _units(population.axis)
+        if block.parts[0].tensor == f"unet.{name}" and at == 3
     )
     genome = population.founders(np.random.default_rng(0))[0]
     genome = type(genome)(np.array([0, start, population.axis.size]), np.eye(2))
@@ -173,7 +218,10 @@ def _units(axis):
 
 
 def test_attention_is_a_chromosome_of_its_own(seeds):
-    names = {c.name: [block.parts[0].tensor for block in c.blocks] for c in DiffusionModels(seeds).axis.chromosomes}
+    names = {
+        c.name: [block.parts[0].tensor for block in c.blocks]
+        for c in DiffusionModels(seeds).axis.chromosomes
+    }
     assert names.keys() == {"attention", "rest"}
     assert all("attentions." in name for name in names["attention"])
     assert not any("attentions." in name for name in names["rest"])
@@ -206,7 +254,9 @@ def test_variants_and_shards(seeds, tmp_path):
     genome = child(whole)
     assert torch.equal(drawn(whole.express(genome)), drawn(sharded.express(genome)))
     for number, seed in enumerate(seeds[:2]):
-        DiffusionPipeline.from_pretrained(seed).save_pretrained(tmp_path / f"v{number}", variant="fp16")
+        DiffusionPipeline.from_pretrained(seed).save_pretrained(
+            tmp_path / f"v{number}", variant="fp16"
+        )
     variant = DiffusionModels([tmp_path / "v0", tmp_path / "v1"], variant="fp16")
     assert torch.equal(drawn(variant.express(genome)), drawn(whole.express(genome)))
     with pytest.raises(
@@ -226,7 +276,12 @@ def test_a_method_of_mergekit_merges_tensor_by_tensor(seeds):
     of_base = on_disk(DiffusionModels([seeds[2], seeds[2]]))[0]
     for lie in population.axis.lie(genome.bounds):
         row = genome.coefficients[lie.stretches[0]]
-        merged = ties.merge(lie.tensor, [state[lie.tensor] for state in on_disk(population)], row, of_base[lie.tensor])
+        merged = ties.merge(
+            lie.tensor,
+            [state[lie.tensor] for state in on_disk(population)],
+            row,
+            of_base[lie.tensor],
+        )
         assert torch.equal(expressed[lie.tensor.removeprefix("unet.")], merged)
 
 
@@ -243,20 +298,34 @@ def test_a_recipe_knows_the_components_that_are_not_bred(tmp_path):
     seeds = tiny_pipelines.saved(tmp_path)
     population = DiffusionModels(seeds, components={"vae": 1}, device="cpu")
     recipe.write(tmp_path, population, child(population))
-    named = {seed["part"]: seed["name"] for seed in json.loads((tmp_path / "recipe.json").read_text())["seeds"] if "part" in seed}
-    assert named == {"vae": seeds[1]} | dict.fromkeys(["scheduler", "text_encoder", "tokenizer"], seeds[0])
+    named = {
+        seed["part"]: seed["name"]
+        for seed in json.loads((tmp_path / "recipe.json").read_text())["seeds"]
+        if "part" in seed
+    }
+    assert named == {"vae": seeds[1]} | dict.fromkeys(
+        ["scheduler", "text_encoder", "tokenizer"], seeds[0]
+    )
     tensors(lambda state: state["decoder.conv_out.bias"].add_(1), "vae")(Path(seeds[1]))
-    with pytest.raises(UserError, match=r"it was made of vae of .*seed1 with SHA-256 .*: other weights"):
+    with pytest.raises(
+        UserError, match=r"it was made of vae of .*seed1 with SHA-256 .*: other weights"
+    ):
         recipe.rebuild(tmp_path / "recipe.json", tmp_path / "again", {})
 
 
 def test_settings_that_mean_the_same_are_the_same(seeds, tmp_path):
     shutil.copytree(seeds[1], tmp_path / "other")
-    change = {"upcast_attention": None, "only_cross_attention": [False, False], "layers_per_block": [1, 1]}
+    change = {
+        "upcast_attention": None,
+        "only_cross_attention": [False, False],
+        "layers_per_block": [1, 1],
+    }
     edited("unet/config.json", lambda config: config.update(change))(tmp_path / "other")
     genome = child(DiffusionModels(seeds[:2]))
     expected = drawn(DiffusionModels(seeds[:2]).express(genome))
-    assert torch.equal(drawn(DiffusionModels([seeds[0], tmp_path / "other"]).express(genome)), expected)
+    assert torch.equal(
+        drawn(DiffusionModels([seeds[0], tmp_path / "other"]).express(genome)), expected
+    )
 
 
 def test_the_base_is_held_against_the_seeds(seeds, tmp_path):
@@ -294,7 +363,9 @@ def test_a_decoder_that_ran_out_of_memory_decodes_again(tmp_path):
 def test_a_scheduler_that_draws_from_torch_itself_is_repeatable(tmp_path):
     for seed, name in enumerate("ab"):
         tiny_pipelines.sd3(seed, tiny_pipelines.tokenizer()).save_pretrained(tmp_path / name)
-    population = DiffusionModels([tmp_path / "a", tmp_path / "b"], scheduler="FlowMatchLCMScheduler")
+    population = DiffusionModels(
+        [tmp_path / "a", tmp_path / "b"], scheduler="FlowMatchLCMScheduler"
+    )
     pipeline = population.express(population.founders(np.random.default_rng(0))[0])
     torch.manual_seed(1)
     first, state = drawn(pipeline), torch.get_rng_state()
@@ -315,7 +386,9 @@ def test_settings_travel_and_models_do_not(seeds):
 def test_types_and_the_card(seeds):
     population = DiffusionModels(seeds, dtype="bfloat16")
     pipeline = population.express(population.founders(np.random.default_rng(0))[1])
-    assert {pipeline.unet.dtype, pipeline.vae.dtype, pipeline.text_encoder.dtype} == {torch.bfloat16}
+    assert {pipeline.unet.dtype, pipeline.vae.dtype, pipeline.text_encoder.dtype} == {
+        torch.bfloat16
+    }
     assert drawn(pipeline).dtype == torch.float32
     card = population.card()
     assert [seed["name"] for seed in card["seeds"]] == [Path(seed).name for seed in seeds]
@@ -374,10 +447,15 @@ def removed(name):
 
 BAD = {
     "another class of pipeline": (
-        edited("model_index.json", lambda index: index.update(_class_name="StableDiffusionXLPipeline")),
+        edited(
+            "model_index.json", lambda index: index.update(_class_name="StableDiffusionXLPipeline")
+        ),
         "seeds: expected pipelines of one class; .*seed0 is a StableDiffusionPipeline, .*bad a StableDiffusionXLPipeline",
     ),
-    "no denoiser": (removed("unet"), "seeds: .*bad: its component 'unet' is missing: there is no unet/config.json"),
+    "no denoiser": (
+        removed("unet"),
+        "seeds: .*bad: its component 'unet' is missing: there is no unet/config.json",
+    ),
     "another shape": (
         other_unet(block_out_channels=(8, 32)),
         r"unet: block_out_channels is \[8, 16\] in .*seed0 and \[8, 32\] in",
@@ -408,9 +486,15 @@ BAD = {
         "seeds: .*bad: 'unet.conv_in.bias' has numbers that are not finite",
     ),
     "a file that is not whole": (truncated, "not a whole safetensors file"),
-    "a pickled denoiser": (pickled("unet", "diffusion_pytorch_model"), "expected safetensors, got pickled weights"),
+    "a pickled denoiser": (
+        pickled("unet", "diffusion_pytorch_model"),
+        "expected safetensors, got pickled weights",
+    ),
     "another prediction": (
-        edited("scheduler/scheduler_config.json", lambda config: config.update(prediction_type="v_prediction")),
+        edited(
+            "scheduler/scheduler_config.json",
+            lambda config: config.update(prediction_type="v_prediction"),
+        ),
         r"expected denoisers that predict the same, their schedulers say epsilon \(.*seed0\) and v_prediction \(.*bad\)",
     ),
     "settings that are no JSON": (
@@ -439,7 +523,10 @@ def refused(message, seeds, **settings):
 
 
 BAD_WHOLE = {
-    "a component that is missing": (removed("vae"), "its component 'vae' is missing: there is no folder"),
+    "a component that is missing": (
+        removed("vae"),
+        "its component 'vae' is missing: there is no folder",
+    ),
     "a component without weights": (
         lambda folder: (folder / "vae" / FILE).unlink(),
         "seeds: .*first: vae has no weights: expected diffusion_pytorch_model.safetensors or",
@@ -470,10 +557,19 @@ def test_a_bad_pipeline_is_refused(seeds, tmp_path, what):
         ({"bred": ["nose"]}, "bred: .*seed0 has no component 'nose'; it has"),
         ({"components": {"nose": 1}}, "components: .*seed0 has no other component 'nose'"),
         ({"components": {"unet": 1}}, "no other component 'unet'"),
-        ({"scheduler": "Mine"}, r"scheduler: expected one that takes the settings of a DDIMScheduler \(DDIM.*, got 'Mine'"),
-        ({"scheduler": "FlowMatchEulerDiscreteScheduler"}, "scheduler: expected one that takes the settings of a DDIMScheduler"),
+        (
+            {"scheduler": "Mine"},
+            r"scheduler: expected one that takes the settings of a DDIMScheduler \(DDIM.*, got 'Mine'",
+        ),
+        (
+            {"scheduler": "FlowMatchEulerDiscreteScheduler"},
+            "scheduler: expected one that takes the settings of a DDIMScheduler",
+        ),
         ({"order": "unit", "units": []}, "units"),
-        ({"base": "nowhere", "method": Method("ties", {"density": 0.5})}, "base: expected a folder, or owner/name of the hub"),
+        (
+            {"base": "nowhere", "method": Method("ties", {"density": 0.5})},
+            "base: expected a folder, or owner/name of the hub",
+        ),
         ({"device": "cuda:77"}, "device: 'cuda:77' cannot be used"),
     ],
 )
@@ -490,9 +586,15 @@ def test_a_setting_that_does_not_fit_is_refused(seeds, settings, message):
     [
         ({"seeds": ["one"]}, "seeds: expected at least 2 models"),
         ({"bred": "unet"}, r"bred: expected a list of components such as \[unet\], got 'unet'"),
-        ({"components": {"vae": 2}}, "components: vae: expected the place of a seed from 0 to 1, got 2"),
+        (
+            {"components": {"vae": 2}},
+            "components: vae: expected the place of a seed from 0 to 1, got 2",
+        ),
         ({"dtype": "int8"}, "dtype: expected 'auto' or"),
-        ({"order": "unit", "cut": "row"}, "order: cut and chromosomes are settings of the flat axis"),
+        (
+            {"order": "unit", "cut": "row"},
+            "order: cut and chromosomes are settings of the flat axis",
+        ),
         ({"device": "gpu"}, "device: expected one that torch knows"),
     ],
 )
@@ -504,8 +606,14 @@ def test_a_setting_out_of_range_is_refused(settings, message):
 def test_no_pipeline_is_said(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
-    refused("seeds: expected a pipeline of diffusers among them, none has a model_index.json", [tmp_path / "a", tmp_path / "b"])
-    refused("seeds: expected a folder, or owner/name of the hub, there is no folder", [tmp_path / "a", tmp_path / "none" / "x"])
+    refused(
+        "seeds: expected a pipeline of diffusers among them, none has a model_index.json",
+        [tmp_path / "a", tmp_path / "b"],
+    )
+    refused(
+        "seeds: expected a folder, or owner/name of the hub, there is no folder",
+        [tmp_path / "a", tmp_path / "none" / "x"],
+    )
 
 
 def test_a_safety_checker_is_left_out_unless_it_is_asked_for(tmp_path):
@@ -513,8 +621,18 @@ def test_a_safety_checker_is_left_out_unless_it_is_asked_for(tmp_path):
     from transformers import CLIPConfig, CLIPImageProcessorPil
 
     words, folders = tiny_pipelines.tokenizer(), [tmp_path / "a", tmp_path / "b"]
-    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 16}
-    config = CLIPConfig(text_config=tiny_pipelines.text_config(words), vision_config=vision | {"patch_size": 8}, projection_dim=8)
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 16,
+    }
+    config = CLIPConfig(
+        text_config=tiny_pipelines.text_config(words),
+        vision_config=vision | {"patch_size": 8},
+        projection_dim=8,
+    )
     size = {"shortest_edge": 16}, {"height": 16, "width": 16}
     for seed, folder in enumerate(folders):
         pipeline = tiny_pipelines.stable_diffusion(seed, tokenizer=words)

@@ -15,7 +15,15 @@ from evomerge.genome import Recipe
 from populations import express as module
 from populations.express import at_once, combine, compiled, express
 
-CUTS = [((5000,), 0), ((70, 130), 0), ((70, 130), 1), ((6, 10, 20), 1), ((70, 130), None), ((), 0), ((200_000,), 0)]
+CUTS = [
+    ((5000,), 0),
+    ((70, 130), 0),
+    ((70, 130), 1),
+    ((6, 10, 20), 1),
+    ((70, 130), None),
+    ((), 0),
+    ((200_000,), 0),
+]
 
 
 def seeds_of(shape, dtype, count=3):
@@ -33,10 +41,18 @@ def stretches_of(shape, dim, count=3, n=4):
 
 def expected(seeds, coefficients, edges, dim):
     """In float64."""
-    flat = [seed.double().reshape(-1) if dim is None or not seed.dim() else seed.double() for seed in seeds]
+    flat = [
+        seed.double().reshape(-1) if dim is None or not seed.dim() else seed.double()
+        for seed in seeds
+    ]
     parts = [
-        sum(c * seed.narrow(dim or 0, start, stop - start) for c, seed in zip(row, flat, strict=True))
-        for row, start, stop in zip(coefficients.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        sum(
+            c * seed.narrow(dim or 0, start, stop - start)
+            for c, seed in zip(row, flat, strict=True)
+        )
+        for row, start, stop in zip(
+            coefficients.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True
+        )
     ]
     return torch.cat(parts, dim or 0).reshape(seeds[0].shape)
 
@@ -100,20 +116,40 @@ def test_sums_on_a_gpu_are_those_of_float64(shape, dim, dtype, place):
 def test_both_ways_agree_to_the_bit_in_bfloat16(monkeypatch):
     seeds = seeds_of((300, 500), torch.bfloat16, 2)
     edges, coefficients = stretches_of((300, 500), 1, 2)
-    compiled, pieces = torch.empty(300, 500, dtype=torch.bfloat16), torch.empty(300, 500, dtype=torch.bfloat16)
+    compiled, pieces = (
+        torch.empty(300, 500, dtype=torch.bfloat16),
+        torch.empty(300, 500, dtype=torch.bfloat16),
+    )
     combine(compiled, seeds, coefficients, edges, 1)
     monkeypatch.setattr(module, "_fused", lambda: None)
     combine(pieces, seeds, coefficients, edges, 1)
-    assert (compiled != pieces).float().mean() < 1e-3  # the compiled loop adds with one rounding less
+    assert (
+        compiled != pieces
+    ).float().mean() < 1e-3  # the compiled loop adds with one rounding less
     assert torch.allclose(compiled.float(), pieces.float(), rtol=2**-7, atol=0)
 
 
 def test_rounds_to_nearest_even_and_keeps_what_is_no_number():
-    values = torch.tensor([1.0, 1.00390625, 1.01171875, 3.4e38, float("inf"), float("-inf"), float("nan"), -0.0, 1e-40])
+    values = torch.tensor(
+        [
+            1.0,
+            1.00390625,
+            1.01171875,
+            3.4e38,
+            float("inf"),
+            float("-inf"),
+            float("nan"),
+            -0.0,
+            1e-40,
+        ]
+    )
     out = torch.empty(9, dtype=torch.bfloat16)
     combine(out, [values.bfloat16(), values.bfloat16()], np.array([[1.0, 0.0]]), np.array([0, 9]))
     assert torch.equal(out.nan_to_num(nan=7), values.bfloat16().nan_to_num(nan=7))
-    halves = [torch.tensor([1.0] * 4, dtype=torch.bfloat16), torch.tensor([1, 3, 5, 7], dtype=torch.bfloat16)]
+    halves = [
+        torch.tensor([1.0] * 4, dtype=torch.bfloat16),
+        torch.tensor([1, 3, 5, 7], dtype=torch.bfloat16),
+    ]
     combine(out[:4], halves, np.array([[1.0, 2.0**-8]]), np.array([0, 4]))
     assert torch.equal(out[:4], (1 + torch.tensor([1.0, 3, 5, 7]) / 256).bfloat16())
 
@@ -171,8 +207,16 @@ def test_a_loop_that_cannot_be_kept_on_disk_is_compiled_all_the_same(tmp_path):
     code = "import numpy, numba; from populations import fused; print(fused.__file__, type(fused.combine).__name__)"
     refused = "import numba.core.caching as c; c.CacheImpl._locator_classes = []; "
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", refused + code], capture_output=True, text=True, env=environment, cwd=tmp_path)
-    assert done.stdout.split() == [str(tmp_path / "populations" / "fused.py"), "CPUDispatcher"], done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", refused + code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert done.stdout.split() == [str(tmp_path / "populations" / "fused.py"), "CPUDispatcher"], (
+        done.stderr
+    )
 
 
 def test_torch_keeps_its_number_of_threads():
@@ -185,6 +229,12 @@ from populations.express import combine
 combine(torch.empty(8), [torch.ones(8), torch.ones(8)], np.array([[0.5, 0.5]]), np.array([0, 8]))
 print(torch.get_num_threads())
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[1]), "NUMBA_NUM_THREADS": "2"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(module.__file__).parents[1]),
+        "NUMBA_NUM_THREADS": "2",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
     assert done.stdout.strip() == "1", done.stderr

@@ -28,7 +28,9 @@ WORDS = torch.tensor([[5, 17, 30, 8], [9, 9, 40, 6]])
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory):
-    return tiny_llama.tuned(tmp_path_factory.mktemp("seeds"), ["one", "two", "three", "four"], sd=0.1)
+    return tiny_llama.tuned(
+        tmp_path_factory.mktemp("seeds"), ["one", "two", "three", "four"], sd=0.1
+    )
 
 
 def logits(model):
@@ -57,7 +59,11 @@ def test_forty_nested_merges_of_four_seeds_are_the_dense_ones(four, angle, setti
     population = LanguageModels(four, **settings)
     genome, dense = nested(population, on_disk(population), angle)
     for dtype in (torch.float32, torch.bfloat16):
-        expressed = LanguageModels(four, dtype=str(dtype).removeprefix("torch."), **settings).express(genome).model.state_dict()
+        expressed = (
+            LanguageModels(four, dtype=str(dtype).removeprefix("torch."), **settings)
+            .express(genome)
+            .model.state_dict()
+        )
         for name, exact in dense.items():
             if dtype == torch.float32:
                 assert (expressed[name].double() - exact).abs().max() <= 1e-6, name
@@ -80,17 +86,26 @@ def test_the_model_stays_where_it_is(four):
     assert isinstance(resident, LanguageModel)
     addresses = {name: tensor.data_ptr() for name, tensor in resident.model.state_dict().items()}
     assert population.express(second).model is resident.model
-    assert {name: tensor.data_ptr() for name, tensor in resident.model.state_dict().items()} == addresses
+    assert {
+        name: tensor.data_ptr() for name, tensor in resident.model.state_dict().items()
+    } == addresses
 
 
 def test_units_are_heads_and_mlp_units(four):
     population = LanguageModels(four, order="unit")
     blocks = population.axis.chromosomes[0].blocks
-    assert [block.count for block in blocks] == [2, 2, 48, 48]  # two layers: groups of heads, then MLP units
+    assert [block.count for block in blocks] == [
+        2,
+        2,
+        48,
+        48,
+    ]  # two layers: groups of heads, then MLP units
     heads = {part.tensor.split(".")[-2]: (part.dim, part.width) for part in blocks[0].parts}
     assert heads == {"q_proj": (0, 16), "k_proj": (0, 8), "v_proj": (0, 8), "o_proj": (1, 16)}
     assert [c.name for c in population.axis.chromosomes] == ["units", "rest"]
-    named = LanguageModels(four, order="unit", units=[Units(r"(gate|up)_proj\.weight", r"down_proj\.weight")])
+    named = LanguageModels(
+        four, order="unit", units=[Units(r"(gate|up)_proj\.weight", r"down_proj\.weight")]
+    )
     assert [block.count for block in named.axis.chromosomes[0].blocks] == [48, 48]
 
 
@@ -112,14 +127,22 @@ def test_a_saved_member_answers_as_in_the_run_and_mergekit_builds_it(four, tmp_p
     (tmp_path / "out").mkdir()
     population.save(genome, tmp_path / "out")
     expressed = population.express(genome)
-    loaded, tokenizer = (kind.from_pretrained(tmp_path / "out") for kind in (AutoModelForCausalLM, AutoTokenizer))
+    loaded, tokenizer = (
+        kind.from_pretrained(tmp_path / "out") for kind in (AutoModelForCausalLM, AutoTokenizer)
+    )
     prompts = [f"{i} + {j} = " for i in range(10) for j in range(5)]
     for prompt in prompts:
         ours = expressed.tokenizer(prompt, return_tensors="pt").input_ids
         theirs = tokenizer(prompt, return_tensors="pt").input_ids
         greedy = {"max_new_tokens": 8, "do_sample": False}
-        assert torch.equal(expressed.model.generate(ours, **greedy), loaded.generate(theirs, **greedy))
-    command = [Path(sys.executable).with_name("mergekit-yaml"), tmp_path / "out" / "mergekit.yaml", tmp_path / "mergekit"]
+        assert torch.equal(
+            expressed.model.generate(ours, **greedy), loaded.generate(theirs, **greedy)
+        )
+    command = [
+        Path(sys.executable).with_name("mergekit-yaml"),
+        tmp_path / "out" / "mergekit.yaml",
+        tmp_path / "mergekit",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "mergekit").state_dict()
     for name, tensor in expressed.model.state_dict().items():
@@ -141,10 +164,17 @@ def test_a_recipe_names_its_seeds_and_says_where_mergekit_cannot_follow(four, tm
         tensors = [state[name].double() for state in stored]
         flat = tensors if entry["dim"] is not None else [tensor.reshape(-1) for tensor in tensors]
         parts = [
-            sum(c * t.narrow(entry["dim"] or 0, start, stop - start) for c, t in zip(row, flat, strict=True))
-            for row, start, stop in zip(entry["coefficients"], entry["edges"][:-1], entry["edges"][1:], strict=True)
+            sum(
+                c * t.narrow(entry["dim"] or 0, start, stop - start)
+                for c, t in zip(row, flat, strict=True)
+            )
+            for row, start, stop in zip(
+                entry["coefficients"], entry["edges"][:-1], entry["edges"][1:], strict=True
+            )
         ]
-        assert torch.allclose(torch.cat(parts, entry["dim"] or 0).view(exact.shape), exact, atol=1e-9), name
+        assert torch.allclose(
+            torch.cat(parts, entry["dim"] or 0).view(exact.shape), exact, atol=1e-9
+        ), name
 
 
 def test_added_rows_come_from_the_seeds_that_have_them(tmp_path):
@@ -163,12 +193,18 @@ def test_added_rows_come_from_the_seeds_that_have_them(tmp_path):
     expressed = population.express(genome)
     added = longer.model.lm_head.weight[-1]
     assert torch.allclose(expressed.model.lm_head.weight[-1], added, atol=1e-7)
-    assert torch.allclose(expressed.model.lm_head.weight[0], (a_row(first) + longer.model.lm_head.weight[0]) / 2, atol=1e-7)
+    assert torch.allclose(
+        expressed.model.lm_head.weight[0],
+        (a_row(first) + longer.model.lm_head.weight[0]) / 2,
+        atol=1e-7,
+    )
     assert expressed.tokenizer.convert_tokens_to_ids("[more]") == len(longer.tokenizer) - 1
     (tmp_path / "out").mkdir()
     population.save(genome, tmp_path / "out")
     assert not (tmp_path / "out" / "mergekit.yaml").exists()
-    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(expressed.model))
+    assert torch.equal(
+        logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(expressed.model)
+    )
 
 
 def with_tokens(folder, added, rows, fill=None):
@@ -198,13 +234,16 @@ def test_padding_of_an_embedding_is_no_row_of_the_vocabulary(tmp_path, order, pa
     population = LanguageModels(seeds, vocabulary="trailing")
     founders = population.founders(np.random.default_rng(0))
     rows = {
-        Path(s).name: population.express(f).model.lm_head.weight[PLAIN:, 0].tolist() for s, f in zip(seeds, founders, strict=True)
+        Path(s).name: population.express(f).model.lm_head.weight[PLAIN:, 0].tolist()
+        for s, f in zip(seeds, founders, strict=True)
     }
     assert rows["none"][:2] == [15, 21]
     assert rows["one"][:2] == [10, 21]
     assert rows["two"][:2] == [20, 21]
     assert population.express(founders[0]).tokenizer.convert_tokens_to_ids("[y]") == PLAIN + 1
-    assert rows["none"][2:] == [1000 + k for k in range(2, padded - PLAIN)] + [22] * (padded == PLAIN + 2)
+    assert rows["none"][2:] == [1000 + k for k in range(2, padded - PLAIN)] + [22] * (
+        padded == PLAIN + 2
+    )
     (tmp_path / "out").mkdir()
     population.save(founders[0], tmp_path / "out")
     assert not (tmp_path / "out" / "mergekit.yaml").exists(), "mergekit would take the padding"
@@ -217,7 +256,9 @@ def test_a_token_that_a_seed_does_not_have_though_it_has_later_ones(tmp_path):
     with_tokens(first, ["[x]", "[y]"], PLAIN + 2, fill=1000)
     path = Path(first) / "tokenizer.json"
     written = json.loads(path.read_text())
-    written["added_tokens"] = [token for token in written["added_tokens"] if token["content"] != "[x]"]
+    written["added_tokens"] = [
+        token for token in written["added_tokens"] if token["content"] != "[x]"
+    ]
     written["model"]["vocab"] |= {"[y]": PLAIN + 1}
     path.write_text(json.dumps(written))
     for name in ("tokenizer_config.json", "added_tokens.json"):
@@ -234,13 +275,21 @@ def test_the_base_of_a_method_lacks_what_pads_it(tmp_path):
     with_tokens(tmp_path / "base", [], 128, fill=1000)
     with_tokens(tmp_path / "a", ["[x]"], PLAIN + 1, fill=10)
     with_tokens(tmp_path / "b", ["[x]"], PLAIN + 1, fill=20)
-    settings = {"base": str(tmp_path / "base"), "method": Method("task_arithmetic"), "vocabulary": "trailing"}
-    with pytest.raises(ValueError, match=r"base: .*base: expected 'model.embed_tokens.weight' of shape"):
+    settings = {
+        "base": str(tmp_path / "base"),
+        "method": Method("task_arithmetic"),
+        "vocabulary": "trailing",
+    }
+    with pytest.raises(
+        ValueError, match=r"base: .*base: expected 'model.embed_tokens.weight' of shape"
+    ):
         LanguageModels([str(tmp_path / "a"), str(tmp_path / "b")], **settings).axis  # noqa: B018
     with_tokens(tmp_path / "b", ["[x]"], 128, fill=20)
     population = LanguageModels([str(tmp_path / "a"), str(tmp_path / "b")], **settings)
     expressed = population.express(population.founders(np.random.default_rng(0))[0]).model
-    assert expressed.lm_head.weight[PLAIN, 0] == 10, "its difference to the base is to that of the seeds, 15"
+    assert expressed.lm_head.weight[PLAIN, 0] == 10, (
+        "its difference to the base is to that of the seeds, 15"
+    )
 
 
 def a_row(seed):
@@ -255,10 +304,15 @@ def test_a_method_of_mergekit_merges_tensor_by_tensor(four):
     a, b = population.founders(np.random.default_rng(0))[:2]
     genome = a.cross(b, crossing, population)
     expressed = population.express(genome).model.state_dict()
-    stored, of_base = [load_file(Path(seed) / "model.safetensors") for seed in four], load_file(Path(base) / "model.safetensors")
+    stored, of_base = (
+        [load_file(Path(seed) / "model.safetensors") for seed in four],
+        load_file(Path(base) / "model.safetensors"),
+    )
     for lie in population.axis.lie(genome.bounds):
         row = genome.coefficients[lie.stretches[0]]
-        merged = ties.merge(lie.tensor, [state[lie.tensor] for state in stored], row, of_base[lie.tensor])
+        merged = ties.merge(
+            lie.tensor, [state[lie.tensor] for state in stored], row, of_base[lie.tensor]
+        )
         assert torch.equal(expressed[lie.tensor], merged)
     assert population.linear
     assert not LanguageModels(four).linear
@@ -275,7 +329,9 @@ def test_seeds_in_shards_and_in_another_type(four, tmp_path):
     genome, _ = nested(whole, on_disk(whole), "part", births=5)
     assert torch.equal(logits(whole.express(genome).model), logits(sharded.express(genome).model))
     mixed = LanguageModels([four[0], str(tmp_path / "half")])
-    assert torch.allclose(logits(mixed.express(genome).model), logits(whole.express(genome).model), atol=0.1)
+    assert torch.allclose(
+        logits(mixed.express(genome).model), logits(whole.express(genome).model), atol=0.1
+    )
     assert next(mixed.express(genome).model.parameters()).dtype == torch.float32
 
 
@@ -293,35 +349,52 @@ def test_a_chat_template_is_a_text_or_a_file(four, tmp_path):
     for given in (tiny_llama.CHAT, str(tmp_path / "chat.jinja")):
         population = LanguageModels(four, chat_template=given)
         tokenizer = population.express(population.founders(np.random.default_rng(0))[0]).tokenizer
-        assert tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False) == "<|user|>hi\n"
+        assert (
+            tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
+            == "<|user|>hi\n"
+        )
 
 
 def test_where_seeds_are_kept_changes_nothing_for_a_method(tmp_path):
     seeds = tiny_llama.tuned(tmp_path, "ab")
     for seed in seeds:
-        tiny_llama.rewritten(lambda state: state.update({n: t.bfloat16() for n, t in state.items()}))(Path(seed))
-    crossing = Crossover(angle="none", ratio=(0.3, 0.3), splits=0).draw(LanguageModels(seeds).axis, np.random.default_rng(0))
+        tiny_llama.rewritten(
+            lambda state: state.update({n: t.bfloat16() for n, t in state.items()})
+        )(Path(seed))
+    crossing = Crossover(angle="none", ratio=(0.3, 0.3), splits=0).draw(
+        LanguageModels(seeds).axis, np.random.default_rng(0)
+    )
     made = []
     for place in ("disk", "device"):
-        population = LanguageModels(seeds, method=Method("linear"), dtype="float32", seed_device=place)
+        population = LanguageModels(
+            seeds, method=Method("linear"), dtype="float32", seed_device=place
+        )
         a, b = population.founders(np.random.default_rng(0))
         made.append(logits(population.express(a.cross(b, crossing, population)).model))
     plain = LanguageModels(seeds, dtype="float32")
     assert torch.equal(*made)
-    assert torch.allclose(made[0], logits(plain.express(a.cross(b, crossing, plain)).model), atol=1e-5)
+    assert torch.allclose(
+        made[0], logits(plain.express(a.cross(b, crossing, plain)).model), atol=1e-5
+    )
 
 
 def test_mergekit_builds_what_is_stored_twice_or_named_twice(tmp_path):
     seeds = tiny_llama.tuned(tmp_path, "ab", tie_word_embeddings=True)
     for seed in seeds:
-        tiny_llama.rewritten(lambda state: state.update({"lm_head.weight": state["model.embed_tokens.weight"].clone()}))(
-            Path(seed)
-        )
+        tiny_llama.rewritten(
+            lambda state: state.update(
+                {"lm_head.weight": state["model.embed_tokens.weight"].clone()}
+            )
+        )(Path(seed))
     population = LanguageModels([*seeds, seeds[0]])
     genome, _ = nested(population, on_disk(population), "tensor", births=6)
     (tmp_path / "out").mkdir()
     population.save(genome, tmp_path / "out")
-    command = [Path(sys.executable).with_name("mergekit-yaml"), tmp_path / "out" / "mergekit.yaml", tmp_path / "mergekit"]
+    command = [
+        Path(sys.executable).with_name("mergekit-yaml"),
+        tmp_path / "out" / "mergekit.yaml",
+        tmp_path / "mergekit",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "mergekit")
     assert torch.allclose(logits(merged), logits(population.express(genome).model), atol=1e-4)
@@ -351,12 +424,24 @@ def test_no_weight_is_expanded_for_each_row_of_a_batch(tmp_path, name, dtype):
     assert model(input_ids=torch.tensor([[5]])).logits.grad_fn is None
     words = torch.tensor([[5, 17, 30, 8], [9, 9, 40, 6], [7, 8, 9, 10]])
     with expansions(model) as expanded:
-        ours = model.generate(input_ids=words, attention_mask=torch.ones_like(words), max_new_tokens=3, do_sample=False)
+        ours = model.generate(
+            input_ids=words,
+            attention_mask=torch.ones_like(words),
+            max_new_tokens=3,
+            do_sample=False,
+        )
     assert expanded == []
     alone = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=dtype)
     with expansions(alone.requires_grad_(False)) as expanded:
-        alone.generate(input_ids=words, attention_mask=torch.ones_like(words), max_new_tokens=1, do_sample=False)
+        alone.generate(
+            input_ids=words,
+            attention_mask=torch.ones_like(words),
+            max_new_tokens=1,
+            do_sample=False,
+        )
     assert expanded, "the same model, barely frozen: else this test would show nothing"
     alone.requires_grad_(True)
-    theirs = alone.generate(input_ids=words, attention_mask=torch.ones_like(words), max_new_tokens=3, do_sample=False)
+    theirs = alone.generate(
+        input_ids=words, attention_mask=torch.ones_like(words), max_new_tokens=3, do_sample=False
+    )
     assert torch.equal(ours, theirs)

@@ -36,14 +36,21 @@ def drops(name):
 
 def made(name, seed=0, **parameters):
     """A method that drops half of what it may drop, and changes a tenth where it wants to know how much."""
-    return Method(name, ({"density": 0.5} if drops(name) else {"t": 0.1} if name == "nearswap" else {}) | parameters, seed)
+    return Method(
+        name,
+        ({"density": 0.5} if drops(name) else {"t": 0.1} if name == "nearswap" else {})
+        | parameters,
+        seed,
+    )
 
 
 def tensors(count, shape=(12, 16), seed=0, dtype=torch.float32):
     """A base, and seeds around it."""
     draw = torch.Generator().manual_seed(seed)
     base = torch.randn(shape, generator=draw)
-    return base.to(dtype), [(base + 0.3 * torch.randn(shape, generator=draw)).to(dtype) for _ in range(count)]
+    return base.to(dtype), [
+        (base + 0.3 * torch.randn(shape, generator=draw)).to(dtype) for _ in range(count)
+    ]
 
 
 def weights(count):
@@ -63,9 +70,17 @@ def row(method):
     name, spec = method.spec.name, method.spec
     if ALL[name] not in (SEARCHED, SINGLE):
         return f"| {name} | {ALL[name]} | | | |"
-    base = {"required": "needed", "optional": "used if there is one"}.get(spec.contract.base.value, "left out")
+    base = {"required": "needed", "optional": "used if there is one"}.get(
+        spec.contract.base.value, "left out"
+    )
     taken = [count for count in range(1, 6) if fits(made(name), count)]
-    seeds = "any" if taken == [1, 2, 3, 4, 5] else f"{taken[0]} or more" if len(taken) > 1 else f"{taken[0]}"
+    seeds = (
+        "any"
+        if taken == [1, 2, 3, 4, 5]
+        else f"{taken[0]} or more"
+        if len(taken) > 1
+        else f"{taken[0]}"
+    )
     settings = []
     for parameter in spec.parameters:
         if parameter.name.startswith("normalize"):
@@ -73,7 +88,11 @@ def row(method):
         elif parameter.required or (parameter.name == "density" and drops(name)):
             settings.append(f"**{parameter.name}**")
         else:
-            default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
+            default = (
+                str(parameter.default).lower()
+                if isinstance(parameter.default, bool)
+                else parameter.default
+            )
             settings.append(f"{parameter.name} = {default}")
     return f"| {name} | {ALL[name]} | {base} | {seeds} | {', '.join(one for one in settings if one != '**weight**') or 'none'} |"
 
@@ -105,7 +124,11 @@ def test_each_method_runs_as_what_it_is_and_as_nothing_else(name):
     for searched in (True, False):
         if ALL[name] == (SEARCHED if searched else SINGLE):
             method.check(count, True, searched=searched)
-            child = method.merge("w", seeds, weights(count), base) if searched else method.single("w", seeds, base)
+            child = (
+                method.merge("w", seeds, weights(count), base)
+                if searched
+                else method.single("w", seeds, base)
+            )
             assert child.shape == base.shape
             assert child.isfinite().all()
         else:
@@ -119,7 +142,9 @@ def test_every_coefficient_matters_and_the_same_ones_give_the_same_child(name):
     base, seeds = tensors(count)
     method = made(name)
     child = method.merge("w", seeds, weights(count), base)
-    assert torch.equal(pickle.loads(pickle.dumps(method)).merge("w", seeds, weights(count), base), child)
+    assert torch.equal(
+        pickle.loads(pickle.dumps(method)).merge("w", seeds, weights(count), base), child
+    )
     for k in range(count):
         other = weights(count)
         other[k] += 0.1
@@ -140,13 +165,22 @@ def test_a_child_is_what_mergekit_makes_of_whole_state_dicts(name, dtype):
     parameters = dict(method.parameters)
     if name in WEIGHTED:
         parameters["weight"] = weights(count)
-        parameters |= {p.name: False for p in get(name).spec.parameters if p.name.startswith("normalize")}
+        parameters |= {
+            p.name: False for p in get(name).spec.parameters if p.name.startswith("normalize")
+        }
     expected = merge_state_dicts(
-        models if takes_base else models[1:], name, parameters=parameters, base=0 if takes_base else None
+        models if takes_base else models[1:],
+        name,
+        parameters=parameters,
+        base=0 if takes_base else None,
     )
     for key, tensor in expected.items():
         base, *seeds = (model[key] for model in models)
-        child = method.merge(key, seeds, weights(count), base) if name in WEIGHTED else method.single(key, seeds, base)
+        child = (
+            method.merge(key, seeds, weights(count), base)
+            if name in WEIGHTED
+            else method.single(key, seeds, base)
+        )
         assert child.dtype == dtype
         assert torch.equal(child, tensor.to(dtype))  # arcee_fusion gives float32, whatever it got
 
@@ -155,15 +189,26 @@ def test_a_child_is_what_mergekit_makes_of_whole_state_dicts(name, dtype):
 def checkpoints(tmp_path_factory):
     """Three tiny Llamas on disk: a base and two fine-tunes of it, as far as weights go."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 20}
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 20,
+    }
     draw = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = LlamaForCausalLM(LlamaConfig(**sizes, num_key_value_heads=2, tie_word_embeddings=False))
+        model = LlamaForCausalLM(
+            LlamaConfig(**sizes, num_key_value_heads=2, tie_word_embeddings=False)
+        )
     base = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for name in ("base", "first", "second"):
         if name != "base":
-            tuned = {key: tensor + 0.02 * torch.randn(tensor.shape, generator=draw) for key, tensor in base.items()}
+            tuned = {
+                key: tensor + 0.02 * torch.randn(tensor.shape, generator=draw)
+                for key, tensor in base.items()
+            }
             model.load_state_dict(tuned)
         model.save_pretrained(folder / name)
     return folder
@@ -184,7 +229,9 @@ def test_a_child_is_what_mergekit_makes_of_checkpoints_on_disk(name, checkpoints
     if spec.contract.base.value != "ignored":
         config["base_model"] = str(checkpoints / "base")
     if name in WEIGHTED:
-        config["parameters"] |= {p.name: False for p in spec.parameters if p.name.startswith("normalize")}
+        config["parameters"] |= {
+            p.name: False for p in spec.parameters if p.name.startswith("normalize")
+        }
         for model, seed in zip(config["models"], names, strict=True):
             mlp, rest = shares[seed]
             model["parameters"] = {"weight": [{"filter": "mlp", "value": mlp}, {"value": rest}]}
@@ -192,12 +239,16 @@ def test_a_child_is_what_mergekit_makes_of_checkpoints_on_disk(name, checkpoints
     run_merge(MergeConfiguration.model_validate(config), str(tmp_path), options)
     (file,) = tmp_path.glob("*.safetensors")
     expected = load_file(file)
-    base, *seeds = (load_file(checkpoints / folder / "model.safetensors") for folder in ("base", *names))
+    base, *seeds = (
+        load_file(checkpoints / folder / "model.safetensors") for folder in ("base", *names)
+    )
     assert set(expected) == set(base)
     for key, tensor in expected.items():
         inputs = [seed[key] for seed in seeds]
         if name in WEIGHTED:
-            child = method.merge(key, inputs, [shares[seed]["mlp" not in key] for seed in names], base[key])
+            child = method.merge(
+                key, inputs, [shares[seed]["mlp" not in key] for seed in names], base[key]
+            )
         else:
             child = method.single(key, inputs, base[key])
         torch.testing.assert_close(child, tensor, rtol=1e-6, atol=1e-7)
@@ -228,7 +279,9 @@ def test_children_with_the_same_drops_are_right(name, normalize):
     shares = torch.tensor(weights(3)).view(3, 1, 1)
     kept *= shares
     votes = shares.expand_as(kept)
-    if not name.endswith("linear"):  # of the numbers that are left, those on the side of the weightier sign
+    if not name.endswith(
+        "linear"
+    ):  # of the numbers that are left, those on the side of the weightier sign
         agrees = kept.sign() == torch.where(kept.sum(0) >= 0, 1.0, -1.0)
         kept, votes = kept * agrees, votes * agrees
     total = votes.sum(0)
@@ -260,7 +313,10 @@ def test_recipes_that_cross_linearly_are_what_their_weights_would_be(name):
     def express(recipe):
         coefficients = recipe.at(starts)
         named = enumerate(shapes)
-        return {key: Method(name).merge(key, [seed[key] for seed in seeds], coefficients[i], base[key]) for i, key in named}
+        return {
+            key: Method(name).merge(key, [seed[key] for seed in seeds], coefficients[i], base[key])
+            for i, key in named
+        }
 
     rng = np.random.default_rng(0)
     parents = [Recipe.seed(k, 3, axis.size) for k in range(3)]
@@ -272,34 +328,146 @@ def test_recipes_that_cross_linearly_are_what_their_weights_would_be(name):
         for key, start in zip(shapes, starts, strict=True):
             turn = next(i for i in range(3) if edges[i] <= start < edges[i + 1])
             w = crossing.ratios[0] if turn % 2 == 0 else 1 - crossing.ratios[0]
-            torch.testing.assert_close(child[key], (1 - w) * one[key] + w * two[key], rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                child[key], (1 - w) * one[key] + w * two[key], rtol=0, atol=1e-5
+            )
 
 
 @pytest.mark.parametrize(
     ("name", "parameters", "seeds", "base", "message"),
     [
-        ("dare_tie", {}, 2, True, "name: mergekit has no merge method 'dare_tie'; did you mean 'dare_ties'?"),
+        (
+            "dare_tie",
+            {},
+            2,
+            True,
+            "name: mergekit has no merge method 'dare_tie'; did you mean 'dare_ties'?",
+        ),
         ("zzz", {}, 2, True, "name: mergekit has no merge method 'zzz'"),
-        ("karcher", {}, 2, True, "name: karcher takes no weight for each seed, so there is nothing to search: it makes a single"),
-        ("slerp", {"t": 0.5}, 1, True, "name: slerp mixes two models by one ratio: this is crossover with angle: tensor"),
-        ("passthrough", {}, 1, False, "name: passthrough takes one model alone: there is nothing to merge"),
-        ("ties", {"density": 0.5}, 2, False, "name: ties merges differences from a base, and there is no base"),
-        ("nuslerp", {}, 3, False, "nuslerp of 3 seeds: Merge method requires exactly 2 non-base inputs; got 3"),
-        ("ties", {}, 2, True, "parameters: ties needs density, the share of numbers that it keeps of each seed, such as 0.5"),
-        ("ties", {"desnity": 0.5}, 2, True, "parameters: ties has no 'desnity'; did you mean 'density'?; expected int8_mask"),
-        ("ties", {"density": "half"}, 2, True, "parameters: density: expected a number, got 'half'"),
-        ("ties", {"density": [0.5, None]}, 2, True, "parameters: density: expected a number, got None"),
-        ("ties", {"density": 50}, 2, True, "parameters: density: expected a share from 0 to 1, got 50"),
-        ("ties", {"density": float("nan")}, 2, True, "parameters: density: expected a share from 0 to 1, got nan"),
-        ("ties", {"density": [0.5] * 3}, 2, True, "ties of 2 seeds and a base: Parameter density expects 2 values; got 3"),
-        ("linear", {"normalize": "maybe"}, 2, False, "parameters: normalize: expected true or false, got 'maybe'"),
-        ("linear", {"normalize": [True, False]}, 2, False, "parameters: normalize: expected true or false, got [True, False]"),
-        ("linear", {"weight": 0.5}, 2, False, "parameters: weight comes from the genome, it cannot be set"),
-        ("task_arithmetic", {"lambda": float("inf")}, 2, True, "parameters: task_arithmetic with {'lambda': inf} makes weights"),
-        ("della", {"density": 0.9}, 2, True, "della of 2 seeds and a base: Epsilon must be chosen such that density"),
+        (
+            "karcher",
+            {},
+            2,
+            True,
+            "name: karcher takes no weight for each seed, so there is nothing to search: it makes a single",
+        ),
+        (
+            "slerp",
+            {"t": 0.5},
+            1,
+            True,
+            "name: slerp mixes two models by one ratio: this is crossover with angle: tensor",
+        ),
+        (
+            "passthrough",
+            {},
+            1,
+            False,
+            "name: passthrough takes one model alone: there is nothing to merge",
+        ),
+        (
+            "ties",
+            {"density": 0.5},
+            2,
+            False,
+            "name: ties merges differences from a base, and there is no base",
+        ),
+        (
+            "nuslerp",
+            {},
+            3,
+            False,
+            "nuslerp of 3 seeds: Merge method requires exactly 2 non-base inputs; got 3",
+        ),
+        (
+            "ties",
+            {},
+            2,
+            True,
+            "parameters: ties needs density, the share of numbers that it keeps of each seed, such as 0.5",
+        ),
+        (
+            "ties",
+            {"desnity": 0.5},
+            2,
+            True,
+            "parameters: ties has no 'desnity'; did you mean 'density'?; expected int8_mask",
+        ),
+        (
+            "ties",
+            {"density": "half"},
+            2,
+            True,
+            "parameters: density: expected a number, got 'half'",
+        ),
+        (
+            "ties",
+            {"density": [0.5, None]},
+            2,
+            True,
+            "parameters: density: expected a number, got None",
+        ),
+        (
+            "ties",
+            {"density": 50},
+            2,
+            True,
+            "parameters: density: expected a share from 0 to 1, got 50",
+        ),
+        (
+            "ties",
+            {"density": float("nan")},
+            2,
+            True,
+            "parameters: density: expected a share from 0 to 1, got nan",
+        ),
+        (
+            "ties",
+            {"density": [0.5] * 3},
+            2,
+            True,
+            "ties of 2 seeds and a base: Parameter density expects 2 values; got 3",
+        ),
+        (
+            "linear",
+            {"normalize": "maybe"},
+            2,
+            False,
+            "parameters: normalize: expected true or false, got 'maybe'",
+        ),
+        (
+            "linear",
+            {"normalize": [True, False]},
+            2,
+            False,
+            "parameters: normalize: expected true or false, got [True, False]",
+        ),
+        (
+            "linear",
+            {"weight": 0.5},
+            2,
+            False,
+            "parameters: weight comes from the genome, it cannot be set",
+        ),
+        (
+            "task_arithmetic",
+            {"lambda": float("inf")},
+            2,
+            True,
+            "parameters: task_arithmetic with {'lambda': inf} makes weights",
+        ),
+        (
+            "della",
+            {"density": 0.9},
+            2,
+            True,
+            "della of 2 seeds and a base: Epsilon must be chosen such that density",
+        ),
     ],
 )
-def test_what_cannot_be_searched_is_known_before_a_weight_is_read(name, parameters, seeds, base, message):
+def test_what_cannot_be_searched_is_known_before_a_weight_is_read(
+    name, parameters, seeds, base, message
+):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         Method(name, parameters).check(seeds, base)
 
@@ -307,13 +475,25 @@ def test_what_cannot_be_searched_is_known_before_a_weight_is_read(name, paramete
 @pytest.mark.parametrize(
     ("name", "parameters", "seeds", "message"),
     [
-        ("ties", {"density": 0.5}, 2, "name: ties takes a weight for each seed: it is searched, and has no single child"),
+        (
+            "ties",
+            {"density": 0.5},
+            2,
+            "name: ties takes a weight for each seed: it is searched, and has no single child",
+        ),
         ("nearswap", {}, 1, "parameters: nearswap needs t"),
         ("arcee_fusion", {"t": 1}, 1, "parameters: arcee_fusion has no 't'; it has none"),
-        ("model_stock", {}, 1, "model_stock of 1 seeds and a base: Merge method requires at least 3 inputs; got 2"),
+        (
+            "model_stock",
+            {},
+            1,
+            "model_stock of 1 seeds and a base: Merge method requires at least 3 inputs; got 2",
+        ),
     ],
 )
-def test_what_makes_no_single_child_is_known_before_a_weight_is_read(name, parameters, seeds, message):
+def test_what_makes_no_single_child_is_known_before_a_weight_is_read(
+    name, parameters, seeds, message
+):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         Method(name, parameters).check(seeds, True, searched=False)
 
@@ -322,9 +502,14 @@ def test_tensors_that_mergekit_cannot_merge_are_named():
     base, seeds = tensors(2)
     with pytest.raises(ValueError, match=r"^linear of tensor 'w': Tensor size mismatch"):
         Method("linear").merge("w", [seeds[0], seeds[1][:3]], [0.5, 0.5])
-    with pytest.raises(ValueError, match=r"^linear of tensor 'w': Parameter weight expects 2 values; got 3"):
+    with pytest.raises(
+        ValueError, match=r"^linear of tensor 'w': Parameter weight expects 2 values; got 3"
+    ):
         Method("linear").merge("w", seeds, [0.5, 0.5, 0.5])
-    with pytest.raises(ValueError, match=r"^multislerp of tensor 'w': The weighted sum of the input tensors is zero"):
+    with pytest.raises(
+        ValueError,
+        match=r"^multislerp of tensor 'w': The weighted sum of the input tensors is zero",
+    ):
         Method("multislerp").merge("w", [base] * 3, [0.2, 0.3, 0.5], base)
 
 

@@ -19,7 +19,9 @@ DIGITS = SklearnDigits()
 
 def accuracy(population, genome, classes, split="train"):
     """Share of right answers on the images of some classes."""
-    scores = Classification(DIGITS)(population.express(genome), np.arange(len(DIGITS.split(split)[1])), split)
+    scores = Classification(DIGITS)(
+        population.express(genome), np.arange(len(DIGITS.split(split)[1])), split
+    )
     return scores[np.isin(DIGITS.split(split)[1], list(classes))].mean()
 
 
@@ -31,7 +33,9 @@ class Even:
 
     def split(self, name):
         images, labels = DIGITS.split(name)
-        kept = (labels % 2 == 0) & ~torch.isin(labels // 2, torch.tensor(self.lost, dtype=torch.int64))
+        kept = (labels % 2 == 0) & ~torch.isin(
+            labels // 2, torch.tensor(self.lost, dtype=torch.int64)
+        )
         return images[kept], labels[kept] // 2
 
     def shape(self):
@@ -40,7 +44,10 @@ class Even:
 
 @pytest.mark.parametrize(
     ("hidden", "classes", "sizes"),
-    [((256,), 10, [(256, 64), (256,), (10, 256), (10,)]), ((8, 4), 3, [(8, 64), (8,), (4, 8), (4,), (3, 4), (3,)])],
+    [
+        ((256,), 10, [(256, 64), (256,), (10, 256), (10,)]),
+        ((8, 4), 3, [(8, 64), (8,), (4, 8), (4,), (3, 4), (3,)]),
+    ],
 )
 def test_the_network_has_these_sizes(hidden, classes, sizes):
     population = Classifiers(DIGITS, hidden=hidden, classes=classes)
@@ -70,7 +77,9 @@ def test_specialists_know_their_half_and_no_other(settings):
 def test_specialists_start_each_from_its_own_random_state():
     def founders(seed):
         population = Classifiers(DIGITS, hidden=(16,), seeds="specialists")
-        return [founder.vector.tolist() for founder in population.founders(np.random.default_rng(seed))]
+        return [
+            founder.vector.tolist() for founder in population.founders(np.random.default_rng(seed))
+        ]
 
     state = torch.get_rng_state()
     first = founders(3)
@@ -84,7 +93,9 @@ def test_specialists_start_each_from_its_own_random_state():
 
 
 def test_classes_are_halved():
-    lower, upper = Classifiers(Even(), classes=5, seeds="specialists").founders(np.random.default_rng(1))
+    lower, upper = Classifiers(Even(), classes=5, seeds="specialists").founders(
+        np.random.default_rng(1)
+    )
     population = Classifiers(Even(), classes=5)
     images, labels = Even().split("train")
     for genome, own in ((lower, range(2)), (upper, range(2, 5))):
@@ -96,7 +107,9 @@ def test_classes_are_halved():
 
 def test_a_half_without_images_is_named():
     with pytest.raises(ValueError, match=r"seeds: .*classes 0 to 1"):
-        Classifiers(Even(lost=(0, 1)), classes=5, seeds="specialists").founders(np.random.default_rng(0))
+        Classifiers(Even(lost=(0, 1)), classes=5, seeds="specialists").founders(
+            np.random.default_rng(0)
+        )
 
 
 def test_seeds_may_be_files(tmp_path):
@@ -105,7 +118,9 @@ def test_seeds_may_be_files(tmp_path):
     for name, genome in zip("ab", saved, strict=True):
         save_file(population.state(genome), tmp_path / name)
     for settings in ({}, {"order": "unit"}):
-        seeded = Classifiers(DIGITS, hidden=(16,), seeds=[tmp_path / "a", tmp_path / "b"], **settings)
+        seeded = Classifiers(
+            DIGITS, hidden=(16,), seeds=[tmp_path / "a", tmp_path / "b"], **settings
+        )
         founders = seeded.founders(np.random.default_rng(9))
         for founder, genome in zip(founders, saved, strict=True):
             found, expected = seeded.state(founder), population.state(genome)
@@ -116,11 +131,16 @@ def test_the_references_specialists_lie_input_by_input(shared):
     """Trained by the reference code, and its flat vectors are genomes as they are."""
     vectors = load_file(shared / "golden/specialists.safetensors")
     population = Classifiers(DIGITS, layout="by_input")
-    for name, own, other in (("digits_0_to_4", range(5), range(5, 10)), ("digits_5_to_9", range(5, 10), range(5))):
+    for name, own, other in (
+        ("digits_0_to_4", range(5), range(5, 10)),
+        ("digits_5_to_9", range(5, 10), range(5)),
+    ):
         genome = Weights(vectors[name].numpy())
         assert accuracy(population, genome, own) > 0.8
         assert accuracy(population, genome, other) < 0.02
-        assert accuracy(Classifiers(DIGITS), genome, own) < 0.5, "in torch's own layout it is another network"
+        assert accuracy(Classifiers(DIGITS), genome, own) < 0.5, (
+            "in torch's own layout it is another network"
+        )
 
 
 def test_settings_travel():
@@ -128,7 +148,9 @@ def test_settings_travel():
     founders = population.founders(np.random.default_rng(0))
     copy = pickle.loads(pickle.dumps(population))
     again = copy.founders(np.random.default_rng(0))
-    assert [founder.vector.tolist() for founder in again] == [founder.vector.tolist() for founder in founders]
+    assert [founder.vector.tolist() for founder in again] == [
+        founder.vector.tolist() for founder in founders
+    ]
     assert copy.axis == population.axis
 
 

@@ -20,8 +20,17 @@ def mlp():
 
 
 def deep():
-    layers = [nn.Linear(6, 8, bias=False), nn.Tanh(), nn.Linear(8, 5), nn.GELU(), nn.Dropout(), nn.Linear(5, 4, bias=False)]
-    return nn.Sequential(OrderedDict((f"layer{index}", layer) for index, layer in enumerate(layers)))
+    layers = [
+        nn.Linear(6, 8, bias=False),
+        nn.Tanh(),
+        nn.Linear(8, 5),
+        nn.GELU(),
+        nn.Dropout(),
+        nn.Linear(5, 4, bias=False),
+    ]
+    return nn.Sequential(
+        OrderedDict((f"layer{index}", layer) for index, layer in enumerate(layers))
+    )
 
 
 def one_relu():
@@ -42,7 +51,12 @@ def one_weight():
 
 def convolutions():
     return nn.Sequential(
-        nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(6, 4)
+        nn.Unflatten(1, (1, 2, 3)),
+        nn.Conv2d(1, 3, 2),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(6, 4),
     )
 
 
@@ -76,7 +90,10 @@ def genomes(population, count, seed=0):
     """Random genomes that any module can bear: what stands for a variance is positive."""
     rng = np.random.default_rng(seed)
     states = [
-        {n: torch.from_numpy(0.1 + rng.random(shape, dtype=np.float32) - 0.3 * ("var" not in n)) for n, shape in shapes.items()}
+        {
+            n: torch.from_numpy(0.1 + rng.random(shape, dtype=np.float32) - 0.3 * ("var" not in n))
+            for n, shape in shapes.items()
+        }
         for shapes in [population.axis.shapes] * count
     ]
     return [population.genome(state) for state in states]
@@ -94,7 +111,10 @@ AXES = {
     "unit": (mlp, {"order": "unit"}),
     "unit, two hidden layers": (deep, {"order": "unit"}),
     "its own way": (Residual, {}),
-    "unit, named": (Residual, {"order": "unit", "layers": [(["0.weight", "0.bias"], ["2.weight"])]}),
+    "unit, named": (
+        Residual,
+        {"order": "unit", "layers": [(["0.weight", "0.bias"], ["2.weight"])]},
+    ),
     "convolutions": (convolutions, {"layout": "by_input"}),
     "tied": (Tied, {}),
     "an activation twice": (one_relu, {}),
@@ -130,7 +150,9 @@ def test_expressed_and_saved_and_loaded_it_answers_the_same(population, tmp_path
     fresh = population.build()
     fresh.load_state_dict(load_file(tmp_path / "model.safetensors"))
     assert torch.equal(outputs(fresh), expected[0])
-    assert torch.equal(outputs(population.express(second)), expected[1]), "what was saved stays out of it"
+    assert torch.equal(outputs(population.express(second)), expected[1]), (
+        "what was saved stays out of it"
+    )
 
 
 def test_what_is_saved_can_be_a_seed(population, tmp_path):
@@ -138,10 +160,16 @@ def test_what_is_saved_can_be_a_seed(population, tmp_path):
     for name, genome in zip("ab", saved, strict=True):
         (tmp_path / name).mkdir()
         population.save(genome, tmp_path / name)
-    settings = {name: getattr(population, name) for name in ("order", "layout", "chromosomes", "layers")}
-    seeded = Modules(population.build, [tmp_path / name / "model.safetensors" for name in "ab"], **settings)
+    settings = {
+        name: getattr(population, name) for name in ("order", "layout", "chromosomes", "layers")
+    }
+    seeded = Modules(
+        population.build, [tmp_path / name / "model.safetensors" for name in "ab"], **settings
+    )
     founders = seeded.founders(np.random.default_rng(0))
-    assert [founder.vector.tobytes() for founder in founders] == [genome.vector.tobytes() for genome in saved]
+    assert [founder.vector.tobytes() for founder in founders] == [
+        genome.vector.tobytes() for genome in saved
+    ]
 
 
 def test_a_stack_answers_as_its_modules_do(population):
@@ -169,7 +197,9 @@ def test_who_is_not_needed_changes_nothing_for_the_others(population):
     expected = stack(INPUTS).clone()
     stack.only([2, 0])
     assert torch.equal(stack(INPUTS), expected[[2, 0]])
-    assert torch.equal(population.express_many(genomes(population, 4))(INPUTS), expected), "the next ones are all needed"
+    assert torch.equal(population.express_many(genomes(population, 4))(INPUTS), expected), (
+        "the next ones are all needed"
+    )
 
 
 def test_a_chain_answers_alike_module_after_module_and_at_once():
@@ -227,7 +257,9 @@ def test_hidden_layers_are_read_off_a_chain(build, layers):
     assert hidden_layers(build()) == layers
 
 
-@pytest.mark.parametrize("build", [convolutions, Tied, lambda: nn.Sequential(nn.Linear(6, 4)), lambda: nn.Linear(6, 4)])
+@pytest.mark.parametrize(
+    "build", [convolutions, Tied, lambda: nn.Sequential(nn.Linear(6, 4)), lambda: nn.Linear(6, 4)]
+)
 def test_where_hidden_layers_cannot_be_read_off_they_are_asked_for(build):
     with pytest.raises(ValueError, match=r"layers: .*name them"):
         _ = Modules(build, order="unit").axis
@@ -238,12 +270,17 @@ def test_a_split_hands_over_whole_units():
     population = Modules(mlp, order="unit")
     a, b = genomes(population, 2)
     units, rest = population.axis.unit_bounds
-    child = a.cross(b, Crossing((0.0, 0.0), ((int(units[3]),), (int(rest[-1]),)), "part"), population)
+    child = a.cross(
+        b, Crossing((0.0, 0.0), ((int(units[3]),), (int(rest[-1]),)), "part"), population
+    )
     states = [population.state(genome) for genome in (a, b, child)]
     for name in ("0.weight", "0.bias"):
         expected = torch.cat([states[0][name][:3], states[1][name][3:]])
         assert torch.equal(states[2][name], expected)
-    assert torch.equal(states[2]["2.weight"], torch.cat([states[0]["2.weight"][:, :3], states[1]["2.weight"][:, 3:]], dim=1))
+    assert torch.equal(
+        states[2]["2.weight"],
+        torch.cat([states[0]["2.weight"][:, :3], states[1]["2.weight"][:, 3:]], dim=1),
+    )
     assert torch.equal(states[2]["2.bias"], states[0]["2.bias"])
 
 
@@ -255,11 +292,16 @@ def test_random_founders_come_from_their_own_random_states(sd):
     assert torch.equal(torch.get_rng_state(), state), "nobody else's random state is touched"
     torch.rand(7)
     again = [genome.vector.tolist() for genome in population.founders(np.random.default_rng(5))]
-    more = [genome.vector.tolist() for genome in Modules(mlp, count=4, sd=sd).founders(np.random.default_rng(5))]
+    more = [
+        genome.vector.tolist()
+        for genome in Modules(mlp, count=4, sd=sd).founders(np.random.default_rng(5))
+    ]
     assert again == founders
     assert more[:3] == founders
     assert len({tuple(vector) for vector in more}) == 4
-    assert founders != [genome.vector.tolist() for genome in population.founders(np.random.default_rng(6))]
+    assert founders != [
+        genome.vector.tolist() for genome in population.founders(np.random.default_rng(6))
+    ]
 
 
 def test_sd_is_the_spread_of_random_founders():
@@ -273,7 +315,10 @@ def test_sd_is_the_spread_of_random_founders():
 def test_settings_travel_and_what_was_built_does_not():
     population = Modules(mlp, order="unit", sd=0.1)
     members = genomes(population, 2)
-    expected = population.express_many(members)(INPUTS), outputs(population.express(members[0])).clone()
+    expected = (
+        population.express_many(members)(INPUTS),
+        outputs(population.express(members[0])).clone(),
+    )
     data = pickle.dumps(population)
     assert len(data) < 1000
     copy = pickle.loads(data)
@@ -303,7 +348,11 @@ def test_a_wrong_setting_is_named(settings, message):
 
 def changed(**tensors):
     """The state dict of a module with some tensors replaced, or left out where None."""
-    return {name: tensor for name, tensor in {**mlp().state_dict(), **tensors}.items() if tensor is not None}
+    return {
+        name: tensor
+        for name, tensor in {**mlp().state_dict(), **tensors}.items()
+        if tensor is not None
+    }
 
 
 @pytest.mark.parametrize(
@@ -311,9 +360,21 @@ def changed(**tensors):
     [
         (None, FileNotFoundError, "no file .*second"),
         (b"no safetensors", ValueError, "second: not a whole safetensors file"),
-        (changed(**{"0.bias": None}), ValueError, r"second: expected '0\.bias' of shape \(8,\), it has .*0\.weight"),
-        (changed(**{"0.bias": torch.zeros(7)}), ValueError, r"second: expected '0\.bias' of shape \(8,\), got \(7,\)"),
-        (changed(**{"0.bias": torch.full((8,), torch.nan)}), ValueError, r"second: '0\.bias' has numbers that are not finite"),
+        (
+            changed(**{"0.bias": None}),
+            ValueError,
+            r"second: expected '0\.bias' of shape \(8,\), it has .*0\.weight",
+        ),
+        (
+            changed(**{"0.bias": torch.zeros(7)}),
+            ValueError,
+            r"second: expected '0\.bias' of shape \(8,\), got \(7,\)",
+        ),
+        (
+            changed(**{"0.bias": torch.full((8,), torch.nan)}),
+            ValueError,
+            r"second: '0\.bias' has numbers that are not finite",
+        ),
     ],
 )
 def test_a_wrong_seed_is_named(second, error, message, tmp_path):
@@ -332,7 +393,10 @@ def test_a_seed_of_another_precision_is_taken_as_it_is(tmp_path):
         save_file(state, tmp_path / name)
     founder = Modules(mlp, [tmp_path / "a", tmp_path / "b"]).founders(np.random.default_rng(0))[0]
     assert founder.vector.dtype == np.float32
-    assert founder.vector.tolist() == torch.cat([tensor.flatten() for tensor in state.values()]).tolist()
+    assert (
+        founder.vector.tolist()
+        == torch.cat([tensor.flatten() for tensor in state.values()]).tolist()
+    )
 
 
 def test_genomes_are_not_tied_to_what_is_resident():

@@ -63,17 +63,27 @@ def test_a_folder_is_called_by_as_much_of_its_path_as_tells_it_from_others(tmp_p
 
 def test_a_folder_of_the_hubs_cache_is_a_repository(tmp_path):
     folder, _ = model(
-        tmp_path / "models--owner--name" / "snapshots" / "c0ffee", "---\nlicense: other\nlicense_link: LICENSE\n---\n"
+        tmp_path / "models--owner--name" / "snapshots" / "c0ffee",
+        "---\nlicense: other\nlicense_link: LICENSE\n---\n",
     )
     [known] = origins([(folder, None)])
     assert known.pop("license_link") == "https://huggingface.co/owner/name/blob/main/LICENSE"
-    assert known == {"name": "owner/name", "repository": "owner/name", "revision": "c0ffee", "license": ["other"]}
+    assert known == {
+        "name": "owner/name",
+        "repository": "owner/name",
+        "revision": "c0ffee",
+        "license": ["other"],
+    }
 
 
-def test_seeds_and_the_base_of_a_method_are_told_and_no_place_of_this_machine(tmp_path, monkeypatch):
+def test_seeds_and_the_base_of_a_method_are_told_and_no_place_of_this_machine(
+    tmp_path, monkeypatch
+):
     _, two = tiny_llama.tuned(tmp_path, ["one", "two"])
     for name, licence in (("base", "mit"), ("two", "apache-2.0")):
-        (tmp_path / name / "README.md").write_text(f"---\nlicense: {licence}\nbase_model: {tmp_path}/x\n---\n")
+        (tmp_path / name / "README.md").write_text(
+            f"---\nlicense: {licence}\nbase_model: {tmp_path}/x\n---\n"
+        )
     monkeypatch.chdir(tmp_path)
     facts = LanguageModels(["one", two], base="base", method=Method("task_arithmetic")).card()
     assert facts["seeds"] == [{"name": "one"}, {"name": "two", "license": ["apache-2.0"]}]

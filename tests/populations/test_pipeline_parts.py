@@ -52,7 +52,11 @@ def edited(path, **settings):
 def tuned(folder, name, file=WEIGHTS):
     state = load_file(folder / name / file)
     save_file(
-        {key: tensor + 0.01 if tensor.is_floating_point() else tensor for key, tensor in state.items()}, folder / name / file
+        {
+            key: tensor + 0.01 if tensor.is_floating_point() else tensor
+            for key, tensor in state.items()
+        },
+        folder / name / file,
     )
 
 
@@ -85,13 +89,18 @@ def links_to_links(folder, store):
 
 @pytest.mark.parametrize("how", [linked_folders, linked_files, relative_links, links_to_links])
 def test_links_are_what_they_lead_to(seeds, other, tmp_path, how):
-    digests = {part["part"]: part["sha256"] for part in DiffusionModels([other, seeds[0]]).sources()[2:]}
+    digests = {
+        part["part"]: part["sha256"] for part in DiffusionModels([other, seeds[0]]).sources()[2:]
+    }
     (tmp_path / "store").mkdir()
     how(other, tmp_path / "store")
     ours, plain = founder(0, [other, seeds[0]]), founder(0, [seeds[1], seeds[0]])
     assert torch.equal(drawn(ours, **SIZE), drawn(plain, **SIZE))
     if how is not links_to_links:
-        assert {part["part"]: part["sha256"] for part in DiffusionModels([other, seeds[0]]).sources()[2:]} == digests
+        assert {
+            part["part"]: part["sha256"]
+            for part in DiffusionModels([other, seeds[0]]).sources()[2:]
+        } == digests
 
 
 def test_a_seed_that_is_a_link_itself(seeds, tmp_path):
@@ -110,8 +119,16 @@ def resaved(folder):
     vae = AutoencoderKL.from_pretrained(folder / "vae").half()
     shutil.rmtree(folder / "vae")
     vae.save_pretrained(folder / "vae", max_shard_size="20KB")
-    edited(folder / "tokenizer" / "tokenizer_config.json", name_or_path="elsewhere", processor_class="Other")
-    edited(folder / "scheduler" / "scheduler_config.json", _diffusers_version="0.11.0", skip_prk_steps=True)
+    edited(
+        folder / "tokenizer" / "tokenizer_config.json",
+        name_or_path="elsewhere",
+        processor_class="Other",
+    )
+    edited(
+        folder / "scheduler" / "scheduler_config.json",
+        _diffusers_version="0.11.0",
+        skip_prk_steps=True,
+    )
 
 
 def test_parts_that_are_saved_otherwise_do_not_differ(seeds, other, caplog):
@@ -130,10 +147,16 @@ def more_words(folder):
 
 
 APART = {
-    "a text encoder that was tuned": (lambda f: tuned(f, "text_encoder", "model.safetensors"), "text_encoder", "other weights"),
+    "a text encoder that was tuned": (
+        lambda f: tuned(f, "text_encoder", "model.safetensors"),
+        "text_encoder",
+        "other weights",
+    ),
     "a VAE that was tuned": (lambda f: tuned(f, "vae"), "vae", "other weights"),
     "another sampler": (
-        lambda f: edited(f / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler"),
+        lambda f: edited(
+            f / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler"
+        ),
         "scheduler",
         "class EulerDiscreteScheduler instead of DDIMScheduler",
     ),
@@ -143,7 +166,9 @@ APART = {
         "timestep_spacing trailing instead of leading",
     ),
     "a layer less": (
-        lambda f: edited(f / "text_encoder" / "config.json", hidden_act="gelu", layer_norm_eps=1e-3),
+        lambda f: edited(
+            f / "text_encoder" / "config.json", hidden_act="gelu", layer_norm_eps=1e-3
+        ),
         "text_encoder",
         r"hidden_act gelu instead of quick_gelu \(and 1 more\)",
     ),
@@ -172,7 +197,9 @@ def test_parts_that_differ_are_named_with_whose_is_used(seeds, other, caplog, wh
         warnings[0],
     )
     caplog.clear()
-    DiffusionModels([seeds[0], other], device="cpu", components={name: 0}).founders(np.random.default_rng(0))
+    DiffusionModels([seeds[0], other], device="cpu", components={name: 0}).founders(
+        np.random.default_rng(0)
+    )
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
@@ -189,7 +216,11 @@ def test_what_stands_for_an_empty_prompt_and_a_part_less_are_named(tmp_path, cap
     for seed in range(2):
         tiny_pipelines.sdxl(seed, words).save_pretrained(tmp_path / str(seed))
     edited(tmp_path / "1" / "model_index.json", force_zeros_for_empty_prompt=False)
-    founder(0, [tmp_path / "0", tmp_path / "1"], components=dict.fromkeys(("vae", "text_encoder", "text_encoder_2"), 0))
+    founder(
+        0,
+        [tmp_path / "0", tmp_path / "1"],
+        components=dict.fromkeys(("vae", "text_encoder", "text_encoder_2"), 0),
+    )
     assert "force_zeros_for_empty_prompt: all members use that of" in caplog.text
     edited(tmp_path / "1" / "model_index.json", tokenizer=[None, None])
     caplog.clear()
@@ -201,7 +232,10 @@ def test_what_stands_for_an_empty_prompt_and_a_part_less_are_named(tmp_path, cap
 def test_a_denoiser_alone_says_not_what_it_predicts(seeds, tmp_path, caplog):
     shutil.copytree(Path(seeds[1]) / "unet", tmp_path / "alone" / "unet")
     founder(0, [seeds[0], tmp_path / "alone"])
-    assert f"alone: without a scheduler of its own, taken to predict epsilon, as {seeds[0]} does" in caplog.text
+    assert (
+        f"alone: without a scheduler of its own, taken to predict epsilon, as {seeds[0]} does"
+        in caplog.text
+    )
 
 
 def inpainting(**channels):
@@ -246,18 +280,30 @@ def without(*names):
 
 UNFIT = {
     # both seeds have it
-    "inpainting": (inpainting(in_channels=9), "is an inpainting model: its unet takes 9 channels and gives 4"),
+    "inpainting": (
+        inpainting(in_channels=9),
+        "is an inpainting model: its unet takes 9 channels and gives 4",
+    ),
     "pictures changed by instruction": (
         inpainting(in_channels=8),
         "is a model that is given a picture: its unet takes 8 channels",
     ),
-    "depth": (inpainting(in_channels=5), "is a model that is given a picture: its unet takes 5 channels and gives 4"),
+    "depth": (
+        inpainting(in_channels=5),
+        "is a model that is given a picture: its unet takes 5 channels and gives 4",
+    ),
     "a pipeline for inpainting": (
         index(_class_name="StableDiffusionInpaintPipeline"),
         "is a StableDiffusionInpaintPipeline, which fills in a part of a picture that it is given; if its denoiser",
     ),
-    "a pipeline for pictures": (index(_class_name="StableDiffusionImg2ImgPipeline"), "which changes a picture that it is given"),
-    "a pipeline for larger pictures": (index(_class_name="StableDiffusionUpscalePipeline"), "which changes a picture that"),
+    "a pipeline for pictures": (
+        index(_class_name="StableDiffusionImg2ImgPipeline"),
+        "which changes a picture that it is given",
+    ),
+    "a pipeline for larger pictures": (
+        index(_class_name="StableDiffusionUpscalePipeline"),
+        "which changes a picture that",
+    ),
     "a pipeline that is not there": (
         index(_class_name="StableDiffusion9Pipeline"),
         "is a StableDiffusion9Pipeline, which diffusers 0",
@@ -270,14 +316,32 @@ UNFIT = {
         index(text_encoder=["transformers", "NewTextModel"]),
         "its text_encoder is a NewTextModel, which transformers 5.* does not have",
     ),
-    "no VAE": (index(vae=[None, None]), "model_index.json has null for its vae, which a StableDiffusionPipeline needs"),
+    "no VAE": (
+        index(vae=[None, None]),
+        "model_index.json has null for its vae, which a StableDiffusionPipeline needs",
+    ),
     "null for a tokenizer": (index(tokenizer=None), "model_index.json has null for its tokenizer"),
-    "a text encoder that is not listed": (index(text_encoder=...), "model_index.json lists no text_encoder, which a"),
-    "no folder": (without("text_encoder"), "its component 'text_encoder' is missing: there is no folder"),
-    "no config of an encoder": (without("text_encoder/config.json"), "its component 'text_encoder' is missing: there is no"),
+    "a text encoder that is not listed": (
+        index(text_encoder=...),
+        "model_index.json lists no text_encoder, which a",
+    ),
+    "no folder": (
+        without("text_encoder"),
+        "its component 'text_encoder' is missing: there is no folder",
+    ),
+    "no config of an encoder": (
+        without("text_encoder/config.json"),
+        "its component 'text_encoder' is missing: there is no",
+    ),
     "no settings of a scheduler": (without("scheduler/scheduler_config.json"), "scheduler"),
-    "no tokenizer in its folder": (without("tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"), "tokenizer"),
-    "other latents": (with_vae(8), r"vae of .*a gives 8 channels, for which a unet takes 8; the unet of .*a takes 4"),
+    "no tokenizer in its folder": (
+        without("tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"),
+        "tokenizer",
+    ),
+    "other latents": (
+        with_vae(8),
+        r"vae of .*a gives 8 channels, for which a unet takes 8; the unet of .*a takes 4",
+    ),
     "a VAE's weights of another width": (
         with_vae(4, block_out_channels=[16, 16]),
         r"vae: its config describes '.*' of shape .*, its weights have",
@@ -316,8 +380,16 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(seeds, tmp_path,
     [
         (with_text_encoder(hidden_size=32), "text_encoder", "text_encoder of .*other give 32"),
         (with_vae(8), "vae", "vae of .*other gives 8 channels"),
-        (more_words, "tokenizer", r"tokenizer of .*other has tokens up to number 74, text_encoder of .*seed0 has 74"),
-        (with_text_encoder(vocab_size=70), "text_encoder", r"tokenizer of .*seed0 has .* 73, text_encoder of .*other has 70"),
+        (
+            more_words,
+            "tokenizer",
+            r"tokenizer of .*other has tokens up to number 74, text_encoder of .*seed0 has 74",
+        ),
+        (
+            with_text_encoder(vocab_size=70),
+            "text_encoder",
+            r"tokenizer of .*seed0 has .* 73, text_encoder of .*other has 70",
+        ),
     ],
 )
 def test_what_is_chosen_has_to_fit_as_well(seeds, other, spoil, name, message):
@@ -328,7 +400,12 @@ def test_what_is_chosen_has_to_fit_as_well(seeds, other, spoil, name, message):
 
 @pytest.mark.parametrize(
     "spoil",
-    [with_vae(8), with_vae(4, scaling_factor=0.13025), with_vae(4, shift_factor=0.0609), with_vae(4, latents_mean=[0, 0, 0, 1])],
+    [
+        with_vae(8),
+        with_vae(4, scaling_factor=0.13025),
+        with_vae(4, shift_factor=0.0609),
+        with_vae(4, latents_mean=[0, 0, 0, 1]),
+    ],
 )
 def test_other_latents_are_refused_unless_one_says_whose(seeds, other, spoil):
     spoil(other)
@@ -352,11 +429,18 @@ def test_the_layout_of_sdxl_and_3_has_to_fit(tmp_path):
             state = load_file(weights)
             save_file(state | {"text_projection.weight": torch.zeros(8, 16)}, weights)
             edited(folder / "text_encoder_2" / "config.json", projection_dim=8)
-        refused(f"text encoders do not fit the .*: {unfit} is", [tmp_path / make.__name__ / "0", tmp_path / make.__name__ / "1"])
+        refused(
+            f"text encoders do not fit the .*: {unfit} is",
+            [tmp_path / make.__name__ / "0", tmp_path / make.__name__ / "1"],
+        )
 
 
 @pytest.mark.parametrize(
-    "entries", [{"safety_checker": None}, {"safety_checker": None, "feature_extractor": None, "image_encoder": None}]
+    "entries",
+    [
+        {"safety_checker": None},
+        {"safety_checker": None, "feature_extractor": None, "image_encoder": None},
+    ],
 )
 def test_a_component_that_is_null_is_left_out(seeds, tmp_path, entries):
     for name, seed in zip("ab", seeds, strict=True):
@@ -386,25 +470,40 @@ NAMES = {
 @pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
 def test_a_single_file_is_called_what_it_is(seeds, tmp_path, kind, suffix):
     """By itself, and alone in a folder."""
-    file, state = tmp_path / "lone" / f"model{suffix}", {name: torch.zeros(1) for name in NAMES[kind]}
+    file, state = (
+        tmp_path / "lone" / f"model{suffix}",
+        {name: torch.zeros(1) for name in NAMES[kind]},
+    )
     file.parent.mkdir()
     save_file(state, file) if suffix == ".safetensors" else torch.save(state, file)
     for seed in (file, file.parent):
-        refused(rf"seeds: .*lone/model{suffix} is {kind}".replace("(", r"\(").replace(")", r"\)"), [seeds[0], seed])
+        refused(
+            rf"seeds: .*lone/model{suffix} is {kind}".replace("(", r"\(").replace(")", r"\)"),
+            [seeds[0], seed],
+        )
 
 
 def test_files_of_other_kinds(seeds, tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    refused("model.gguf is a GGUF file, whose weights are quantized", [seeds[0], tmp_path / "model.gguf"])
-    refused("seeds: .*unet is one component by itself; expected a folder", [seeds[0], Path(seeds[1]) / "unet"])
+    refused(
+        "model.gguf is a GGUF file, whose weights are quantized",
+        [seeds[0], tmp_path / "model.gguf"],
+    )
+    refused(
+        "seeds: .*unet is one component by itself; expected a folder",
+        [seeds[0], Path(seeds[1]) / "unet"],
+    )
     refused("there is no folder none/model.safetensors", [seeds[0], "none/model.safetensors"])
     (tmp_path / "text.safetensors").write_text("no tensors")
     refused("not a whole safetensors file", [seeds[0], tmp_path / "text.safetensors"])
     torch.save(
-        {"state_dict": {"model.diffusion_model.x": torch.zeros(1)}}, tmp_path / "a.pt", _use_new_zipfile_serialization=False
+        {"state_dict": {"model.diffusion_model.x": torch.zeros(1)}},
+        tmp_path / "a.pt",
+        _use_new_zipfile_serialization=False,
     )
     assert not zipfile.is_zipfile(tmp_path / "a.pt")
     refused(
-        "a.pt is a single-file checkpoint .*, pickled: single-file checkpoints are not bred yet", [seeds[0], tmp_path / "a.pt"]
+        "a.pt is a single-file checkpoint .*, pickled: single-file checkpoints are not bred yet",
+        [seeds[0], tmp_path / "a.pt"],
     )
     assert kind_of(["foo"])[0] == "a file of tensors of no kind that is known here (foo)"

@@ -32,11 +32,20 @@ def changed(seed, folder, file, **settings):
     """A copy of a seed, with other settings in one of its files; None takes a setting away."""
     shutil.copytree(seed, folder)
     config = json.loads((folder / file).read_text()) | settings
-    (folder / file).write_text(json.dumps({key: value for key, value in config.items() if value is not ...}))
+    (folder / file).write_text(
+        json.dumps({key: value for key, value in config.items() if value is not ...})
+    )
     return folder
 
 
-EMA = {"decay": 0.9999, "inv_gamma": 1.0, "min_decay": 0.0, "optimization_step": 1000, "power": 0.67, "update_after_step": 0}
+EMA = {
+    "decay": 0.9999,
+    "inv_gamma": 1.0,
+    "min_decay": 0.0,
+    "optimization_step": 1000,
+    "power": 0.67,
+    "update_after_step": 0,
+}
 
 NOTHING = {
     "EMAModel's": EMA | {"use_ema_warmup": False},
@@ -44,7 +53,12 @@ NOTHING = {
     "a type": {"upcast_attention": True},
     "of training": {"dropout": 0.1, "gradient_checkpointing": True},
     "of a class that came later": {"something_new": [1, 2]},
-    "a default that is not written": {"flip_sin_to_cos": ..., "freq_shift": ..., "norm_eps": ..., "act_fn": ...},
+    "a default that is not written": {
+        "flip_sin_to_cos": ...,
+        "freq_shift": ...,
+        "norm_eps": ...,
+        "act_fn": ...,
+    },
     "off": {"class_embed_type": None, "use_linear_projection": None, "addition_embed_type": ...},
     "for every level": {"attention_head_dim": [2, 4], "layers_per_block": [1, 1]},
 }
@@ -64,10 +78,12 @@ def test_a_seed_that_ema_saved_is_bred(seeds, tmp_path):
     """As EMAModel writes it, not as we think it does."""
     shutil.copytree(seeds[1], tmp_path / "ema")
     unet = UNet2DConditionModel.from_pretrained(Path(seeds[1]) / "unet")
-    EMAModel(unet.parameters(), model_cls=UNet2DConditionModel, model_config=unet.config).save_pretrained(
-        tmp_path / "ema" / "unet"
+    EMAModel(
+        unet.parameters(), model_cls=UNet2DConditionModel, model_config=unet.config
+    ).save_pretrained(tmp_path / "ema" / "unet")
+    assert "optimization_step" in json.loads(
+        (tmp_path / "ema" / "unet" / "config.json").read_text()
     )
-    assert "optimization_step" in json.loads((tmp_path / "ema" / "unet" / "config.json").read_text())
     plain, ema = founder(1, seeds), founder(1, [seeds[0], tmp_path / "ema"])
     assert torch.equal(drawn(plain, height=16, width=16), drawn(ema, height=16, width=16))
 
@@ -90,16 +106,23 @@ COMPUTED = {
 @pytest.mark.parametrize("key", COMPUTED)
 def test_settings_that_are_computed_by_are_refused(seeds, tmp_path, key):
     other = changed(seeds[1], tmp_path / "other", "unet/config.json", **{key: COMPUTED[key]})
-    with pytest.raises(ValueError, match=f"seeds: expected one architecture; unet: {key} is .* in .*seed0 and .* in .*other"):
+    with pytest.raises(
+        ValueError,
+        match=f"seeds: expected one architecture; unet: {key} is .* in .*seed0 and .* in .*other",
+    ):
         DiffusionModels([seeds[0], other]).axis  # noqa: B018
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("sample_size", 16), ("pos_embed_max_size", 16), ("qk_norm", "rms_norm"), ("patch_size", 4)]
+    ("key", "value"),
+    [("sample_size", 16), ("pos_embed_max_size", 16), ("qk_norm", "rms_norm"), ("patch_size", 4)],
 )
 def test_what_tables_of_positions_hang_on_is_refused(sd3, tmp_path, key, value):
     other = changed(sd3[1], tmp_path / "other", "transformer/config.json", **{key: value})
-    with pytest.raises(ValueError, match=f"expected one architecture; transformer: {key} is .* in .* and {value} in .*other"):
+    with pytest.raises(
+        ValueError,
+        match=f"expected one architecture; transformer: {key} is .* in .* and {value} in .*other",
+    ):
         DiffusionModels([sd3[0], other]).axis  # noqa: B018
 
 
@@ -122,7 +145,12 @@ def test_settings_of_other_denoisers_count(kind, change):
 
 
 def test_the_class_that_an_old_transformer_is_made_into_is_one_with_its_new_name():
-    old = {"_class_name": "Transformer2DModel", "norm_type": "ada_norm_single", "sample_size": 64, "is_input_patches": True}
+    old = {
+        "_class_name": "Transformer2DModel",
+        "norm_type": "ada_norm_single",
+        "sample_size": 64,
+        "is_input_patches": True,
+    }
     assert settings(old) == settings({"_class_name": "PixArtTransformer2DModel", "sample_size": 64})
 
 
@@ -140,12 +168,30 @@ def test_one_setting_in_two_spellings(one, other, equal):
 def test_text_encoders_that_are_bred_are_compared_likewise(seeds, tmp_path):
     file = "text_encoder/config.json"
     ids = tiny_pipelines.tokenizer().eos_token_id
-    harmless = {"use_cache": False, "transformers_version": "4.20.0", "torch_dtype": "float16", "attention_dropout": 0.1}
-    other = changed(seeds[1], tmp_path / "a", file, **harmless, projection_dim=512, initializer_factor=2.0, eos_token_id=2)
+    harmless = {
+        "use_cache": False,
+        "transformers_version": "4.20.0",
+        "torch_dtype": "float16",
+        "attention_dropout": 0.1,
+    }
+    other = changed(
+        seeds[1],
+        tmp_path / "a",
+        file,
+        **harmless,
+        projection_dim=512,
+        initializer_factor=2.0,
+        eos_token_id=2,
+    )
     assert json.loads((Path(seeds[0]) / file).read_text())["eos_token_id"] == ids
     bred = ["unet", "text_encoder"]
     assert DiffusionModels([seeds[0], other], bred=bred).axis.size > 0
-    for key, value in (("hidden_act", "gelu"), ("layer_norm_eps", 1e-3), ("num_attention_heads", 4), ("eos_token_id", 5)):
+    for key, value in (
+        ("hidden_act", "gelu"),
+        ("layer_norm_eps", 1e-3),
+        ("num_attention_heads", 4),
+        ("eos_token_id", 5),
+    ):
         other = changed(seeds[1], tmp_path / key, file, **{key: value})
         with pytest.raises(ValueError, match="expected one architecture; text_encoder: "):
             DiffusionModels([seeds[0], other], bred=bred).axis  # noqa: B018
@@ -155,7 +201,10 @@ def test_another_default_size_is_named(seeds, tmp_path, caplog):
     other = changed(seeds[1], tmp_path / "other", "unet/config.json", sample_size=16)
     plain, ours = founder(1, seeds), founder(1, [seeds[0], other])
     assert torch.equal(drawn(plain, height=16, width=16), drawn(ours, height=16, width=16))
-    assert f"unet: sample_size is 8 in {seeds[0]} and 16 in {other}; without a height and width of the fitness's" in caplog.text
+    assert (
+        f"unet: sample_size is 8 in {seeds[0]} and 16 in {other}; without a height and width of the fitness's"
+        in caplog.text
+    )
 
 
 def test_tables_of_positions_that_are_stored_differ(sd3, tmp_path):
@@ -165,7 +214,10 @@ def test_tables_of_positions_that_are_stored_differ(sd3, tmp_path):
     shutil.copytree(sd3[1], tmp_path / "other")
     path = tmp_path / "other" / "transformer" / "diffusion_pytorch_model.safetensors"
     state = load_file(path)
-    for scale, message in ((1.0, None), (1.5, "'transformer.pos_embed.pos_embed' is a constant, which is not bred, and differs")):
+    for scale, message in (
+        (1.0, None),
+        (1.5, "'transformer.pos_embed.pos_embed' is a constant, which is not bred, and differs"),
+    ):
         table = {"pos_embed.pos_embed": (state["pos_embed.pos_embed"] * scale).half()}
         save_file(state | table, path)
         if message is None:
@@ -173,21 +225,46 @@ def test_tables_of_positions_that_are_stored_differ(sd3, tmp_path):
             continue
         with pytest.raises(ValueError, match=message):
             founder(0, [sd3[0], tmp_path / "other"])
-    save_file(state | {"pos_embed.pos_embed": state["pos_embed.pos_embed"][:, :32].contiguous()}, path)
-    with pytest.raises(ValueError, match=r"expected the constant 'transformer.pos_embed.pos_embed' of shape"):
+    save_file(
+        state | {"pos_embed.pos_embed": state["pos_embed.pos_embed"][:, :32].contiguous()}, path
+    )
+    with pytest.raises(
+        ValueError, match=r"expected the constant 'transformer.pos_embed.pos_embed' of shape"
+    ):
         DiffusionModels([sd3[0], tmp_path / "other"]).axis  # noqa: B018
 
 
 SCHEDULERS = {
-    "another prediction": ({"prediction_type": "sample"}, "predict the same, their schedulers say epsilon .* and sample"),
-    "a prediction that is not said": ({"prediction_type": ..., "_class_name": "SCMScheduler"}, "epsilon .* and trigflow"),
+    "another prediction": (
+        {"prediction_type": "sample"},
+        "predict the same, their schedulers say epsilon .* and sample",
+    ),
+    "a prediction that is not said": (
+        {"prediction_type": ..., "_class_name": "SCMScheduler"},
+        "epsilon .* and trigflow",
+    ),
     "null": ({"prediction_type": None}, "epsilon .* and None"),
-    "a flow": ({"_class_name": "FlowMatchEulerDiscreteScheduler", "prediction_type": ...}, "epsilon .* and a flow"),
-    "a flow by a setting": ({"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True}, "epsilon .* and a flow"),
-    "another course of noise": ({"beta_schedule": "scaled_linear"}, "of one noise; scheduler: beta_schedule is linear in"),
+    "a flow": (
+        {"_class_name": "FlowMatchEulerDiscreteScheduler", "prediction_type": ...},
+        "epsilon .* and a flow",
+    ),
+    "a flow by a setting": (
+        {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True},
+        "epsilon .* and a flow",
+    ),
+    "another course of noise": (
+        {"beta_schedule": "scaled_linear"},
+        "of one noise; scheduler: beta_schedule is linear in",
+    ),
     "another end": ({"beta_end": 0.012}, "of one noise; scheduler: beta_end is 0.02 in"),
-    "no signal at the end": ({"rescale_betas_zero_snr": True}, "of one noise; scheduler: rescale_betas_zero_snr"),
-    "another number of steps": ({"num_train_timesteps": 4000}, "of one noise; scheduler: num_train_timesteps"),
+    "no signal at the end": (
+        {"rescale_betas_zero_snr": True},
+        "of one noise; scheduler: rescale_betas_zero_snr",
+    ),
+    "another number of steps": (
+        {"num_train_timesteps": 4000},
+        "of one noise; scheduler: num_train_timesteps",
+    ),
 }
 
 
@@ -207,10 +284,21 @@ def test_noise_may_be_said(seeds, tmp_path):
     for place, end in ((0, 0.02), (1, 0.012)):
         pipeline = founder(0, [seeds[0], other], components={"scheduler": place})
         assert pipeline.scheduler.config.beta_end == end
-    named = founder(0, [seeds[0], other], components={"scheduler": 1}, scheduler="EulerDiscreteScheduler")
-    assert (type(named.scheduler).__name__, named.scheduler.config.beta_end) == ("EulerDiscreteScheduler", 0.012)
+    named = founder(
+        0, [seeds[0], other], components={"scheduler": 1}, scheduler="EulerDiscreteScheduler"
+    )
+    assert (type(named.scheduler).__name__, named.scheduler.config.beta_end) == (
+        "EulerDiscreteScheduler",
+        0.012,
+    )
 
 
 def test_a_prediction_that_is_the_class_s_default_is_the_same(seeds, tmp_path):
-    other = changed(seeds[1], tmp_path / "other", "scheduler/scheduler_config.json", prediction_type=..., trained_betas=[])
+    other = changed(
+        seeds[1],
+        tmp_path / "other",
+        "scheduler/scheduler_config.json",
+        prediction_type=...,
+        trained_betas=[],
+    )
     assert DiffusionModels([seeds[0], other]).axis.size > 0

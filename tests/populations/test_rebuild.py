@@ -50,15 +50,22 @@ def settings(**changes):
 def test_a_member_is_made_again_to_the_bit(exported, tmp_path):
     assert rebuilt(exported, tmp_path) == 0
     for name in ("model.safetensors", "recipe.json", "tokenizer.json", "config.json"):
-        assert (tmp_path / "made" / name).read_bytes() == (exported / "out" / name).read_bytes(), name
+        assert (tmp_path / "made" / name).read_bytes() == (exported / "out" / name).read_bytes(), (
+            name
+        )
 
 
 def test_seeds_may_lie_elsewhere(exported, tmp_path):
     seeds = [str(shutil.copytree(exported / name, tmp_path / f"moved-{name}")) for name in "ab"]
     gone = settings(seeds=["not/here", "nor/here"])
     assert rebuilt(exported, tmp_path, f"seeds=[{','.join(seeds)}]", "device=cpu", change=gone) == 0
-    assert [seed["name"] for seed in json.loads((tmp_path / "made" / "recipe.json").read_text())["seeds"]] == seeds
-    made, before = (load_file(folder / "model.safetensors") for folder in (tmp_path / "made", exported / "out"))
+    assert [
+        seed["name"]
+        for seed in json.loads((tmp_path / "made" / "recipe.json").read_text())["seeds"]
+    ] == seeds
+    made, before = (
+        load_file(folder / "model.safetensors") for folder in (tmp_path / "made", exported / "out")
+    )
     assert all((made[name] == before[name]).all() for name in before)
 
 
@@ -90,17 +97,37 @@ def lose(key):
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        (settings(seeds={"_target_": "os.system", "command": "touch ran"}), [], "os.system is no class of evomerge's own"),
+        (
+            settings(seeds={"_target_": "os.system", "command": "touch ran"}),
+            [],
+            "os.system is no class of evomerge's own",
+        ),
         (
             settings(seeds={"_target_": "populations.seeds.os.system", "command": "touch ran"}),
             [],
             "is no class of evomerge's own; if you trust the recipe, say --trust",
         ),
-        (settings(_target_="populations.modules.Modules", build="stranger.ran"), [], "is no class of evomerge's own"),
-        (settings(chat_template="/etc/hostname"), [], "chat_template: it wants the file /etc/hostname"),
+        (
+            settings(_target_="populations.modules.Modules", build="stranger.ran"),
+            [],
+            "is no class of evomerge's own",
+        ),
+        (
+            settings(chat_template="/etc/hostname"),
+            [],
+            "chat_template: it wants the file /etc/hostname",
+        ),
         (settings(device="cuda:7"), [], "population: device: 'cuda:7' cannot be used"),
-        (settings(seed_device="pinned"), [], "population: seed_device: 'pinned' is the host's memory beside a GPU"),
-        (settings(trust_remote_code=True), [], "trust_remote_code: it wants to run code that comes with a seed"),
+        (
+            settings(seed_device="pinned"),
+            [],
+            "population: seed_device: 'pinned' is the host's memory beside a GPU",
+        ),
+        (
+            settings(trust_remote_code=True),
+            [],
+            "trust_remote_code: it wants to run code that comes with a seed",
+        ),
         (settings(order="units"), [], "population.order: expected"),
         (None, ["seeds=[b,a]"], "was made of"),
         (None, ["seeds=[a]"], "population.seeds: expected at least 2 models"),
@@ -119,7 +146,9 @@ def lose(key):
         (lose("tensors"), [], "its tensors is no dict"),
     ],
 )
-def test_what_is_wrong_with_a_recipe_is_said(exported, tmp_path, monkeypatch, capsys, change, arguments, message):
+def test_what_is_wrong_with_a_recipe_is_said(
+    exported, tmp_path, monkeypatch, capsys, change, arguments, message
+):
     for name in "ab":
         (tmp_path / name).symlink_to(exported / name)
     monkeypatch.chdir(tmp_path)
@@ -148,14 +177,26 @@ def test_what_is_there_stays_and_what_is_no_recipe_is_refused(exported, tmp_path
 def test_code_beside_a_recipe_runs_only_if_it_is_trusted(exported, tmp_path):
     """A folder that somebody else has packed, with modules that bear the names of ours and of transformers."""
     for module in ("transformers", "populations"):
-        (tmp_path / f"{module}.py").write_text("from pathlib import Path\nPath('ran').touch()\nraise ImportError('stranger')\n")
+        (tmp_path / f"{module}.py").write_text(
+            "from pathlib import Path\nPath('ran').touch()\nraise ImportError('stranger')\n"
+        )
     for name in ("recipe.json", "a", "b"):
-        (tmp_path / name).symlink_to(exported / "out" / name if name == "recipe.json" else exported / name)
+        (tmp_path / name).symlink_to(
+            exported / "out" / name if name == "recipe.json" else exported / name
+        )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "evomerge", "rebuild", "recipe.json"]
-    safe = subprocess.run([*command, "made"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    safe = subprocess.run(
+        [*command, "made"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert (safe.returncode, (tmp_path / "ran").exists()) == (0, False), safe.stderr
-    risky = subprocess.run([*command, "other", "--trust"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    risky = subprocess.run(
+        [*command, "other", "--trust"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert (risky.returncode, (tmp_path / "ran").exists()) == (2, True), risky.stderr
 
 

@@ -68,7 +68,9 @@ def seed(folder, number, family="qwen2", tokens=None, generation=None, **setting
 def change(path, **entries):
     """Other entries in a file of JSON; None takes one out."""
     content = json.loads(path.read_text()) | entries
-    path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
+    path.write_text(
+        json.dumps({name: value for name, value in content.items() if value is not None})
+    )
 
 
 def rope(**entries):
@@ -97,31 +99,61 @@ def logits(model):
 @pytest.mark.parametrize(
     ("family", "settings", "setting"),
     [
-        ("qwen2", rope(rope_theta=1e6), "rope_parameters.rope_theta is 10000.0 in .*a, 1000000.0 in .*b"),
-        ("qwen2", rope(rope_type="linear", factor=4.0), "rope_parameters.factor is not set in .*a, 4.0 in .*b"),
+        (
+            "qwen2",
+            rope(rope_theta=1e6),
+            "rope_parameters.rope_theta is 10000.0 in .*a, 1000000.0 in .*b",
+        ),
+        (
+            "qwen2",
+            rope(rope_type="linear", factor=4.0),
+            "rope_parameters.factor is not set in .*a, 4.0 in .*b",
+        ),
         (
             "qwen2",
             rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=64),
             "rope_parameters.rope_type is default in .*a, yarn in .*b",
         ),
-        ("qwen2", rope(rope_type="dynamic", factor=2.0), "rope_type is default in .*a, dynamic in .*b"),
+        (
+            "qwen2",
+            rope(rope_type="dynamic", factor=2.0),
+            "rope_type is default in .*a, dynamic in .*b",
+        ),
         ("qwen2", {"rms_norm_eps": 1e-3}, "rms_norm_eps is 1e-06 in .*a, 0.001 in .*b"),
         (
             "qwen2",
-            {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0, "layer_types": None},
+            {
+                "use_sliding_window": True,
+                "sliding_window": 8,
+                "max_window_layers": 0,
+                "layer_types": None,
+            },
             "layer_types is .*sliding_window is not set in .*a, 8 in .*b",
         ),
-        ("gemma2", {"attn_logit_softcapping": 5.0}, "attn_logit_softcapping is 50.0 in .*a, 5.0 in .*b"),
-        ("gemma2", {"final_logit_softcapping": None, "query_pre_attn_scalar": 64}, "query_pre_attn_scalar is 256 in .*a, 64"),
+        (
+            "gemma2",
+            {"attn_logit_softcapping": 5.0},
+            "attn_logit_softcapping is 50.0 in .*a, 5.0 in .*b",
+        ),
+        (
+            "gemma2",
+            {"final_logit_softcapping": None, "query_pre_attn_scalar": 64},
+            "query_pre_attn_scalar is 256 in .*a, 64",
+        ),
         ("mistral", {"sliding_window": 8}, "sliding_window is 4096 in .*a, 8 in .*b"),
     ],
 )
 def test_what_is_computed_otherwise_takes_a_word_of_the_user(tmp_path, family, settings, setting):
     a, b = pair(tmp_path, family, second=settings)
     for order in ([a, b], [b, a]):
-        with pytest.raises(ValueError, match=r"seeds: they differ in what a model computes with the same weights"):
+        with pytest.raises(
+            ValueError, match=r"seeds: they differ in what a model computes with the same weights"
+        ):
             LanguageModels(order).axis  # noqa: B018
-    with pytest.raises(ValueError, match=rf"(?s){setting}.*; say whose the members have with like: .*a \(or another seed\)"):
+    with pytest.raises(
+        ValueError,
+        match=rf"(?s){setting}.*; say whose the members have with like: .*a \(or another seed\)",
+    ):
         LanguageModels([a, b]).axis  # noqa: B018
     own = {name: logits(AutoModelForCausalLM.from_pretrained(name)) for name in (a, b)}
     for order in ([a, b], [b, a]):
@@ -130,9 +162,9 @@ def test_what_is_computed_otherwise_takes_a_word_of_the_user(tmp_path, family, s
             at = order.index(named)
             assert torch.equal(logits(population.express(genomes[at]).model), own[named])
             other = order[1 - at]
-            assert not torch.allclose(logits(population.express(genomes[1 - at]).model), own[other], atol=1e-3), (
-                "a difference that changes nothing would need no word"
-            )
+            assert not torch.allclose(
+                logits(population.express(genomes[1 - at]).model), own[other], atol=1e-3
+            ), "a difference that changes nothing would need no word"
 
 
 @pytest.mark.parametrize(
@@ -182,9 +214,15 @@ def test_a_value_makes_of_a_class_what_the_file_would(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"rope_tehta": 1e6}, r"config: Qwen2Config has no setting 'rope_tehta'; it has .*rope_theta"),
+        (
+            {"rope_tehta": 1e6},
+            r"config: Qwen2Config has no setting 'rope_tehta'; it has .*rope_theta",
+        ),
         ({"num_hidden_layers": "two"}, r"config: "),
-        ({"sliding_window": 8}, r"config: expected sliding_window to become 8, but the model's class makes it None"),
+        (
+            {"sliding_window": 8},
+            r"config: expected sliding_window to become 8, but the model's class makes it None",
+        ),
     ],
 )
 def test_a_value_that_the_class_does_not_take_is_refused(tmp_path, given, message):
@@ -194,13 +232,21 @@ def test_a_value_that_the_class_does_not_take_is_refused(tmp_path, given, messag
 
 @pytest.mark.parametrize("like", ["c", 2, -1, True, "A"])
 def test_like_names_a_seed(like):
-    with pytest.raises(ValueError, match=r"like: expected one of the seeds, a, b, or its place from 0 to 1, got"):
+    with pytest.raises(
+        ValueError, match=r"like: expected one of the seeds, a, b, or its place from 0 to 1, got"
+    ):
         LanguageModels(["a", "b"], like=like)
-    assert (place_of("b", ["a", "b"]), place_of(0, ["a", "b"]), place_of(None, ["a", "b"])) == (1, 0, None)
+    assert (place_of("b", ["a", "b"]), place_of(0, ["a", "b"]), place_of(None, ["a", "b"])) == (
+        1,
+        0,
+        None,
+    )
 
 
 def test_the_longest_positions_are_read_where_nothing_hangs_on_them(tmp_path, caplog):
-    seeds = pair(tmp_path, first={"max_position_embeddings": 64}, second={"max_position_embeddings": 512})
+    seeds = pair(
+        tmp_path, first={"max_position_embeddings": 64}, second={"max_position_embeddings": 512}
+    )
     for order in (seeds, seeds[::-1]):
         population, genomes = founders(order)
         assert population.express(genomes[0]).model.config.max_position_embeddings == 512
@@ -211,13 +257,17 @@ def test_the_longest_positions_are_read_where_nothing_hangs_on_them(tmp_path, ca
     dynamic = rope(rope_type="dynamic", factor=2.0)
     for name, positions in zip(seeds, (64, 512), strict=True):
         change(Path(name) / "config.json", **dynamic, max_position_embeddings=positions)
-    with pytest.raises(ValueError, match=r"max_position_embeddings is 64 in .*, 512 in .*say whose"):
+    with pytest.raises(
+        ValueError, match=r"max_position_embeddings is 64 in .*, 512 in .*say whose"
+    ):
         LanguageModels(seeds).axis  # noqa: B018
 
 
 def with_marks(**changes):
     """A tokenizer with two more tokens, that a conversation uses."""
-    tokenizer = tiny_llama.tokenizer(begin=changes.pop("begin", False), chat=changes.pop("chat", None))
+    tokenizer = tiny_llama.tokenizer(
+        begin=changes.pop("begin", False), chat=changes.pop("chat", None)
+    )
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     for name, value in changes.items():
         setattr(tokenizer, name, value)
@@ -232,9 +282,15 @@ def with_marks(**changes):
         ({"split_special_tokens": True}, "split_special_tokens is False in .*a, True in .*b"),
     ],
 )
-def test_tokenizers_that_read_a_text_otherwise_take_a_word_of_the_user(tmp_path, change_of, setting):
-    seeds = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": with_marks(**change_of)})
-    with pytest.raises(ValueError, match=rf"seeds: they differ in how their tokenizers read a text: .*{setting}"):
+def test_tokenizers_that_read_a_text_otherwise_take_a_word_of_the_user(
+    tmp_path, change_of, setting
+):
+    seeds = pair(
+        tmp_path, first={"tokens": with_marks()}, second={"tokens": with_marks(**change_of)}
+    )
+    with pytest.raises(
+        ValueError, match=rf"seeds: they differ in how their tokenizers read a text: .*{setting}"
+    ):
         LanguageModels(seeds).axis  # noqa: B018
     for place, name in enumerate(seeds):
         population, genomes = founders(seeds, like=place)
@@ -248,13 +304,18 @@ def test_a_token_that_is_special_in_one_seed_only_takes_a_word_of_the_user(tmp_p
     plain.add_tokens(["<|im_start|>", "<|im_end|>"])
     seeds = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": plain})
     with pytest.raises(
-        ValueError, match=r"how their tokenizers read a text: .*token '<\|im_end\|>'.special is True in .*a, False in .*b"
+        ValueError,
+        match=r"how their tokenizers read a text: .*token '<\|im_end\|>'.special is True in .*a, False in .*b",
     ):
         LanguageModels(seeds).axis  # noqa: B018
 
 
 def test_a_start_token_that_nobody_puts_before_a_text_is_named(tmp_path, caplog):
-    seeds = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": with_marks(bos_token="<|im_start|>")})
+    seeds = pair(
+        tmp_path,
+        first={"tokens": with_marks()},
+        second={"tokens": with_marks(bos_token="<|im_start|>")},
+    )
     for order in (seeds, seeds[::-1]):
         LanguageModels(order).axis  # noqa: B018
     assert "start token is <s> in" in caplog.text
@@ -264,7 +325,10 @@ def test_a_start_token_that_nobody_puts_before_a_text_is_named(tmp_path, caplog)
     ("one", "other"),
     [
         ({"type": "linear", "factor": 4.0}, {"rope_type": "linear", "factor": 4.0}),
-        ({"type": "dynamic", "rope_type": "dynamic", "factor": 2.0}, {"rope_type": "dynamic", "factor": 2.0}),
+        (
+            {"type": "dynamic", "rope_type": "dynamic", "factor": 2.0},
+            {"rope_type": "dynamic", "factor": 2.0},
+        ),
         ({"type": "yarn", "factor": 2.0}, {"rope_type": "yarn", "factor": 2.0}),
     ],
 )
@@ -275,7 +339,10 @@ def test_an_old_name_of_a_rope_is_no_difference(tmp_path, one, other):
     for order in ([a, b], [b, a]):
         population, genomes = founders(order)
         for name, genome in zip(order, genomes, strict=True):
-            assert torch.equal(logits(population.express(genome).model), logits(AutoModelForCausalLM.from_pretrained(name)))
+            assert torch.equal(
+                logits(population.express(genome).model),
+                logits(AutoModelForCausalLM.from_pretrained(name)),
+            )
 
 
 @pytest.mark.parametrize(
@@ -289,7 +356,11 @@ def test_an_old_name_of_a_rope_is_no_difference(tmp_path, one, other):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    "before", [{}, {"rope_scaling": {"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 128}}]
+    "before",
+    [
+        {},
+        {"rope_scaling": {"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 128}},
+    ],
 )
 def test_a_rope_of_the_users_is_as_a_file_with_it(tmp_path, given, before):
     old = {"rope_parameters": None, "rope_theta": 10000.0, **before}
@@ -301,7 +372,12 @@ def test_a_rope_of_the_users_is_as_a_file_with_it(tmp_path, given, before):
 
 
 def test_a_window_that_no_layer_looks_at_is_no_difference(tmp_path):
-    windows = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2, "layer_types": None}
+    windows = {
+        "use_sliding_window": True,
+        "sliding_window": 8,
+        "max_window_layers": 2,
+        "layer_types": None,
+    }
     for order in (seeds := pair(tmp_path, second=windows), seeds[::-1]):
         LanguageModels(order).axis  # noqa: B018
 
@@ -319,7 +395,10 @@ def test_like_takes_the_tokens_of_one_seed(tmp_path):
     padded.add_special_tokens({"pad_token": "[PAD]"})
     a, b = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": with_marks()})
     padded.save_pretrained(b)
-    with pytest.raises(ValueError, match=r"seeds: expected one tokenizer.*like: .*takes the tokens of one; vocabulary: trailing"):
+    with pytest.raises(
+        ValueError,
+        match=r"seeds: expected one tokenizer.*like: .*takes the tokens of one; vocabulary: trailing",
+    ):
         LanguageModels([a, b]).axis  # noqa: B018
     population, genomes = founders([a, b], like=a)
     assert "[PAD]" not in population.express(genomes[1]).tokenizer.get_vocab()
@@ -328,9 +407,15 @@ def test_like_takes_the_tokens_of_one_seed(tmp_path):
         (Path(b) / name).write_text(text.replace("<|im_end|>", "<|done|>"), encoding="utf-8")
     for named in (a, b):
         population, genomes = founders([a, b], like=named)
-        assert population.express(genomes[0]).tokenizer.get_vocab() == AutoTokenizer.from_pretrained(named).get_vocab()
+        assert (
+            population.express(genomes[0]).tokenizer.get_vocab()
+            == AutoTokenizer.from_pretrained(named).get_vocab()
+        )
     tiny_llama.tokenizer(tiny_llama.CHARACTERS[::-1]).save_pretrained(b)
-    with pytest.raises(ValueError, match=r"seeds: expected one tokenizer; token \d+ is '.*' in .*b and another one in .*a"):
+    with pytest.raises(
+        ValueError,
+        match=r"seeds: expected one tokenizer; token \d+ is '.*' in .*b and another one in .*a",
+    ):
         LanguageModels([a, b], like=a).axis  # noqa: B018
 
 
@@ -338,10 +423,16 @@ def test_answers_end_as_each_seed_ends_them(tmp_path):
     """By the tokenizer, the generation config, or the config alone; in any order of the seeds; and the export has them all."""
     settings = {
         "a": {"tokens": with_marks(), "generation": {"eos_token_id": 2}},
-        "b": {"tokens": with_marks(eos_token="<|im_end|>"), "generation": {"eos_token_id": [40, 41]}},
+        "b": {
+            "tokens": with_marks(eos_token="<|im_end|>"),
+            "generation": {"eos_token_id": [40, 41]},
+        },
         "c": {"tokens": with_marks(), "eos_token_id": 50},
     }
-    names = [str(seed(tmp_path / name, number, **own)) for number, (name, own) in enumerate(settings.items())]
+    names = [
+        str(seed(tmp_path / name, number, **own))
+        for number, (name, own) in enumerate(settings.items())
+    ]
     (tmp_path / "c" / "generation_config.json").unlink()
     marks = AutoTokenizer.from_pretrained(names[1])
     every = {2, 40, 41, 50, marks.eos_token_id}
@@ -372,8 +463,20 @@ SETTINGS = {
         {"use_cache": False, "bos_token_id": 5},
         {"eos_token_id": 60},
     ],
-    "tokens": [{}, {"chat": tiny_llama.CHAT}, {"begin": True}, {"bos_token": "<|im_start|>"}, {"eos_token": "<|im_end|>"}],
-    "generation": [None, {}, {"eos_token_id": [2, 41]}, {"temperature": 0.3}, {"repetition_penalty": 1.5, "eos_token_id": 42}],
+    "tokens": [
+        {},
+        {"chat": tiny_llama.CHAT},
+        {"begin": True},
+        {"bos_token": "<|im_start|>"},
+        {"eos_token": "<|im_end|>"},
+    ],
+    "generation": [
+        None,
+        {},
+        {"eos_token_id": [2, 41]},
+        {"temperature": 0.3},
+        {"repetition_penalty": 1.5, "eos_token_id": 42},
+    ],
 }
 """What may stand beside a seed's weights, place by place."""
 
@@ -384,7 +487,9 @@ def answers(population, genome):
     return Generator(max_new_tokens=12)(language, prompts)
 
 
-SEED = strategies.fixed_dictionaries({place: strategies.sampled_from(own) for place, own in SETTINGS.items()})
+SEED = strategies.fixed_dictionaries(
+    {place: strategies.sampled_from(own) for place, own in SETTINGS.items()}
+)
 
 
 @hypothesis.settings(max_examples=12)
@@ -393,7 +498,11 @@ def test_founders_answer_as_each_seed_alone_or_a_word_is_asked_for(tmp_path_fact
     """Seeds that differ in all that stands beside weights, in every order."""
     folder, names, alone = tmp_path_factory.mktemp("seeds"), [], {}
     for number, own in enumerate(drawn):
-        made = {"tokens": with_marks(**own["tokens"]), "generation": own["generation"], **own["config"]}
+        made = {
+            "tokens": with_marks(**own["tokens"]),
+            "generation": own["generation"],
+            **own["config"],
+        }
         names.append(str(seed(folder / "abc"[number], number, "gemma2", **made)))
         population, genomes = founders([names[-1]] * 2)
         alone[names[-1]] = answers(population, genomes[0])
@@ -412,12 +521,19 @@ def test_founders_answer_as_each_seed_alone_or_a_word_is_asked_for(tmp_path_fact
 
 def assert_begins(alone, together):
     """The same answers, but that another seed's end token may come up in one and ends it there."""
-    assert all(long.startswith(short) for long, short in zip(alone, together, strict=True)), (alone, together)
+    assert all(long.startswith(short) for long, short in zip(alone, together, strict=True)), (
+        alone,
+        together,
+    )
     assert any(together)
 
 
 def test_the_only_chat_template_is_everybodys(tmp_path):
-    seeds = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": with_marks(chat=tiny_llama.CHAT)})
+    seeds = pair(
+        tmp_path,
+        first={"tokens": with_marks()},
+        second={"tokens": with_marks(chat=tiny_llama.CHAT)},
+    )
     for order in (seeds, seeds[::-1]):
         population, genomes = founders(order)
         assert population.express(genomes[0]).tokenizer.chat_template == tiny_llama.CHAT
@@ -432,30 +548,52 @@ def test_a_template_prints_the_special_tokens_of_its_own_seed(tmp_path, special)
     messages = [{"role": "user", "content": "hi"}]
     for order in (seeds, seeds[::-1]):
         population, genomes = founders(order)
-        assert chat_prompt(population.express(genomes[0]).tokenizer, messages) == "<|user|>hi<|im_end|><|assistant|>"
+        assert (
+            chat_prompt(population.express(genomes[0]).tokenizer, messages)
+            == "<|user|>hi<|im_end|><|assistant|>"
+        )
 
 
 def test_templates_that_write_the_same_are_one(tmp_path):
     longer = tiny_llama.CHAT + "{# what a tool has added #}\n"
-    seeds = pair(tmp_path, first={"tokens": with_marks(chat=longer)}, second={"tokens": with_marks(chat=tiny_llama.CHAT)})
+    seeds = pair(
+        tmp_path,
+        first={"tokens": with_marks(chat=longer)},
+        second={"tokens": with_marks(chat=tiny_llama.CHAT)},
+    )
     population, genomes = founders(seeds)
-    assert chat_prompt(population.express(genomes[0]).tokenizer, [{"role": "user", "content": "hi"}])
+    assert chat_prompt(
+        population.express(genomes[0]).tokenizer, [{"role": "user", "content": "hi"}]
+    )
 
 
 def test_chat_templates_that_differ_take_a_word_before_a_conversation_is_scored(tmp_path, caplog):
     other = tiny_llama.CHAT.replace("<|", "[").replace("|>", "]")
-    seeds = pair(tmp_path, first={"tokens": with_marks(chat=other)}, second={"tokens": with_marks(chat=tiny_llama.CHAT)})
+    seeds = pair(
+        tmp_path,
+        first={"tokens": with_marks(chat=other)},
+        second={"tokens": with_marks(chat=tiny_llama.CHAT)},
+    )
     messages = [{"role": "user", "content": "hi"}]
     population, genomes = founders(seeds)
     language = population.express(genomes[0])
     assert "the chat templates of" in caplog.text
-    with pytest.raises(ValueError, match=r"the chat templates of .*a and .*b differ; say whose the members have with like: .*a"):
+    with pytest.raises(
+        ValueError,
+        match=r"the chat templates of .*a and .*b differ; say whose the members have with like: .*a",
+    ):
         chat_prompt(language.tokenizer, messages)
-    assert Generator(max_new_tokens=3)(language, [language.tokenizer("1+1=")["input_ids"]]), "plain questions are answered"
+    assert Generator(max_new_tokens=3)(language, [language.tokenizer("1+1=")["input_ids"]]), (
+        "plain questions are answered"
+    )
     (tmp_path / "out").mkdir()
     population.save(genomes[0], tmp_path / "out")
     assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template == other
-    for settings, template in (({"like": seeds[1]}, tiny_llama.CHAT), ({"chat_template": other}, other), ({"like": 0}, other)):
+    for settings, template in (
+        ({"like": seeds[1]}, tiny_llama.CHAT),
+        ({"chat_template": other}, other),
+        ({"like": 0}, other),
+    ):
         decided, genomes = founders(seeds, **settings)
         tokenizer = decided.express(genomes[0]).tokenizer
         assert tokenizer.chat_template == template
@@ -493,7 +631,9 @@ def test_generation_configs_that_differ_are_named(tmp_path, caplog):
         ({"repetition_penalty": 1.1, "do_sample": True, "top_k": 3}, set()),
     ],
 )
-def test_an_invalid_entry_of_a_generation_config_costs_itself_alone(tmp_path, caplog, entries, left_out):
+def test_an_invalid_entry_of_a_generation_config_costs_itself_alone(
+    tmp_path, caplog, entries, left_out
+):
     with caplog.at_level(logging.WARNING):
         settled = valid({"eos_token_id": [1, 5], **entries}, "a/generation_config.json")
     settled.save_pretrained(tmp_path)
@@ -505,12 +645,19 @@ def test_an_invalid_entry_of_a_generation_config_costs_itself_alone(tmp_path, ca
 
 
 def test_a_generation_config_with_an_invalid_entry_is_repaired_on_the_way(tmp_path, caplog):
-    seeds = pair(tmp_path, first={"generation": {"eos_token_id": [2, 7], "num_return_sequences": 3, "temperature": 0.2}})
+    seeds = pair(
+        tmp_path,
+        first={
+            "generation": {"eos_token_id": [2, 7], "num_return_sequences": 3, "temperature": 0.2}
+        },
+    )
     population, genomes = founders(seeds)
     (tmp_path / "out").mkdir()
     population.save(genomes[0], tmp_path / "out")
     assert "num_return_sequences (3)" in caplog.text
-    assert json.loads((tmp_path / "out" / "generation_config.json").read_text())["eos_token_id"] == [2, 7]
+    assert json.loads((tmp_path / "out" / "generation_config.json").read_text())[
+        "eos_token_id"
+    ] == [2, 7]
 
 
 @pytest.mark.parametrize("content", ["{", "[1, 2]", "null", b"\xff\xfe"])
@@ -533,7 +680,9 @@ def test_settings_of_a_class_that_nobody_knows_are_compared():
             super().__init__(**rest)
             self.my_scale = my_scale
 
-    [difference] = differences(["a", "b"], [of_config(Own(my_scale=1.0)), of_config(Own(my_scale=0.1))])
+    [difference] = differences(
+        ["a", "b"], [of_config(Own(my_scale=1.0)), of_config(Own(my_scale=0.1))]
+    )
     assert str(difference) == "my_scale is 1.0 in a, 0.1 in b"
 
 

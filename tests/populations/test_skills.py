@@ -19,7 +19,9 @@ def texts():
     """All that can be read or said: drills, answered, and visits to the shop, one with a mistake."""
     for skill in (Arithmetic(), Sorting()):
         for split in ("lessons", "train", "test"):
-            yield from (f"{record['question']} = {record['answer']}\n" for record in skill.split(split))
+            yield from (
+                f"{record['question']} = {record['answer']}\n" for record in skill.split(split)
+            )
     for datapoint in range(300):
         episode = Shop().episode(datapoint, "test")
         talk = episode.reset()
@@ -40,7 +42,9 @@ def test_a_folder_loads_as_any_checkpoint(name, words):
     stored = AutoTokenizer.from_pretrained(folder(name))
     assert model.dtype == torch.bfloat16
     assert all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
-    assert stored.get_vocab() == words.get_vocab(), "the shipped models were trained on this vocabulary"
+    assert stored.get_vocab() == words.get_vocab(), (
+        "the shipped models were trained on this vocabulary"
+    )
     assert model.config.vocab_size == len(stored)
     assert (stored.pad_token, stored.bos_token, stored.eos_token) == ("<pad>", "<bos>", "<eos>")
     assert stored.padding_side == "left"
@@ -50,10 +54,20 @@ def test_a_folder_loads_as_any_checkpoint(name, words):
 def test_an_answer_ends_with_its_line(words):
     model = AutoModelForCausalLM.from_pretrained(folder("arithmetic"), dtype=torch.float32)
     records = Arithmetic().split("test")[:50]
-    asked = words([f"{record['question']} = " for record in records], padding=True, return_tensors="pt")
-    answers = words.batch_decode(model.generate(**asked)[:, asked["input_ids"].shape[1] :], skip_special_tokens=True)
+    asked = words(
+        [f"{record['question']} = " for record in records], padding=True, return_tensors="pt"
+    )
+    answers = words.batch_decode(
+        model.generate(**asked)[:, asked["input_ids"].shape[1] :], skip_special_tokens=True
+    )
     assert all(re.fullmatch(r"\d{1,3}\n", answer) for answer in answers)
-    assert sum(answer == f"{record['answer']}\n" for answer, record in zip(answers, records, strict=True)) > 35
+    assert (
+        sum(
+            answer == f"{record['answer']}\n"
+            for answer, record in zip(answers, records, strict=True)
+        )
+        > 35
+    )
 
 
 def test_all_together_are_small():
@@ -63,7 +77,9 @@ def test_all_together_are_small():
 
 
 def test_a_folder_that_does_not_ship():
-    with pytest.raises(ValueError, match="expected base, arithmetic, sorting, shopping, got 'cooking'"):
+    with pytest.raises(
+        ValueError, match="expected base, arithmetic, sorting, shopping, got 'cooking'"
+    ):
         folder("cooking")
 
 
@@ -80,7 +96,10 @@ def test_a_text_may_be_cut_where_a_turn_ends(words):
     """What a model reads in pieces, as lessons are put together, is what it reads in one piece, as it is scored."""
     material = lessons(words, visits=50)
     records = Sorting().split("lessons")
-    assert material["sorting"][0][0] == words(f"{records[0]['question']} = {records[0]['answer']}\n")["input_ids"]
+    assert (
+        material["sorting"][0][0]
+        == words(f"{records[0]['question']} = {records[0]['answer']}\n")["input_ids"]
+    )
     for tokens, targets in material["shopping"]:
         assert words(words.decode(tokens))["input_ids"] == tokens
         spoken = words.decode([target for target in targets if target != NO_TARGET])
@@ -89,7 +108,11 @@ def test_a_text_may_be_cut_where_a_turn_ends(words):
 
 def test_lessons_are_not_what_is_scored(words):
     taught = {words.decode(tokens) for tokens, _ in lessons(words, visits=1)["arithmetic"]}
-    scored = {f"{r['question']} = {r['answer']}\n" for split in ("train", "test") for r in Arithmetic().split(split)}
+    scored = {
+        f"{r['question']} = {r['answer']}\n"
+        for split in ("train", "test")
+        for r in Arithmetic().split(split)
+    }
     assert taught
     assert scored
     assert not taught & scored
@@ -99,7 +122,9 @@ def test_teaching_lowers_the_loss(words, caplog):
     material = lessons(words, visits=60)
     model = blank(0, words)
     with caplog.at_level(logging.INFO):
-        teach(model, Course(steps=120, rate=3e-3, end=0.5, lessons={"shopping": 8}), material, seed=0)
+        teach(
+            model, Course(steps=120, rate=3e-3, end=0.5, lessons={"shopping": 8}), material, seed=0
+        )
     first, last = (float(re.search(r"loss ([\d.]+)", message)[1]) for message in caplog.messages)
     assert last < first
     assert not model.training
@@ -113,8 +138,15 @@ def test_a_short_training_writes_folders_and_repeats_itself(tmp_path):
     for out in "abc":
         for name in ("base", "shopping"):
             model = AutoModelForCausalLM.from_pretrained(tmp_path / out / name)
-            weights[out, name] = torch.cat([parameter.flatten() for parameter in model.parameters()])
-            assert AutoTokenizer.from_pretrained(tmp_path / out / name).decode([model.config.pad_token_id]) == "<pad>"
+            weights[out, name] = torch.cat(
+                [parameter.flatten() for parameter in model.parameters()]
+            )
+            assert (
+                AutoTokenizer.from_pretrained(tmp_path / out / name).decode(
+                    [model.config.pad_token_id]
+                )
+                == "<pad>"
+            )
             assert model.generation_config.max_new_tokens
     assert torch.equal(weights["a", "base"], weights["b", "base"])
     assert torch.equal(weights["a", "shopping"], weights["b", "shopping"])

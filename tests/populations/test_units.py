@@ -20,5 +20,12 @@ def test_a_setting_that_cannot_be_is_refused(settings, message):
 
 
 def test_layers_come_in_the_order_of_the_model():
-    names = [f"model.layers.{layer}.mlp.{part}.weight" for layer in (0, 1) for part in ("up", "gate", "down")]
-    assert Units(r"(gate|up)", "down").by_layer(names) == [(names[:2], names[2:3]), (names[3:5], names[5:])]
+    names = [
+        f"model.layers.{layer}.mlp.{part}.weight"
+        for layer in (0, 1)
+        for part in ("up", "gate", "down")
+    ]
+    assert Units(r"(gate|up)", "down").by_layer(names) == [
+        (names[:2], names[2:3]),
+        (names[3:5], names[5:]),
+    ]
