@@ -22,14 +22,13 @@ from evomerge.arguments import parsed
 from evomerge.comparison.compare import compare
 from evomerge.conversion.convert import convert
 from evomerge.conversion.mergekit_evolve import Options
-from evomerge.errors import Interrupted, UserError
+from evomerge.errors import Interrupted, Stopped, UserError
 from evomerge.evolution import OUTSIDE, evolve
 from evomerge.files import place, saving, shortened, write_file
 from evomerge.preflight import check
 from evomerge.reports import report
 from evomerge.rundir import check_free, check_place, check_run, free_name
 from evomerge.settings import RANGES
-from evomerge.stop import Stopped
 from evomerge.watching.watch import watch
 
 

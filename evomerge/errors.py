@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -50,3 +51,12 @@ def reason(error: BaseException) -> str:
     )
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}{where}"
+
+
+class Stopped(KeyboardInterrupt):
+    """A run was asked to stop and did. As a shell has it, the exit code is 128 and the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        """Takes the signal's number."""
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number

@@ -12,14 +12,14 @@ from evomerge import calls, config
 from evomerge.archive import Archive
 from evomerge.between import Between
 from evomerge.contracts import Fitness, Population
-from evomerge.errors import UserError
+from evomerge.errors import Stopped, UserError
 from evomerge.files import place, saving, write_file
 from evomerge.loop import Loop
 from evomerge.progress import Progress
 from evomerge.rundir import check_free
 from evomerge.settings import Settings
 from evomerge.steps import Steps
-from evomerge.stop import Stopped, StopRequest
+from evomerge.stop import StopRequest
 from evomerge.strategy import NaturalNiches, Strategy
 from evomerge.trackers import Tracker, Tracking, usual
 from evomerge.workers import Local, Workers

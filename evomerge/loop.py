@@ -13,7 +13,7 @@ from typing import Any
 from evomerge import export, memory, snapshot
 from evomerge.between import Between
 from evomerge.contracts import Genome
-from evomerge.errors import Interrupted, UserError, blame, reason
+from evomerge.errors import Interrupted, Stopped, UserError, blame, reason
 from evomerge.files import saving, within, write_file
 from evomerge.founding import Founding
 from evomerge.progress import Progress
@@ -22,7 +22,7 @@ from evomerge.reports.record import ANSWERS, CHANGES
 from evomerge.rundir import RunDir, read_births
 from evomerge.snapshot import Best
 from evomerge.steps import Steps
-from evomerge.stop import Stopped, StopRequest
+from evomerge.stop import StopRequest
 from evomerge.trackers import Tracking
 
 log = logging.getLogger(__name__)

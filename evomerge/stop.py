@@ -8,14 +8,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-
-class Stopped(KeyboardInterrupt):
-    """A run was asked to stop and did. As a shell has it, the exit code is 128 and the signal's number."""
-
-    def __init__(self, number: int) -> None:
-        """Takes the signal's number."""
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
+from evomerge.errors import Stopped
 
 
 class StopRequest:

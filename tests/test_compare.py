@@ -28,7 +28,7 @@ from evomerge import UserError
 from evomerge.cli import main
 from evomerge.comparison import side_by_side
 from evomerge.comparison.rows import Run, plan
-from evomerge.comparison.tally import Mean
+from evomerge.intervals import Mean
 from evomerge.rundir import read_births, read_snapshot
 
 HOSTILE = "tuned <img src=x onerror=alert(1)> & |co|"

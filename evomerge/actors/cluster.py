@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evomerge.actors.starting import LOOPBACK, Own, clear, patient
-from evomerge.errors import Interrupted, UserError, reason
-from evomerge.stop import Stopped
+from evomerge.errors import Interrupted, Stopped, UserError, reason
 
 log = logging.getLogger(__name__)
 

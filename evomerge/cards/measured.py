@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from evomerge.contracts import Fitness
 from evomerge.errors import reason
 from evomerge.founding import groups_of
+from evomerge.intervals import interval
 from evomerge.targets import TARGET
 
 log = logging.getLogger(__name__)
@@ -72,38 +72,6 @@ def measured(
             scores.append(Score(split, entry[split], len(row[0]), interval(*row)))
     row = rows["test"] if entry.get("test") is not None else None
     return scores if row is None else scores + _by_group(*row, fitness, call)
-
-
-def interval(scores: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a weighted mean over datapoints.
-
-    It is Wilson's, for the number of right or wrong answers that would be as uncertain: for such answers, equally weighted, Wilson's own.
-    So it is none of width zero where all answers are right.
-
-    Args:
-        scores: (n,) from 0 to 1.
-        weights: (n,) above 0.
-    """
-    from scipy import stats
-
-    from evomerge.comparison.tally import CONFIDENCE
-
-    shares = weights / weights.sum()
-    mean = float(np.clip(shares @ scores, 0, 1))
-    most, count = mean * (1 - mean), 1 / float(shares @ shares)
-    variance = count * float(shares**2 @ (scores - mean) ** 2)
-    if (
-        variance < most and count > 1
-    ):  # it is taken from the scores themselves, but it is no larger than that of right and wrong
-        variance = min(most, variance * count / (count - 1))
-    n = count * most / variance if variance > 0 else count
-    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
-    middle, half = (
-        mean + z * z / (2 * n),
-        z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)),
-    )
-    low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
-    return max(0.0, low), min(1.0, high)
 
 
 def label(call: Any) -> str:

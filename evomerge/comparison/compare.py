@@ -15,9 +15,10 @@ import numpy as np
 from evomerge.cards import markdown
 from evomerge.comparison import side_by_side
 from evomerge.comparison.rows import BEST_SEED, SWEEP, Plan, Run, plan, shared
-from evomerge.comparison.tally import Done, Mean, Row
+from evomerge.comparison.tally import Done, Row
 from evomerge.errors import UserError
 from evomerge.files import saving, write_file
+from evomerge.intervals import Mean
 from evomerge.reports import figures, page
 from evomerge.reports.figures import Curve
 from evomerge.reports.page import card

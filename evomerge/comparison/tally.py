@@ -4,50 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evomerge.intervals import Mean, quantile
 from evomerge.rundir import read_births
 
 POINTS = 200
 """Points of a curve."""
-
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over runs, or over datapoints.
-
-    Attributes:
-        value: the mean; NaN of none.
-        half: half of its 95 % interval by Student's t; NaN of fewer than two.
-    """
-
-    value: float
-    half: float
-
-    @classmethod
-    def over(cls, values: Sequence[float] | np.ndarray, weights: np.ndarray | None = None) -> Mean:
-        """The mean over runs, or datapoints, that are independent of each other.
-
-        Args:
-            values: (n,) one of each.
-            weights: (n,) how much each counts; all the same if None.
-        """
-        count = len(values)
-        if not count:
-            return cls(math.nan, math.nan)
-        mean = float(np.average(values, weights=weights))
-        if count < 2:
-            return cls(mean, math.nan)
-        share = np.full(count, 1 / count) if weights is None else weights / np.sum(weights)
-        error = math.sqrt(count / (count - 1) * np.sum((share * (np.asarray(values) - mean)) ** 2))
-        return cls(mean, _quantile(count - 1) * error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +158,7 @@ class Row:
         freedom = sum(parts) ** 2 / sum(
             part**2 / (len(values) - 1) for part, values in zip(parts, (mine, theirs), strict=True)
         )
-        return Mean(difference, _quantile(float(freedom)) * math.sqrt(sum(parts)))
+        return Mean(difference, quantile(float(freedom)) * math.sqrt(sum(parts)))
 
     def after(self, births: int) -> Mean:
         """Mean test score after so many births."""
@@ -214,20 +181,13 @@ class Row:
         count = len(values)
         half = np.zeros(values.shape[1])
         if count > 1:
-            half = _quantile(count - 1) * values.std(axis=0, ddof=1) / math.sqrt(count)
+            half = quantile(count - 1) * values.std(axis=0, ddof=1) / math.sqrt(count)
         return self.runs[0].births, values.mean(axis=0), half
 
     def mean(self, name: str) -> float:
         """The mean of a number of the runs, over those that have it."""
         values = [getattr(run, name) for run in self.runs if getattr(run, name) is not None]
         return float(np.mean(values)) if values else math.nan
-
-
-def _quantile(freedom: float) -> float:
-    """How many standard errors half of an interval is, by Student's t with so many degrees of freedom."""
-    from scipy import stats  # which takes longer to import than all else that a command needs
-
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def _test(entry: dict[str, Any]) -> float:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.cards.measured import interval, titled
-from evomerge.comparison.tally import Mean
+from evomerge.cards.measured import titled
+from evomerge.intervals import Mean, interval
 from evomerge.reports import figures
 from evomerge.reports.page import card, heat
 from evomerge.reports.record import Record, id_of

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
-from evomerge.stop import Stopped
+from evomerge.errors import Stopped
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 WITHOUT_UNICODE = str.maketrans("▁▂▃▄▅▆▇█…", "_.,-~=*#~")

@@ -15,10 +15,11 @@ from whole_runs import small_run
 from evomerge.cards import card
 from evomerge.cards.licences import inherited
 from evomerge.cards.markdown import details, fenced, line, link, plain, table
-from evomerge.cards.measured import Score, interval, label
+from evomerge.cards.measured import Score, label
 from evomerge.cards.published import published, without_places
 from evomerge.cli import main
 from evomerge.genome import Recipe
+from evomerge.intervals import interval
 from evomerge.rundir import read_births, read_snapshot
 
 NASTY = [

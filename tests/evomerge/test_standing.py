@@ -9,8 +9,7 @@ from faulty import Weighted
 from scipy import stats
 from whole_runs import DIGITS, small_run
 
-from evomerge.cards.measured import interval
-from evomerge.comparison.tally import Mean
+from evomerge.intervals import Mean, interval
 from evomerge.reports import standing
 from evomerge.reports.record import Record
 

@@ -10,7 +10,8 @@ from faulty import Faulty
 from scipy import stats
 from whole_runs import DIGITS, small_run
 
-from evomerge.comparison.tally import POINTS, Done, Mean, Row
+from evomerge.comparison.tally import POINTS, Done, Row
+from evomerge.intervals import Mean
 from evomerge.rundir import read_births
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
