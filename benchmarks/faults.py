@@ -23,7 +23,7 @@ from scaling import DATAPOINTS, Sleep, Vectors
 
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.actors.pool import LOOPBACK, Ray
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 
 
 def bred(run_dir: Path, births: int, seconds: tuple[float, float], workers: Ray | None) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from evomerge import calls, config, evolve
 from evomerge.evolution import OUTSIDE
 from evomerge.preflight.forecast import FIXED, mean_share
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 
 
 def main() -> None:

@@ -63,7 +63,7 @@ from mergekit.plan import MergePlanner
 from transformers.utils import logging as transformers_logging
 
 from evomerge import Crossover, Local, NaturalNiches, evolve
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 from evomerge.scoring import Outcome
 from fitness.combined import Combined
 from fitness.harness import Harness

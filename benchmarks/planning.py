@@ -23,7 +23,7 @@ from evomerge.axis import Axis, Layer
 from evomerge.crossover import Crossover
 from evomerge.genome import Recipe
 from evomerge.grams import Grams
-from evomerge.rundir import RunDir
+from evomerge.rundir.rundir import RunDir
 from evomerge.snapshot import Best, State, pack
 from evomerge.strategy import NaturalNiches
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from evomerge import calls, config, evolve
 from evomerge.actors.pool import Ray
-from evomerge.births import CLOCKS
 from evomerge.evolution import OUTSIDE
-from evomerge.rundir import read_births, read_snapshot
+from evomerge.rundir.births import CLOCKS, read_births
+from evomerge.rundir.snapshots import read_snapshot
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FORESEEN = ("scored", "train", "fitness", "reason")

@@ -2,11 +2,11 @@
 
 from evomerge.actors.pool import Ray
 from evomerge.archive import Archive, Member
-from evomerge.births import births_dataframe
 from evomerge.crossover import Crossover
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
-from evomerge.following import follow
+from evomerge.rundir.births import births_dataframe
+from evomerge.rundir.following import follow
 from evomerge.searches.search import Operator, Search
 from evomerge.searches.vectors import AllWeights, Coefficients, Genomes, Ratios
 from evomerge.strategy import NaturalNiches

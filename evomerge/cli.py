@@ -27,7 +27,7 @@ from evomerge.evolution import OUTSIDE, evolve
 from evomerge.files import place, saving, shortened, write_file
 from evomerge.preflight import check
 from evomerge.reports import report
-from evomerge.rundir import check_free, check_place, check_run, free_name
+from evomerge.rundir.places import check_free, check_place, check_run, free_name
 from evomerge.settings import RANGES
 from evomerge.watching.watch import watch
 

@@ -16,7 +16,7 @@ from evomerge.errors import Stopped, UserError
 from evomerge.files import place, saving, write_file
 from evomerge.loop import Loop
 from evomerge.progress import Progress
-from evomerge.rundir import check_free
+from evomerge.rundir.places import check_free
 from evomerge.settings import Settings
 from evomerge.steps import Steps
 from evomerge.stop import StopRequest

@@ -19,8 +19,9 @@ from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, blame, reason
 from evomerge.files import saving, write_folder
 from evomerge.genome import Recipe
-from evomerge.reports.record import ANSWERS, id_of
-from evomerge.rundir import check_new, check_run, read_births, read_snapshot
+from evomerge.rundir.births import id_of, read_births
+from evomerge.rundir.places import ANSWERS, check_new, check_run
+from evomerge.rundir.snapshots import read_snapshot
 from evomerge.snapshot import State, unpack
 from evomerge.targets import path_of
 from evomerge.workers import Workers

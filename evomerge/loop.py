@@ -15,11 +15,12 @@ from evomerge.between import Between
 from evomerge.contracts import Genome
 from evomerge.errors import Interrupted, Stopped, UserError, blame, reason
 from evomerge.files import saving, within, write_file
-from evomerge.founding import Founding
 from evomerge.progress import Progress
 from evomerge.reports import changes, gallery, report
-from evomerge.reports.record import ANSWERS, CHANGES
-from evomerge.rundir import RunDir, read_births
+from evomerge.rundir.births import read_births
+from evomerge.rundir.founders import Founding
+from evomerge.rundir.places import ANSWERS, CHANGES
+from evomerge.rundir.rundir import RunDir
 from evomerge.snapshot import Best
 from evomerge.steps import Steps
 from evomerge.stop import StopRequest

@@ -21,7 +21,7 @@ from evomerge.contracts import Population
 from evomerge.errors import UserError, blame
 from evomerge.files import saving, write_folder
 from evomerge.genome import Recipe
-from evomerge.rundir import check_new
+from evomerge.rundir.places import check_new
 from evomerge.targets import TARGET
 
 NAME = "recipe.json"

@@ -11,6 +11,7 @@ import numpy as np
 from evomerge.archive import Archive, Competition, Member, Tiling, View
 from evomerge.contracts import Genome
 from evomerge.crossover import Crossing
+from evomerge.rundir.snapshots import BEST, best_rows
 from evomerge.scoring import Job
 from evomerge.strategy import Birth
 from evomerge.targets import import_path, path_of
@@ -80,8 +81,6 @@ class State:
 
 
 COUNTERS = ("decided", "since_best", "failures", "failed_in_row", "scored", "seconds", "memory")
-BEST = "best."
-"""What the names of the best's rows begin with."""
 
 
 def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -196,15 +195,6 @@ def unpack(data: Mapping[str, Any], tensors: Mapping[str, Any], archive: Archive
     best = Best(genome=genomes[data["best"]["id"]], **data["best"], rows=best_rows(tensors))
     archive = replace(archive, members=tuple(members[id] for id in data["archive"]))
     return State(archive, best, tilings[max(tilings)], jobs=jobs, **data["counters"])
-
-
-def best_rows(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The best's scores at each datapoint by split, as a snapshot's tensors have them."""
-    return {
-        name.removeprefix(BEST): tensor.numpy()
-        for name, tensor in tensors.items()
-        if name.startswith(BEST)
-    }
 
 
 def _view(members: list[Member], competition: Competition, full: bool) -> View:

@@ -13,8 +13,9 @@ import numpy as np
 
 from evomerge.archive import Archive, Member, Tiling
 from evomerge.contracts import Fitness, Genome, Population
+from evomerge.datapoints import groups
 from evomerge.errors import Lost, UserError, blame
-from evomerge.founding import Founding, along, groups
+from evomerge.rundir.founders import Founding, along
 from evomerge.scoring import Job, Outcome
 from evomerge.settings import Settings
 from evomerge.snapshot import Best, State

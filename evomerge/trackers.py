@@ -17,10 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from evomerge import identity
 from evomerge.aside import Aside
 from evomerge.errors import reason
 from evomerge.files import saving
+from evomerge.rundir import identity
 from evomerge.snapshot import State
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from doc_ground import SMALL, Ground, called
 from evomerge import arguments, calls, evolve
 from evomerge.config import load
 from evomerge.evolution import OUTSIDE
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 from evomerge.settings import RANGES
 
 QUICK = ("digits", "digits_units", "my")

@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM
 from whole_runs import ROOT
 
 from evomerge.cli import main
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 from fitness.classification import Classification
 
 CONFIG = """

@@ -29,7 +29,8 @@ from evomerge.cli import main
 from evomerge.comparison import side_by_side
 from evomerge.comparison.rows import Run, plan
 from evomerge.intervals import Mean
-from evomerge.rundir import read_births, read_snapshot
+from evomerge.rundir.births import read_births
+from evomerge.rundir.snapshots import read_snapshot
 
 HOSTILE = "tuned <img src=x onerror=alert(1)> & |co|"
 """A row's name that a page would run if it let it."""

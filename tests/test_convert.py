@@ -20,7 +20,7 @@ from evomerge.cli import main
 from evomerge.conversion.convert import GENOME, TASK, WHOLE, convert
 from evomerge.conversion.mergekit_evolve import Options
 from evomerge.evolution import OUTSIDE
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 
 DOC = Path(__file__).parents[1] / "docs" / "from_mergekit_evolve.md"
 BASE = {"genome": {"models": ["a/b", "c/d"], "merge_method": "linear"}, "tasks": ["t"]}

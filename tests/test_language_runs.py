@@ -18,7 +18,7 @@ from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.actors.pool import Ray
 from evomerge.cli import main
 from evomerge.errors import UserError
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 from fitness.agents import Agents
 from fitness.combined import Combined
 from fitness.questions import QuestionAnswering

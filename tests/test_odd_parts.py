@@ -10,7 +10,7 @@ from whole_runs import DIGITS, small_run
 
 from evomerge.cli import main
 from evomerge.loop import Loop
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 from fitness.classification import Classification
 from populations.mnist import Classifiers
 

@@ -11,7 +11,7 @@ from whole_runs import ROOT, log_of, start, write_config
 
 from evomerge.between import Between
 from evomerge.errors import Stopped
-from evomerge.rundir import check_free, free_name
+from evomerge.rundir.places import check_free, free_name
 from evomerge.stop import StopRequest
 from fitness.classification import Classification
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from evomerge import Crossover, NaturalNiches, evolve
-from evomerge.births import CLOCKS
-from evomerge.rundir import read_births, read_snapshot
+from evomerge.rundir.births import CLOCKS, read_births
+from evomerge.rundir.snapshots import read_snapshot
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers

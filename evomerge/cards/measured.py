@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from evomerge.contracts import Fitness
+from evomerge.datapoints import groups_of
 from evomerge.errors import reason
-from evomerge.founding import groups_of
 from evomerge.intervals import interval
 from evomerge.targets import TARGET
 

@@ -23,7 +23,7 @@ from evomerge.reports import figures, page
 from evomerge.reports.figures import Curve
 from evomerge.reports.page import card
 from evomerge.reports.svg import INK, MUTED, PALETTE, standalone
-from evomerge.rundir import check_place
+from evomerge.rundir.places import check_place
 
 COMPARISON = "comparison.json"
 """The file by which a comparison's folder is known: the runs of each row."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.intervals import Mean, quantile
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 
 POINTS = 200
 """Points of a curve."""

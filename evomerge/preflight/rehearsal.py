@@ -18,7 +18,7 @@ from evomerge.archive import Archive
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
 from evomerge.files import saving
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 
 PREFIX, DAY = ".rehearsal-", 86_400
 """How its folder is called; seconds after which one that is still there was left by a rehearsal that was killed."""

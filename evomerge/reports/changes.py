@@ -16,12 +16,12 @@ import numpy as np
 from evomerge.contracts import Genome
 from evomerge.errors import reason
 from evomerge.export import plain
-from evomerge.founding import Founding
 from evomerge.reports.answers import answer_table, cell
-from evomerge.reports.niches import SOLVED
 from evomerge.reports.page import LETTERS, card, short
-from evomerge.reports.record import Record, id_of
+from evomerge.reports.record import Record
 from evomerge.reports.thumbnails import picture
+from evomerge.rundir.births import id_of
+from evomerge.rundir.founders import SOLVED, Founding, differing
 from evomerge.snapshot import Best
 from evomerge.workers import Workers
 
@@ -35,23 +35,6 @@ TOLD = (
     "are solved by the best and were solved by no founder",
     "were solved by a founder and are not by the best",
 )
-
-
-def differing(best: np.ndarray, founders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The datapoints that the best solves and no founder does, and those that some founder solves and the best does not.
-
-    Args:
-        best: (D,) its scores.
-        founders: (K, D) theirs.
-
-    Returns:
-        Indices of both, where the difference is greatest first.
-    """
-    ahead = founders.max(axis=0)
-    margin = np.abs(best - ahead)
-    of = ((best >= SOLVED) & (ahead < SOLVED), (best < SOLVED) & (ahead >= SOLVED))
-    won, lost = (np.flatnonzero(mask)[np.argsort(-margin[mask], kind="stable")] for mask in of)
-    return won, lost
 
 
 def explained(

@@ -9,8 +9,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from evomerge.reports.page import LEGEND, card, short
-from evomerge.reports.record import Record, id_of
+from evomerge.reports.record import Record
 from evomerge.reports.svg import CARD, GREEN, INK, LINE, MUTED, ORANGE, WIDTH, as_svg, resize
+from evomerge.rundir.births import id_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,8 +14,10 @@ from evomerge.contracts import Genome
 from evomerge.errors import reason
 from evomerge.files import saving, write_file
 from evomerge.reports.page import card, short
-from evomerge.reports.record import GALLERY, Record, id_of
+from evomerge.reports.record import Record
 from evomerge.reports.thumbnails import picture
+from evomerge.rundir.births import id_of
+from evomerge.rundir.places import GALLERY
 from evomerge.workers import Workers
 
 log = logging.getLogger(__name__)

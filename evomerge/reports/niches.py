@@ -11,6 +11,7 @@ from evomerge.reports.figures import LABELLED, RAW_BLUE, calm, name_rows, pixels
 from evomerge.reports.page import card
 from evomerge.reports.record import Record
 from evomerge.reports.svg import MUTED, ORANGE, as_svg, resize
+from evomerge.rundir.founders import SOLVED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,9 +24,6 @@ GROUPS, GROUP_LETTERS = 30, 44
 
 TURNED = 1000
 """Most members among which branches are turned until neighbours are as alike as can be, which takes long for more."""
-
-SOLVED = 0.5
-"""A datapoint is solved from this score on."""
 
 
 def niches(run: Record, fitness: np.ndarray) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +12,11 @@ import numpy as np
 import yaml
 
 from evomerge.errors import UserError
-from evomerge.founding import Founding
-from evomerge.rundir import read_births, read_snapshot
-from evomerge.snapshot import best_rows
+from evomerge.rundir.births import id_of, read_births
+from evomerge.rundir.founders import Founding
+from evomerge.rundir.places import ANSWERS, CHANGES, GALLERY
+from evomerge.rundir.snapshots import best_rows, read_snapshot
 from evomerge.words import readable
-
-GALLERY = "gallery"
-"""The folder in which members show themselves, a file each."""
-
-ANSWERS = "test.jsonl"
-"""The file, beside the best member's, of what it answers on the test split."""
-
-CHANGES = "changes.jsonl"
-"""The file, beside the best member's, of datapoints that it or a founder alone solves."""
 
 
 @dataclass(frozen=True)
@@ -204,8 +195,3 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         if path.is_file()
         else []
     )
-
-
-def id_of(entry: Mapping[str, Any]) -> int:
-    """The id of the member that a line of the log is about."""
-    return int(entry.get("id", entry["birth"]))

@@ -26,8 +26,9 @@ from evomerge.reports import (
 from evomerge.reports.figures import Curve
 from evomerge.reports.niches import niches
 from evomerge.reports.page import LEGEND, card, short
-from evomerge.reports.record import Record, id_of
+from evomerge.reports.record import Record
 from evomerge.reports.svg import BLUE, GREEN, MUTED, ORANGE
+from evomerge.rundir.births import id_of
 from evomerge.words import span
 from fitness.competition import competitive_fitness
 

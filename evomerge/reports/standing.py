@@ -14,8 +14,9 @@ from evomerge.cards.measured import titled
 from evomerge.intervals import Mean, interval
 from evomerge.reports import figures
 from evomerge.reports.page import card, heat
-from evomerge.reports.record import Record, id_of
+from evomerge.reports.record import Record
 from evomerge.reports.svg import GREEN, ORANGE
+from evomerge.rundir.births import id_of
 
 SHOWN, COMPARED = 12, 5
 """Most founders that are shown; most beside the best, group by group."""

@@ -13,11 +13,11 @@ from typing import Any, TextIO
 
 import yaml
 
-from evomerge import lock
-from evomerge.births import checked
 from evomerge.errors import UserError
-from evomerge.following import GOING, Condition, Tail, check_every, condition, find_log
-from evomerge.rundir import check_free
+from evomerge.rundir import lock
+from evomerge.rundir.births import checked
+from evomerge.rundir.following import GOING, Condition, Tail, check_every, condition, find_log
+from evomerge.rundir.places import check_free
 from evomerge.watching.terminal import Screen, clock, sparkline, wrap
 from evomerge.watching.vitals import Vitals
 from evomerge.words import span

@@ -22,9 +22,8 @@ from evomerge import (
     UserError,
     births_dataframe,
 )
-from evomerge.births import FIELDS, KINDS
 from evomerge.evotorch import MAPElites
-from evomerge.rundir import read_births
+from evomerge.rundir.births import FIELDS, KINDS, read_births
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers

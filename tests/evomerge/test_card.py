@@ -20,7 +20,8 @@ from evomerge.cards.published import published, without_places
 from evomerge.cli import main
 from evomerge.genome import Recipe
 from evomerge.intervals import interval
-from evomerge.rundir import read_births, read_snapshot
+from evomerge.rundir.births import read_births
+from evomerge.rundir.snapshots import read_snapshot
 
 NASTY = [
     "</details><script>alert(1)</script>",

@@ -8,7 +8,7 @@ from whole_runs import DIGITS, small_run
 
 from evomerge.reports import changes
 from evomerge.reports.record import Record
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 from fitness.classification import Classification
 
 

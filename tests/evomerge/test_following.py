@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from whole_runs import PATIENCE, begun, small_run, start
 
-from evomerge import UserError, follow, lock
-from evomerge.following import SILENT, Tail, condition
-from evomerge.rundir import RunDir, read_births
+from evomerge import UserError, follow
+from evomerge.rundir import lock
+from evomerge.rundir.births import read_births
+from evomerge.rundir.following import SILENT, Tail, condition
+from evomerge.rundir.rundir import RunDir
 
 
 def line(birth, **more):

@@ -6,9 +6,11 @@ from faulty import Weighted
 from whole_runs import DIGITS, small_run
 
 from evomerge.axis import Axis
-from evomerge.founding import NAME, Founding, Stretch, along, groups
+from evomerge.datapoints import groups
 from evomerge.reports.record import Record
-from evomerge.rundir import read_births, read_snapshot
+from evomerge.rundir.births import read_births
+from evomerge.rundir.founders import NAME, Founding, Stretch, along
+from evomerge.rundir.snapshots import read_snapshot
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
 

@@ -15,10 +15,11 @@ from contextlib import suppress
 import pytest
 from whole_runs import ROOT, assert_same_run, start, write_config
 
-from evomerge import UserError, lock
+from evomerge import UserError
 from evomerge.cli import main
-from evomerge.following import condition
-from evomerge.processes import Process
+from evomerge.rundir import lock
+from evomerge.rundir.following import condition
+from evomerge.rundir.processes import Process
 
 USED = "another process is using this run directory"
 

@@ -20,7 +20,8 @@ from evomerge import Crossover, NaturalNiches, Search, Sweep, evolve
 from evomerge.actors.pool import Ray
 from evomerge.errors import Interrupted
 from evomerge.evotorch import MergeProblem, as_numpy
-from evomerge.rundir import read_births, read_snapshot
+from evomerge.rundir.births import read_births
+from evomerge.rundir.snapshots import read_snapshot
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 

@@ -18,7 +18,9 @@ from whole_runs import (
 )
 
 from evomerge import UserError
-from evomerge.rundir import RunDir, free_name, read_snapshot
+from evomerge.rundir.places import free_name
+from evomerge.rundir.rundir import RunDir
+from evomerge.rundir.snapshots import read_snapshot
 
 BIRTHS = 2500
 

@@ -20,7 +20,7 @@ from whole_runs import (
 
 from evomerge import Crossover, Operator, Ratios, Search, UserError
 from evomerge.evotorch import MAPElites, Merge, MergeProblem, as_numpy
-from evomerge.rundir import read_snapshot
+from evomerge.rundir.snapshots import read_snapshot
 from evomerge.searches.survival import Features
 from fitness.classification import Classification
 from populations.mnist import Classifiers

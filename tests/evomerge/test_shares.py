@@ -9,11 +9,11 @@ from whole_runs import DIGITS, small_run
 
 from evomerge import Crossover, NaturalNiches
 from evomerge.crossover import Crossing, regions
-from evomerge.founding import Stretch, along
 from evomerge.reports import shares
 from evomerge.reports.crossings import parts
 from evomerge.reports.record import Record
-from evomerge.rundir import read_snapshot
+from evomerge.rundir.founders import Stretch, along
+from evomerge.rundir.snapshots import read_snapshot
 from populations.mnist import Classifiers
 
 LINEAR = Crossover(splits=2, ratio=(-0.3, 1.3), angle="none")

@@ -8,7 +8,7 @@ import pytest
 from whole_runs import DIGITS, log_of, small_run
 
 from evomerge import Sweep, UserError
-from evomerge.rundir import read_snapshot
+from evomerge.rundir.snapshots import read_snapshot
 from evomerge.sweep import grid
 from populations.mnist import Classifiers
 

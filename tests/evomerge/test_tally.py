@@ -12,7 +12,7 @@ from whole_runs import DIGITS, small_run
 
 from evomerge.comparison.tally import POINTS, Done, Row
 from evomerge.intervals import Mean
-from evomerge.rundir import read_births
+from evomerge.rundir.births import read_births
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers

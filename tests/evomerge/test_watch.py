@@ -22,7 +22,7 @@ import pytest
 from whole_runs import PATIENCE, ROOT, assert_same_run, begun, small_run, start
 
 from evomerge.cli import main
-from evomerge.rundir import RunDir
+from evomerge.rundir.rundir import RunDir
 from evomerge.watching.terminal import sparkline, width
 from evomerge.watching.vitals import Vitals
 from evomerge.watching.watch import Files, watch

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from zlib import crc32
 
-from evomerge import lock
 from evomerge.errors import UserError
+from evomerge.rundir import lock
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ import hashlib
 import json
 import logging
 import os
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,29 +26,15 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import founding, identity, lock
 from evomerge.errors import Interrupted, UserError
-from evomerge.files import OUTSIDE, place, saving, sync_folder, write_file, write_synced
+from evomerge.files import OUTSIDE, saving, sync_folder, write_file, write_synced
+from evomerge.rundir import identity, lock
+from evomerge.rundir.places import GRAMS, check_free, check_run
+from evomerge.rundir.snapshots import FORMAT, SNAPSHOTS, _digest, read_snapshot
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 log = logging.getLogger(__name__)
-
-SNAPSHOTS = ("latest", "previous")
-GRAMS = "grams.safetensors"
-WHOLE = (GRAMS, founding.NAME, identity.NAME, "config.yaml")
-BEGINNING = (
-    *lock.FILES,
-    "births.jsonl",
-    "state",
-    "gallery",
-    *WHOLE[:-1],
-    *(f".{name}.new" for name in WHOLE),
-)
-"""What a run directory has before it has config.yaml and is a run."""
-
-FORMAT = 1
-"""Version of the snapshots' format."""
 
 
 class RunDir:
@@ -219,96 +204,6 @@ class RunDir:
         lock.release(self._lock)
 
 
-def check_run(path: Path) -> None:
-    """Checks that there is a run.
-
-    Raises:
-        UserError: if there is none.
-    """
-    if not path.is_dir():
-        raise UserError(f"{path}: there is no such run directory")
-    if not (path / "config.yaml").is_file():
-        raise UserError(f"{path}: not a run directory, it has no config.yaml")
-
-
-def check_free(path: Path) -> None:
-    """Checks that a run can begin here: there is nothing, or what is left of a beginning that failed.
-
-    Raises:
-        UserError: if there is a run, or anything else.
-    """
-    check_place(path)
-    if (path / "config.yaml").exists():
-        raise UserError(
-            f"{path}: there is a run in it already; go on with `evomerge resume {shlex.quote(str(path))}`, or name another run_dir"
-        )
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path}: expected a run directory, this is a file")
-    saved = any((path / "state" / name).exists() for name in SNAPSHOTS)
-    if saved and (
-        not (path / "births.jsonl").is_file()
-        or any("founder" not in entry for entry in read_births(path))
-    ):
-        raise UserError(
-            f"{path}: a run is in it that has lost its config.yaml; put it back, or name another run_dir"
-        )
-    if path.is_dir() and any(entry.name not in BEGINNING for entry in path.iterdir()):
-        raise UserError(
-            f"{path}: a new run needs an empty directory, this one has other files in it"
-        )
-
-
-def check_new(path: Path) -> None:
-    """Checks that a folder can be made here, and would be a new one.
-
-    Raises:
-        UserError: if it is there already, or the path leads through a file.
-    """
-    check_place(path.with_name(f".{path.name}.new") if path.name else path)  # in which it is filled
-    if os.path.lexists(path):
-        raise UserError(f"{path}: expected a folder that is not there yet")
-
-
-def check_place(path: Path) -> None:
-    """Checks that a folder could be made here.
-
-    Raises:
-        UserError: if the path is none, leads through a file or a link to nothing, or into a folder in which nobody may write.
-    """
-    path = place(path)
-    near = next((parent for parent in (path, *path.parents) if os.path.lexists(parent)), Path("/"))
-    if not near.exists():
-        raise UserError(
-            f"{path}: expected a path through folders, {near} is a link to {os.readlink(near)}, which is not there"
-        )
-    if near != path and not near.is_dir():
-        raise UserError(f"{path}: expected a path through folders, {near.name} is a file")
-    if near.is_dir() and not os.access(near, os.W_OK | os.X_OK):
-        raise UserError(f"{path}: expected a folder to write in, {near} is read-only here")
-
-
-def free_name(path: Path) -> Path:
-    """The path, or path-2, path-3, ...: the first where nothing is, or a run of which nothing had begun."""
-    candidates = (path if n == 1 else path.with_name(f"{path.name}-{n}") for n in range(1, 10_000))
-    return next(
-        candidate
-        for candidate in candidates
-        if not os.path.lexists(candidate) or _unbegun(candidate)
-    )
-
-
-def _unbegun(path: Path) -> bool:
-    """Whether a run was stopped here while it was founded, and nobody is at it now."""
-    if not (path / "births.jsonl").is_file():
-        return False
-    try:
-        check_free(path)
-        who = lock.holder(path)
-    except (UserError, ValueError, OSError):
-        return False
-    return who is None or not who.locked
-
-
 @contextmanager
 def _making(path: Path) -> Iterator[None]:
     """Turns a failure to make a folder into what it is: a place where none can be, or a system that fails.
@@ -325,48 +220,6 @@ def _making(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: no run can be kept there ({error.strerror or error})") from error
 
 
-def read_snapshot(path: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The newest snapshot that is whole: its name, data and tensors. Says so when it is not the latest.
-
-    Raises:
-        UserError: if none is whole; the message says what is wrong with each.
-    """
-    from safetensors.torch import load
-
-    wrong = []
-    for name in SNAPSHOTS:
-        folder = path / "state" / name
-        try:
-            data = json.loads((folder / "state.json").read_bytes())
-            if data.pop("sha256", None) != _digest(data):
-                raise ValueError("state.json does not match its checksum")
-            if data["format"] != FORMAT:
-                raise ValueError(f"its format is {data['format']}, this evomerge reads {FORMAT}")
-            arrays = (folder / "tensors.safetensors").read_bytes()
-            if hashlib.sha256(arrays).hexdigest() != data["tensors"]["sha256"]:
-                raise ValueError("tensors.safetensors does not match its checksum")
-            with open(path / "births.jsonl", "rb") as file:
-                lines = file.read(data["log"]["bytes"])
-            if hashlib.sha256(lines).hexdigest() != data["log"]["sha256"]:
-                raise ValueError("births.jsonl is not the log that belongs to it")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            what = "missing" if isinstance(error, FileNotFoundError) else str(error)
-            wrong.append(f"{name}: {what}")
-            continue
-        if wrong:
-            log.warning(
-                "%s: %s; going on from the snapshot before it", path / "state", "; ".join(wrong)
-            )
-        return name, data, load(arrays)
-    raise UserError(f"{path / 'state'}: no snapshot can be read ({'; '.join(wrong)})")
-
-
-def read_births(path: Path) -> list[dict[str, Any]]:
-    """The lines of births.jsonl; a last line that is not whole yet is left out."""
-    with open(path / "births.jsonl", "rb") as file:
-        return [json.loads(line) for line in file if line.endswith(b"\n")]
-
-
 def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """The tensors, none of which shares memory with another, as genomes may."""
     apart, taken = {}, set()
@@ -375,7 +228,3 @@ def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
         apart[name] = tensor.clone() if memory in taken else tensor.contiguous()
         taken.add(memory)
     return apart
-
-
-def _digest(data: Any) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -11,14 +11,17 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from evomerge.axis import Axis
-from evomerge.errors import reason
 from evomerge.files import saving, write_file
+from evomerge.rundir.founders import SOLVED, Founding
 from evomerge.searches.groups import stretches
+
+if TYPE_CHECKING:
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -107,42 +110,6 @@ class Founding:
             return None
 
 
-def groups_of(fitness: Any, split: str, size: int) -> dict[str, np.ndarray]:
-    """A fitness's groups of datapoints of one split, as (n,) int64 indices by name; nothing where it has none, or, with a warning, cannot tell."""
-    if not size or not hasattr(fitness, "groups"):
-        return {}
-    try:
-        found = {
-            str(name): np.asarray(datapoints).astype(np.int64, casting="safe")
-            for name, datapoints in fitness.groups(split).items()
-        }
-        for name, datapoints in found.items():
-            if datapoints.ndim != 1 or (
-                datapoints.size and not 0 <= datapoints.min() <= datapoints.max() < size
-            ):
-                raise ValueError(f"{name!r}: expected indices from 0 to {size - 1}")
-    except Exception as error:
-        log.warning("groups(%r) of the fitness are left out: %s", split, reason(error))
-        return {}
-    return found
-
-
-def groups(fitness: Any, sizes: Mapping[str, int]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """A fitness's groups, as `Founding` has them, and their names; nothing where it has none, or cannot tell.
-
-    Args:
-        fitness: the fitness.
-        sizes: datapoints by split.
-    """
-    found = {split: of for split, size in sizes.items() if (of := groups_of(fitness, split, size))}
-    names = tuple(dict.fromkeys(name for of in found.values() for name in of))
-    codes = {split: np.full(sizes[split], -1, dtype=np.int64) for split in found}
-    for split, of in found.items():
-        for name, datapoints in reversed(of.items()):
-            codes[split][datapoints] = names.index(name)
-    return codes, names
-
-
 def along(axis: Axis) -> tuple[Stretch, ...]:
     """What lies where on an axis."""
     bounds, names = stretches(axis, "block")
@@ -150,3 +117,24 @@ def along(axis: Axis) -> tuple[Stretch, ...]:
     return tuple(
         Stretch(chromosome, layer, start, stop) for (chromosome, layer), start, stop in ends
     )
+
+
+def differing(best: np.ndarray, founders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The datapoints that the best solves and no founder does, and those that some founder solves and the best does not.
+
+    Args:
+        best: (D,) its scores.
+        founders: (K, D) theirs.
+
+    Returns:
+        Indices of both, where the difference is greatest first.
+    """
+    ahead = founders.max(axis=0)
+    margin = np.abs(best - ahead)
+    of = ((best >= SOLVED) & (ahead < SOLVED), (best < SOLVED) & (ahead >= SOLVED))
+    won, lost = (np.flatnonzero(mask)[np.argsort(-margin[mask], kind="stable")] for mask in of)
+    return won, lost
+
+
+SOLVED = 0.5
+"""A datapoint is solved from this score on."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evomerge.errors import UserError
-from evomerge.following import Tail, find_log
+from evomerge.rundir.births import read_births
+from evomerge.rundir.following import Tail, find_log
 
 if TYPE_CHECKING:
     import pandas
@@ -284,3 +286,14 @@ def _series(field: Field, values: list[Any], index: pandas.Index) -> pandas.Seri
             None if text is None else text.encode(errors="replace").decode() for text in values
         ]
     return pd.Series(values, index, dtype=field.dtype)
+
+
+def read_births(path: Path) -> list[dict[str, Any]]:
+    """The lines of births.jsonl; a last line that is not whole yet is left out."""
+    with open(path / "births.jsonl", "rb") as file:
+        return [json.loads(line) for line in file if line.endswith(b"\n")]
+
+
+def id_of(entry: Mapping[str, Any]) -> int:
+    """The id of the member that a line of the log is about."""
+    return int(entry.get("id", entry["birth"]))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evomerge.errors import UserError
-from evomerge.processes import Process
+from evomerge.rundir.processes import Process
 
 log = logging.getLogger(__name__)
 
