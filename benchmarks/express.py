@@ -38,8 +38,8 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from evomerge.crossover import Crossover
-from evomerge.genome import Recipe
+from evomerge.genome.crossover import Crossover
+from evomerge.genome.recipe import Recipe
 from populations.llm import LanguageModels
 
 

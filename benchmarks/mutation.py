@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evomerge.genome import Recipe
+from evomerge.genome.recipe import Recipe
 from fitness.matching import exact
 from fitness.questions import QuestionAnswering
 from fitness.records import JsonLines, Part

@@ -19,10 +19,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from evomerge.archive import Member, Tiling
-from evomerge.axis import Axis, Layer
-from evomerge.crossover import Crossover
-from evomerge.genome import Recipe
-from evomerge.grams import Grams
+from evomerge.genome.axis import Axis, Layer
+from evomerge.genome.crossover import Crossover
+from evomerge.genome.grams import Grams
+from evomerge.genome.recipe import Recipe
 from evomerge.rundir.rundir import RunDir
 from evomerge.snapshot import Best, State, pack
 from evomerge.strategy import NaturalNiches

@@ -20,8 +20,8 @@ import psutil
 
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.actors.pool import Ray
-from evomerge.axis import Axis
-from evomerge.genome import Weights
+from evomerge.genome.axis import Axis
+from evomerge.genome.weights import Weights
 from evomerge.scoring import Job, Outcome
 
 DATAPOINTS = 100

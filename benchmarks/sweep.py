@@ -18,7 +18,7 @@ import numpy as np
 from evomerge import Local, Sweep, calls, config, evolve
 from evomerge.archive import Tiling
 from evomerge.evolution import OUTSIDE
-from evomerge.genome import Recipe
+from evomerge.genome.recipe import Recipe
 from fitness.combined import Combined
 
 

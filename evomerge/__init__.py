@@ -2,9 +2,9 @@
 
 from evomerge.actors.pool import Ray
 from evomerge.archive import Archive, Member
-from evomerge.crossover import Crossover
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
+from evomerge.genome.crossover import Crossover
 from evomerge.rundir.births import births_dataframe
 from evomerge.rundir.following import follow
 from evomerge.searches.search import Operator, Search

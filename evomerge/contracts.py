@@ -8,8 +8,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from evomerge.axis import Axis
-from evomerge.crossover import Crossing
+from evomerge.genome.axis import Axis
+from evomerge.genome.crossover import Crossing
 
 Model: TypeAlias = Any
 """What the ecosystem's users know: an nn.Module; a transformers model with its tokenizer; a DiffusionPipeline."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evomerge.errors import reason
+from evomerge.rundir.founders import log
 
 if TYPE_CHECKING:
     pass

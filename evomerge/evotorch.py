@@ -24,7 +24,7 @@ from evotorch.tools import ObjectArray
 
 from evomerge.archive import Member, Tiling
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.crossover import Crossover
+from evomerge.genome.crossover import Crossover
 from evomerge.searches.survival import Features
 from evomerge.searches.vectors import AllWeights, Coding, Vector
 from evomerge.strategy import NaturalNiches

@@ -18,7 +18,7 @@ from evomerge.cards.measured import measured
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, blame, reason
 from evomerge.files import saving, write_folder
-from evomerge.genome import Recipe
+from evomerge.genome.recipe import Recipe
 from evomerge.rundir.births import id_of, read_births
 from evomerge.rundir.places import ANSWERS, check_new, check_run
 from evomerge.rundir.snapshots import read_snapshot

@@ -10,7 +10,7 @@ import numpy as np
 
 from evomerge.archive import Archive, Competition, Member, Tiling, View
 from evomerge.contracts import Genome
-from evomerge.crossover import Crossing
+from evomerge.genome.crossover import Crossing
 from evomerge.rundir.snapshots import BEST, best_rows
 from evomerge.scoring import Job
 from evomerge.strategy import Birth

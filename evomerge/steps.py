@@ -15,7 +15,8 @@ from evomerge.archive import Archive, Member, Tiling
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.datapoints import groups
 from evomerge.errors import Lost, UserError, blame
-from evomerge.rundir.founders import Founding, along
+from evomerge.genome.groups import along
+from evomerge.rundir.founders import Founding
 from evomerge.scoring import Job, Outcome
 from evomerge.settings import Settings
 from evomerge.snapshot import Best, State

@@ -10,8 +10,8 @@ import numpy as np
 
 from evomerge.archive import Archive, Competition, View
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.crossover import Crossing, Crossover
-from evomerge.genome import Noise, Recipe
+from evomerge.genome.crossover import Crossing, Crossover
+from evomerge.genome.recipe import Noise, Recipe
 from fitness.competition import Capacity
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from evomerge.archive import Archive, Competition, View
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.crossover import Angle, Crossing, Crossover
+from evomerge.genome.crossover import Angle, Crossing, Crossover
 from evomerge.strategy import Birth, NaturalNiches
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from evomerge.axis import FlatCut
-from evomerge.genome import Recipe
+from evomerge.genome.axis import FlatCut
+from evomerge.genome.recipe import Recipe
 from populations.libraries import import_diffusers, silenced
 from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method

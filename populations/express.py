@@ -16,8 +16,8 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from evomerge.axis import Axis
-from evomerge.genome import Recipe
+from evomerge.genome.axis import Axis
+from evomerge.genome.recipe import Recipe
 
 log = logging.getLogger(__name__)
 

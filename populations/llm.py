@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from evomerge.axis import FlatCut
-from evomerge.genome import Recipe
+from evomerge.genome.axis import FlatCut
+from evomerge.genome.recipe import Recipe
 from populations import mergekit_config
 from populations.adapters import Adapted
 from populations.checkpoints import Checkpoint

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from evomerge.axis import Axis, FlatCut
-from evomerge.genome import Recipe
-from evomerge.grams import Grams
+from evomerge.genome.axis import Axis, FlatCut
+from evomerge.genome.grams import Grams
+from evomerge.genome.recipe import Recipe
 from populations.express import express
 from populations.methods import Method
 from populations.origins import Model, origins

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 import yaml
 
-from evomerge.axis import Axis
-from evomerge.genome import Recipe
+from evomerge.genome.axis import Axis
+from evomerge.genome.recipe import Recipe
 from populations.adapters import Adapted
 from populations.seeds import Seeds
 

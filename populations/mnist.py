@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from evomerge.axis import FlatCut, Layout
-from evomerge.genome import Weights
+from evomerge.genome.axis import FlatCut, Layout
+from evomerge.genome.weights import Weights
 from fitness.images import Images
 from populations.modules import Modules
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from evomerge.axis import Axis, FlatCut, Layout
-from evomerge.genome import Weights
+from evomerge.genome.axis import Axis, FlatCut, Layout
+from evomerge.genome.weights import Weights
 from populations.checkpoints import Checkpoint, read_header
 from populations.resident import OnFirstUse, check_device, ready, slots_of
 

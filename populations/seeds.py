@@ -17,8 +17,8 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 
-from evomerge.axis import Axis, Block, Part
-from evomerge.grams import Grams
+from evomerge.genome.axis import Axis, Block, Part
+from evomerge.genome.grams import Grams
 from populations.checkpoints import Entry
 from populations.resident import slots_of
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mergekit.merge_methods.slerp import slerp
 
-from evomerge.crossover import Crossover, regions, slerp_coefficients
+from evomerge.genome.crossover import Crossover, regions, slerp_coefficients
 
 
 def nested(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evomerge.axis import Axis
-from evomerge.genome import Weights
+from evomerge.genome.axis import Axis
+from evomerge.genome.weights import Weights
 
 DATAPOINTS = 24
 

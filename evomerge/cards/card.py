@@ -19,7 +19,7 @@ from evomerge.cards.markdown import details, fenced, line, link, plain, table
 from evomerge.cards.measured import SPLITS, Score, label
 from evomerge.cards.published import published
 from evomerge.contracts import Genome
-from evomerge.genome import Recipe
+from evomerge.genome.recipe import Recipe
 
 NAME = "README.md"
 MERGEKIT = "mergekit.yaml"

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from evomerge.genome.groups import Stretch
 from evomerge.reports.figures import calm, ruler
 from evomerge.reports.page import card
 from evomerge.reports.record import Record
 from evomerge.reports.svg import BLUE, CARD, INK, MUTED, ORANGE, WIDTH, as_svg, resize
 from evomerge.rundir.births import id_of
-from evomerge.rundir.founders import Stretch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evomerge.genome.groups import Stretch
 from evomerge.reports.crossings import parts
 from evomerge.reports.figures import LEGEND_LETTERS, calm, ruler
 from evomerge.reports.page import card, heat
 from evomerge.reports.record import Record
 from evomerge.reports.svg import INK, MUTED, PALETTE, as_svg, resize
 from evomerge.rundir.births import id_of
-from evomerge.rundir.founders import Stretch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,14 +11,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evomerge.axis import Axis
 from evomerge.files import saving, write_file
+from evomerge.genome.groups import Stretch
 from evomerge.rundir.founders import SOLVED, Founding
-from evomerge.searches.groups import stretches
 
 if TYPE_CHECKING:
     pass
@@ -27,15 +26,6 @@ log = logging.getLogger(__name__)
 
 NAME = "founders.safetensors"
 SCORES, WEIGHTS, GROUPS, ABOUT = "scores.", "weights.", "groups.", "about"
-
-
-class Stretch(NamedTuple):
-    """What a chromosome has of a layer: [start, stop) on the axis."""
-
-    chromosome: str
-    layer: str
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,15 +98,6 @@ class Founding:
                 error,
             )
             return None
-
-
-def along(axis: Axis) -> tuple[Stretch, ...]:
-    """What lies where on an axis."""
-    bounds, names = stretches(axis, "block")
-    ends = zip(names, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-    return tuple(
-        Stretch(chromosome, layer, start, stop) for (chromosome, layer), start, stop in ends
-    )
 
 
 def differing(best: np.ndarray, founders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.errors import UserError
+from evomerge.rundir.founders import log
 
 SNAPSHOTS = ("latest", "previous")
 

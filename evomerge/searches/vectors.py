@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from evomerge.contracts import Genome, Population
-from evomerge.crossover import Crossover
-from evomerge.genome import Recipe, Weights
-from evomerge.searches.groups import By, check_groups, groups
+from evomerge.genome.crossover import Crossover
+from evomerge.genome.groups import By, check_groups, groups
+from evomerge.genome.recipe import Recipe
+from evomerge.genome.weights import Weights
 
 
 class Coding(Protocol):

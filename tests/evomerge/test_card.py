@@ -18,7 +18,7 @@ from evomerge.cards.markdown import details, fenced, line, link, plain, table
 from evomerge.cards.measured import Score, label
 from evomerge.cards.published import published, without_places
 from evomerge.cli import main
-from evomerge.genome import Recipe
+from evomerge.genome.recipe import Recipe
 from evomerge.intervals import interval
 from evomerge.rundir.births import read_births
 from evomerge.rundir.snapshots import read_snapshot

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mergekit.merge_methods.slerp import slerp
 
-from evomerge.axis import Axis
-from evomerge.crossover import Crossing, Crossover, regions, slerp_coefficients
+from evomerge.genome.axis import Axis
+from evomerge.genome.crossover import Crossing, Crossover, regions, slerp_coefficients
 
 SHAPES = {"0.weight": (3, 4), "0.bias": (3,), "2.weight": (2, 3), "2.bias": (2,), "scale": ()}
 AXES = {

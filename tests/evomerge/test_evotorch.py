@@ -14,7 +14,7 @@ from whole_runs import DIGITS, small_run
 
 from evomerge import AllWeights, Coefficients, Crossover, Genomes, NaturalNiches, Ratios
 from evomerge.evotorch import M2N2, MAPElites, Merge, MergeProblem, as_numpy
-from evomerge.genome import Recipe
+from evomerge.genome.recipe import Recipe
 from evomerge.searches.survival import Features
 from fitness.classification import Classification
 from fitness.combined import Combined

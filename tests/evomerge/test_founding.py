@@ -5,11 +5,12 @@ import pytest
 from faulty import Weighted
 from whole_runs import DIGITS, small_run
 
-from evomerge.axis import Axis
 from evomerge.datapoints import groups
+from evomerge.genome.axis import Axis
+from evomerge.genome.groups import Stretch, along
 from evomerge.reports.record import Record
 from evomerge.rundir.births import read_births
-from evomerge.rundir.founders import NAME, Founding, Stretch, along
+from evomerge.rundir.founders import NAME, Founding
 from evomerge.rundir.snapshots import read_snapshot
 from fitness.classification import Classification
 from fitness.images import SklearnDigits

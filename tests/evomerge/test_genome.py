@@ -10,9 +10,9 @@ import torch
 from mergekit.merge_methods.slerp import slerp
 from torch import nn
 
-from evomerge.axis import Axis
-from evomerge.crossover import Crossing, Crossover
-from evomerge.genome import Weights
+from evomerge.genome.axis import Axis
+from evomerge.genome.crossover import Crossing, Crossover
+from evomerge.genome.weights import Weights
 
 
 def vector(rng, size):

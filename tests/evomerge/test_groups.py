@@ -5,8 +5,8 @@ import pytest
 from decoder import SHAPES
 
 from evomerge import Coefficients, Ratios
-from evomerge.axis import Axis, Layer
-from evomerge.searches.groups import groups
+from evomerge.genome.axis import Axis, Layer
+from evomerge.genome.groups import groups
 
 
 def by_tensor(axis, by, layers=None):

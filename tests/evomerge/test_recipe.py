@@ -9,10 +9,10 @@ import pytest
 import torch
 from mergekit.merge_methods.slerp import slerp
 
-from evomerge.axis import Axis
-from evomerge.crossover import Crossing, Crossover, slerp_coefficients
-from evomerge.genome import Recipe
-from evomerge.grams import Grams
+from evomerge.genome.axis import Axis
+from evomerge.genome.crossover import Crossing, Crossover, slerp_coefficients
+from evomerge.genome.grams import Grams
+from evomerge.genome.recipe import Recipe
 from evomerge.strategy import NaturalNiches
 
 SHAPES = {

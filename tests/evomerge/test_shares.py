@@ -8,11 +8,11 @@ import pytest
 from whole_runs import DIGITS, small_run
 
 from evomerge import Crossover, NaturalNiches
-from evomerge.crossover import Crossing, regions
+from evomerge.genome.crossover import Crossing, regions
+from evomerge.genome.groups import Stretch, along
 from evomerge.reports import shares
 from evomerge.reports.crossings import parts
 from evomerge.reports.record import Record
-from evomerge.rundir.founders import Stretch, along
 from evomerge.rundir.snapshots import read_snapshot
 from populations.mnist import Classifiers
 

@@ -7,8 +7,8 @@ import pytest
 from torch import nn
 
 from evomerge.archive import Archive, Competition, Member
-from evomerge.crossover import Crossover
-from evomerge.genome import Weights
+from evomerge.genome.crossover import Crossover
+from evomerge.genome.weights import Weights
 from evomerge.strategy import NaturalNiches, birth_rng, founders_rng
 from populations.modules import Modules
 

@@ -7,7 +7,7 @@ import types
 import pytest
 
 import evomerge
-from evomerge.genome import Recipe
+from evomerge.genome.recipe import Recipe
 from evomerge.targets import import_path, names_the_same, path_of
 from fitness.classification import right
 from populations.mnist import Classifiers

@@ -5,8 +5,9 @@ import pytest
 from decoder import SHAPES
 
 from evomerge import AllWeights, Coefficients, Crossover, Ratios
-from evomerge.axis import Axis
-from evomerge.genome import Recipe, Weights
+from evomerge.genome.axis import Axis
+from evomerge.genome.recipe import Recipe
+from evomerge.genome.weights import Weights
 
 
 class Recipes:

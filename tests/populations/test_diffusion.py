@@ -16,8 +16,8 @@ from merges import nested
 from safetensors.torch import load_file, save_file
 
 from evomerge import recipe
-from evomerge.crossover import Crossover
 from evomerge.errors import UserError
+from evomerge.genome.crossover import Crossover
 from fitness.painting import Painter
 from populations.diffusion import DiffusionModels
 from populations.methods import Method

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from evomerge.axis import Axis
-from evomerge.genome import Recipe
+from evomerge.genome.axis import Axis
+from evomerge.genome.recipe import Recipe
 from populations import express as module
 from populations.express import at_once, combine, compiled, express
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evomerge import recipe
-from evomerge.crossover import Crossover
+from evomerge.genome.crossover import Crossover
 from populations.llm import LanguageModel, LanguageModels
 from populations.methods import Method
 from populations.units import Units

@@ -15,9 +15,9 @@ from mergekit.options import MergeOptions
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from evomerge.axis import Axis
-from evomerge.crossover import Crossover
-from evomerge.genome import Recipe
+from evomerge.genome.axis import Axis
+from evomerge.genome.crossover import Crossover
+from evomerge.genome.recipe import Recipe
 from populations.methods import SEARCHED, SINGLE, Method, methods
 
 ALL = methods()

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from evomerge.genome import Weights
+from evomerge.genome.weights import Weights
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers

@@ -10,8 +10,8 @@ from expansions import expansions
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from evomerge.crossover import Crossing
-from evomerge.genome import Weights
+from evomerge.genome.crossover import Crossing
+from evomerge.genome.weights import Weights
 from populations.modules import Modules, hidden_layers
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from evomerge import recipe
 from evomerge.cli import main
-from evomerge.crossover import Crossover
+from evomerge.genome.crossover import Crossover
 from populations.llm import LanguageModels
 
 

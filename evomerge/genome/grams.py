@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from evomerge.axis import Axis
+from evomerge.genome.axis import Axis
 
 Front = Callable[[str, int], np.ndarray]
 """A tensor's name and n to the (K, K) float64 inner products of its first n entries, in the order of the axis, in all seeds."""

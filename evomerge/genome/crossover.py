@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from evomerge.axis import Axis
+from evomerge.genome.axis import Axis
 
 Angle = Literal["tensor", "part", "whole", "none"]
 

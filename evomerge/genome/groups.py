@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from evomerge.axis import LAYER, Axis
+from evomerge.genome.axis import LAYER, Axis
+from evomerge.genome.groups import stretches
+
+if TYPE_CHECKING:
+    pass
 
 By = Literal["chromosome", "layer", "block", "tensor"]
 
@@ -103,3 +107,21 @@ def _layers(axis: Axis, together: int | None) -> dict[str, str]:
     for tensor, run in runs.items():
         filled[tensor] = current = run or current
     return filled
+
+
+class Stretch(NamedTuple):
+    """What a chromosome has of a layer: [start, stop) on the axis."""
+
+    chromosome: str
+    layer: str
+    start: int
+    stop: int
+
+
+def along(axis: Axis) -> tuple[Stretch, ...]:
+    """What lies where on an axis."""
+    bounds, names = stretches(axis, "block")
+    ends = zip(names, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+    return tuple(
+        Stretch(chromosome, layer, start, stop) for (chromosome, layer), start, stop in ends
+    )
