@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from evomerge.archive import Member, Tiling
+from evomerge.archives.archive import Member, Tiling
 from evomerge.genome.axis import Axis, Layer
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.grams import Grams

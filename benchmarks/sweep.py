@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from evomerge import Local, Sweep, calls, config, evolve
-from evomerge.archive import Tiling
+from evomerge.archives.archive import Tiling
 from evomerge.evolution import OUTSIDE
 from evomerge.genome.recipe import Recipe
 from fitness.combined import Combined

@@ -1,7 +1,7 @@
 """evomerge breeds models: a few seeds of one architecture go in, one model with all their skills comes out."""
 
 from evomerge.actors.pool import Ray
-from evomerge.archive import Archive, Member
+from evomerge.archives.archive import Archive, Member
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
 from evomerge.genome.crossover import Crossover

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evomerge import calls, config
-from evomerge.archive import Archive
+from evomerge.archives.archive import Archive
 from evomerge.between import Between
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Stopped, UserError

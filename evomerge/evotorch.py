@@ -22,10 +22,10 @@ from evotorch.algorithms.searchalgorithm import SearchAlgorithm, SinglePopulatio
 from evotorch.operators import CrossOver
 from evotorch.tools import ObjectArray
 
-from evomerge.archive import Member, Tiling
+from evomerge.archives.archive import Member, Tiling
+from evomerge.archives.elites import Features
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.genome.crossover import Crossover
-from evomerge.searches.survival import Features
 from evomerge.searches.vectors import AllWeights, Coding, Vector
 from evomerge.strategy import NaturalNiches
 from evomerge.workers import Local, Workers

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from evomerge import config, recipe
-from evomerge.archive import Archive
+from evomerge.archives.archive import Archive
 from evomerge.cards import card
 from evomerge.cards.measured import measured
 from evomerge.contracts import Fitness, Genome, Population

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from evomerge import memory
-from evomerge.archive import Tiling, View
+from evomerge.archives.archive import Tiling, View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import Interrupted, reason
 from evomerge.strategy import Birth

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.archive import Archive, Competition, Member, Tiling, View
+from evomerge.archives.archive import Archive, Competition, Member, Tiling, View
 from evomerge.contracts import Genome
 from evomerge.genome.crossover import Crossing
 from evomerge.rundir.snapshots import BEST, best_rows

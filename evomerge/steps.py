@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.archive import Archive, Member, Tiling
+from evomerge.archives.archive import Archive, Member, Tiling
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.datapoints import groups
 from evomerge.errors import Lost, UserError, blame

@@ -8,7 +8,7 @@ from typing import Protocol, get_args
 
 import numpy as np
 
-from evomerge.archive import Archive, Competition, View
+from evomerge.archives.archive import Archive, Competition, View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.genome.crossover import Crossing, Crossover
 from evomerge.genome.recipe import Noise, Recipe

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evomerge.archive import Archive, Competition, View
+from evomerge.archives.archive import Archive, Competition, View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.genome.crossover import Angle, Crossing, Crossover
 from evomerge.strategy import Birth, NaturalNiches

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.archive import View
+from evomerge.archives.archive import View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.scoring import Job, Nursery, Outcome
 from evomerge.strategy import Birth, founders_rng

@@ -25,7 +25,7 @@ import numpy as np
 from evomerge.actors.actor import Actor, Plan, owned
 from evomerge.actors.cluster import connected
 from evomerge.actors.crew import TICK, Call, Crew, line
-from evomerge.archive import View
+from evomerge.archives.archive import View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import Interrupted, UserError
 from evomerge.scoring import Job, Outcome, placed, unheeded, unscored

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge import between, memory
-from evomerge.archive import Archive
+from evomerge.archives.archive import Archive
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
 from evomerge.files import saving

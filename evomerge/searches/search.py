@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.archive import Archive, Competition, View
+from evomerge.archives.archive import Archive, Competition, View
+from evomerge.archives.elites import Elites, Features, Newest
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, reason
-from evomerge.searches.survival import Elites, Features, Newest
 from evomerge.searches.vectors import AllWeights, Coding, Vector
 from evomerge.strategy import Birth
 from evomerge.targets import nearest

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from evomerge.archive import Archive, Competition, Member, Tiling, View
+from evomerge.archives.archive import Archive, Competition, Member, Tiling, View
 from fitness.attraction import attraction
 from fitness.competition import RejectionBound, competitive_fitness
 

@@ -13,9 +13,9 @@ from tiny_llama import tuned
 from whole_runs import DIGITS, small_run
 
 from evomerge import AllWeights, Coefficients, Crossover, Genomes, NaturalNiches, Ratios
+from evomerge.archives.elites import Features
 from evomerge.evotorch import M2N2, MAPElites, Merge, MergeProblem, as_numpy
 from evomerge.genome.recipe import Recipe
-from evomerge.searches.survival import Features
 from fitness.classification import Classification
 from fitness.combined import Combined
 from populations.llm import LanguageModels

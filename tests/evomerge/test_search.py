@@ -19,9 +19,9 @@ from whole_runs import (
 )
 
 from evomerge import Crossover, Operator, Ratios, Search, UserError
+from evomerge.archives.elites import Features
 from evomerge.evotorch import MAPElites, Merge, MergeProblem, as_numpy
 from evomerge.rundir.snapshots import read_snapshot
-from evomerge.searches.survival import Features
 from fitness.classification import Classification
 from populations.mnist import Classifiers
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from evomerge.archive import Archive, Competition, Member
+from evomerge.archives.archive import Archive, Competition, Member
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.weights import Weights
 from evomerge.strategy import NaturalNiches, birth_rng, founders_rng

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomerge.archive import Competition, Member
-from evomerge.searches.survival import Elites, Features, Newest
+from evomerge.archives.archive import Competition, Member
+from evomerge.archives.elites import Elites, Features, Newest
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
 

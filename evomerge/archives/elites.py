@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.archive import Archive, Member
+from evomerge.archives.archive import Archive, Member
 from evomerge.contracts import Fitness
 
 
