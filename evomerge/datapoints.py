@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evomerge.errors import reason
-from evomerge.rundir.founders import log
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     pass

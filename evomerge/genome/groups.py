@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import numpy as np
 
 from evomerge.genome.axis import LAYER, Axis
-from evomerge.genome.groups import stretches
 
 if TYPE_CHECKING:
     pass

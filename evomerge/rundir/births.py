@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evomerge.errors import UserError
-from evomerge.rundir.births import read_births
 from evomerge.rundir.following import Tail, find_log
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ import numpy as np
 
 from evomerge.files import saving, write_file
 from evomerge.genome.groups import Stretch
-from evomerge.rundir.founders import SOLVED, Founding
 
 if TYPE_CHECKING:
     pass

@@ -16,7 +16,7 @@ from evomerge.rundir.snapshots import SNAPSHOTS
 GRAMS = "grams.safetensors"
 
 
-WHOLE = (GRAMS, founding.NAME, identity.NAME, "config.yaml")
+WHOLE = (GRAMS, founders.NAME, identity.NAME, "config.yaml")
 
 
 BEGINNING = (

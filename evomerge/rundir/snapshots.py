@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from evomerge.errors import UserError
-from evomerge.rundir.founders import log
+
+log = logging.getLogger(__name__)
 
 SNAPSHOTS = ("latest", "previous")
 
