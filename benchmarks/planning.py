@@ -25,7 +25,7 @@ from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
 from evomerge.rundir.rundir import RunDir
 from evomerge.snapshot import Best, State, pack
-from evomerge.strategy import NaturalNiches
+from evomerge.strategies.natural_niches import NaturalNiches
 
 LAYERS, WIDE, INNER, HEADS, VOCABULARY = 32, 4096, 11008, 32, 32000
 LAST = 200

@@ -7,10 +7,10 @@ from evomerge.evolution import evolve
 from evomerge.genome.crossover import Crossover
 from evomerge.rundir.births import births_dataframe
 from evomerge.rundir.following import follow
-from evomerge.searches.search import Operator, Search
-from evomerge.searches.vectors import AllWeights, Coefficients, Genomes, Ratios
-from evomerge.strategy import NaturalNiches
-from evomerge.sweep import Sweep
+from evomerge.strategies.coding import AllWeights, Coefficients, Genomes, Ratios
+from evomerge.strategies.natural_niches import NaturalNiches
+from evomerge.strategies.search import Operator, Search
+from evomerge.strategies.sweep import Sweep
 from evomerge.trackers import MLflow, TensorBoard, Wandb
 from evomerge.workers import Local
 

@@ -20,7 +20,8 @@ from evomerge.rundir.places import check_free
 from evomerge.settings import Settings
 from evomerge.steps import Steps
 from evomerge.stop import StopRequest
-from evomerge.strategy import NaturalNiches, Strategy
+from evomerge.strategies.natural_niches import NaturalNiches
+from evomerge.strategies.strategy import Strategy
 from evomerge.trackers import Tracker, Tracking, usual
 from evomerge.workers import Local, Workers
 

@@ -18,7 +18,7 @@ from evomerge import memory
 from evomerge.archives.archive import Tiling, View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import Interrupted, reason
-from evomerge.strategy import Birth
+from evomerge.strategies.strategy import Birth
 from fitness.competition import MARGIN
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from evomerge.contracts import Genome
 from evomerge.genome.crossover import Crossing
 from evomerge.rundir.snapshots import BEST, best_rows
 from evomerge.scoring import Job
-from evomerge.strategy import Birth
+from evomerge.strategies.strategy import Birth
 from evomerge.targets import import_path, path_of
 
 

@@ -20,7 +20,7 @@ from evomerge.rundir.founders import Founding
 from evomerge.scoring import Job, Outcome
 from evomerge.settings import Settings
 from evomerge.snapshot import Best, State
-from evomerge.strategy import Birth, Planner, Strategy
+from evomerge.strategies.strategy import Birth, Planner, Strategy
 from evomerge.workers import Workers
 
 Stage = Callable[..., AbstractContextManager[None]]

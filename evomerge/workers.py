@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.scoring import Job, Nursery, Outcome, placed, unheeded
-from evomerge.strategy import founders_rng
+from evomerge.strategies.strategy import founders_rng
 
 
 class Workers(Protocol):

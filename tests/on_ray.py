@@ -78,7 +78,7 @@ class Unlucky(Slow):
 
 def founder(model) -> bool:
     """Whether a model is one of the founders of a run with seed 0."""
-    from evomerge.strategy import founders_rng
+    from evomerge.strategies.strategy import founders_rng
 
     return any(
         np.array_equal(model, genome.vector) for genome in Vectors().founders(founders_rng(0))

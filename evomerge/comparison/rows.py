@@ -19,7 +19,7 @@ from evomerge.evolution import OUTSIDE, evolve, with_defaults
 from evomerge.files import within
 from evomerge.rundir.births import read_births
 from evomerge.settings import RANGES
-from evomerge.sweep import Sweep
+from evomerge.strategies.sweep import Sweep
 from evomerge.targets import TARGET, names_the_same, path_of
 
 log = logging.getLogger(__name__)

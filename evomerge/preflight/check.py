@@ -18,8 +18,8 @@ from evomerge.errors import blame
 from evomerge.evolution import with_defaults
 from evomerge.preflight import forecast
 from evomerge.preflight.rehearsal import Rehearsal, rehearse
-from evomerge.searches.search import Search
 from evomerge.steps import Steps
+from evomerge.strategies.search import Search
 from evomerge.watching.terminal import plain
 from evomerge.words import size, span
 

@@ -14,8 +14,9 @@ from whole_runs import DIGITS, small_run
 
 from evomerge import AllWeights, Coefficients, Crossover, Genomes, NaturalNiches, Ratios
 from evomerge.archives.elites import Features
-from evomerge.evotorch import M2N2, MAPElites, Merge, MergeProblem, as_numpy
+from evomerge.evotorch import M2N2, MAPElites, Merge, MergeProblem
 from evomerge.genome.recipe import Recipe
+from evomerge.strategies.problem import as_numpy
 from fitness.classification import Classification
 from fitness.combined import Combined
 from populations.llm import LanguageModels

@@ -13,7 +13,7 @@ from evomerge.genome.axis import Axis
 from evomerge.genome.crossover import Crossing, Crossover, slerp_coefficients
 from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
-from evomerge.strategy import NaturalNiches
+from evomerge.strategies.natural_niches import NaturalNiches
 
 SHAPES = {
     "embed.weight": (11, 8),

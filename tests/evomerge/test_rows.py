@@ -9,7 +9,7 @@ from whole_runs import write_config
 from evomerge import UserError, calls, evolve
 from evomerge.comparison.rows import SWEEP, plan, shared
 from evomerge.evolution import OUTSIDE
-from evomerge.sweep import grid
+from evomerge.strategies.sweep import grid
 
 OUT = Path("out")
 FITNESS = {

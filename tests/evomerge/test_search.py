@@ -20,8 +20,9 @@ from whole_runs import (
 
 from evomerge import Crossover, Operator, Ratios, Search, UserError
 from evomerge.archives.elites import Features
-from evomerge.evotorch import MAPElites, Merge, MergeProblem, as_numpy
+from evomerge.evotorch import MAPElites, Merge, MergeProblem
 from evomerge.rundir.snapshots import read_snapshot
+from evomerge.strategies.problem import as_numpy
 from fitness.classification import Classification
 from populations.mnist import Classifiers
 

@@ -9,7 +9,8 @@ from torch import nn
 from evomerge.archives.archive import Archive, Competition, Member
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.weights import Weights
-from evomerge.strategy import NaturalNiches, birth_rng, founders_rng
+from evomerge.strategies.natural_niches import NaturalNiches
+from evomerge.strategies.strategy import birth_rng, founders_rng
 from populations.modules import Modules
 
 

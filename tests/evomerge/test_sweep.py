@@ -9,7 +9,7 @@ from whole_runs import DIGITS, log_of, small_run
 
 from evomerge import Sweep, UserError
 from evomerge.rundir.snapshots import read_snapshot
-from evomerge.sweep import grid
+from evomerge.strategies.sweep import grid
 from populations.mnist import Classifiers
 
 

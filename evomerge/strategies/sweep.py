@@ -12,7 +12,8 @@ import numpy as np
 from evomerge.archives.archive import Archive, Competition, View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.genome.crossover import Angle, Crossing, Crossover
-from evomerge.strategy import Birth, NaturalNiches
+from evomerge.strategies.natural_niches import NaturalNiches
+from evomerge.strategies.strategy import Birth
 
 
 @dataclass(frozen=True)

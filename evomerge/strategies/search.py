@@ -21,8 +21,8 @@ from evomerge.archives.archive import Archive, Competition, View
 from evomerge.archives.elites import Elites, Features, Newest
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, reason
-from evomerge.searches.vectors import AllWeights, Coding, Vector
-from evomerge.strategy import Birth
+from evomerge.strategies.coding import AllWeights, Coding, Vector
+from evomerge.strategies.strategy import Birth
 from evomerge.targets import nearest
 
 CELLS = 10_000
@@ -151,7 +151,7 @@ class Searching:
         """Starts it; it runs as far as the first generation that it wants scored."""
         import torch
 
-        from evomerge.evotorch import CodedProblem, as_numpy
+        from evomerge.strategies.problem import CodedProblem, as_numpy
 
         dialogue = self._dialogue = Dialogue()
         extra = len(features.names) if features is not None else 0
