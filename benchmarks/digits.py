@@ -23,7 +23,7 @@ import torch
 
 from evomerge import Local, calls, config, evolve
 from evomerge.evolution import OUTSIDE
-from evomerge.scoring import Outcome
+from evomerge.workers.evaluator import Outcome
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers
 

@@ -22,8 +22,8 @@ from same_answer import log_of, same
 from scaling import DATAPOINTS, Sleep, Vectors
 
 from evomerge import Crossover, NaturalNiches, evolve
-from evomerge.actors.pool import LOOPBACK, Ray
 from evomerge.rundir.births import read_births
+from evomerge.workers.ray import LOOPBACK, Ray
 
 
 def bred(run_dir: Path, births: int, seconds: tuple[float, float], workers: Ray | None) -> None:

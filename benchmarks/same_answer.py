@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evomerge import calls, config, evolve
-from evomerge.actors.pool import Ray
 from evomerge.evolution import OUTSIDE
 from evomerge.rundir.births import CLOCKS, read_births
 from evomerge.rundir.snapshots import read_snapshot
+from evomerge.workers.ray import Ray
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FORESEEN = ("scored", "train", "fitness", "reason")

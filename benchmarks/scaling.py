@@ -19,10 +19,10 @@ import numpy as np
 import psutil
 
 from evomerge import Crossover, NaturalNiches, evolve
-from evomerge.actors.pool import Ray
 from evomerge.genome.axis import Axis
 from evomerge.genome.weights import Weights
-from evomerge.scoring import Job, Outcome
+from evomerge.workers.evaluator import Job, Outcome
+from evomerge.workers.ray import Ray
 
 DATAPOINTS = 100
 

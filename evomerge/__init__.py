@@ -1,6 +1,5 @@
 """evomerge breeds models: a few seeds of one architecture go in, one model with all their skills comes out."""
 
-from evomerge.actors.pool import Ray
 from evomerge.archives.archive import Archive, Member
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
@@ -12,7 +11,8 @@ from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.search import Operator, Search
 from evomerge.strategies.sweep import Sweep
 from evomerge.trackers import MLflow, TensorBoard, Wandb
-from evomerge.workers import Local
+from evomerge.workers.local import Local
+from evomerge.workers.ray import Ray
 
 __all__ = [
     "AllWeights",

@@ -23,7 +23,8 @@ from evomerge.stop import StopRequest
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.strategy import Strategy
 from evomerge.trackers import Tracker, Tracking, usual
-from evomerge.workers import Local, Workers
+from evomerge.workers.job import Workers
+from evomerge.workers.local import Local
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,8 @@ from evomerge.genome.crossover import Crossover
 from evomerge.strategies.coding import AllWeights, Vector
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.problem import CodedProblem, as_numpy, as_values, drawn_rng
-from evomerge.workers import Local, Workers
+from evomerge.workers.job import Workers
+from evomerge.workers.local import Local
 
 
 class MergeProblem(CodedProblem):

@@ -24,7 +24,7 @@ from evomerge.rundir.places import ANSWERS, check_new, check_run
 from evomerge.rundir.snapshots import read_snapshot
 from evomerge.snapshot import State, unpack
 from evomerge.targets import path_of
-from evomerge.workers import Workers
+from evomerge.workers.job import Workers
 
 log = logging.getLogger(__name__)
 

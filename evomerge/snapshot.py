@@ -12,9 +12,9 @@ from evomerge.archives.archive import Archive, Competition, Member, Tiling, View
 from evomerge.contracts import Genome
 from evomerge.genome.crossover import Crossing
 from evomerge.rundir.snapshots import BEST, best_rows
-from evomerge.scoring import Job
 from evomerge.strategies.strategy import Birth
 from evomerge.targets import import_path, path_of
+from evomerge.workers.evaluator import Job
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,11 +17,11 @@ from evomerge.datapoints import groups
 from evomerge.errors import Lost, UserError, blame
 from evomerge.genome.groups import along
 from evomerge.rundir.founders import Founding
-from evomerge.scoring import Job, Outcome
 from evomerge.settings import Settings
 from evomerge.snapshot import Best, State
 from evomerge.strategies.strategy import Birth, Planner, Strategy
-from evomerge.workers import Workers
+from evomerge.workers.evaluator import Job, Outcome
+from evomerge.workers.job import Workers
 
 Stage = Callable[..., AbstractContextManager[None]]
 """(what, size) to what stands around a step that may take long, as `Between.stage`."""

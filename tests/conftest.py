@@ -73,7 +73,7 @@ SHARED = []
 def cluster():
     """A Ray of this machine's own, with more processors than it has, for all tests on it that follow each other."""
     if not SHARED:
-        from evomerge.actors.cluster import connected
+        from evomerge.workers.cluster import connected
 
         SHARED.append(connected(None, 16, wait=1800))
     return SHARED[0]

@@ -15,10 +15,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from whole_runs import PATIENCE, assert_same_run, start
 
 from evomerge import Crossover, NaturalNiches, evolve
-from evomerge.actors.pool import Ray
 from evomerge.cli import main
 from evomerge.errors import UserError
 from evomerge.rundir.births import read_births
+from evomerge.workers.ray import Ray
 from fitness.agents import Agents
 from fitness.combined import Combined
 from fitness.questions import QuestionAnswering

@@ -13,7 +13,6 @@ from typing import Any
 import psutil
 
 from evomerge import memory
-from evomerge.actors.pool import Ray
 from evomerge.errors import blame
 from evomerge.evolution import with_defaults
 from evomerge.preflight import forecast
@@ -22,6 +21,7 @@ from evomerge.steps import Steps
 from evomerge.strategies.search import Search
 from evomerge.watching.terminal import plain
 from evomerge.words import size, span
+from evomerge.workers.ray import Ray
 
 SHARE = 0.2
 """The share of the births that is rehearsed at most: from a fifth, the time of all is told within some 8 %."""

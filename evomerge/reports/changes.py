@@ -23,7 +23,7 @@ from evomerge.reports.thumbnails import picture
 from evomerge.rundir.births import id_of
 from evomerge.rundir.founders import SOLVED, Founding, differing
 from evomerge.snapshot import Best
-from evomerge.workers import Workers
+from evomerge.workers.job import Workers
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from evomerge.reports.record import Record
 from evomerge.reports.thumbnails import picture
 from evomerge.rundir.births import id_of
 from evomerge.rundir.places import GALLERY
-from evomerge.workers import Workers
+from evomerge.workers.job import Workers
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from on_ray import Slow, Unlucky, Vectors
 from whole_runs import PATIENCE, ROOT, assert_same_run, log_of, small_run, start, state_of
 
 from evomerge import Crossover, NaturalNiches, Search, Sweep, evolve
-from evomerge.actors.pool import Ray
 from evomerge.errors import Interrupted
 from evomerge.evotorch import MergeProblem
 from evomerge.rundir.births import read_births
 from evomerge.rundir.snapshots import read_snapshot
 from evomerge.strategies.problem import as_numpy
+from evomerge.workers.ray import Ray
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from evomerge.archives.archive import View
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.scoring import Job, Nursery, Outcome
 from evomerge.strategies.strategy import Birth, founders_rng
+from evomerge.workers.evaluator import Job, Nursery, Outcome
 
 VIEWS = 16
 """Archives that an actor keeps ready to stop by."""

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from evomerge.errors import Interrupted, Lost
-from evomerge.scoring import unheeded
+from evomerge.workers.evaluator import unheeded
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from evomerge.actors.starting import LOOPBACK, Own, clear, patient
 from evomerge.errors import Interrupted, Stopped, UserError, reason
+from evomerge.workers.starting import LOOPBACK, Own, clear, patient
 
 log = logging.getLogger(__name__)
 
