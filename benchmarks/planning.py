@@ -23,8 +23,8 @@ from evomerge.genome.axis import Axis, Layer
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
+from evomerge.run.state import Best, State, pack
 from evomerge.rundir.rundir import RunDir
-from evomerge.snapshot import Best, State, pack
 from evomerge.strategies.natural_niches import NaturalNiches
 
 LAYERS, WIDE, INNER, HEADS, VOCABULARY = 32, 4096, 11008, 32, 32000

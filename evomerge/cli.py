@@ -27,8 +27,8 @@ from evomerge.evolution import OUTSIDE, evolve
 from evomerge.files import place, saving, shortened, write_file
 from evomerge.preflight import check
 from evomerge.reports import report
+from evomerge.run.settings import RANGES
 from evomerge.rundir.places import check_free, check_place, check_run, free_name
-from evomerge.settings import RANGES
 from evomerge.watching.watch import watch
 
 

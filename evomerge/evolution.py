@@ -10,19 +10,19 @@ from typing import Any, Literal
 
 from evomerge import calls, config
 from evomerge.archives.archive import Archive
-from evomerge.between import Between
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Stopped, UserError
 from evomerge.files import place, saving, write_file
-from evomerge.loop import Loop
-from evomerge.progress import Progress
+from evomerge.run.between import Between
+from evomerge.run.loop import Loop
+from evomerge.run.progress import Progress
+from evomerge.run.settings import Settings
+from evomerge.run.steps import Steps
+from evomerge.run.stop import StopRequest
+from evomerge.run.trackers import Tracker, Tracking, usual
 from evomerge.rundir.places import check_free
-from evomerge.settings import Settings
-from evomerge.steps import Steps
-from evomerge.stop import StopRequest
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.strategy import Strategy
-from evomerge.trackers import Tracker, Tracking, usual
 from evomerge.workers.job import Workers
 from evomerge.workers.local import Local
 

@@ -24,8 +24,8 @@ from doc_ground import SMALL, Ground, called
 from evomerge import arguments, calls, evolve
 from evomerge.config import load
 from evomerge.evolution import OUTSIDE
+from evomerge.run.settings import RANGES
 from evomerge.rundir.births import read_births
-from evomerge.settings import RANGES
 
 QUICK = ("digits", "digits_units", "my")
 """Configs that a command may run as often as the docs name them; others are run once, for all pages."""

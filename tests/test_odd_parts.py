@@ -9,7 +9,7 @@ import pytest
 from whole_runs import DIGITS, small_run
 
 from evomerge.cli import main
-from evomerge.loop import Loop
+from evomerge.run.loop import Loop
 from evomerge.rundir.births import read_births
 from fitness.classification import Classification
 from populations.mnist import Classifiers

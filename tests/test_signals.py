@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from whole_runs import ROOT, log_of, start, write_config
 
-from evomerge.between import Between
 from evomerge.errors import Stopped
+from evomerge.run.between import Between
+from evomerge.run.stop import StopRequest
 from evomerge.rundir.places import check_free, free_name
-from evomerge.stop import StopRequest
 from fitness.classification import Classification
 
 

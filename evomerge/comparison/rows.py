@@ -17,8 +17,8 @@ from evomerge import calls, config
 from evomerge.errors import UserError
 from evomerge.evolution import OUTSIDE, evolve, with_defaults
 from evomerge.files import within
+from evomerge.run.settings import RANGES
 from evomerge.rundir.births import read_births
-from evomerge.settings import RANGES
 from evomerge.strategies.sweep import Sweep
 from evomerge.targets import TARGET, names_the_same, path_of
 

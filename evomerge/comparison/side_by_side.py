@@ -20,8 +20,8 @@ from evomerge import config
 from evomerge.comparison.rows import Run
 from evomerge.errors import Interrupted, UserError
 from evomerge.files import saving, write_file
+from evomerge.run.stop import StopRequest
 from evomerge.rundir.places import check_free
-from evomerge.stop import StopRequest
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from evomerge.errors import blame
 from evomerge.evolution import with_defaults
 from evomerge.preflight import forecast
 from evomerge.preflight.rehearsal import Rehearsal, rehearse
-from evomerge.steps import Steps
+from evomerge.run.steps import Steps
 from evomerge.strategies.search import Search
 from evomerge.watching.terminal import plain
 from evomerge.words import size, span

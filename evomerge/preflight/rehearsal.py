@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evomerge import between, memory
+from evomerge import memory
 from evomerge.archives.archive import Archive
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
 from evomerge.files import saving
+from evomerge.run import between
 from evomerge.rundir.births import read_births
 
 PREFIX, DAY = ".rehearsal-", 86_400

@@ -20,9 +20,9 @@ from evomerge.reports.answers import answer_table, cell
 from evomerge.reports.page import LETTERS, card, short
 from evomerge.reports.record import Record
 from evomerge.reports.thumbnails import picture
+from evomerge.run.state import Best
 from evomerge.rundir.births import id_of
 from evomerge.rundir.founders import SOLVED, Founding, differing
-from evomerge.snapshot import Best
 from evomerge.workers.job import Workers
 
 log = logging.getLogger(__name__)

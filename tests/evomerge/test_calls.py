@@ -13,7 +13,7 @@ from whole_runs import DIGITS
 
 from evomerge import UserError, calls, evolve
 from evomerge.evolution import OUTSIDE
-from evomerge.settings import Settings
+from evomerge.run.settings import Settings
 from fitness.classification import Classification, right
 
 

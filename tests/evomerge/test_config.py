@@ -6,7 +6,7 @@ from whole_runs import DIGITS, ROOT, small_run, write_config
 
 from evomerge import Crossover, NaturalNiches, UserError, calls, config, evolve
 from evomerge.evolution import OUTSIDE
-from evomerge.settings import Settings
+from evomerge.run.settings import Settings
 from evomerge.workers.local import Local
 from fitness import images
 from fitness.classification import Classification, probability

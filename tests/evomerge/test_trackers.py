@@ -10,7 +10,8 @@ import pytest
 from servers import answering, closed, mute
 from whole_runs import assert_same_run, log_of, small_run, start, wait_for_births, write_config
 
-from evomerge import MLflow, TensorBoard, Wandb, trackers
+from evomerge import MLflow, TensorBoard, Wandb
+from evomerge.run import trackers
 from evomerge.rundir import identity
 from evomerge.rundir.rundir import RunDir
 

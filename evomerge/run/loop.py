@@ -10,21 +10,22 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from evomerge import export, memory, snapshot
-from evomerge.between import Between
+from evomerge import export, memory
 from evomerge.contracts import Genome
 from evomerge.errors import Interrupted, Stopped, UserError, blame, reason
 from evomerge.files import saving, within, write_file
-from evomerge.progress import Progress
 from evomerge.reports import changes, gallery, report
+from evomerge.run import state as snapshot
+from evomerge.run.between import Between
+from evomerge.run.progress import Progress
+from evomerge.run.state import Best
+from evomerge.run.steps import Steps
+from evomerge.run.stop import StopRequest
+from evomerge.run.trackers import Tracking
 from evomerge.rundir.births import read_births
 from evomerge.rundir.founders import Founding
 from evomerge.rundir.places import ANSWERS, CHANGES
 from evomerge.rundir.rundir import RunDir
-from evomerge.snapshot import Best
-from evomerge.steps import Steps
-from evomerge.stop import StopRequest
-from evomerge.trackers import Tracking
 
 log = logging.getLogger(__name__)
 

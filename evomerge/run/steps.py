@@ -16,9 +16,9 @@ from evomerge.contracts import Fitness, Genome, Population
 from evomerge.datapoints import groups
 from evomerge.errors import Lost, UserError, blame
 from evomerge.genome.groups import along
+from evomerge.run.settings import Settings
+from evomerge.run.state import Best, State
 from evomerge.rundir.founders import Founding
-from evomerge.settings import Settings
-from evomerge.snapshot import Best, State
 from evomerge.strategies.strategy import Birth, Planner, Strategy
 from evomerge.workers.evaluator import Job, Outcome
 from evomerge.workers.job import Workers

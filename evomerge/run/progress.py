@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from evomerge.snapshot import State
+from evomerge.run.state import State
 from evomerge.watching.terminal import clock
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from evomerge.progress import BAR_SECONDS, LINE_SECONDS
-from evomerge.stop import StopRequest
+from evomerge.run.progress import BAR_SECONDS, LINE_SECONDS
+from evomerge.run.stop import StopRequest
 from evomerge.watching.terminal import clock
 
 log = logging.getLogger(__name__)

@@ -17,11 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from evomerge.aside import Aside
 from evomerge.errors import reason
 from evomerge.files import saving
+from evomerge.run.aside import Aside
+from evomerge.run.state import State
 from evomerge.rundir import identity
-from evomerge.snapshot import State
 
 log = logging.getLogger(__name__)
 
