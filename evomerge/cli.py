@@ -26,7 +26,7 @@ from evomerge.errors import Interrupted, Stopped, UserError
 from evomerge.evolution import OUTSIDE, evolve
 from evomerge.files import place, saving, shortened, write_file
 from evomerge.preflight import check
-from evomerge.reports import report
+from evomerge.report import report
 from evomerge.run.settings import RANGES
 from evomerge.rundir.places import check_free, check_place, check_run, free_name
 from evomerge.watching.watch import watch

@@ -14,7 +14,7 @@ from whole_runs import PATIENCE, assert_same_run, start
 
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.cli import main
-from evomerge.reports.record import Record
+from evomerge.report.record import Record
 from evomerge.workers.ray import Ray
 from fitness.classifier import ClassProbability
 from fitness.painting import Painter, noise_of

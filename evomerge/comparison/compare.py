@@ -19,10 +19,10 @@ from evomerge.comparison.tally import Done, Row
 from evomerge.errors import UserError
 from evomerge.files import saving, write_file
 from evomerge.intervals import Mean
-from evomerge.reports import figures, page
-from evomerge.reports.figures import Curve
-from evomerge.reports.page import card
-from evomerge.reports.svg import INK, MUTED, PALETTE, standalone
+from evomerge.report import figures, page
+from evomerge.report.figures import Curve
+from evomerge.report.page import card
+from evomerge.report.svg import INK, MUTED, PALETTE, standalone
 from evomerge.rundir.places import check_place
 
 COMPARISON = "comparison.json"

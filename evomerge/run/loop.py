@@ -14,7 +14,8 @@ from evomerge import export, memory
 from evomerge.contracts import Genome
 from evomerge.errors import Interrupted, Stopped, UserError, blame, reason
 from evomerge.files import saving, within, write_file
-from evomerge.reports import changes, gallery, report
+from evomerge.report import report
+from evomerge.report.sections import changes, gallery
 from evomerge.run import state as snapshot
 from evomerge.run.between import Between
 from evomerge.run.progress import Progress

@@ -6,8 +6,8 @@ import re
 import numpy as np
 from whole_runs import small_run
 
-from evomerge.reports import answers
-from evomerge.reports.record import Record
+from evomerge.report.record import Record
+from evomerge.report.sections import answers
 
 
 def test_confusion_counts_the_answers(tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 from faulty import ANSWERS
 from whole_runs import DIGITS, small_run
 
-from evomerge.reports import changes
-from evomerge.reports.record import Record
+from evomerge.report.record import Record
+from evomerge.report.sections import changes
 from evomerge.rundir.births import read_births
 from fitness.classification import Classification
 

@@ -8,7 +8,7 @@ from whole_runs import DIGITS, small_run
 from evomerge.datapoints import groups
 from evomerge.genome.axis import Axis
 from evomerge.genome.groups import Stretch, along
-from evomerge.reports.record import Record
+from evomerge.report.record import Record
 from evomerge.rundir.births import read_births
 from evomerge.rundir.founders import NAME, Founding
 from evomerge.rundir.snapshots import read_snapshot

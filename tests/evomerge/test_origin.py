@@ -3,8 +3,8 @@
 import pytest
 from whole_runs import small_run
 
-from evomerge.reports.origin import settled
-from evomerge.reports.record import Record
+from evomerge.report.record import Record
+from evomerge.report.sections.origin import settled
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from whole_runs import DIGITS, small_run
 
 from evomerge import Crossover, NaturalNiches, UserError
 from evomerge.genome.groups import Stretch
-from evomerge.reports import report
-from evomerge.reports.answers import FEWER, SHOWN
-from evomerge.reports.record import Record
+from evomerge.report import report
+from evomerge.report.record import Record
+from evomerge.report.sections.answers import FEWER, SHOWN
 from evomerge.rundir.births import read_births
 from evomerge.rundir.founders import Founding
 from evomerge.rundir.snapshots import read_snapshot

@@ -10,9 +10,9 @@ from whole_runs import DIGITS, small_run
 from evomerge import Crossover, NaturalNiches
 from evomerge.genome.crossover import Crossing, regions
 from evomerge.genome.groups import Stretch, along
-from evomerge.reports import shares
-from evomerge.reports.crossings import parts
-from evomerge.reports.record import Record
+from evomerge.report.record import Record
+from evomerge.report.sections import shares
+from evomerge.report.sections.crossings import parts
 from evomerge.rundir.snapshots import read_snapshot
 from populations.mnist import Classifiers
 

@@ -10,8 +10,8 @@ from scipy import stats
 from whole_runs import DIGITS, small_run
 
 from evomerge.intervals import Mean, interval
-from evomerge.reports import standing
-from evomerge.reports.record import Record
+from evomerge.report.record import Record
+from evomerge.report.sections import standing
 
 
 def test_an_interval_over_datapoints_that_weigh_the_same_is_students():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evomerge.reports.thumbnails import picture
+from evomerge.report.thumbnails import picture
 
 
 def as_uri(pixels, kind="png"):

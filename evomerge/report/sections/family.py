@@ -8,9 +8,9 @@ from itertools import pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from evomerge.reports.page import LEGEND, card, short
-from evomerge.reports.record import Record
-from evomerge.reports.svg import CARD, GREEN, INK, LINE, MUTED, ORANGE, WIDTH, as_svg, resize
+from evomerge.report.page import LEGEND, card, short
+from evomerge.report.record import Record
+from evomerge.report.svg import CARD, GREEN, INK, LINE, MUTED, ORANGE, WIDTH, as_svg, resize
 from evomerge.rundir.births import id_of
 
 if TYPE_CHECKING:

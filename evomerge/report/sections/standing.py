@@ -12,10 +12,10 @@ import numpy as np
 
 from evomerge.cards.measured import titled
 from evomerge.intervals import Mean, interval
-from evomerge.reports import figures
-from evomerge.reports.page import card, heat
-from evomerge.reports.record import Record
-from evomerge.reports.svg import GREEN, ORANGE
+from evomerge.report import figures
+from evomerge.report.page import card, heat
+from evomerge.report.record import Record
+from evomerge.report.svg import GREEN, ORANGE
 from evomerge.rundir.births import id_of
 
 SHOWN, COMPARED = 12, 5

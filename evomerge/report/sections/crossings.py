@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evomerge.genome.groups import Stretch
-from evomerge.reports.figures import calm, ruler
-from evomerge.reports.page import card
-from evomerge.reports.record import Record
-from evomerge.reports.svg import BLUE, CARD, INK, MUTED, ORANGE, WIDTH, as_svg, resize
+from evomerge.report.figures import calm, ruler
+from evomerge.report.page import card
+from evomerge.report.record import Record
+from evomerge.report.svg import BLUE, CARD, INK, MUTED, ORANGE, WIDTH, as_svg, resize
 from evomerge.rundir.births import id_of
 
 if TYPE_CHECKING:

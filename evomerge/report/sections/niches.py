@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evomerge.reports.figures import LABELLED, RAW_BLUE, calm, name_rows, pixels_of, rows_height
-from evomerge.reports.page import card
-from evomerge.reports.record import Record
-from evomerge.reports.svg import MUTED, ORANGE, as_svg, resize
+from evomerge.report.figures import LABELLED, RAW_BLUE, calm, name_rows, pixels_of, rows_height
+from evomerge.report.page import card
+from evomerge.report.record import Record
+from evomerge.report.svg import MUTED, ORANGE, as_svg, resize
 from evomerge.rundir.founders import SOLVED
 
 if TYPE_CHECKING:

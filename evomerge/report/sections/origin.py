@@ -8,8 +8,8 @@ from typing import Any
 
 from evomerge.cards.measured import SPLITS, label
 from evomerge.config import versions_in
-from evomerge.reports.page import card
-from evomerge.reports.record import Record
+from evomerge.report.page import card
+from evomerge.report.record import Record
 from evomerge.targets import TARGET
 
 NAMES = 12

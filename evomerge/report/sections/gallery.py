@@ -13,9 +13,9 @@ import numpy as np
 from evomerge.contracts import Genome
 from evomerge.errors import reason
 from evomerge.files import saving, write_file
-from evomerge.reports.page import card, short
-from evomerge.reports.record import Record
-from evomerge.reports.thumbnails import picture
+from evomerge.report.page import card, short
+from evomerge.report.record import Record
+from evomerge.report.thumbnails import picture
 from evomerge.rundir.births import id_of
 from evomerge.rundir.places import GALLERY
 from evomerge.workers.job import Workers

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.reports import figures
-from evomerge.reports.figures import LABELLED
-from evomerge.reports.page import LETTERS, card, short
-from evomerge.reports.record import Record
-from evomerge.reports.thumbnails import picture
+from evomerge.report import figures
+from evomerge.report.figures import LABELLED
+from evomerge.report.page import LETTERS, card, short
+from evomerge.report.record import Record
+from evomerge.report.thumbnails import picture
 
 SHOWN, FEWER = 40, 20
 """Most pictures that are shown; most beside a confusion matrix, and most answers in text."""

@@ -16,10 +16,10 @@ import numpy as np
 from evomerge.contracts import Genome
 from evomerge.errors import reason
 from evomerge.export import plain
-from evomerge.reports.answers import answer_table, cell
-from evomerge.reports.page import LETTERS, card, short
-from evomerge.reports.record import Record
-from evomerge.reports.thumbnails import picture
+from evomerge.report.page import LETTERS, card, short
+from evomerge.report.record import Record
+from evomerge.report.sections.answers import answer_table, cell
+from evomerge.report.thumbnails import picture
 from evomerge.run.state import Best
 from evomerge.rundir.births import id_of
 from evomerge.rundir.founders import SOLVED, Founding, differing

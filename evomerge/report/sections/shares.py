@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evomerge.genome.groups import Stretch
-from evomerge.reports.crossings import parts
-from evomerge.reports.figures import LEGEND_LETTERS, calm, ruler
-from evomerge.reports.page import card, heat
-from evomerge.reports.record import Record
-from evomerge.reports.svg import INK, MUTED, PALETTE, as_svg, resize
+from evomerge.report.figures import LEGEND_LETTERS, calm, ruler
+from evomerge.report.page import card, heat
+from evomerge.report.record import Record
+from evomerge.report.sections.crossings import parts
+from evomerge.report.svg import INK, MUTED, PALETTE, as_svg, resize
 from evomerge.rundir.births import id_of
 
 if TYPE_CHECKING:

@@ -11,23 +11,22 @@ from typing import Any
 import numpy as np
 
 from evomerge.files import saving, write_file
-from evomerge.reports import (
+from evomerge.report import figures, page
+from evomerge.report.figures import Curve
+from evomerge.report.page import LEGEND, card, short
+from evomerge.report.record import Record
+from evomerge.report.sections import (
     answers,
     changes,
     crossings,
     family,
-    figures,
     gallery,
     origin,
-    page,
     shares,
     standing,
 )
-from evomerge.reports.figures import Curve
-from evomerge.reports.niches import niches
-from evomerge.reports.page import LEGEND, card, short
-from evomerge.reports.record import Record
-from evomerge.reports.svg import BLUE, GREEN, MUTED, ORANGE
+from evomerge.report.sections.niches import niches
+from evomerge.report.svg import BLUE, GREEN, MUTED, ORANGE
 from evomerge.rundir.births import id_of
 from evomerge.words import span
 from fitness.competition import competitive_fitness

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from evomerge.reports.svg import COLOURS
+from evomerge.report.svg import COLOURS
 
 LEGEND = '<b class="orange">Orange</b> is the best member, <b class="green">green</b> a founder or an immigrant.'
 """What the colours of members mean."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evomerge.reports.page import short
-from evomerge.reports.svg import INK, LINE, MUTED, WIDTH, as_svg, resize
+from evomerge.report.page import short
+from evomerge.report.svg import INK, LINE, MUTED, WIDTH, as_svg, resize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
