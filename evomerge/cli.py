@@ -16,14 +16,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from evomerge import calls, config, recipe
-from evomerge import export as exporting
+from evomerge import calls, config
 from evomerge.arguments import parsed
 from evomerge.comparison.compare import compare
 from evomerge.conversion.convert import convert
 from evomerge.conversion.mergekit_evolve import Options
 from evomerge.errors import Interrupted, Stopped, UserError
 from evomerge.evolution import OUTSIDE, evolve
+from evomerge.export import export as exporting
+from evomerge.export import recipe_file as recipe
 from evomerge.files import place, saving, shortened, write_file
 from evomerge.preflight import check
 from evomerge.report import report

@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCard
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from markdown_it import MarkdownIt
 
-from evomerge.cards.licences import HUB
+from evomerge.export.licences import HUB
 
 SCHEMA = json.loads(Path(__file__).with_name("card_schema.json").read_text())
 TAGS = {

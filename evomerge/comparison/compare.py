@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from evomerge.cards import markdown
 from evomerge.comparison import side_by_side
 from evomerge.comparison.rows import BEST_SEED, SWEEP, Plan, Run, plan, shared
 from evomerge.comparison.tally import Done, Row
 from evomerge.errors import UserError
+from evomerge.export import markdown
 from evomerge.files import saving, write_file
 from evomerge.intervals import Mean
 from evomerge.report import figures, page

@@ -10,9 +10,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from evomerge import export, memory
+from evomerge import memory
 from evomerge.contracts import Genome
 from evomerge.errors import Interrupted, Stopped, UserError, blame, reason
+from evomerge.export import export
 from evomerge.files import saving, within, write_file
 from evomerge.report import report
 from evomerge.report.sections import changes, gallery

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from whole_runs import small_run
 
-from evomerge.cards import card
-from evomerge.cards.licences import inherited
-from evomerge.cards.markdown import details, fenced, line, link, plain, table
-from evomerge.cards.measured import Score, label
-from evomerge.cards.published import published, without_places
 from evomerge.cli import main
+from evomerge.export import card
+from evomerge.export.licences import inherited
+from evomerge.export.markdown import details, fenced, line, link, plain, table
+from evomerge.export.measured import Score, label
+from evomerge.export.published import published, without_places
 from evomerge.genome.recipe import Recipe
 from evomerge.intervals import interval
 from evomerge.rundir.births import read_births

@@ -15,8 +15,8 @@ from mergekit.merge_methods.api import merge_state_dicts
 from merges import nested
 from safetensors.torch import load_file, save_file
 
-from evomerge import recipe
 from evomerge.errors import UserError
+from evomerge.export import recipe_file as recipe
 from evomerge.genome.crossover import Crossover
 from fitness.painting import Painter
 from populations.diffusion import DiffusionModels

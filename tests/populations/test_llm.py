@@ -17,7 +17,7 @@ from merges import nested
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from evomerge import recipe
+from evomerge.export import recipe_file as recipe
 from evomerge.genome.crossover import Crossover
 from populations.llm import LanguageModel, LanguageModels
 from populations.methods import Method

@@ -12,8 +12,8 @@ import pytest
 import tiny_llama
 from safetensors.torch import load_file
 
-from evomerge import recipe
 from evomerge.cli import main
+from evomerge.export import recipe_file as recipe
 from evomerge.genome.crossover import Crossover
 from populations.llm import LanguageModels
 

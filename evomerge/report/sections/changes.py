@@ -15,7 +15,7 @@ import numpy as np
 
 from evomerge.contracts import Genome
 from evomerge.errors import reason
-from evomerge.export import plain
+from evomerge.export.export import plain
 from evomerge.report.page import LETTERS, card, short
 from evomerge.report.record import Record
 from evomerge.report.sections.answers import answer_table, cell

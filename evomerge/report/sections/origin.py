@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from evomerge.cards.measured import SPLITS, label
 from evomerge.config import versions_in
+from evomerge.export.measured import SPLITS, label
 from evomerge.report.page import card
 from evomerge.report.record import Record
 from evomerge.targets import TARGET

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from evomerge import recipe
-from evomerge.cards.licences import inherited, named
-from evomerge.cards.markdown import details, fenced, line, link, plain, table
-from evomerge.cards.measured import SPLITS, Score, label
-from evomerge.cards.published import published
 from evomerge.contracts import Genome
+from evomerge.export import recipe_file as recipe
+from evomerge.export.licences import inherited, named
+from evomerge.export.markdown import details, fenced, line, link, plain, table
+from evomerge.export.measured import SPLITS, Score, label
+from evomerge.export.published import published
 from evomerge.genome.recipe import Recipe
 
 NAME = "README.md"

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import config, recipe
+from evomerge import config
 from evomerge.archives.archive import Archive
-from evomerge.cards import card
-from evomerge.cards.measured import measured
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, blame, reason
+from evomerge.export import card
+from evomerge.export import recipe_file as recipe
+from evomerge.export.measured import measured
 from evomerge.files import saving, write_folder
 from evomerge.genome.recipe import Recipe
 from evomerge.run.state import State, unpack
