@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from evomerge import Local, calls, config, evolve
+from evomerge import Local, evolve
+from evomerge.config import calls, config
 from evomerge.evolution import OUTSIDE
 from evomerge.workers.evaluator import Outcome
 from fitness.images import SklearnDigits

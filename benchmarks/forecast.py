@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from evomerge import calls, config, evolve
+from evomerge import evolve
+from evomerge.check.forecast import FIXED, mean_share
+from evomerge.config import calls, config
 from evomerge.evolution import OUTSIDE
-from evomerge.preflight.forecast import FIXED, mean_share
 from evomerge.rundir.births import read_births
 
 

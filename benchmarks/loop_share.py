@@ -16,7 +16,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, config, evolve
+from evomerge import evolve
+from evomerge.config import calls, config
 from evomerge.evolution import OUTSIDE
 
 

@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from evomerge import calls, config, evolve
+from evomerge import evolve
+from evomerge.config import calls, config
 from evomerge.evolution import OUTSIDE
 from evomerge.rundir.births import CLOCKS, read_births
 from evomerge.rundir.snapshots import read_snapshot

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from evomerge.targets import import_path
+from evomerge.config.targets import import_path
 
 HEAD = """# Reference
 

@@ -16,21 +16,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from evomerge import calls, config
 from evomerge.arguments import parsed
-from evomerge.comparison.compare import compare
-from evomerge.conversion.convert import convert
-from evomerge.conversion.mergekit_evolve import Options
+from evomerge.check import check
+from evomerge.compare.compare import compare
+from evomerge.config import calls, config
+from evomerge.convert.convert import convert
+from evomerge.convert.mergekit_evolve import Options
 from evomerge.errors import Interrupted, Stopped, UserError
 from evomerge.evolution import OUTSIDE, evolve
 from evomerge.export import export as exporting
 from evomerge.export import recipe_file as recipe
 from evomerge.files import place, saving, shortened, write_file
-from evomerge.preflight import check
 from evomerge.report import report
 from evomerge.run.settings import RANGES
 from evomerge.rundir.places import check_free, check_place, check_run, free_name
-from evomerge.watching.watch import watch
+from evomerge.watch.watch import watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from evomerge import calls, config
 from evomerge.archives.archive import Archive
+from evomerge.config import calls, config
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Stopped, UserError
 from evomerge.files import place, saving, write_file

@@ -21,8 +21,9 @@ import yaml
 from doc_blocks import ROOT, Block, alternatives, commands
 from doc_ground import SMALL, Ground, called
 
-from evomerge import arguments, calls, evolve
-from evomerge.config import load
+from evomerge import arguments, evolve
+from evomerge.config import calls
+from evomerge.config.config import load
 from evomerge.evolution import OUTSIDE
 from evomerge.run.settings import RANGES
 from evomerge.rundir.births import read_births

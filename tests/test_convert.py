@@ -15,10 +15,11 @@ from mergekit.merge import run_merge
 from mergekit.options import MergeOptions
 from safetensors.torch import load_file
 
-from evomerge import UserError, calls, config, evolve
+from evomerge import UserError, evolve
 from evomerge.cli import main
-from evomerge.conversion.convert import GENOME, TASK, WHOLE, convert
-from evomerge.conversion.mergekit_evolve import Options
+from evomerge.config import calls, config
+from evomerge.convert.convert import GENOME, TASK, WHOLE, convert
+from evomerge.convert.mergekit_evolve import Options
 from evomerge.evolution import OUTSIDE
 from evomerge.rundir.births import read_births
 

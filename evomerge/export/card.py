@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import yaml
 
+from evomerge.config.labels import label
 from evomerge.contracts import Genome
 from evomerge.export import recipe_file as recipe
 from evomerge.export.licences import inherited, named
 from evomerge.export.markdown import details, fenced, line, link, plain, table
-from evomerge.export.measured import SPLITS, Score, label
+from evomerge.export.measured import SPLITS, Score
 from evomerge.export.published import published
 from evomerge.genome.recipe import Recipe
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import config
 from evomerge.archives.archive import Archive
+from evomerge.config import config
+from evomerge.config.targets import path_of
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, blame, reason
 from evomerge.export import card
@@ -24,7 +25,6 @@ from evomerge.run.state import State, unpack
 from evomerge.rundir.births import id_of, read_births
 from evomerge.rundir.places import ANSWERS, check_new, check_run
 from evomerge.rundir.snapshots import read_snapshot
-from evomerge.targets import path_of
 from evomerge.workers.job import Workers
 
 log = logging.getLogger(__name__)

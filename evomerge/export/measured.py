@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from evomerge.config.labels import titled
 from evomerge.contracts import Fitness
 from evomerge.datapoints import groups_of
 from evomerge.errors import reason
 from evomerge.intervals import interval
-from evomerge.targets import TARGET
 
 log = logging.getLogger(__name__)
 
@@ -72,36 +72,6 @@ def measured(
             scores.append(Score(split, entry[split], len(row[0]), interval(*row)))
     row = rows["test"] if entry.get("test") is not None else None
     return scores if row is None else scores + _by_group(*row, fitness, call)
-
-
-def label(call: Any) -> str:
-    """What a described object is called: its class, and in brackets the task or the objects that it is made of."""
-    if not isinstance(call, Mapping) or TARGET not in call:
-        return ""
-    values = [
-        item for value in call.values() for item in (value if isinstance(value, list) else [value])
-    ]
-    inner = (
-        [call["task"]] if isinstance(call.get("task"), str) else [label(value) for value in values]
-    )
-    named = ", ".join(text for text in inner if text)
-    return str(call[TARGET]).rpartition(".")[2] + (f" ({named})" if named else "")
-
-
-def titled(group: Any, call: Any) -> str:
-    """What a group of datapoints is called: its name, with that of the part of a combined fitness that it is.
-
-    Args:
-        group: its name.
-        call: the fitness as config.yaml has it.
-    """
-    parts = call.get("parts") if isinstance(call, Mapping) else None
-    part = (
-        label(parts[int(group)])
-        if isinstance(parts, list) and str(group).isdigit() and int(group) < len(parts)
-        else ""
-    )
-    return f"{group}: {part}" if part else str(group)
 
 
 def _by_group(row: np.ndarray, weights: np.ndarray, fitness: Fitness, call: Any) -> list[Score]:

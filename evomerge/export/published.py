@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from evomerge.config import dumped, versions_in
+from evomerge.config.config import dumped, versions_in
 
 LEFT_OUT = ("trackers", "workers")
 """Arguments of `evolve` that are no part of what a model is."""

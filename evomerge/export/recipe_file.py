@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import calls
+from evomerge.config import calls
+from evomerge.config.targets import TARGET
 from evomerge.contracts import Population
 from evomerge.errors import UserError, blame
 from evomerge.files import saving, write_folder
 from evomerge.genome.axis import Axis
 from evomerge.genome.recipe import Recipe
 from evomerge.rundir.places import check_new
-from evomerge.targets import TARGET
 
 NAME = "recipe.json"
 TENSORS = "tensors"

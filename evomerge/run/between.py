@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from evomerge.run.progress import BAR_SECONDS, LINE_SECONDS
 from evomerge.run.stop import StopRequest
-from evomerge.watching.terminal import clock
+from evomerge.watch.terminal import clock
 
 log = logging.getLogger(__name__)
 

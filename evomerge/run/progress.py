@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from evomerge.run.state import State
-from evomerge.watching.terminal import clock
+from evomerge.watch.terminal import clock
 
 log = logging.getLogger(__name__)
 

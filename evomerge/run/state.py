@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from evomerge.archives.archive import Archive, Competition, Member, Tiling, View
+from evomerge.config.targets import import_path, path_of
 from evomerge.contracts import Genome
 from evomerge.genome.crossover import Crossing
 from evomerge.rundir.snapshots import BEST, best_rows
 from evomerge.strategies.strategy import Birth
-from evomerge.targets import import_path, path_of
 from evomerge.workers.evaluator import Job
 
 

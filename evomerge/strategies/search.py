@@ -19,11 +19,11 @@ import numpy as np
 
 from evomerge.archives.archive import Archive, Competition, View
 from evomerge.archives.elites import Elites, Features, Newest
+from evomerge.config.targets import nearest
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError, reason
 from evomerge.strategies.coding import AllWeights, Coding, Vector
 from evomerge.strategies.strategy import Birth
-from evomerge.targets import nearest
 
 CELLS = 10_000
 """Most cells of a grid, each of which is one birth of a generation."""

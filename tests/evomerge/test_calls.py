@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from whole_runs import DIGITS
 
-from evomerge import UserError, calls, evolve
+from evomerge import UserError, evolve
+from evomerge.config import calls
 from evomerge.evolution import OUTSIDE
 from evomerge.run.settings import Settings
 from fitness.classification import Classification, right

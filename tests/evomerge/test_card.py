@@ -13,10 +13,11 @@ from scipy import stats
 from whole_runs import small_run
 
 from evomerge.cli import main
+from evomerge.config.labels import label
 from evomerge.export import card
 from evomerge.export.licences import inherited
 from evomerge.export.markdown import details, fenced, line, link, plain, table
-from evomerge.export.measured import Score, label
+from evomerge.export.measured import Score
 from evomerge.export.published import published, without_places
 from evomerge.genome.recipe import Recipe
 from evomerge.intervals import interval

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from whole_runs import DIGITS, ROOT, small_run, write_config
 
-from evomerge import Crossover, NaturalNiches, UserError, calls, config, evolve
+from evomerge import Crossover, NaturalNiches, UserError, evolve
+from evomerge.config import calls, config
 from evomerge.evolution import OUTSIDE
 from evomerge.run.settings import Settings
 from evomerge.workers.local import Local

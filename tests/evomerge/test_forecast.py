@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evomerge.preflight import forecast
+from evomerge.check import forecast
 
 
 def falling(births, *, middle, slope=-1.0, floor=0.3, members=20, seed=0):

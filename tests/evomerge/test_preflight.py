@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from evomerge import memory
+from evomerge.check import check as preflight
+from evomerge.check.rehearsal import taken
 from evomerge.cli import main
-from evomerge.preflight import check as preflight
-from evomerge.preflight.rehearsal import taken
 from populations import skills
 from populations.llm import LanguageModels
 

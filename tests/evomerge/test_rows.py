@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from whole_runs import write_config
 
-from evomerge import UserError, calls, evolve
-from evomerge.comparison.rows import SWEEP, plan, shared
+from evomerge import UserError, evolve
+from evomerge.compare.rows import SWEEP, plan, shared
+from evomerge.config import calls
 from evomerge.evolution import OUTSIDE
 from evomerge.strategies.sweep import grid
 

@@ -10,7 +10,7 @@ from faulty import Faulty
 from scipy import stats
 from whole_runs import DIGITS, small_run
 
-from evomerge.comparison.tally import POINTS, Done, Row
+from evomerge.compare.tally import POINTS, Done, Row
 from evomerge.intervals import Mean
 from evomerge.rundir.births import read_births
 from fitness.classification import Classification

@@ -7,8 +7,8 @@ import types
 import pytest
 
 import evomerge
+from evomerge.config.targets import import_path, names_the_same, path_of
 from evomerge.genome.recipe import Recipe
-from evomerge.targets import import_path, names_the_same, path_of
 from fitness.classification import right
 from populations.mnist import Classifiers
 

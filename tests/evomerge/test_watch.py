@@ -23,9 +23,9 @@ from whole_runs import PATIENCE, ROOT, assert_same_run, begun, small_run, start
 
 from evomerge.cli import main
 from evomerge.rundir.rundir import RunDir
-from evomerge.watching.terminal import sparkline, width
-from evomerge.watching.vitals import Vitals
-from evomerge.watching.watch import Files, watch
+from evomerge.watch.terminal import sparkline, width
+from evomerge.watch.vitals import Vitals
+from evomerge.watch.watch import Files, watch
 
 BIRTHS = 2000
 

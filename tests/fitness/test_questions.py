@@ -238,7 +238,7 @@ def test_gsm8k_from_files(tmp_path, llama):
 
 def test_a_config_names_it_all(tmp_path):
     """As YAML does: paths as texts, parts as mappings, functions by import path."""
-    from evomerge.calls import build, describe
+    from evomerge.config.calls import build, describe
 
     lines(tmp_path / "train.jsonl", [{"question": "1", "answer": "#### 1"}] * 3)
     given = {
@@ -262,7 +262,7 @@ def test_a_config_names_it_all(tmp_path):
     "score", [{}, {"score": "fitness.matching.numeric"}, {"score": "fitness.matching.exact"}]
 )
 def test_a_config_says_that_any_of_several_references_counts(tmp_path, score):
-    from evomerge.calls import build, describe
+    from evomerge.config.calls import build, describe
 
     lines(tmp_path / "train.jsonl", [{"question": "1", "answer": ["1", "1.0"]}])
     data = {"_target_": "fitness.records.JsonLines", "train": str(tmp_path / "train.jsonl")}

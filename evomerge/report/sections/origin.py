@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from evomerge.config import versions_in
-from evomerge.export.measured import SPLITS, label
+from evomerge.config.config import versions_in
+from evomerge.config.labels import label
+from evomerge.config.targets import TARGET
+from evomerge.export.measured import SPLITS
 from evomerge.report.page import card
 from evomerge.report.record import Record
-from evomerge.targets import TARGET
 
 NAMES = 12
 """Most founders that are named."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.export.measured import titled
+from evomerge.config.labels import titled
 from evomerge.intervals import Mean, interval
 from evomerge.report import figures
 from evomerge.report.page import card, heat

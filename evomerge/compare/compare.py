@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evomerge.comparison import side_by_side
-from evomerge.comparison.rows import BEST_SEED, SWEEP, Plan, Run, plan, shared
-from evomerge.comparison.tally import Done, Row
+from evomerge.compare import side_by_side
+from evomerge.compare.rows import BEST_SEED, SWEEP, Plan, Run, plan, shared
+from evomerge.compare.tally import Done, Row
 from evomerge.errors import UserError
 from evomerge.export import markdown
 from evomerge.files import saving, write_file

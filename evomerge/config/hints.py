@@ -10,7 +10,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from evomerge.targets import TARGET, nearest
+from evomerge.config.targets import TARGET, nearest
 
 
 def options(hint: Any) -> tuple[Any, ...]:

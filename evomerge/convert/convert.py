@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evomerge import config
-from evomerge.conversion.genome import Remarks, cma_es, natural_niches, population
-from evomerge.conversion.mergekit_evolve import Options, read
-from evomerge.targets import TARGET
+from evomerge.config import config
+from evomerge.config.targets import TARGET
+from evomerge.convert.genome import Remarks, cma_es, natural_niches, population
+from evomerge.convert.mergekit_evolve import Options, read
 
 GENOME = (
     "models", "merge_method", "base_model", "tokenizer_source", "layer_granularity", "normalize", "allow_negative_weights", "filters",

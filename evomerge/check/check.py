@@ -13,13 +13,13 @@ from typing import Any
 import psutil
 
 from evomerge import memory
+from evomerge.check import forecast
+from evomerge.check.rehearsal import Rehearsal, rehearse
 from evomerge.errors import blame
 from evomerge.evolution import with_defaults
-from evomerge.preflight import forecast
-from evomerge.preflight.rehearsal import Rehearsal, rehearse
 from evomerge.run.steps import Steps
 from evomerge.strategies.search import Search
-from evomerge.watching.terminal import plain
+from evomerge.watch.terminal import plain
 from evomerge.words import size, span
 from evomerge.workers.ray import Ray
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from evomerge import hints
+from evomerge.config import hints
+from evomerge.config.targets import TARGET, import_path, nearest, path_of
 from evomerge.errors import UserError
-from evomerge.targets import TARGET, import_path, nearest, path_of
 
 
 def build(

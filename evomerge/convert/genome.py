@@ -11,13 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evomerge.conversion.mergekit_evolve import (
-    BASELESS,
-    Options,
-    normalized,
-    searched_besides_weights,
-)
-from evomerge.targets import TARGET
+from evomerge.config.targets import TARGET
+from evomerge.convert.mergekit_evolve import BASELESS, Options, normalized, searched_besides_weights
 
 SIGMA = 1 / 6
 """The step of CMA-ES at its start there, if none is given."""

@@ -18,8 +18,8 @@ from evomerge.rundir import lock
 from evomerge.rundir.births import checked
 from evomerge.rundir.following import GOING, Condition, Tail, check_every, condition, find_log
 from evomerge.rundir.places import check_free
-from evomerge.watching.terminal import Screen, clock, sparkline, wrap
-from evomerge.watching.vitals import Vitals
+from evomerge.watch.terminal import Screen, clock, sparkline, wrap
+from evomerge.watch.vitals import Vitals
 from evomerge.words import span
 
 LABEL = 10

@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from evomerge.config import parsing
+from evomerge.config.config import parsing
+from evomerge.config.targets import nearest
 from evomerge.errors import UserError, reason
-from evomerge.targets import nearest
 
 Searching = Literal["m2n2", "cma-es"]
 

@@ -16,8 +16,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from evomerge import config
-from evomerge.comparison.rows import Run
+from evomerge.compare.rows import Run
+from evomerge.config import config
 from evomerge.errors import Interrupted, UserError
 from evomerge.files import saving, write_file
 from evomerge.run.stop import StopRequest

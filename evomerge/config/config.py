@@ -6,7 +6,6 @@ import difflib
 import re
 import shlex
 import sys
-import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,18 +17,13 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
+from evomerge.config.targets import TARGET
 from evomerge.errors import UserError, reason
-from evomerge.targets import TARGET, names_the_same
 
 BASE = "_base_"
-CHANGEABLE = ("births", "workers", "trackers", "hours", "patience", "save_every")
-"""What a resume may change."""
 
 VERSIONS = "# python "
 """How the comment of a config begins that says with which versions it was made."""
-
-COMMENT = 120
-"""Longest line of a YAML that is written for people."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -135,139 +129,9 @@ def dumped(call: Mapping[str, Any]) -> str:
     return yaml.dump(dict(call), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def commented(call: Mapping[str, Any], comments: Mapping[tuple[str | int, ...], str]) -> str:
-    """A call as YAML for people, with comments.
-
-    Args:
-        call: plain data, as `load` gives it.
-        comments: what stands above a key, by its place: ("fitness", "parts", 0, "train").
-    """
-    return "".join(
-        f"{line}\n" for key in call for line in _block(call[key], comments, (key,), f"{key}:", "")
-    )
-
-
-def _block(
-    value: Any,
-    comments: Mapping[tuple[str | int, ...], str],
-    place: tuple[str | int, ...],
-    name: str,
-    indent: str,
-) -> Iterator[str]:
-    """The lines of one value behind its name: one, where it is short and nothing is said inside of it."""
-    if place in comments:
-        head = f"{indent}# "
-        yield from textwrap.wrap(
-            comments[place],
-            COMMENT,
-            initial_indent=head,
-            subsequent_indent=head,
-            break_on_hyphens=False,
-        )
-    said_inside = any(
-        len(other) > len(place) and other[: len(place)] == place for other in comments
-    )
-    deep = isinstance(value, dict | list) and len(value) > 0
-    text = _inline(value)
-    nested = deep and any(
-        isinstance(item, dict | list)
-        for item in (value.values() if isinstance(value, dict) else value)
-    )
-    if not deep or (
-        indent and not said_inside and not nested and len(f"{indent}{name} {text}") <= COMMENT
-    ):
-        yield f"{indent}{name} {text}"
-        return
-    yield f"{indent}{name}"
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        if isinstance(value, dict):
-            yield from _block(item, comments, (*place, key), f"{_inline(key)}:", f"{indent}  ")
-        elif isinstance(item, dict) and item:
-            for number, inner in enumerate(item):  # the first key stands behind the dash
-                first, *more = _block(
-                    item[inner],
-                    comments,
-                    (*place, key, inner),
-                    f"{_inline(inner)}:",
-                    f"{indent}    ",
-                )
-                yield first if number else f"{indent}  - {first.lstrip()}"
-                yield from more
-        else:
-            yield f"{indent}  - {_inline(item)}"
-
-
-def _inline(value: Any) -> str:
-    """A value on one line."""
-    settings: dict[str, Any] = {
-        "Dumper": _Dumper,
-        "default_flow_style": True,
-        "width": 10**9,
-        "sort_keys": False,
-        "allow_unicode": True,
-    }
-    text = yaml.dump(value, **settings).removesuffix("\n...\n").removesuffix("\n")
-    return (
-        text
-        if "\n" not in text
-        else yaml.dump(value, default_style='"', **settings).removesuffix("\n")
-    )
-
-
 def plain(call: Mapping[str, Any]) -> dict[str, Any]:
     """A described call as it is when it was written and is read again."""
     return typing.cast("dict[str, Any]", yaml.safe_load(yaml.safe_dump(dict(call))))
-
-
-def changes(path: Path, call: Mapping[str, Any]) -> list[str]:
-    """What a call has otherwise than the run in `path`, and a resume may not change: a line for each.
-
-    Raises:
-        UserError: if there is no such run.
-    """
-    if not (path / "config.yaml").is_file():
-        raise UserError(f"{path}: there is no run to go on with, it has no config.yaml")
-    return [
-        f"{key}: the run in {path} has {old!r}, a resume cannot make it {new!r}; it may change only {', '.join(CHANGEABLE)}"
-        for key, old, new in differences(load(path / "config.yaml"), plain(call))
-        if key.split(".")[0] not in CHANGEABLE
-    ]
-
-
-def check_same(path: Path, call: Mapping[str, Any]) -> bool:
-    """Checks that a call may go on with the run in `path`.
-
-    Returns:
-        Whether it is the very call that made the run; otherwise births or workers were changed.
-
-    Raises:
-        UserError: if there is no such run, births went down, or anything else but the workers was changed.
-    """
-    problems = changes(path, call)
-    before, after = load(path / "config.yaml"), plain(call)
-    if after["births"] < before.get("births", 0):
-        problems.append(
-            f"births: the run in {path} has {before['births']}, a resume can only raise it, got {after['births']}"
-        )
-    if problems:
-        raise UserError("\n".join(problems))
-    return not differences(before, after)
-
-
-def differences(before: Any, after: Any, where: str = "") -> list[tuple[str, Any, Any]]:
-    """(key, old, new) of everything in which two described calls differ; the later one's classes and functions are loaded."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        keys = [*before, *(key for key in after if key not in before)]
-        return [
-            d
-            for key in keys
-            for d in differences(
-                before.get(key), after.get(key), f"{where}.{key}" if where else str(key)
-            )
-        ]
-    if before == after or names_the_same(before, after):
-        return []
-    return [(where, before, after)]
 
 
 def _override(config: Any, key: str, value: str, override: str) -> None:

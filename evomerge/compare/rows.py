@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evomerge import calls, config
+from evomerge.config import calls, config
+from evomerge.config.targets import TARGET, names_the_same, path_of
 from evomerge.errors import UserError
 from evomerge.evolution import OUTSIDE, evolve, with_defaults
 from evomerge.files import within
 from evomerge.run.settings import RANGES
 from evomerge.rundir.births import read_births
 from evomerge.strategies.sweep import Sweep
-from evomerge.targets import TARGET, names_the_same, path_of
 
 log = logging.getLogger(__name__)
 
