@@ -24,7 +24,7 @@ import torch
 from evomerge import Local, evolve
 from evomerge.config import calls, config
 from evomerge.evolution import OUTSIDE
-from evomerge.workers.evaluator import Outcome
+from evomerge.workers.job import Outcome
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers
 

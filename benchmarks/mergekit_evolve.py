@@ -64,7 +64,7 @@ from transformers.utils import logging as transformers_logging
 
 from evomerge import Crossover, Local, NaturalNiches, evolve
 from evomerge.rundir.births import read_births
-from evomerge.workers.evaluator import Outcome
+from evomerge.workers.job import Outcome
 from fitness.combined import Combined
 from fitness.harness import Harness
 from fitness.shop import Shop

@@ -21,7 +21,7 @@ import psutil
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.genome.axis import Axis
 from evomerge.genome.weights import Weights
-from evomerge.workers.evaluator import Job, Outcome
+from evomerge.workers.job import Job, Outcome
 from evomerge.workers.ray import Ray
 
 DATAPOINTS = 100

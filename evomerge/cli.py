@@ -25,7 +25,7 @@ from evomerge.convert.mergekit_evolve import Options
 from evomerge.errors import Interrupted, Stopped, UserError
 from evomerge.evolution import OUTSIDE, evolve
 from evomerge.export import export as exporting
-from evomerge.export import recipe_file as recipe
+from evomerge.export import recipe_file
 from evomerge.files import place, saving, shortened, write_file
 from evomerge.report import report
 from evomerge.run.settings import RANGES
@@ -185,7 +185,7 @@ def _export(options: argparse.Namespace) -> None:
 
 def _rebuild(options: argparse.Namespace) -> None:
     start = str(Path.cwd())
-    recipe.rebuild(
+    recipe_file.rebuild(
         options.recipe, options.out, config.settings(options.settings), trust=options.trust
     )
     print(shortened(f"the member of {options.recipe} is in {options.out}", start))

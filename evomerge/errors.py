@@ -23,7 +23,7 @@ class Lost(Interrupted):
     """One thing cost so many workers that it is rather its own fault: a birth's, if it was one that was scored."""
 
 
-def blame(where: str, call: Callable[[], Any]) -> Any:
+def as_user_error(where: str, call: Callable[[], Any]) -> Any:
     """Calls what the user gave, and says where it was if it raises.
 
     Raises:

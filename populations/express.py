@@ -46,7 +46,7 @@ def express(
         recipe: bounds and coefficients along the axis.
         axis: where each tensor lies.
     """
-    for lie in axis.lie(recipe.bounds):
+    for lie in axis.placements(recipe.bounds):
         combine(
             slots[lie.tensor],
             seeds(lie.tensor),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 
 from populations.hub import Found
-from populations.reading import CONFIG, TOKENIZER, blame, read_json
+from populations.reading import CONFIG, TOKENIZER, as_user_error, read_json
 from populations.resident import line, slots_of
 from populations.seeds import Slot, described_slots, spare_of
 from populations.settings import (
@@ -290,7 +290,7 @@ def _read(what: str, kind: Any, folder: Path, trust_remote_code: bool) -> Any:
     except (
         Exception
     ) as error:  # parsers, what is written in Rust, and code that comes with a seed raise any kind
-        why = blame(folder, TOKENIZER if what == "tokenizer" else (CONFIG,), error)
+        why = as_user_error(folder, TOKENIZER if what == "tokenizer" else (CONFIG,), error)
         hint = (
             ""
             if trust_remote_code or "trust_remote_code" not in str(error)

@@ -214,7 +214,7 @@ class Merged(OnFirstUse, ABC):
     @torch.no_grad()
     def _merge(self, genome: Recipe, method: Method) -> None:
         """Fills the resident model by one of mergekit's methods, tensor by tensor, in the resident model's type."""
-        for lie in self.axis.lie(genome.bounds):
+        for lie in self.axis.placements(genome.bounds):
             slot = self._slots[lie.tensor]
             seeds = [
                 tensor.to(slot.device, slot.dtype) for tensor in self._kept.tensors(lie.tensor)

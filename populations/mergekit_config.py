@@ -21,7 +21,7 @@ def config_text(genome: Recipe, axis: Axis, seeds: Seeds, dtype: torch.dtype) ->
     Returns:
         None where mergekit cannot do the same: a split falls inside a tensor, or a seed lacks rows that others have.
     """
-    lies = list(axis.lie(genome.bounds))
+    lies = list(axis.placements(genome.bounds))
     if seeds.padded or any(len(lie.stretches) > 1 for lie in lies):
         return None
     rows = {

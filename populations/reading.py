@@ -74,7 +74,7 @@ def check_settings(folder: Path) -> None:
                 )
 
 
-def blame(folder: Path, files: Sequence[str], error: Exception) -> str:
+def as_user_error(folder: Path, files: Sequence[str], error: Exception) -> str:
     """Why something of a folder cannot be read, in one line.
 
     Args:

@@ -15,7 +15,7 @@ import psutil
 from evomerge import memory
 from evomerge.check import forecast
 from evomerge.check.rehearsal import Rehearsal, rehearse
-from evomerge.errors import blame
+from evomerge.errors import as_user_error
 from evomerge.evolution import with_defaults
 from evomerge.run.steps import Steps
 from evomerge.strategies.search import Search
@@ -128,7 +128,7 @@ def _at_hand(steps: Steps, room: Room) -> Needs:
     population: Any = steps.population
     if not hasattr(population, "footprint"):
         return Needs(lines)
-    needs = blame("population", population.footprint)
+    needs = as_user_error("population", population.footprint)
     model, (kind, there) = (
         needs["model"],
         ("GPU memory", room.gpu_memory) if needs["gpu"] else ("memory", room.memory),

@@ -15,7 +15,6 @@ import yaml
 
 from evomerge.config.labels import label
 from evomerge.contracts import Genome
-from evomerge.export import recipe_file as recipe
 from evomerge.export.licences import inherited, named
 from evomerge.export.markdown import details, fenced, line, link, plain, table
 from evomerge.export.measured import SPLITS, Score
@@ -228,16 +227,16 @@ def _model(model: Mapping[str, Any]) -> str:
 
 def _recipe(subject: Subject, folder: Path) -> str:
     """How somebody else makes the same weights."""
-    genome, path = subject.genome, folder / recipe.NAME
+    genome, path = subject.genome, folder / recipe_file.NAME
     if not isinstance(genome, Recipe) or not path.is_file():
         return ""
     count = len(genome.coefficients)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     text = f"It has a coefficient for each seed on each of {count:,} stretch{'es' * (count != 1)} of the parameters. All are in "
     text += (
-        f"`{recipe.NAME}` (SHA-256 `{sha256}`), which names the seeds by their SHA-256, too:\n\n"
+        f"`{recipe_file.NAME}` (SHA-256 `{sha256}`), which names the seeds by their SHA-256, too:\n\n"
     )
-    text += fenced(f"evomerge rebuild {recipe.NAME} OUT", "sh")
+    text += fenced(f"evomerge rebuild {recipe_file.NAME} OUT", "sh")
     if (folder / MERGEKIT).is_file():
         command = (
             (folder / MERGEKIT).read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")

@@ -15,9 +15,8 @@ from evomerge.archives.archive import Archive
 from evomerge.config import config
 from evomerge.config.targets import path_of
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.errors import UserError, blame, reason
-from evomerge.export import card
-from evomerge.export import recipe_file as recipe
+from evomerge.errors import UserError, as_user_error, reason
+from evomerge.export import card, recipe_file
 from evomerge.export.measured import measured
 from evomerge.files import saving, write_folder
 from evomerge.genome.recipe import Recipe
@@ -132,7 +131,7 @@ def export(
         raise UserError(
             f"--member: {chosen} is not alive in {path}; there are {', '.join(map(str, sorted(alive)))}"
         )
-    blame(
+    as_user_error(
         "population", lambda: population.express(alive[chosen])
     )  # a device that is not here is no failure to write
     answers = _answers_of(path, chosen)
@@ -167,7 +166,7 @@ def write_member(
     genome, births = _alive(state)[id], read_births(path)
     population.save(genome, folder)
     if isinstance(genome, Recipe) and hasattr(population, "sources"):
-        recipe.write(folder, population, genome)
+        recipe_file.write(folder, population, genome)
     ancestors = lineage(id, births)
     (folder / "lineage.json").write_text(json.dumps(list(ancestors.values())) + "\n")
     row = next(

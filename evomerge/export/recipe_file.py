@@ -18,7 +18,7 @@ import numpy as np
 from evomerge.config import calls
 from evomerge.config.targets import TARGET
 from evomerge.contracts import Population
-from evomerge.errors import UserError, blame
+from evomerge.errors import UserError, as_user_error
 from evomerge.files import saving, write_folder
 from evomerge.genome.axis import Axis
 from evomerge.genome.recipe import Recipe
@@ -81,20 +81,20 @@ def rebuild(path: Path, out: Path, settings: Mapping[str, Any], *, trust: bool =
     population: Any = calls.build({"population": given}, _one)["population"]
     if not hasattr(population, "sources"):
         raise UserError(f"{path}: {type(population).__name__} has no recipes")
-    seeds = blame("population", lambda: population.sources())
+    seeds = as_user_error("population", lambda: population.sources())
     _check_seeds(path, recipe["seeds"], seeds)
-    axis = blame("population", lambda: population.axis)
-    genome = blame(
+    axis = as_user_error("population", lambda: population.axis)
+    genome = as_user_error(
         str(path),
         lambda: _genome(
             recipe, axis, sum(not ("base" in seed or "part" in seed) for seed in seeds)
         ),
     )
-    if blame(str(path), lambda: _tensors(axis, genome)) != recipe[TENSORS]:
+    if as_user_error(str(path), lambda: _tensors(axis, genome)) != recipe[TENSORS]:
         raise UserError(
             f"{path}: its tensors are not what its bounds and coefficients give on the axis of these settings"
         )
-    blame(
+    as_user_error(
         "population", lambda: population.express(genome)
     )  # a device that is not here is no failure to write
     with saving(out):
@@ -205,5 +205,5 @@ def _tensors(axis: Axis, genome: Recipe) -> dict[str, dict[str, Any]]:
             "edges": lie.edges.tolist(),
             "coefficients": genome.coefficients[lie.stretches].tolist(),
         }
-        for lie in axis.lie(genome.bounds)
+        for lie in axis.placements(genome.bounds)
     }

@@ -70,7 +70,7 @@ class Chromosome:
 
 
 @dataclass(frozen=True, eq=False)
-class Lie:
+class Placement:
     """Where one tensor lies among stretches of the axis.
 
     Attributes:
@@ -261,7 +261,7 @@ class Axis:
         order = np.concatenate(laid)
         return None if np.array_equal(order, np.arange(self.size)) else order
 
-    def lie(self, bounds: np.ndarray) -> Iterator[Lie]:
+    def placements(self, bounds: np.ndarray) -> Iterator[Placement]:
         """Where each tensor lies among stretches of the axis, tensor after tensor along the axis.
 
         Args:
@@ -289,19 +289,19 @@ class Axis:
                             for run in range(part.runs)
                         ]
                         ends = np.concatenate([*runs, [part.runs * block.count * part.width]])
-                        yield Lie(part.tensor, part.dim, ends, np.tile(stretches, part.runs))
+                        yield Placement(part.tensor, part.dim, ends, np.tile(stretches, part.runs))
                     continue
                 (part, *others), shape = block.parts, self.shapes[block.parts[0].tensor]
                 row = size // part.width
                 if not others and block.count == 1 and not (inside % row).any():
-                    yield Lie(
+                    yield Placement(
                         part.tensor,
                         part.dim,
                         np.concatenate([[0], inside // row, [part.width]]),
                         stretches,
                     )
                 elif not others and block.count == 1 and part.dim == 0:
-                    yield Lie(
+                    yield Placement(
                         part.tensor, None, np.concatenate([[0], inside, [prod(shape)]]), stretches
                     )
                 else:

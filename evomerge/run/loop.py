@@ -12,15 +12,14 @@ from typing import Any
 
 from evomerge import memory
 from evomerge.contracts import Genome
-from evomerge.errors import Interrupted, Stopped, UserError, blame, reason
+from evomerge.errors import Interrupted, Stopped, UserError, as_user_error, reason
 from evomerge.export import export
 from evomerge.files import saving, within, write_file
 from evomerge.report import report
 from evomerge.report.sections import changes, gallery
-from evomerge.run import state as snapshot
 from evomerge.run.between import Between
 from evomerge.run.progress import Progress
-from evomerge.run.state import Best
+from evomerge.run.state import Best, unpack
 from evomerge.run.steps import Steps
 from evomerge.run.stop import StopRequest
 from evomerge.run.trackers import Tracking
@@ -72,7 +71,7 @@ class Loop:
         assert self.run_dir is not None
         steps = self.steps
         self.restore_grams()
-        steps.state = snapshot.unpack(self._data, self._tensors, steps.empty_archive())
+        steps.state = unpack(self._data, self._tensors, steps.empty_archive())
         steps.check_resumed()
         log_of_births = (
             entry for entry in read_births(self.run_dir.path) if "founder" not in entry
@@ -108,7 +107,7 @@ class Loop:
             if units is None:
                 self.keep_grams()
             else:
-                blame("population", lambda: population.restore_grams(units))
+                as_user_error("population", lambda: population.restore_grams(units))
 
     def run(self, stop_request: StopRequest, bar: Progress) -> None:
         """Plans and decides births until the last one, or until something ends the run, and leaves everything in order."""
@@ -207,7 +206,7 @@ class Loop:
         with saving(path):
             write_file(path / "summary.json", export.summary(steps.state, status))
         with self.between.stage("writing the best member"):
-            blame("best", write_best)
+            as_user_error("best", write_best)
         try:
             with self.between.stage("drawing the report"):
                 report.write(path)
@@ -253,7 +252,7 @@ class Loop:
             return
         started = time.monotonic()
         self.steps.state.memory = max(self.steps.state.memory, memory.peak())
-        self.run_dir.save(*snapshot.pack(self.steps.state))
+        self.run_dir.save(*pack(self.steps.state))
         self._saved = time.monotonic()
         self._save_cost = self._saved - started
 

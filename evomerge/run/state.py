@@ -14,7 +14,7 @@ from evomerge.contracts import Genome
 from evomerge.genome.crossover import Crossing
 from evomerge.rundir.snapshots import BEST, best_rows
 from evomerge.strategies.strategy import Birth
-from evomerge.workers.evaluator import Job
+from evomerge.workers.job import Job
 
 
 @dataclass(frozen=True, eq=False)

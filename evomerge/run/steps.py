@@ -14,14 +14,13 @@ import numpy as np
 from evomerge.archives.archive import Archive, Member, Tiling
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.datapoints import groups
-from evomerge.errors import Lost, UserError, blame
+from evomerge.errors import Lost, UserError, as_user_error
 from evomerge.genome.groups import along
 from evomerge.run.settings import Settings
 from evomerge.run.state import Best, State
 from evomerge.rundir.founders import Founding
 from evomerge.strategies.strategy import Birth, Planner, Strategy
-from evomerge.workers.evaluator import Job, Outcome
-from evomerge.workers.job import Workers
+from evomerge.workers.job import Job, Outcome, Workers
 
 Stage = Callable[..., AbstractContextManager[None]]
 """(what, size) to what stands around a step that may take long, as `Between.stage`."""
@@ -65,7 +64,7 @@ class Steps:
         )
         self.settings, self.stage = settings, stage
         self.sizes = {
-            split: blame("fitness", lambda: _size(fitness, split))
+            split: as_user_error("fitness", lambda: _size(fitness, split))
             for split in ("train", "validation", "test")
         }  # noqa: B023
         if self.sizes["train"] < 1:
@@ -80,8 +79,8 @@ class Steps:
                     raise UserError(
                         f"stack: {settings.stack} needs {type(part).__name__}.{name}, which it has not; use stack: 1"
                     )
-        self.axis = blame("population", lambda: population.axis)
-        blame("strategy", lambda: strategy.fit(population, fitness))
+        self.axis = as_user_error("population", lambda: population.axis)
+        as_user_error("strategy", lambda: strategy.fit(population, fitness))
 
     def empty_archive(self) -> Archive:
         """An archive as the strategy wants it, with the fitness's weights.
@@ -109,7 +108,7 @@ class Steps:
         """Has the strategy make ready to plan, and tells it what was decided before."""
         begin = self.strategy.begin
         with self.stage("making ready to plan"):
-            self.planner = blame(
+            self.planner = as_user_error(
                 "strategy",
                 lambda: begin(self.population, self.fitness, founders, self.settings.seed),
             )
@@ -151,7 +150,9 @@ class Steps:
         """
         archive = self.empty_archive()
         with self.stage("making the founders"):
-            founders = blame("population", lambda: self.workers.founders(self.settings.seed))
+            founders = as_user_error(
+                "population", lambda: self.workers.founders(self.settings.seed)
+            )
         if len(founders) < 2:
             raise UserError(f"population: expected at least two founders, got {len(founders)}")
         tiling = Tiling.cut(0, np.arange(self.sizes["train"]), self.settings.tile)
@@ -162,7 +163,7 @@ class Steps:
         members = []
         for index, genome in enumerate(founders):
             with self.stage(f"founder {index + 1} of {len(founders)}", self.sizes["train"]):
-                scores = blame(f"fitness of founder {index}", lambda: next(rows))
+                scores = as_user_error(f"fitness of founder {index}", lambda: next(rows))
             members.append(Member(1 - len(founders) + index, (), genome, scores))
         for member in members:
             archive.admit(member)
@@ -318,7 +319,7 @@ class Steps:
         for place, best in enumerate(candidates, start=1):
             who = f"birth {best.id}" if best.id > 0 else f"founder {place} of {len(candidates)}"
             with self.stage(f"{who}, {split} split", self.sizes[split]):
-                scores.append(blame(f"fitness on the {split} split", lambda: next(rows)))
+                scores.append(as_user_error(f"fitness on the {split} split", lambda: next(rows)))
         means = [float(np.average(row.astype(np.float64), weights=weights)) for row in scores]
         return [
             replace(best, rows={**best.rows, split: row}, **dict[str, Any]({split: mean}))
@@ -346,7 +347,7 @@ class Steps:
         if not hasattr(self.fitness, "weights"):
             return None
         size, call = self.sizes[split], self.fitness.weights
-        weights: np.ndarray = blame(
+        weights: np.ndarray = as_user_error(
             f"fitness.weights({split!r})", lambda: np.asarray(call(split), dtype=np.float64)
         )
         if weights.shape != (size,):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evomerge.errors import UserError
 from evomerge.files import place
-from evomerge.rundir import identity, lock
+from evomerge.rundir import founders, identity, lock
 from evomerge.rundir.births import read_births
 from evomerge.rundir.snapshots import SNAPSHOTS
 

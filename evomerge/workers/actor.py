@@ -13,7 +13,8 @@ import numpy as np
 from evomerge.archives.archive import View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.strategies.strategy import Birth, founders_rng
-from evomerge.workers.evaluator import Job, Nursery, Outcome
+from evomerge.workers.evaluator import Evaluator
+from evomerge.workers.job import Job, Outcome
 
 VIEWS = 16
 """Archives that an actor keeps ready to stop by."""
@@ -49,7 +50,7 @@ class Actor:
         """
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
-        self._nursery = Nursery(*parts, width)
+        self._evaluator = Evaluator(*parts, width)
         self._views: dict[str, View] = {}
 
     def ready(self) -> str:
@@ -65,7 +66,7 @@ class Actor:
             units: the seeds' Gram matrices, where genomes are recipes.
             genome: any, to be expressed.
         """
-        population: Any = self._nursery.population
+        population: Any = self._evaluator.population
         if units is not None:
             population.restore_grams(units)
         if genome is not None:
@@ -73,7 +74,7 @@ class Actor:
 
     def founders(self, seed: int) -> tuple[list[Genome], np.ndarray | None]:
         """The founders, and the seeds' Gram matrices where genomes are recipes."""
-        population: Any = self._nursery.population
+        population: Any = self._evaluator.population
         founders = population.founders(founders_rng(seed))
         return founders, population.grams.units if hasattr(population, "restore_grams") else None
 
@@ -84,23 +85,23 @@ class Actor:
             view = None if plan.view is None else self._view(plan.view[1], objects[plan.view[0]])
             birth = replace(plan.birth, genomes=tuple(objects[place] for place in plan.genomes))
             jobs.append(Job(birth, objects[0], view, plan.best))
-        if self._nursery.width > 1:
-            return self._nursery.raise_births(jobs)
-        return [self._nursery.raise_births([job])[0] for job in jobs]
+        if self._evaluator.width > 1:
+            return self._evaluator.raise_births(jobs)
+        return [self._evaluator.raise_births([job])[0] for job in jobs]
 
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
-        """As `Nursery.finish`."""
-        return self._nursery.finish(job, owned(outcome))
+        """As `Evaluator.finish`."""
+        return self._evaluator.finish(job, owned(outcome))
 
     def score(self, genome: Genome, tiles: Sequence[np.ndarray], split: str) -> list[np.ndarray]:
-        """As `Nursery.score`."""
-        return self._nursery.score(copy.deepcopy(genome), tiles, split)
+        """As `Evaluator.score`."""
+        return self._evaluator.score(copy.deepcopy(genome), tiles, split)
 
     def explain(
         self, genome: Genome, datapoints: np.ndarray, split: str
     ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        """As `Nursery.explain`."""
-        return self._nursery.explain(copy.deepcopy(genome), datapoints, split)
+        """As `Evaluator.explain`."""
+        return self._evaluator.explain(copy.deepcopy(genome), datapoints, split)
 
     def _view(self, name: str, view: View) -> View:
         """The same object for the same archive, since it keeps its bounds."""

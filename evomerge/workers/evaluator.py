@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from evomerge import memory
-from evomerge.archives.archive import Tiling, View
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import Interrupted, reason
-from evomerge.strategies.strategy import Birth
+from evomerge.workers.job import Job, Outcome, unheeded, unscored
 from fitness.competition import MARGIN
 
 log = logging.getLogger(__name__)
@@ -33,52 +32,6 @@ EXPLAINED = 128
 """Most datapoints that a fitness is asked to explain in one call."""
 
 FITNESS, EXPRESS = "the fitness", "expressing a child"
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A birth as a worker gets it.
-
-    Attributes:
-        birth: the plan.
-        tiling: how its datapoints are cut.
-        view: the archive that the birth was planned from, to stop by; None to score everything.
-        best: the mean score that it has to stay below to be stopped; infinite if nothing depends on it.
-    """
-
-    birth: Birth
-    tiling: Tiling
-    view: View | None
-    best: float
-
-
-@dataclass(eq=False)
-class Outcome:
-    """What became of a job.
-
-    Attributes:
-        genome: the child.
-        scores: (D,) float32; NaN where not scored.
-        tiles: how many tiles were scored.
-        failure: why the birth failed, None if it did not.
-        seconds: time that it took.
-        worker: who raised it.
-        memory: most bytes that the process which raised it has had.
-        gpu_memory: likewise on GPUs.
-        attempts: how often it was raised, since workers can be lost.
-        lost: whether it failed because it lost its worker every time; such a verdict is kept at once.
-    """
-
-    genome: Genome | None
-    scores: np.ndarray
-    tiles: int
-    failure: str | None = None
-    seconds: float = 0.0
-    worker: int = 0
-    memory: int = 0
-    gpu_memory: int = 0
-    attempts: int = 1
-    lost: bool = False
 
 
 def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
@@ -106,21 +59,8 @@ def check_scores(values: object, shape: tuple[int, ...]) -> np.ndarray:
     return scores
 
 
-def unscored(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    """(D,) float32 NaN: the row of a model that was scored nowhere yet."""
-    return np.full(sum(map(len, tiles)), np.nan, dtype=np.float32)
-
-
-def placed(tiles: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> np.ndarray:
-    """(D,) float32 scores in the order of the datapoints, from those of each tile."""
-    whole = unscored(tiles)
-    for tile, values in zip(tiles, scores, strict=True):
-        whole[tile] = values
-    return whole
-
-
 @dataclass(eq=False)
-class _Lane:
+class _PartialScore:
     """One birth on its way through the tiles."""
 
     job: Job
@@ -151,11 +91,7 @@ class _Lane:
         self.stopped = 1.0 - self.lost < self.job.best - MARGIN and bound.certain(self.lead, k + 1)
 
 
-def unheeded(scored: int) -> None:
-    """What is called between two tiles where nobody asked for that: does nothing."""
-
-
-class Nursery:
+class Evaluator:
     """Raises births with one population and one fitness."""
 
     def __init__(
@@ -189,7 +125,9 @@ class Nursery:
         for job in jobs:
             slot = (job.birth.number - 1) % self.width
             lanes.append(
-                _Lane(job, self._conceive(job, Outcome(None, unscored(job.tiling.tiles), 0)), slot)
+                _PartialScore(
+                    job, self._conceive(job, Outcome(None, unscored(job.tiling.tiles), 0)), slot
+                )
             )
         self._score([lane for lane in lanes if lane.outcome.failure is None])
         seconds = (time.perf_counter() - started) / len(jobs)
@@ -203,7 +141,7 @@ class Nursery:
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
         """Scores the tiles of a stopped birth that are still missing."""
         started = time.perf_counter()
-        lane = _Lane(replace(job, view=None), outcome, (job.birth.number - 1) % self.width)
+        lane = _PartialScore(replace(job, view=None), outcome, (job.birth.number - 1) % self.width)
         self._score([lane])
         return replace(lane.outcome, seconds=outcome.seconds + time.perf_counter() - started)
 
@@ -253,7 +191,7 @@ class Nursery:
             return replace(outcome, failure="the child's weights are not all finite")
         return replace(outcome, genome=genome)
 
-    def _score(self, lanes: list[_Lane]) -> None:
+    def _score(self, lanes: list[_PartialScore]) -> None:
         """Takes the lanes, all of one tiling, through the tiles that they still need; failures are entered in them."""
         if not lanes:
             return
@@ -278,7 +216,9 @@ class Nursery:
                 lane.restart()
                 self._score([lane])
 
-    def _express(self, lanes: Sequence[_Lane]) -> Callable[[np.ndarray, Sequence[int]], np.ndarray]:
+    def _express(
+        self, lanes: Sequence[_PartialScore]
+    ) -> Callable[[np.ndarray, Sequence[int]], np.ndarray]:
         """Expresses the lanes' genomes; gives what scores a tile: (B,) indices, and n slots in need, to (n, B) scores."""
         if not self.stacks:
             model = _patiently(EXPRESS, self.population.express, lanes[0].outcome.genome)

@@ -11,11 +11,11 @@ from weakref import finalize
 from evomerge.archives.archive import View
 from evomerge.errors import Interrupted
 from evomerge.workers.actor import Plan, owned
-from evomerge.workers.evaluator import Job, Outcome, unscored
+from evomerge.workers.job import Job, Outcome, unscored
 from evomerge.workers.pool import Call, line
 
 
-class _Births:
+class BirthsInFlight:
     """The births in flight: those that wait, what becomes of each, and whether one has cost too many workers."""
 
     def __init__(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from evomerge.archives.archive import Tiling, View
 from evomerge.contracts import Fitness, Genome, Population
-from evomerge.workers.evaluator import Job, Outcome
+from evomerge.strategies.strategy import Birth
 
 
 class Workers(Protocol):
@@ -46,3 +48,66 @@ class Workers(Protocol):
 
     def stop(self) -> None:
         """Lets go of everything, if that has not happened yet; `start` may follow."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A birth as a worker gets it.
+
+    Attributes:
+        birth: the plan.
+        tiling: how its datapoints are cut.
+        view: the archive that the birth was planned from, to stop by; None to score everything.
+        best: the mean score that it has to stay below to be stopped; infinite if nothing depends on it.
+    """
+
+    birth: Birth
+    tiling: Tiling
+    view: View | None
+    best: float
+
+
+@dataclass(eq=False)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        genome: the child.
+        scores: (D,) float32; NaN where not scored.
+        tiles: how many tiles were scored.
+        failure: why the birth failed, None if it did not.
+        seconds: time that it took.
+        worker: who raised it.
+        memory: most bytes that the process which raised it has had.
+        gpu_memory: likewise on GPUs.
+        attempts: how often it was raised, since workers can be lost.
+        lost: whether it failed because it lost its worker every time; such a verdict is kept at once.
+    """
+
+    genome: Genome | None
+    scores: np.ndarray
+    tiles: int
+    failure: str | None = None
+    seconds: float = 0.0
+    worker: int = 0
+    memory: int = 0
+    gpu_memory: int = 0
+    attempts: int = 1
+    lost: bool = False
+
+
+def unscored(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    """(D,) float32 NaN: the row of a model that was scored nowhere yet."""
+    return np.full(sum(map(len, tiles)), np.nan, dtype=np.float32)
+
+
+def placed(tiles: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> np.ndarray:
+    """(D,) float32 scores in the order of the datapoints, from those of each tile."""
+    whole = unscored(tiles)
+    for tile, values in zip(tiles, scores, strict=True):
+        whole[tile] = values
+    return whole
+
+
+def unheeded(scored: int) -> None:
+    """What is called between two tiles where nobody asked for that: does nothing."""

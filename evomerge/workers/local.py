@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.strategies.strategy import founders_rng
-from evomerge.workers.evaluator import Job, Nursery, Outcome, placed, unheeded
+from evomerge.workers.evaluator import Evaluator
+from evomerge.workers.job import Job, Outcome, placed, unheeded
 
 
 class Local:
@@ -47,13 +48,13 @@ class Local:
         self._threads_before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         self._limits = threadpool_limits(self.threads)
-        self._nursery = Nursery(population, fitness, width, self._between)
+        self._evaluator = Evaluator(population, fitness, width, self._between)
         self._jobs: dict[int, Job] = {}
         self._outcomes: dict[int, Outcome] = {}
 
     def founders(self, seed: int) -> list[Genome]:
         """As `Workers.founders`."""
-        return self._nursery.population.founders(founders_rng(seed))
+        return self._evaluator.population.founders(founders_rng(seed))
 
     def submit(self, job: Job) -> None:
         """As `Workers.submit`."""
@@ -67,38 +68,38 @@ class Local:
 
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
         """As `Workers.finish`."""
-        return self._nursery.finish(job, outcome)
+        return self._evaluator.finish(job, outcome)
 
     def score(
         self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str
     ) -> Iterator[np.ndarray]:
         """As `Workers.score`."""
-        return (placed(tiles, self._nursery.score(genome, tiles, split)) for genome in genomes)
+        return (placed(tiles, self._evaluator.score(genome, tiles, split)) for genome in genomes)
 
     def explain(
         self, genome: Genome, datapoints: np.ndarray, split: str
     ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """As `Workers.explain`."""
-        return self._nursery.explain(genome, datapoints, split)
+        return self._evaluator.explain(genome, datapoints, split)
 
     def stop(self) -> None:
         """As `Workers.stop`."""
         self._between = unheeded
-        if not hasattr(self, "_nursery"):
+        if not hasattr(self, "_evaluator"):
             return
         import torch
 
-        del self._nursery
+        del self._evaluator
         self._limits.restore_original_limits()
         torch.set_num_threads(self._threads_before)
 
     def _raise(self, number: int) -> None:
         """Raises a birth and those that share its stack and its tiling."""
-        stack, tiling = (number - 1) // self._nursery.width, self._jobs[number].tiling.number
+        stack, tiling = (number - 1) // self._evaluator.width, self._jobs[number].tiling.number
         together = [
             n
             for n, job in self._jobs.items()
-            if (n - 1) // self._nursery.width == stack and job.tiling.number == tiling
+            if (n - 1) // self._evaluator.width == stack and job.tiling.number == tiling
         ]
-        outcomes = self._nursery.raise_births([self._jobs.pop(n) for n in together])
+        outcomes = self._evaluator.raise_births([self._jobs.pop(n) for n in together])
         self._outcomes.update(zip(together, outcomes, strict=True))

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from evomerge.errors import Interrupted, Lost
-from evomerge.workers.evaluator import unheeded
+from evomerge.workers.job import unheeded
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Births(Protocol):
 
 
 @dataclass(eq=False)
-class Crew:
+class WorkerPool:
     """So many actors of one kind.
 
     Attributes:

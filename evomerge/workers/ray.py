@@ -23,9 +23,9 @@ from evomerge.contracts import Fitness, Genome, Population
 from evomerge.errors import UserError
 from evomerge.workers.actor import Actor, owned
 from evomerge.workers.cluster import connected
-from evomerge.workers.evaluator import Job, Outcome, placed, unheeded
-from evomerge.workers.in_flight import _Births
-from evomerge.workers.pool import TICK, Crew, line
+from evomerge.workers.in_flight import BirthsInFlight
+from evomerge.workers.job import Job, Outcome, placed, unheeded
+from evomerge.workers.pool import TICK, WorkerPool, line
 
 
 class Ray:
@@ -131,7 +131,9 @@ class Ray:
         self._cluster = connected(self.address, math.ceil(self.count * self.cpus), self.wait)
         ray = self._cluster.ray
         self._limit = math.inf if self.limit is None else self.limit
-        self._births = _Births(ray, population, width, self.births, self.retries, self._limit)
+        self._births = BirthsInFlight(
+            ray, population, width, self.births, self.retries, self._limit
+        )
         try:
             actor = ray.remote(Actor).options(
                 num_cpus=self.cpus,
@@ -144,7 +146,7 @@ class Ray:
         hire = partial(actor.remote, ray.put((population, fitness)), width, self.threads)
         needs = {"CPU": self.cpus, "GPU": self.gpus} | dict(self.resources or {})
         told = ", ".join(f"{amount:g} {name}" for name, amount in needs.items() if amount)
-        self._crew = Crew(
+        self._crew = WorkerPool(
             ray, hire, self._births, self.count, self.retries, self.wait, told, self._between
         )
 
@@ -226,7 +228,7 @@ class Ray:
         return scores, explained
 
     def status(self) -> dict[str, Any]:
-        """As `Crew.status`, and how many births are in flight."""
+        """As `WorkerPool.status`, and how many births are in flight."""
         return {"in_flight": len(self._births.jobs)} | self._crew.status()
 
     def stop(self) -> None:

@@ -225,7 +225,7 @@ def test_where_tensors_lie_among_stretches(name):
             )
         )
         seen = []
-        for lie in axis.lie(ends):
+        for lie in axis.placements(ends):
             shape = axis.shapes[lie.tensor] or (1,)
             found = np.repeat(lie.stretches, np.diff(lie.edges))
             if lie.dim is not None:
@@ -239,4 +239,4 @@ def test_where_tensors_lie_among_stretches(name):
 
 def test_a_bound_inside_a_unit_of_several_tensors_is_an_error():
     with pytest.raises(ValueError, match=r"inside a unit of 0\.weight, 0\.bias"):
-        list(Axis.unit(*LAYERS["deep"]).lie(np.array([0, 2, 45])))
+        list(Axis.unit(*LAYERS["deep"]).placements(np.array([0, 2, 45])))

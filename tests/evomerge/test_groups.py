@@ -14,7 +14,9 @@ def by_tensor(axis, by, layers=None):
     bounds, numbers = groups(axis, by, layers)
     starts = {
         lie.tensor: start
-        for lie, start in zip(axis.lie(np.array([0, axis.size])), tensor_starts(axis), strict=True)
+        for lie, start in zip(
+            axis.placements(np.array([0, axis.size])), tensor_starts(axis), strict=True
+        )
     }
     return {
         tensor: int(numbers[np.searchsorted(bounds, start, side="right") - 1])
@@ -23,7 +25,7 @@ def by_tensor(axis, by, layers=None):
 
 
 def tensor_starts(axis):
-    sizes = [np.prod(axis.shapes[lie.tensor]) for lie in axis.lie(np.array([0, axis.size]))]
+    sizes = [np.prod(axis.shapes[lie.tensor]) for lie in axis.placements(np.array([0, axis.size]))]
     return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(int).tolist()
 
 

@@ -16,7 +16,7 @@ from merges import nested
 from safetensors.torch import load_file, save_file
 
 from evomerge.errors import UserError
-from evomerge.export import recipe_file as recipe
+from evomerge.export import recipe_file
 from evomerge.genome.crossover import Crossover
 from fitness.painting import Painter
 from populations.diffusion import DiffusionModels
@@ -274,7 +274,7 @@ def test_a_method_of_mergekit_merges_tensor_by_tensor(seeds):
     genome = a.cross(b, crossing, population)
     expressed = population.express(genome).unet.state_dict()
     of_base = on_disk(DiffusionModels([seeds[2], seeds[2]]))[0]
-    for lie in population.axis.lie(genome.bounds):
+    for lie in population.axis.placements(genome.bounds):
         row = genome.coefficients[lie.stretches[0]]
         merged = ties.merge(
             lie.tensor,
@@ -288,8 +288,8 @@ def test_a_method_of_mergekit_merges_tensor_by_tensor(seeds):
 def test_a_recipe_rebuilds_a_member(seeds, tmp_path):
     population = DiffusionModels(seeds, components={"vae": 1}, device="cpu")
     genome = child(population)
-    recipe.write(tmp_path, population, genome)
-    recipe.rebuild(tmp_path / "recipe.json", tmp_path / "again", {})
+    recipe_file.write(tmp_path, population, genome)
+    recipe_file.rebuild(tmp_path / "recipe.json", tmp_path / "again", {})
     loaded = DiffusionPipeline.from_pretrained(tmp_path / "again")
     assert torch.equal(drawn(loaded), drawn(population.express(genome)))
 
@@ -297,7 +297,7 @@ def test_a_recipe_rebuilds_a_member(seeds, tmp_path):
 def test_a_recipe_knows_the_components_that_are_not_bred(tmp_path):
     seeds = tiny_pipelines.saved(tmp_path)
     population = DiffusionModels(seeds, components={"vae": 1}, device="cpu")
-    recipe.write(tmp_path, population, child(population))
+    recipe_file.write(tmp_path, population, child(population))
     named = {
         seed["part"]: seed["name"]
         for seed in json.loads((tmp_path / "recipe.json").read_text())["seeds"]
@@ -310,7 +310,7 @@ def test_a_recipe_knows_the_components_that_are_not_bred(tmp_path):
     with pytest.raises(
         UserError, match=r"it was made of vae of .*seed1 with SHA-256 .*: other weights"
     ):
-        recipe.rebuild(tmp_path / "recipe.json", tmp_path / "again", {})
+        recipe_file.rebuild(tmp_path / "recipe.json", tmp_path / "again", {})
 
 
 def test_settings_that_mean_the_same_are_the_same(seeds, tmp_path):

@@ -17,7 +17,7 @@ from merges import nested
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from evomerge.export import recipe_file as recipe
+from evomerge.export import recipe_file
 from evomerge.genome.crossover import Crossover
 from populations.llm import LanguageModel, LanguageModels
 from populations.methods import Method
@@ -154,7 +154,7 @@ def test_a_recipe_names_its_seeds_and_says_where_mergekit_cannot_follow(four, tm
     genome, dense = nested(population, on_disk(population), "part", births=4)
     population.save(genome, tmp_path)
     assert not (tmp_path / "mergekit.yaml").exists()
-    recipe.write(tmp_path, population, genome)
+    recipe_file.write(tmp_path, population, genome)
     written = json.loads((tmp_path / "recipe.json").read_text())
     assert [seed["name"] for seed in written["seeds"]] == four
     assert all(len(seed["sha256"]) == 64 for seed in written["seeds"])
@@ -308,7 +308,7 @@ def test_a_method_of_mergekit_merges_tensor_by_tensor(four):
         [load_file(Path(seed) / "model.safetensors") for seed in four],
         load_file(Path(base) / "model.safetensors"),
     )
-    for lie in population.axis.lie(genome.bounds):
+    for lie in population.axis.placements(genome.bounds):
         row = genome.coefficients[lie.stretches[0]]
         merged = ties.merge(
             lie.tensor, [state[lie.tensor] for state in stored], row, of_base[lie.tensor]

@@ -13,7 +13,7 @@ import tiny_llama
 from safetensors.torch import load_file
 
 from evomerge.cli import main
-from evomerge.export import recipe_file as recipe
+from evomerge.export import recipe_file
 from evomerge.genome.crossover import Crossover
 from populations.llm import LanguageModels
 
@@ -30,7 +30,7 @@ def exported(tmp_path_factory, request):
         genome, other = genome.cross(other, crossing, population), genome
     (folder / "out").mkdir()
     population.save(genome, folder / "out")
-    recipe.write(folder / "out", population, genome)
+    recipe_file.write(folder / "out", population, genome)
     return folder
 
 
