@@ -7,7 +7,7 @@ A Llama of SmolLM2-135M's shape with random weights is bred from two copies of o
 batch of prompts of 12 to 28 tokens with it, in turn with the same checkpoint as `from_pretrained` loads it, which
 answers the same prompts by `generate`; both give texts. The ratio is the median over the rounds of one over the other. With `--clock cpu`
 seconds are those that this process had, for a machine that has other work. Then, for models that draw and judge, milliseconds of a forward pass with parameters as `from_pretrained` gives them, with
-frozen ones, and with ones that `populations.resident.ready` made ready to be asked.
+frozen ones, and with ones that `populations.express.resident.ready` made ready to be asked.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from fitness.generation import Generator
+from populations.express.resident import ready
 from populations.llm import LanguageModels
-from populations.resident import ready
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 

@@ -23,7 +23,7 @@ RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 cpus=(--num-cpus="${SLURM_CPUS_PER_TASK:-16}")
 
 # `ray start`, with more patience: on a busy node Ray gives up after half a minute. What still fails is started again.
-start=(python -m evomerge.actors.starting start)
+start=(python -m evomerge.workers.starting start)
 
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 ready=

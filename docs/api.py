@@ -39,8 +39,8 @@ SECTIONS = {
     "A run's log": "evomerge.births_dataframe evomerge.follow",
     "Trackers": "evomerge.TensorBoard evomerge.Wandb evomerge.MLflow",
     "Classes of your own": """evomerge.contracts.Fitness evomerge.contracts.Population evomerge.genome.Weights evomerge.genome.Recipe
-        evomerge.axis.Axis fitness.images.Images fitness.questions.Records fitness.agents.Environment fitness.agents.Episode
-        fitness.text_to_image.Judge evomerge.strategy.Strategy evomerge.strategy.Planner evomerge.trackers.Tracker""",
+        evomerge.genome.Axis fitness.images.Images fitness.questions.Records fitness.agents.Environment fitness.agents.Episode
+        fitness.text_to_image.Judge evomerge.Strategy evomerge.Planner evomerge.Tracker""",
 }
 """Import paths, section by section."""
 

@@ -4,12 +4,13 @@ from evomerge.archives.archive import Archive, Member
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve
 from evomerge.genome.crossover import Crossover
-from evomerge.run.trackers import MLflow, TensorBoard, Wandb
+from evomerge.run.trackers import MLflow, TensorBoard, Tracker, Wandb
 from evomerge.rundir.births import births_dataframe
 from evomerge.rundir.following import follow
 from evomerge.strategies.coding import AllWeights, Coefficients, Genomes, Ratios
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.search import Operator, Search
+from evomerge.strategies.strategy import Planner, Strategy
 from evomerge.strategies.sweep import Sweep
 from evomerge.workers.local import Local
 from evomerge.workers.ray import Ray
@@ -26,11 +27,14 @@ __all__ = [
     "Member",
     "NaturalNiches",
     "Operator",
+    "Planner",
     "Ratios",
     "Ray",
     "Search",
+    "Strategy",
     "Sweep",
     "TensorBoard",
+    "Tracker",
     "UserError",
     "Wandb",
     "births_dataframe",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evomerge.archives.archive import Archive
-from evomerge.config import calls, config
+from evomerge.config import calls, config, resumed
 from evomerge.contracts import Fitness, Population
 from evomerge.errors import Stopped, UserError
 from evomerge.files import place, saving, write_file
@@ -66,7 +66,7 @@ def evolve(
         population: the species: its founders, and how a genome becomes a model.
         fitness: scores a model on each datapoint.
         births: number of the last birth.
-        strategy: which births to plan, and who stays; `NaturalNiches()` if None (others: `evomerge.searches.search`, `evomerge.sweep`).
+        strategy: which births to plan, and who stays; `NaturalNiches()` if None (others: `evomerge.Search`, `evomerge.Sweep`).
         seed: of all randomness.
         lookahead: births in flight at once; 1 is the sequential algorithm of the paper.
         stack: births that are expressed and scored as one stack, where the population can (`express_many`); it decides the
@@ -133,7 +133,7 @@ def evolve(
         raise UserError("resume: expected the run_dir of the run to go on with, got none")
     same = True
     if path is not None and resume:
-        same = config.check_same(path, call)
+        same = resumed.check_same(path, call)
     elif path is not None:
         check_free(path)
     if (count := getattr(workers, "count", 1)) > lookahead:

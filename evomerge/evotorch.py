@@ -6,7 +6,7 @@
     searcher.run(20)
     population.save(problem.genome(searcher.status["best"].values), Path("merged"))
 
-`evomerge.searches.search` runs such searches as strategies of `evolve`, with a run directory, a resume, and workers anywhere.
+`evomerge.Search` runs such searches as strategies of `evolve`, with a run directory, a resume, and workers anywhere.
 """
 
 from __future__ import annotations

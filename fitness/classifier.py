@@ -44,7 +44,7 @@ class ClassProbability(Pretrained):
 
     def score(
         self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]
-    ) -> np.ndarray:  # noqa: ARG002
+    ) -> np.ndarray:
         """As `Judge.score`."""
         wanted = [self._class(record[self.label]) for record in records]
         chances = self.judge(

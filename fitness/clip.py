@@ -98,7 +98,7 @@ class ImageSimilarity(Clip):
 
     def score(
         self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]
-    ) -> np.ndarray:  # noqa: ARG002
+    ) -> np.ndarray:
         """As `Judge.score`."""
         references = [record[self.image] for record in records]
         files = [isinstance(value, str | Path) for value in references]
@@ -125,7 +125,7 @@ class TextSimilarity(Clip):
 
     def score(
         self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]
-    ) -> np.ndarray:  # noqa: ARG002
+    ) -> np.ndarray:
         """As `Judge.score`."""
         wanted = self._once(
             list(prompts), lambda places: self.text_features([prompts[place] for place in places])

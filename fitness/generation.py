@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import torch
 
+from fitness.batching import in_batches
 from fitness.families import ALONE, companies, positions_of
-from fitness.memory import in_batches
 from fitness.responses import Response, cut, decode, special_tokens, without
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from fitness.batching import ran_out
 from fitness.generation import LanguageModel
-from fitness.memory import ran_out
 from fitness.tasks import PARTS, Requests, Task, wrap
 
 log = logging.getLogger(__name__)

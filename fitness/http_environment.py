@@ -129,7 +129,7 @@ class HttpEnvironment:
             f"{url}?{urlencode(query)}" if query else url,
             body,
             {"Content-Type": "application/json"},
-        )  # noqa: S310
+        )
         for attempt in range(self.retries + 1):
             try:
                 with urlopen(request, timeout=self.timeout) as answer:  # noqa: S310 (http only, see __init__)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fitness.memory import in_batches
+from fitness.batching import in_batches
 
 SPLITS = ("train", "test", "validation")
 

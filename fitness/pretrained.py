@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from fitness.memory import in_batches
+from fitness.batching import in_batches
 
 BATCH = 64
 """Pictures that are judged side by side."""

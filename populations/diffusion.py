@@ -15,13 +15,14 @@ import torch
 
 from evomerge.genome.axis import FlatCut
 from evomerge.genome.recipe import Recipe
-from populations.libraries import import_diffusers, silenced
+from populations.express.resident import line, moved, quiet, slots_of
 from populations.merged import Dtype, Merged, Order, named
 from populations.methods import Method
-from populations.origins import Model
-from populations.pipeline_differences import takes, told
-from populations.pipeline_kin import FLOW, blank, check_alike, check_predictions, whole
-from populations.pipeline_parts import (
+from populations.seeds.libraries import import_diffusers, silenced
+from populations.seeds.origins import Model
+from populations.seeds.pipeline_differences import takes, told
+from populations.seeds.pipeline_kin import FLOW, blank, check_alike, check_predictions, whole
+from populations.seeds.pipeline_parts import (
     check_constants,
     check_constants_equal,
     check_files,
@@ -29,9 +30,8 @@ from populations.pipeline_parts import (
     check_index,
     check_latents_alike,
 )
-from populations.pipelines import CHECKER, CONFIG, DENOISERS, SCHEDULER, Bred, Pipeline
-from populations.resident import line, moved, quiet, slots_of
-from populations.seeds import Place, Seeds, described_slots, spare_of
+from populations.seeds.pipelines import CHECKER, CONFIG, DENOISERS, SCHEDULER, Bred, Pipeline
+from populations.seeds.seeds import Place, Seeds, described_slots, spare_of
 from populations.units import DENOISER, Units
 
 log = logging.getLogger(__name__)

@@ -15,11 +15,15 @@ import torch
 from evomerge.genome.axis import FlatCut
 from evomerge.genome.recipe import Recipe
 from populations import mergekit_config
-from populations.adapters import Adapted
-from populations.checkpoints import Checkpoint
-from populations.generation_settings import generation_config_of
-from populations.hub import Found, find
-from populations.kin import (
+from populations.express.resident import line, moved, quiet, ready, slots_of
+from populations.merged import Dtype, Merged, Order, check_choice, named
+from populations.mergekit_config import config_text
+from populations.methods import Method
+from populations.seeds.adapters import Adapted
+from populations.seeds.checkpoints import Checkpoint
+from populations.seeds.generation_settings import generation_config_of
+from populations.seeds.hub import Found, find
+from populations.seeds.kin import (
     Described,
     Vocabulary,
     chat_of,
@@ -28,13 +32,9 @@ from populations.kin import (
     template_of,
     tokenizer_of,
 )
-from populations.merged import Dtype, Merged, Order, check_choice, named
-from populations.mergekit_config import config_text
-from populations.methods import Method
-from populations.origins import Model
-from populations.resident import line, moved, quiet, ready, slots_of
-from populations.seeds import Place, Seeds
-from populations.settings import place_of
+from populations.seeds.origins import Model
+from populations.seeds.seeds import Place, Seeds
+from populations.seeds.settings import place_of
 from populations.units import LLAMA, Units
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ import torch
 from evomerge.genome.axis import Axis, FlatCut
 from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
-from populations.express import express
+from populations.express.express import express
+from populations.express.resident import OnFirstUse, check_device
 from populations.methods import Method
-from populations.origins import Model, origins
-from populations.resident import OnFirstUse, check_device
-from populations.seeds import Place, Seeds, digest
+from populations.seeds.origins import Model, origins
+from populations.seeds.seeds import Place, Seeds, digest
 from populations.units import Units, unit_axis
 
 log = logging.getLogger(__name__)
@@ -214,17 +214,22 @@ class Merged(OnFirstUse, ABC):
     @torch.no_grad()
     def _merge(self, genome: Recipe, method: Method) -> None:
         """Fills the resident model by one of mergekit's methods, tensor by tensor, in the resident model's type."""
-        for lie in self.axis.placements(genome.bounds):
-            slot = self._slots[lie.tensor]
+        for placement in self.axis.placements(genome.bounds):
+            slot = self._slots[placement.tensor]
             seeds = [
-                tensor.to(slot.device, slot.dtype) for tensor in self._kept.tensors(lie.tensor)
+                tensor.to(slot.device, slot.dtype)
+                for tensor in self._kept.tensors(placement.tensor)
             ]
             base = (
-                self._base.tensors(lie.tensor)[0].to(slot.device, slot.dtype)
+                self._base.tensors(placement.tensor)[0].to(slot.device, slot.dtype)
                 if method.needs_base
                 else None
             )
-            slot.copy_(method.merge(lie.tensor, seeds, genome.coefficients[lie.stretches[0]], base))
+            slot.copy_(
+                method.merge(
+                    placement.tensor, seeds, genome.coefficients[placement.stretches[0]], base
+                )
+            )
 
     @cached_property
     def _kept(self) -> Seeds:

@@ -9,8 +9,8 @@ import yaml
 
 from evomerge.genome.axis import Axis
 from evomerge.genome.recipe import Recipe
-from populations.adapters import Adapted
-from populations.seeds import Seeds
+from populations.seeds.adapters import Adapted
+from populations.seeds.seeds import Seeds
 
 NAME = "mergekit.yaml"
 
@@ -22,12 +22,12 @@ def config_text(genome: Recipe, axis: Axis, seeds: Seeds, dtype: torch.dtype) ->
         None where mergekit cannot do the same: a split falls inside a tensor, or a seed lacks rows that others have.
     """
     lies = list(axis.placements(genome.bounds))
-    if seeds.padded or any(len(lie.stretches) > 1 for lie in lies):
+    if seeds.padded or any(len(placement.stretches) > 1 for placement in lies):
         return None
     rows = {
-        alias: genome.coefficients[lie.stretches[0]]
-        for lie in lies
-        for alias in seeds.slots[lie.tensor].names
+        alias: genome.coefficients[placement.stretches[0]]
+        for placement in lies
+        for alias in seeds.slots[placement.tensor].names
     }
     # mergekit takes the first filter that a tensor's name contains; longer names come first, so that none hides another
     longest_first = sorted(rows, key=len, reverse=True)

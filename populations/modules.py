@@ -13,8 +13,8 @@ from torch import nn
 
 from evomerge.genome.axis import Axis, FlatCut, Layout
 from evomerge.genome.weights import Weights
-from populations.checkpoints import Checkpoint, read_header
-from populations.resident import OnFirstUse, check_device, ready, slots_of
+from populations.express.resident import OnFirstUse, check_device, ready, slots_of
+from populations.seeds.checkpoints import Checkpoint, read_header
 
 ELEMENTWISE = (
     nn.ReLU,

@@ -233,7 +233,7 @@ TARGETS = [
     row("unknown function", RUN + "fitness.score=fitness.classification.wright", "fitness.score: fitness.classification has no 'wright'", "mean 'right'?"),
     row("no import path", RUN + "fitness._target_=3", "fitness._target_: expected an import path, got 3 (int)"),
     row("not callable", RUN + "fitness._target_=faulty.NUMBER", "fitness._target_: expected a class or a function, faulty.NUMBER is an int"),
-    row("of another kind", RUN, "fitness: expected a Fitness", "evomerge.crossover.Crossover makes a Crossover, which has no size", given=changed(fitness={"_target_": "evomerge.crossover.Crossover"}, population=NETWORK)),
+    row("of another kind", RUN, "fitness: expected a Fitness", "evomerge.Crossover makes a Crossover, which has no size", given=changed(fitness={"_target_": "evomerge.Crossover"}, population=NETWORK)),
     row("without size", RUN + "fitness._target_=faulty.NoSize", "fitness: expected a Fitness", "makes a NoSize, which has no size"),
     row("makes nothing", RUN, "fitness: expected a Fitness", "faulty.nothing makes nothing, which has no size", given=changed(fitness={"_target_": "faulty.nothing"}, population=NETWORK)),
     row("written in C", RUN + "workers._target_=builtins.dict workers.a=1", "workers: expected a Workers", "builtins.dict makes a dict"),

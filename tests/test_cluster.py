@@ -101,7 +101,7 @@ def job_left_its_run(alone, folder):
     head = [
         sys.executable,
         "-m",
-        "evomerge.actors.starting",
+        "evomerge.workers.starting",
         "start",
         "--head",
         "--node-ip-address=127.0.0.1",

@@ -27,7 +27,7 @@ from fitness.skills import Arithmetic
 from populations import skills
 from populations.llm import LanguageModels
 from populations.methods import Method
-from populations.seeds import Seeds
+from populations.seeds.seeds import Seeds
 
 
 def seeds():

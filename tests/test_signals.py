@@ -213,7 +213,7 @@ def test_another_run_cannot_begin_while_founders_are_scored(tmp_path):
 
 
 def test_a_stage_that_says_nothing_is_told_and_a_block_can_be_unheard(caplog, monkeypatch):
-    monkeypatch.setattr("evomerge.between.SOON", 0.0)
+    monkeypatch.setattr("evomerge.run.between.SOON", 0.0)
     caplog.set_level("INFO")
     with StopRequest() as request:
         between = Between(request)

@@ -1,1 +1,1 @@
-""""""
+"""Who is alive: members, how they compete for datapoints, and who leaves."""

@@ -1,1 +1,1 @@
-""""""
+"""evomerge compare: strategies side by side, over several random seeds."""

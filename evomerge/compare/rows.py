@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evomerge.config import calls, config
+from evomerge.config import calls, config, resumed
 from evomerge.config.targets import TARGET, names_the_same, path_of
 from evomerge.errors import UserError
 from evomerge.evolution import OUTSIDE, evolve, with_defaults
@@ -225,7 +225,7 @@ def _from_runs(
         alike = {
             key: value
             for key, value in call.items()
-            if key == "births" or key not in (*config.CHANGEABLE, "seed")
+            if key == "births" or key not in (*resumed.CHANGEABLE, "seed")
         }
         known = next((name for name, other in made.items() if other == alike), None)
         if known is None:
@@ -296,7 +296,7 @@ def _check_fitness(rows: Mapping[str, Sequence[Run]]) -> None:
         (name, run.call["fitness"]) for name, runs in rows.items() for run in runs
     )
     for name, other in others:
-        if found := config.differences(one, other, "fitness"):
+        if found := resumed.differences(one, other, "fitness"):
             where, ours, theirs = found[0]
             raise UserError(
                 f"{where}: the rows of a comparison need the same, {first} has {ours!r} and {name} has {theirs!r}"
@@ -307,7 +307,7 @@ def _tell_populations(rows: Mapping[str, Sequence[Run]]) -> None:
     """Says in what the populations differ, which is allowed."""
     (first, one), *others = ((name, runs[0].call["population"]) for name, runs in rows.items())
     for name, other in others:
-        for where, ours, theirs in config.differences(one, other, "population"):
+        for where, ours, theirs in resumed.differences(one, other, "population"):
             log.warning(
                 "%s: %s has %r, %s has %r; best seed and sweep are those of %s",
                 where,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evomerge.compare.rows import Run
-from evomerge.config import config
+from evomerge.config import config, resumed
 from evomerge.errors import Interrupted, UserError
 from evomerge.files import saving, write_file
 from evomerge.run.stop import StopRequest
@@ -41,7 +41,7 @@ def check(runs: Sequence[Run]) -> None:
     problems = []
     for run in (run for run in runs if run.ours):
         if (run.path / "config.yaml").is_file():
-            problems += config.changes(run.path, run.call)
+            problems += resumed.changes(run.path, run.call)
         else:
             check_free(run.path)
     if problems:
@@ -131,7 +131,7 @@ def _begin(run: Run) -> subprocess.Popen[bytes]:
     with saving(run.path):
         run.path.parent.mkdir(parents=True, exist_ok=True)
         if (run.path / "config.yaml").is_file():
-            now = {key: run.call.get(key) for key in config.CHANGEABLE}
+            now = {key: run.call.get(key) for key in resumed.CHANGEABLE}
             now["births"] = max(
                 now["births"], config.load(run.path / "config.yaml")["births"]
             )  # which may only be raised

@@ -1,1 +1,1 @@
-""""""
+"""YAML to a call of `evolve`, and back."""

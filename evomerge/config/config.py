@@ -1,4 +1,4 @@
-"""YAML to plain data, and plain data to YAML. A config is a call (`evomerge.calls`), of which a resume may change little."""
+"""YAML to plain data, and plain data to YAML. A config is a call (`evomerge.config.calls`), of which a resume may change little."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-""""""
+"""evomerge convert: configs of other tools as configs of ours."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evomerge.config import config
 from evomerge.config.targets import TARGET
 from evomerge.convert.genome import Remarks, cma_es, natural_niches, population
 from evomerge.convert.mergekit_evolve import Options, read
+from evomerge.convert.yaml_text import commented
 
 GENOME = (
     "models", "merge_method", "base_model", "tokenizer_source", "layer_granularity", "normalize", "allow_negative_weights", "filters",
@@ -54,9 +54,7 @@ def convert(path: Path, options: Options | None = None) -> tuple[str, list[str]]
         "# memory and disk the run takes.\n"
     )
     lines = remarks.lines()
-    return head + config.commented(call, remarks.above) + "".join(
-        f"# {line}\n" for line in lines
-    ), lines
+    return head + commented(call, remarks.above) + "".join(f"# {line}\n" for line in lines), lines
 
 
 def _fitness(given: Any, options: Options, remarks: Remarks) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import yaml
 
 from evomerge.config.labels import label
 from evomerge.contracts import Genome
+from evomerge.export import recipe_file
 from evomerge.export.licences import inherited, named
 from evomerge.export.markdown import details, fenced, line, link, plain, table
 from evomerge.export.measured import SPLITS, Score
@@ -233,9 +234,7 @@ def _recipe(subject: Subject, folder: Path) -> str:
     count = len(genome.coefficients)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     text = f"It has a coefficient for each seed on each of {count:,} stretch{'es' * (count != 1)} of the parameters. All are in "
-    text += (
-        f"`{recipe_file.NAME}` (SHA-256 `{sha256}`), which names the seeds by their SHA-256, too:\n\n"
-    )
+    text += f"`{recipe_file.NAME}` (SHA-256 `{sha256}`), which names the seeds by their SHA-256, too:\n\n"
     text += fenced(f"evomerge rebuild {recipe_file.NAME} OUT", "sh")
     if (folder / MERGEKIT).is_file():
         command = (

@@ -200,10 +200,10 @@ def _genome(recipe: Mapping[str, Any], axis: Axis, seeds: int) -> Recipe:
 def _tensors(axis: Axis, genome: Recipe) -> dict[str, dict[str, Any]]:
     """For each tensor how it is cut, and its coefficients."""
     return {
-        lie.tensor: {
-            "dim": lie.dim,
-            "edges": lie.edges.tolist(),
-            "coefficients": genome.coefficients[lie.stretches].tolist(),
+        placement.tensor: {
+            "dim": placement.dim,
+            "edges": placement.edges.tolist(),
+            "coefficients": genome.coefficients[placement.stretches].tolist(),
         }
-        for lie in axis.placements(genome.bounds)
+        for placement in axis.placements(genome.bounds)
     }

@@ -1,1 +1,1 @@
-""""""
+"""report.html: a run in pictures, drawn from its directory alone."""

@@ -37,11 +37,11 @@ class Record:
         workers: what they said of themselves then, if they are of a kind that does.
         answers: what the best member answered on the test split.
         answered_by: that member's id.
-        gallery: what members show of themselves, by id (`evomerge.reports.gallery`).
+        gallery: what members show of themselves, by id (`evomerge.report.sections.gallery`).
         founding: what is known of its beginning, if that was kept.
         best_rows: by split (D,) the scores of who was best in the newest snapshot.
-        recipe: the best member's, if it is one (`evomerge.recipe`).
-        changes: where the best and the founders differ (`evomerge.reports.changes`).
+        recipe: the best member's, if it is one (`evomerge.export.recipe_file`).
+        changes: where the best and the founders differ (`evomerge.report.sections.changes`).
     """
 
     name: str

@@ -1,1 +1,1 @@
-""""""
+"""A run, from its founders to its last birth."""

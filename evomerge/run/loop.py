@@ -19,7 +19,7 @@ from evomerge.report import report
 from evomerge.report.sections import changes, gallery
 from evomerge.run.between import Between
 from evomerge.run.progress import Progress
-from evomerge.run.state import Best, unpack
+from evomerge.run.state import Best, pack, unpack
 from evomerge.run.steps import Steps
 from evomerge.run.stop import StopRequest
 from evomerge.run.trackers import Tracking

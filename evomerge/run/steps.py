@@ -66,7 +66,7 @@ class Steps:
         self.sizes = {
             split: as_user_error("fitness", lambda: _size(fitness, split))
             for split in ("train", "validation", "test")
-        }  # noqa: B023
+        }
         if self.sizes["train"] < 1:
             raise UserError("fitness: the training split has no datapoints")
         if settings.validate and not self.sizes["validation"]:

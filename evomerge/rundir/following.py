@@ -182,7 +182,7 @@ def follow(
         stop: ends it when set, from another thread.
 
     Returns:
-        An iterator of the lines, as `evomerge.births.FIELDS` has them.
+        An iterator of the lines, as `evomerge.rundir.FIELDS` has them.
 
     Raises:
         UserError: if there is no run, a line is damaged, or `every` is no time to wait.

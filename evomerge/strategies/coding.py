@@ -94,7 +94,7 @@ class Ratios(_Grouped):
     """For each group of parameters how much each seed but the first gives; the first gives the rest, so that they sum to one.
 
     Attributes:
-        by: what a group is, as `evomerge.searches.groups.groups` has it.
+        by: what a group is, as `evomerge.genome.groups.groups` has it.
         layers: how many layers a group has, likewise.
     """
 

@@ -106,7 +106,7 @@ class NaturalNiches:
 
     def begin(
         self, population: Population, fitness: Fitness, founders: object, seed: int
-    ) -> NaturalNiches:  # noqa: ARG002
+    ) -> NaturalNiches:
         """As `Strategy.begin`: all that a plan depends on are the archive, the birth's number and the run's seed."""
         return self
 

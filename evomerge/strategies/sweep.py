@@ -54,7 +54,7 @@ class Sweep:
         fitness: Fitness,
         founders: Callable[[], Sequence[Genome]],
         seed: int,
-    ) -> Grid:  # noqa: ARG002
+    ) -> Grid:
         """As `Strategy.begin`."""
         own = founders()
         return Grid(own, grid(len(own), self.points), self._angle(population))

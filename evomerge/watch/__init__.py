@@ -1,1 +1,1 @@
-""""""
+"""evomerge watch: how a run is doing, in a terminal."""

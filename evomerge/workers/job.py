@@ -18,7 +18,7 @@ class Workers(Protocol):
 
     Optional methods: `status() -> Mapping`, what a person who watches wants to know of the workers; `heed(between)`, before `start`, takes what
     is to be called between two tiles, with the number of datapoints that were scored, and now and then while there is nothing to do but wait: it
-    raises where the run is to stop (`evomerge.between.Between`).
+    raises where the run is to stop (`evomerge.run.between.Between`).
     """
 
     def start(self, population: Population, fitness: Fitness, width: int) -> None:

@@ -1,4 +1,4 @@
-"""Where births are raised: in this process, or on Ray actors (`evomerge.actors.pool`)."""
+"""Where births are raised: in this process, or on Ray actors (`evomerge.workers.ray`)."""
 
 from __future__ import annotations
 

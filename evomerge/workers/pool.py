@@ -39,7 +39,7 @@ class Call:
     """What one worker is asked for.
 
     Attributes:
-        method: of `evomerge.actors.actor.Actor`.
+        method: of `evomerge.workers.actor.Actor`.
         arguments: its arguments.
         births: the births that it raises, if any.
         seconds: how long it may take.
@@ -150,7 +150,7 @@ class WorkerPool:
         """What workers answer to these calls of a method, which go before any birth that waits.
 
         Args:
-            method: of `evomerge.actors.actor.Actor`.
+            method: of `evomerge.workers.actor.Actor`.
             calls: the arguments of each; all are made at once.
             seconds: how long each may take.
 

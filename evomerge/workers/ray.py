@@ -146,7 +146,7 @@ class Ray:
         hire = partial(actor.remote, ray.put((population, fitness)), width, self.threads)
         needs = {"CPU": self.cpus, "GPU": self.gpus} | dict(self.resources or {})
         told = ", ".join(f"{amount:g} {name}" for name, amount in needs.items() if amount)
-        self._crew = WorkerPool(
+        self._pool = WorkerPool(
             ray, hire, self._births, self.count, self.retries, self.wait, told, self._between
         )
 
@@ -171,7 +171,7 @@ class Ray:
 
     def founders(self, seed: int) -> list[Genome]:
         """As `Workers.founders`: made by a worker, which takes the Gram matrices on the way."""
-        [(founders, units)] = self._crew.ask("founders", (seed,))
+        [(founders, units)] = self._pool.ask("founders", (seed,))
         if units is not None:
             self._births.population.restore_grams(np.array(units))
         return [copy.deepcopy(founder) for founder in founders]  # memory of its own
@@ -182,10 +182,10 @@ class Ray:
 
     def result(self, number: int) -> Outcome:
         """As `Workers.result`."""
-        self._crew.turn()
+        self._pool.turn()
         while number not in self._births.outcomes:
             self._between(0)
-            self._crew.turn(TICK)
+            self._pool.turn(TICK)
         outcome = self._births.outcomes.pop(number)
         if isinstance(outcome, Exception):
             raise outcome
@@ -193,7 +193,7 @@ class Ray:
 
     def finish(self, job: Job, outcome: Outcome) -> Outcome:
         """As `Workers.finish`."""
-        [finished] = self._crew.ask(
+        [finished] = self._pool.ask(
             "finish", (replace(job, view=None), outcome), seconds=self._limit
         )
         return owned(finished)
@@ -208,7 +208,7 @@ class Ray:
             [(self._births.ref(genome), share, split) for share in shares] for genome in genomes
         ]
         asked = [
-            self._crew.ask("score", *each, seconds=self._limit * len(shares[0]))
+            self._pool.ask("score", *each, seconds=self._limit * len(shares[0]))
             for each in arguments
         ]
         for answers in asked:
@@ -222,21 +222,21 @@ class Ray:
         self, genome: Genome, datapoints: np.ndarray, split: str
     ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """As `Workers.explain`."""
-        [(scores, explained)] = self._crew.ask(
+        [(scores, explained)] = self._pool.ask(
             "explain", (self._births.ref(genome), datapoints, split)
         )
         return scores, explained
 
     def status(self) -> dict[str, Any]:
         """As `WorkerPool.status`, and how many births are in flight."""
-        return {"in_flight": len(self._births.jobs)} | self._crew.status()
+        return {"in_flight": len(self._births.jobs)} | self._pool.status()
 
     def stop(self) -> None:
         """As `Workers.stop`."""
         self._between = unheeded
         if hasattr(self, "_crew"):
-            self._crew.dismiss()
-            del self._crew, self._births
+            self._pool.dismiss()
+            del self._pool, self._births
         if hasattr(self, "_cluster"):
             self._cluster.close()
             del self._cluster

@@ -196,7 +196,7 @@ def clear(ray: Any, error: BaseException) -> None:
 
 
 def _command() -> None:
-    """The command `ray`, more patient: `python -m evomerge.actors.starting start --head`."""
+    """The command `ray`, more patient: `python -m evomerge.workers.starting start --head`."""
     with patient():
         from ray.scripts.scripts import main
 

@@ -225,15 +225,16 @@ def test_where_tensors_lie_among_stretches(name):
             )
         )
         seen = []
-        for lie in axis.placements(ends):
-            shape = axis.shapes[lie.tensor] or (1,)
-            found = np.repeat(lie.stretches, np.diff(lie.edges))
-            if lie.dim is not None:
+        for placement in axis.placements(ends):
+            shape = axis.shapes[placement.tensor] or (1,)
+            found = np.repeat(placement.stretches, np.diff(placement.edges))
+            if placement.dim is not None:
                 found = np.broadcast_to(
-                    found.reshape([-1 if d == lie.dim else 1 for d in range(len(shape))]), shape
+                    found.reshape([-1 if d == placement.dim else 1 for d in range(len(shape))]),
+                    shape,
                 )
-            assert found.ravel().tolist() == expected[lie.tensor].tolist(), lie
-            seen.append(lie.tensor)
+            assert found.ravel().tolist() == expected[placement.tensor].tolist(), placement
+            seen.append(placement.tensor)
         assert sorted(seen) == sorted(axis.shapes)
 
 

@@ -5,7 +5,7 @@ import pytest
 from whole_runs import DIGITS, ROOT, small_run, write_config
 
 from evomerge import Crossover, NaturalNiches, UserError, evolve
-from evomerge.config import calls, config
+from evomerge.config import calls, config, resumed
 from evomerge.evolution import OUTSIDE
 from evomerge.run.settings import Settings
 from evomerge.workers.local import Local
@@ -189,10 +189,10 @@ def test_what_a_resume_may_change(tmp_path, change, said):
     call |= vars(Settings(10))
     (tmp_path / "config.yaml").write_text(config.to_yaml(calls.describe(**call)))
     if said is None:
-        assert config.check_same(tmp_path, calls.describe(**call | change)) is (not change)
+        assert resumed.check_same(tmp_path, calls.describe(**call | change)) is (not change)
     else:
         with pytest.raises(UserError, match=said):
-            config.check_same(tmp_path, calls.describe(**call | change))
+            resumed.check_same(tmp_path, calls.describe(**call | change))
 
 
 def test_a_class_that_has_moved_is_the_same(tmp_path):
@@ -207,7 +207,7 @@ def test_a_class_that_has_moved_is_the_same(tmp_path):
     old = text.replace("evomerge.NaturalNiches", f"{NaturalNiches.__module__}.NaturalNiches")
     assert old != text
     (tmp_path / "config.yaml").write_text(old)
-    assert config.check_same(tmp_path, calls.describe(**call))
+    assert resumed.check_same(tmp_path, calls.describe(**call))
 
 
 def test_an_override_reaches_into_a_list(tmp_path):

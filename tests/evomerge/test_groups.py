@@ -13,8 +13,8 @@ def by_tensor(axis, by, layers=None):
     """The group of each tensor."""
     bounds, numbers = groups(axis, by, layers)
     starts = {
-        lie.tensor: start
-        for lie, start in zip(
+        placement.tensor: start
+        for placement, start in zip(
             axis.placements(np.array([0, axis.size])), tensor_starts(axis), strict=True
         )
     }
@@ -25,7 +25,10 @@ def by_tensor(axis, by, layers=None):
 
 
 def tensor_starts(axis):
-    sizes = [np.prod(axis.shapes[lie.tensor]) for lie in axis.placements(np.array([0, axis.size]))]
+    sizes = [
+        np.prod(axis.shapes[placement.tensor])
+        for placement in axis.placements(np.array([0, axis.size]))
+    ]
     return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(int).tolist()
 
 

@@ -143,7 +143,7 @@ def test_the_verdict_outlives_the_driver(tmp_path):
             "while_there": str(tmp_path / "switch"),
             "seconds": 0.1,
         },
-        "workers": {"_target_": "evomerge.actors.pool.Ray", "count": 2, "retries": 1},
+        "workers": {"_target_": "evomerge.Ray", "count": 2, "retries": 1},
         "strategy": {"size": 8},
         "births": 20,
         "lookahead": 4,
@@ -210,7 +210,7 @@ def test_a_run_goes_on_with_other_workers(tmp_path):
 
 def test_a_worker_that_cannot_load_is_of_no_use_and_spoils_no_birth(tmp_path, caplog, monkeypatch):
     """Say, its node has no seeds: it is replaced, after a pause, and the others go on."""
-    monkeypatch.setattr("evomerge.actors.crew.PAUSE", 0.1)
+    monkeypatch.setattr("evomerge.workers.pool.PAUSE", 0.1)
     bred(Slow(0.05), births=25, run_dir=tmp_path / "whole")
     population = Poor(tmp_path)
     evolve(population, Slow(0.05), workers=Late(2, tmp_path), births=25, lookahead=6, tile=8, progress=False,
@@ -279,7 +279,7 @@ class OnTest(Unlucky):
 
 
 def test_without_room_for_a_worker_it_waits_says_so_and_ends(caplog, monkeypatch):
-    monkeypatch.setattr("evomerge.actors.crew.SILENT", 0.2)
+    monkeypatch.setattr("evomerge.workers.pool.SILENT", 0.2)
     with pytest.raises(
         Interrupted,
         match=r"there was no worker for 1.5 s: one needs 1 CPU, 1 unobtainium, the cluster has",
@@ -354,7 +354,7 @@ import sys
 sys.modules["ray"] = None
 from whole_runs import small_run
 from evomerge.errors import UserError
-from evomerge.actors.pool import Ray
+from evomerge.workers.ray import Ray
 print(len(small_run(births=5).members))
 try:
     small_run(births=5, workers=Ray(1))
@@ -380,7 +380,7 @@ except UserError as error:
 def test_no_cluster_at_an_address_is_said(address, message):
     code = f"""
 from evomerge.errors import UserError
-from evomerge.actors.cluster import connected
+from evomerge.workers.cluster import connected
 try:
     connected({address!r}, 1)
 except UserError as error:
@@ -413,7 +413,7 @@ import psutil
 from evotorch.algorithms import SNES
 from on_ray import Slow, Vectors
 from evomerge import evolve
-from evomerge.actors.pool import Ray
+from evomerge.workers.ray import Ray
 
 class Spy(Ray):
     def result(self, number):
@@ -441,7 +441,7 @@ from pathlib import Path
 from evotorch.algorithms import SNES
 from on_ray import Slow, Vectors
 from evomerge import evolve
-from evomerge.actors.pool import Ray
+from evomerge.workers.ray import Ray
 from evomerge.stop import Stopped
 log = Path({str(tmp_path / "run" / "births.jsonl")!r})
 

@@ -452,7 +452,7 @@ def test_a_browser_would_tell(tmp_path):
 
 
 def test_drawing_is_imported_late():
-    code = "import sys, evomerge.reports.report; sys.exit(bool({'matplotlib', 'scipy', 'PIL'} & sys.modules.keys()))"
+    code = "import sys, evomerge.report.report; sys.exit(bool({'matplotlib', 'scipy', 'PIL'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

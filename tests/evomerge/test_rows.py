@@ -264,7 +264,7 @@ def test_a_sweep_is_always_there(tmp_path):
     runs = ours.sweep
     assert paths(runs) == [OUT / SWEEP / "5", OUT / SWEEP / "6"]
     assert runs[0].call["strategy"] == {
-        "_target_": "evomerge.sweep.Sweep",
+        "_target_": "evomerge.Sweep",
         "points": 21,
         "angle": "part",
     }

@@ -96,7 +96,7 @@ def test_auto_that_names_a_cluster_which_is_gone_is_said(tmp_path):
     """Ray itself tries for two minutes and then ends the process."""
     code = """
 import os
-from evomerge.actors.cluster import connected
+from evomerge.workers.cluster import connected
 from evomerge.errors import UserError
 from ray._private import services
 services.find_gcs_addresses = set  # those of other tests, and of anybody else on this machine
@@ -127,7 +127,7 @@ except UserError as error:
 def test_a_cluster_of_another_version_is_said(cluster):
     code = f"""
 import ray
-from evomerge.actors.cluster import connected
+from evomerge.workers.cluster import connected
 from evomerge.errors import UserError
 ray.__version__ = "2.0.0"  # what this process says that it has
 try:
@@ -162,7 +162,7 @@ def test_a_machine_that_is_busy_at_first_is_waited_for():
     code = f"""
 import logging, os
 import psutil
-from evomerge.actors.cluster import connected
+from evomerge.workers.cluster import connected
 
 class NotBusyAnyMore(logging.Handler):
     def emit(self, record):
@@ -171,7 +171,7 @@ class NotBusyAnyMore(logging.Handler):
         left = [p for p in psutil.Process().children(recursive=True) if p.status() != "zombie"]
         print(len(left))  # of the try that failed
 
-logging.getLogger("evomerge.actors.cluster").addHandler(NotBusyAnyMore())
+logging.getLogger("evomerge.workers.cluster").addHandler(NotBusyAnyMore())
 cluster = connected("local", 1, wait={PATIENCE})
 print(cluster.ray.is_initialized())
 cluster.close()

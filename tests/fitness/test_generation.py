@@ -11,9 +11,9 @@ from families import family
 from tiny_llama import TinyLlama, tiny_llama
 from transformers import GenerationConfig
 
+from fitness.batching import ran_out
 from fitness.families import companies, positions_of, reads_padding
 from fitness.generation import Generator, chat_prompt
-from fitness.memory import ran_out
 
 PROMPTS = [
     "1 + 2 =",

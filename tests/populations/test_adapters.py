@@ -20,9 +20,9 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from populations.hub import find
 from populations.llm import LanguageModels
 from populations.methods import Method
+from populations.seeds.hub import find
 
 WORDS = torch.tensor([[5, 17, 30, 8]])
 ATTENTION = ["q_proj", "v_proj", "o_proj"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from populations.checkpoints import Checkpoint
+from populations.seeds.checkpoints import Checkpoint
 
 TENSORS = {
     "a.weight": torch.arange(12.0).view(3, 4),

@@ -274,15 +274,15 @@ def test_a_method_of_mergekit_merges_tensor_by_tensor(seeds):
     genome = a.cross(b, crossing, population)
     expressed = population.express(genome).unet.state_dict()
     of_base = on_disk(DiffusionModels([seeds[2], seeds[2]]))[0]
-    for lie in population.axis.placements(genome.bounds):
-        row = genome.coefficients[lie.stretches[0]]
+    for placement in population.axis.placements(genome.bounds):
+        row = genome.coefficients[placement.stretches[0]]
         merged = ties.merge(
-            lie.tensor,
-            [state[lie.tensor] for state in on_disk(population)],
+            placement.tensor,
+            [state[placement.tensor] for state in on_disk(population)],
             row,
-            of_base[lie.tensor],
+            of_base[placement.tensor],
         )
-        assert torch.equal(expressed[lie.tensor.removeprefix("unet.")], merged)
+        assert torch.equal(expressed[placement.tensor.removeprefix("unet.")], merged)
 
 
 def test_a_recipe_rebuilds_a_member(seeds, tmp_path):

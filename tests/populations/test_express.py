@@ -12,8 +12,8 @@ import torch
 
 from evomerge.genome.axis import Axis
 from evomerge.genome.recipe import Recipe
-from populations import express as module
-from populations.express import at_once, combine, compiled, express
+from populations.express import express as module
+from populations.express.express import at_once, combine, compiled, express
 
 CUTS = [
     ((5000,), 0),

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from populations.diffusion import DiffusionModels
-from populations.hub import find
 from populations.llm import LanguageModels
+from populations.seeds.hub import find
 
 
 @pytest.fixture

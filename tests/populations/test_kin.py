@@ -21,9 +21,9 @@ from transformers import (
     MixtralForCausalLM,
 )
 
-from populations.checkpoints import Checkpoint
 from populations.llm import LanguageModels
 from populations.methods import Method
+from populations.seeds.checkpoints import Checkpoint
 from populations.units import Units
 
 

@@ -308,12 +308,15 @@ def test_a_method_of_mergekit_merges_tensor_by_tensor(four):
         [load_file(Path(seed) / "model.safetensors") for seed in four],
         load_file(Path(base) / "model.safetensors"),
     )
-    for lie in population.axis.placements(genome.bounds):
-        row = genome.coefficients[lie.stretches[0]]
+    for placement in population.axis.placements(genome.bounds):
+        row = genome.coefficients[placement.stretches[0]]
         merged = ties.merge(
-            lie.tensor, [state[lie.tensor] for state in stored], row, of_base[lie.tensor]
+            placement.tensor,
+            [state[placement.tensor] for state in stored],
+            row,
+            of_base[placement.tensor],
         )
-        assert torch.equal(expressed[lie.tensor], merged)
+        assert torch.equal(expressed[placement.tensor], merged)
     assert population.linear
     assert not LanguageModels(four).linear
 

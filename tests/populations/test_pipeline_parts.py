@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from tiny_pipelines import drawn, founder
 
 from populations.diffusion import DiffusionModels
-from populations.pipelines import files_in
-from populations.single_files import kind_of
+from populations.seeds.pipelines import files_in
+from populations.seeds.single_files import kind_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SIZE = {"height": 16, "width": 16}

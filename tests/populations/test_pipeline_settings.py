@@ -12,7 +12,7 @@ from diffusers.training_utils import EMAModel
 from tiny_pipelines import drawn, founder
 
 from populations.diffusion import DiffusionModels
-from populations.pipeline_kin import same, settings
+from populations.seeds.pipeline_kin import same, settings
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,9 @@ from transformers import (
 )
 
 from fitness.generation import Generator, chat_prompt
-from populations.generation_settings import valid
 from populations.llm import LanguageModels
-from populations.settings import differences, of_config, place_of
+from populations.seeds.generation_settings import valid
+from populations.seeds.settings import differences, of_config, place_of
 
 PROMPTS = ["1+1=", "sort: cab", "A long question, which takes some twenty tokens?"]
 SIZES = {

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from populations.libraries import silenced
-from populations.pipelines import DENOISERS, INDEX, SCHEDULER, Pipeline
-from populations.resident import line
+from populations.express.resident import line
+from populations.seeds.libraries import silenced
+from populations.seeds.pipelines import DENOISERS, INDEX, SCHEDULER, Pipeline
 
 CLASS = "class"
 

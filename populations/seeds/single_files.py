@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from populations.checkpoints import PICKLES, read_header
+from populations.seeds.checkpoints import PICKLES, read_header
 
 SUFFIXES = (".safetensors", ".gguf", *(pattern[1:] for pattern in PICKLES))
 """How such files end."""

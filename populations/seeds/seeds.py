@@ -19,8 +19,8 @@ import torch
 
 from evomerge.genome.axis import Axis, Block, Part
 from evomerge.genome.grams import Grams
-from populations.checkpoints import Entry
-from populations.resident import slots_of
+from populations.express.resident import slots_of
+from populations.seeds.checkpoints import Entry
 
 log = logging.getLogger(__name__)
 

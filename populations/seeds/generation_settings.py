@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from populations.hub import Found
-from populations.reading import read_json
-from populations.settings import differences, flat, in_words
+from populations.seeds.hub import Found
+from populations.seeds.reading import read_json
+from populations.seeds.settings import differences, flat, in_words
 
 log = logging.getLogger(__name__)
 

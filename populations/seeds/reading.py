@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from populations.resident import line
+from populations.express.resident import line
 
 CONFIG = "config.json"
 

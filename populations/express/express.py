@@ -46,13 +46,13 @@ def express(
         recipe: bounds and coefficients along the axis.
         axis: where each tensor lies.
     """
-    for lie in axis.placements(recipe.bounds):
+    for placement in axis.placements(recipe.bounds):
         combine(
-            slots[lie.tensor],
-            seeds(lie.tensor),
-            recipe.coefficients[lie.stretches],
-            lie.edges,
-            lie.dim,
+            slots[placement.tensor],
+            seeds(placement.tensor),
+            recipe.coefficients[placement.stretches],
+            placement.edges,
+            placement.dim,
         )
 
 
@@ -188,7 +188,7 @@ def _numbers(tensor: torch.Tensor) -> np.ndarray:
 def _fused() -> ModuleType | None:
     """The compiled loop, None where numba is not installed."""
     try:
-        from populations import fused
+        from populations.express import fused
     except ImportError:
         return None
     return fused

@@ -8,10 +8,10 @@ from math import prod
 
 import torch
 
-from populations.checkpoints import Checkpoint
-from populations.libraries import silenced
-from populations.pipeline_kin import CLASS, differing, prediction, same, schedule, settings
-from populations.pipelines import CHECKER, CONFIG, SCHEDULER, Pipeline
+from populations.seeds.checkpoints import Checkpoint
+from populations.seeds.libraries import silenced
+from populations.seeds.pipeline_kin import CLASS, differing, prediction, same, schedule, settings
+from populations.seeds.pipelines import CHECKER, CONFIG, SCHEDULER, Pipeline
 
 CONFIGS = (CONFIG, f"{SCHEDULER}_config.json", "preprocessor_config.json")
 

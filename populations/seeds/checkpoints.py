@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from populations.reading import read_json
-from populations.resident import OnFirstUse, line
+from populations.express.resident import OnFirstUse, line
+from populations.seeds.reading import read_json
 
 MODEL = "model"
 """What the files of a transformers model are called."""

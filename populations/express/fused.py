@@ -63,7 +63,7 @@ def _weights_of(coefficients, stretch):
         return lambda coefficients, stretch: (coefficients[0][stretch],)
     return lambda coefficients, stretch: (
         (coefficients[0][stretch],) + weights_of(coefficients[1:], stretch)
-    )  # noqa: RUF005
+    )
 
 
 def compiled(function):

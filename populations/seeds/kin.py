@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import torch
 
-from populations.hub import Found
-from populations.reading import CONFIG, TOKENIZER, as_user_error, read_json
-from populations.resident import line, slots_of
-from populations.seeds import Slot, described_slots, spare_of
-from populations.settings import (
+from populations.express.resident import line, slots_of
+from populations.seeds.hub import Found
+from populations.seeds.reading import CONFIG, TOKENIZER, as_user_error, read_json
+from populations.seeds.seeds import Slot, described_slots, spare_of
+from populations.seeds.settings import (
     IDLE,
     POSITIONS,
     STRUCTURE,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from populations.checkpoints import ADAPTER, PICKLES, Checkpoint, Entry, read_header
-from populations.reading import read_json
+from populations.seeds.checkpoints import ADAPTER, PICKLES, Checkpoint, Entry, read_header
+from populations.seeds.reading import read_json
 
 if TYPE_CHECKING:
-    from populations.seeds import Slot
+    from populations.seeds.seeds import Slot
 
 CONFIG = ADAPTER
 WEIGHTS = "adapter_model.safetensors"

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from populations.resident import line
+from populations.express.resident import line
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from populations.adapters import CONFIG, Adapted, base_of
-from populations.checkpoints import Checkpoint, Entry, dtype_of
-from populations.origins import Model
-from populations.reading import check_settings
-from populations.resident import line
+from populations.express.resident import line
+from populations.seeds.adapters import CONFIG, Adapted, base_of
+from populations.seeds.checkpoints import Checkpoint, Entry, dtype_of
+from populations.seeds.origins import Model
+from populations.seeds.reading import check_settings
 
 log = logging.getLogger(__name__)
 

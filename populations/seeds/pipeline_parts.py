@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from populations.libraries import silenced
-from populations.pipeline_kin import blank, differing, settings
-from populations.pipelines import CONFIG, SCHEDULER, Bred, Pipeline
-from populations.seeds import described_slots
+from populations.seeds.libraries import silenced
+from populations.seeds.pipeline_kin import blank, differing, settings
+from populations.seeds.pipelines import CONFIG, SCHEDULER, Bred, Pipeline
+from populations.seeds.seeds import described_slots
 
 LATENTS = ("latent_channels", "scaling_factor", "shift_factor", "latents_mean", "latents_std")
 """Settings of an autoencoder that say what a denoiser was trained on."""

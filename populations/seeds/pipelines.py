@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from populations.checkpoints import MODEL, PICKLES, Checkpoint, Entry, names, shards_of
-from populations.hub import REPOSITORY, SMALL, fetched, remote
-from populations.reading import read_json
-from populations.resident import line, quiet
-from populations.seeds import digest_of
-from populations.single_files import BASE, SUFFIXES, alone, refusal
+from populations.express.resident import line, quiet
+from populations.seeds.checkpoints import MODEL, PICKLES, Checkpoint, Entry, names, shards_of
+from populations.seeds.hub import REPOSITORY, SMALL, fetched, remote
+from populations.seeds.reading import read_json
+from populations.seeds.seeds import digest_of
+from populations.seeds.single_files import BASE, SUFFIXES, alone, refusal
 
 INDEX = "model_index.json"
 CONFIG = "config.json"

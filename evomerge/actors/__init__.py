@@ -1,1 +1,0 @@
-"""Births raised on Ray actors, on one machine or many."""

@@ -1,1 +1,0 @@
-"""Model cards: where a member comes from, what it scored, whose licence it has."""

@@ -1,1 +1,0 @@
-"""evomerge compare: several searches, several random seeds, one table."""

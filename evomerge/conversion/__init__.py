@@ -1,1 +1,0 @@
-"""evomerge convert: configs of mergekit-evolve as configs of evomerge."""

@@ -1,1 +1,0 @@
-"""evomerge check: what a run will need, before it begins."""

@@ -1,1 +1,0 @@
-"""report.html: what happened in a run, in one file."""

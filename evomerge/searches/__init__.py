@@ -1,1 +1,0 @@
-"""Searches of EvoTorch as strategies, over weights or merge coefficients."""

@@ -1,1 +1,0 @@
-"""evomerge watch: a run in progress, on a terminal."""

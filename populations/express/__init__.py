@@ -1,0 +1,1 @@
+"""From a genome to the one resident model, in place."""
