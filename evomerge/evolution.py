@@ -19,7 +19,7 @@ from evomerge.run.progress import Progress
 from evomerge.run.settings import Settings
 from evomerge.run.steps import Steps
 from evomerge.run.stop import StopRequest
-from evomerge.run.trackers import Tracker, Tracking, usual
+from evomerge.run.trackers import Tracker, Tracking, default_trackers
 from evomerge.rundir.places import check_free
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.strategy import Strategy
@@ -145,7 +145,7 @@ def evolve(
     with StopRequest() as stop_request:
         between = Between(stop_request, bool(progress))
         steps = Steps(population, fitness, strategy, workers, settings, between.stage)
-        loop = Loop(steps, Tracking(usual() if trackers is None else trackers), between, start)
+        loop = Loop(steps, Tracking(default_trackers() if trackers is None else trackers), between, start)
         begun = False
         try:
             with between.alone():

@@ -11,7 +11,7 @@ import numpy as np
 
 from fitness.generation import Generator, LanguageModel, chat_prompt
 from fitness.matching import Score, check_reference, exact
-from fitness.records import check_readable, filled, named, shown
+from fitness.records import check_readable, datapoint_name, filled, shown
 from fitness.responses import Response, cut, special_tokens
 
 
@@ -247,7 +247,7 @@ class QuestionAnswering:
 
     def _where(self, index: int, split: str) -> str:
         """Names a datapoint."""
-        return named(self.data, index, split)
+        return datapoint_name(self.data, index, split)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, prompts do not."""

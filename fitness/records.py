@@ -110,7 +110,7 @@ def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def named(data: Any, index: int, split: str) -> str:
+def datapoint_name(data: Any, index: int, split: str) -> str:
     """A datapoint for messages: its number, and where a user finds its record, if the data say so."""
     place = f" ({data.where(index, split)})" if hasattr(data, "where") else ""
     return f"datapoint {index} of {split}{place}"

@@ -13,7 +13,7 @@ from fitness.painting import Painter, noise_of
 from fitness.pictures import data_uri, pil
 from fitness.questions import Records, parts
 from fitness.reading import readers, warn
-from fitness.records import filled, named, shown
+from fitness.records import datapoint_name, filled, shown
 
 SHOWN = 10
 """Prompts that a report shows for one member beside another."""
@@ -241,7 +241,7 @@ class TextToImage:
 
     def _where(self, index: int, split: str) -> str:
         """Names a datapoint."""
-        return named(self.data, index, split)
+        return datapoint_name(self.data, index, split)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, prompts do not."""

@@ -16,7 +16,7 @@ import torch
 from evomerge.genome.axis import FlatCut
 from evomerge.genome.recipe import Recipe
 from populations.express.resident import line, moved, quiet, slots_of
-from populations.merged import Dtype, Merged, Order, named
+from populations.merged import Dtype, Merged, Order, as_setting_error
 from populations.methods import Method
 from populations.seeds.libraries import import_diffusers, silenced
 from populations.seeds.origins import Model
@@ -130,7 +130,7 @@ class DiffusionModels(Merged):
         used = {name: self._others.get(name, self._whole) for name in self._unbred}
         if not self.safety_checker:
             used.pop("feature_extractor", None)
-        return named(
+        return as_setting_error(
             "seeds",
             lambda: told(
                 self._found, self._whole, used, self.components or (), self._bred, self.variant
@@ -209,7 +209,7 @@ class DiffusionModels(Merged):
     @cached_property
     def _found(self) -> list[Pipeline]:
         """Where everything of each seed is."""
-        return [named("seeds", lambda: Pipeline.find(seed)) for seed in self.seeds]  # noqa: B023
+        return [as_setting_error("seeds", lambda: Pipeline.find(seed)) for seed in self.seeds]  # noqa: B023
 
     @cached_property
     def _whole(self) -> Pipeline:
@@ -258,7 +258,7 @@ class DiffusionModels(Merged):
             if seed is not self._whole:
                 others[name] = seed
         for name in self._unbred:
-            named("seeds", lambda: check_files(others.get(name, self._whole), name, self.variant))  # noqa: B023
+            as_setting_error("seeds", lambda: check_files(others.get(name, self._whole), name, self.variant))  # noqa: B023
         denoisers = [name for name in DENOISERS if name in mine]
         if denoisers:
             check_fits(
@@ -290,11 +290,11 @@ class DiffusionModels(Merged):
     def _seeds(self) -> Seeds:
         import_diffusers()
         for component in self._bred:
-            named("seeds", lambda: check_alike(self._found, component))  # noqa: B023
+            as_setting_error("seeds", lambda: check_alike(self._found, component))  # noqa: B023
         check_predictions(self._found, self.components or ())
         check_index(self._whole, [] if self.safety_checker else [CHECKER])
         check_latents_alike(self._found, self.components or {})
-        sources = [named("seeds", lambda: self._source(seed)) for seed in self._found]  # noqa: B023
+        sources = [as_setting_error("seeds", lambda: self._source(seed)) for seed in self._found]  # noqa: B023
         _ = self._others, self._scheduler
         parts = [
             described_slots(model, f"{component}.") for component, model in self._blank.items()
@@ -327,9 +327,9 @@ class DiffusionModels(Merged):
     def _base(self) -> Seeds:
         base = self._found_base
         for component in self._bred:
-            named("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
-        named("base", lambda: check_predictions([*self._found, base], self.components or ()))
-        return named(
+            as_setting_error("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
+        as_setting_error("base", lambda: check_predictions([*self._found, base], self.components or ()))
+        return as_setting_error(
             "base",
             lambda: Seeds(
                 [self._source(base), *self._seeds.sources], self._seeds.slots, spare=self._spare
@@ -339,7 +339,7 @@ class DiffusionModels(Merged):
     @cached_property
     def _found_base(self) -> Pipeline:
         """Where everything of a method's base is."""
-        return named("base", lambda: Pipeline.find(self.base or ""))
+        return as_setting_error("base", lambda: Pipeline.find(self.base or ""))
 
     def _source(self, seed: Pipeline) -> Bred:
         return Bred(
@@ -377,7 +377,7 @@ class DiffusionModels(Merged):
         seed = self._whole
         given: dict[str, Any] = dict.fromkeys(seed.lacks)
         for name, other in self._others.items():
-            given[name] = named("components", lambda: other.load(name, self._dtype, self.variant))  # noqa: B023
+            given[name] = as_setting_error("components", lambda: other.load(name, self._dtype, self.variant))  # noqa: B023
         if CHECKER in seed.index and not self.safety_checker:
             given |= {CHECKER: None, "requires_safety_checker": False}
         mine = [name for name in seed.components if given.get(name, ...) is ...]

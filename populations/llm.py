@@ -16,7 +16,7 @@ from evomerge.genome.axis import FlatCut
 from evomerge.genome.recipe import Recipe
 from populations import mergekit_config
 from populations.express.resident import line, moved, quiet, ready, slots_of
-from populations.merged import Dtype, Merged, Order, check_choice, named
+from populations.merged import Dtype, Merged, Order, as_setting_error, check_choice
 from populations.mergekit_config import config_text
 from populations.methods import Method
 from populations.seeds.adapters import Adapted
@@ -151,7 +151,7 @@ class LanguageModels(Merged):
     @cached_property
     def _found(self) -> list[Found]:
         """Where everything of each seed is."""
-        found = [named("seeds", lambda: find(seed, self.adapter_base)) for seed in self.seeds]  # noqa: B023
+        found = [as_setting_error("seeds", lambda: find(seed, self.adapter_base)) for seed in self.seeds]  # noqa: B023
         adapters = [seed for seed in found if isinstance(seed.source, Adapted)]
         if self.adapter_base is not None and not adapters:
             raise ValueError("adapter_base: expected a LoRA adapter among the seeds, there is none")
@@ -217,7 +217,7 @@ class LanguageModels(Merged):
             )
         trailing = model.embeddings if self.vocabulary == "trailing" else ()
         tokens = [set(own.get_vocab().values()) for own in self._tokenizers[1]] if trailing else ()
-        sources = [named("seeds", lambda: self._fitted(seed)) for seed in self._found]  # noqa: B023
+        sources = [as_setting_error("seeds", lambda: self._fitted(seed)) for seed in self._found]  # noqa: B023
         return Seeds(sources, model.slots, trailing, tokens, model.spare)
 
     @cached_property
@@ -234,14 +234,14 @@ class LanguageModels(Merged):
     @cached_property
     def _base(self) -> Seeds:
         """The base, and the seeds behind it, which lend it the rows that it lacks."""
-        sources = [named("base", lambda: self._fitted(self._found_base)), *self._seeds.sources]
+        sources = [as_setting_error("base", lambda: self._fitted(self._found_base)), *self._seeds.sources]
         tokens: list[set[int]] = []
         if self._seeds.trailing:
             _, [own] = tokenizer_of([self._found_base], self.vocabulary, self.trust_remote_code)
             tokens = [
                 set(tokenizer.get_vocab().values()) for tokenizer in (own, *self._tokenizers[1])
             ]
-        return named(
+        return as_setting_error(
             "base",
             lambda: Seeds(
                 sources, self._seeds.slots, self._seeds.trailing, tokens, self._described.spare
@@ -251,7 +251,7 @@ class LanguageModels(Merged):
     @cached_property
     def _found_base(self) -> Found:
         """Where everything of a method's base is."""
-        return named("base", lambda: find(self.base or "", self.adapter_base))
+        return as_setting_error("base", lambda: find(self.base or "", self.adapter_base))
 
     @cached_property
     def _resident(self) -> LanguageModel:

@@ -265,7 +265,7 @@ def check_choice(name: str, value: object, allowed: Any) -> None:
         )
 
 
-def named(setting: str, call: Callable[[], Any]) -> Any:
+def as_setting_error(setting: str, call: Callable[[], Any]) -> Any:
     """What a call gives; its errors name the setting that they come from.
 
     Raises:

@@ -97,7 +97,7 @@ def _arguments(
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in given:
             problems.append(
-                f"{_join(where, name)}: missing; expected {hints.say(asked.get(name, Any))}"
+                f"{_join(where, name)}: missing; expected {hints.in_words(asked.get(name, Any))}"
             )
     return arguments
 
@@ -118,7 +118,7 @@ def _value(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
         deeper[0]
         if deeper
         else [
-            f"{where}: expected {hints.say(hint)}, got {_show(value)}{hints.suggest(value, hint)}"
+            f"{where}: expected {hints.in_words(hint)}, got {_show(value)}{hints.suggest(value, hint)}"
         ]
     )
     return None
@@ -191,7 +191,7 @@ def _object(value: dict[str, Any], hint: Any, where: str, problems: list[str]) -
     if len(problems) == before and not hints.is_a(made, hint):
         what = "nothing" if made is None else hints.article(type(made).__name__)
         problems.append(
-            f"{where}: expected {hints.say(hint)}, {target} makes {what}{hints.lacks(made, hint)}"
+            f"{where}: expected {hints.in_words(hint)}, {target} makes {what}{hints.lacks(made, hint)}"
         )
     return made
 

@@ -38,7 +38,7 @@ def lacks(made: Any, hint: Any) -> str:
     return f", which has no {', '.join(missing)}" if missing else ""
 
 
-def say(hint: Any) -> str:
+def in_words(hint: Any) -> str:
     """A type hint in words."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     words = {
@@ -54,15 +54,15 @@ def say(hint: Any) -> str:
     if hint is None:
         return "null"
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(say(option) for option in args)
+        return " or ".join(in_words(option) for option in args)
     if origin is typing.Literal:
         return " or ".join(repr(arg) for arg in args)
     if origin is tuple and Ellipsis not in args:
-        return f"a list of {len(args)}: {', '.join(say(arg) for arg in args)}"
+        return f"a list of {len(args)}: {', '.join(in_words(arg) for arg in args)}"
     if origin in (list, tuple, collections.abc.Sequence):
-        return f"a list, each {say(args[0])}"
+        return f"a list, each {in_words(args[0])}"
     if origin in (dict, collections.abc.Mapping):
-        return f"keys with values, each {say(args[1])}"
+        return f"keys with values, each {in_words(args[1])}"
     if (origin or hint) is collections.abc.Callable:
         return "the import path of a function"
     name = getattr(hint, "__name__", str(hint))

@@ -16,7 +16,7 @@ import yaml
 from evomerge.config.labels import label
 from evomerge.contracts import Genome
 from evomerge.export import recipe_file
-from evomerge.export.licences import inherited, named
+from evomerge.export.licences import inherited, model_name
 from evomerge.export.markdown import details, fenced, line, link, plain, table
 from evomerge.export.measured import SPLITS, Score
 from evomerge.export.published import published
@@ -203,13 +203,13 @@ def _seeds(subject: Subject) -> str:
         rows.append(
             [
                 _model(seed),
-                named(seed),
+                model_name(seed),
                 *([f"{means[k]:.4f}"] if means is not None else []),
                 *scores,
             ]
         )
     others = "".join(
-        f"\nThere is also something of {_model(other)} in it ({named(other)}).\n"
+        f"\nThere is also something of {_model(other)} in it ({model_name(other)}).\n"
         for other in subject.facts.get("others", ())
     )
     return table(head, rows) + others if rows else ""

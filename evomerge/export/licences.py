@@ -43,9 +43,9 @@ def inherited(models: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], str]
     if len(known) == 1 and not unknown:
         return (
             _head(first),
-            f"All models that it was made of have the licence {named(first)}, which is why it names that one.\n",
+            f"All models that it was made of have the licence {model_name(first)}, which is why it names that one.\n",
         )
-    each = table(("model", "licence"), [(plain(model["name"]), named(model)) for model in models])
+    each = table(("model", "licence"), [(plain(model["name"]), model_name(model)) for model in models])
     decide = "Which licence it may have, and whether it may be published, is yours to decide.\n"
     if len(known) == 1:
         return (
@@ -57,7 +57,7 @@ def inherited(models: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], str]
     return head, f"The models that it was made of have several licences:\n\n{each}\n{decide}"
 
 
-def named(model: Mapping[str, Any]) -> str:
+def model_name(model: Mapping[str, Any]) -> str:
     """The licence of a model as Markdown."""
     return link(plain(", ".join(_ids(model))) or "not known", model.get("license_link"))
 

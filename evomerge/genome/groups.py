@@ -117,7 +117,7 @@ class Stretch(NamedTuple):
     stop: int
 
 
-def along(axis: Axis) -> tuple[Stretch, ...]:
+def stretches_along(axis: Axis) -> tuple[Stretch, ...]:
     """What lies where on an axis."""
     bounds, names = stretches(axis, "block")
     ends = zip(names, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)

@@ -15,7 +15,7 @@ from evomerge.archives.archive import Archive, Member, Tiling
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.datapoints import groups
 from evomerge.errors import Lost, UserError, as_user_error
-from evomerge.genome.groups import along
+from evomerge.genome.groups import stretches_along
 from evomerge.run.settings import Settings
 from evomerge.run.state import Best, State
 from evomerge.rundir.founders import Founding
@@ -339,7 +339,7 @@ class Steps:
             scores,
             weights,
             *groups(self.fitness, {split: self.sizes[split] for split in splits}),
-            along(self.axis),
+            stretches_along(self.axis),
         )
 
     def _weights(self, split: str) -> np.ndarray | None:

@@ -289,7 +289,7 @@ class Tracking:
         return type(self._trackers[number]).__name__
 
 
-def usual() -> list[Tracker]:
+def default_trackers() -> list[Tracker]:
     """Who is there where nobody was named: TensorBoard, if it is installed."""
     return [TensorBoard()] if find_spec("tensorboard") is not None else []
 

@@ -7,7 +7,7 @@ from whole_runs import DIGITS, small_run
 
 from evomerge.datapoints import groups
 from evomerge.genome.axis import Axis
-from evomerge.genome.groups import Stretch, along
+from evomerge.genome.groups import Stretch, stretches_along
 from evomerge.report.record import Record
 from evomerge.rundir.births import read_births
 from evomerge.rundir.founders import NAME, Founding
@@ -59,7 +59,7 @@ def test_groups_that_overlap_or_cannot_be_told():
 
 def test_the_axis_by_chromosome_and_layer():
     shapes = {"embed": (3,), "layers.0.attn": (2, 2), "layers.0.mlp": (5,), "layers.1.attn": (4,)}
-    assert along(Axis.flat(shapes, chromosomes={"attention": "attn"})) == (
+    assert stretches_along(Axis.flat(shapes, chromosomes={"attention": "attn"})) == (
         Stretch("attention", "layers.0", 0, 4),
         Stretch("attention", "layers.1", 4, 8),
         Stretch("rest", "embed", 8, 11),

@@ -9,7 +9,7 @@ from whole_runs import DIGITS, small_run
 
 from evomerge import Crossover, NaturalNiches
 from evomerge.genome.crossover import Crossing, regions
-from evomerge.genome.groups import Stretch, along
+from evomerge.genome.groups import Stretch, stretches_along
 from evomerge.report.record import Record
 from evomerge.report.sections import shares
 from evomerge.report.sections.crossings import parts
@@ -65,7 +65,7 @@ def test_parts_are_those_of_the_crossover(linear):
     second = shares.second_share(entry, run.founding.stretches, at)
     for start, stop, w in parts(entry, run.founding.stretches):
         assert set(second[(at >= start) & (at < stop)]) <= {w}
-    assert run.founding.stretches == along(population.axis)
+    assert run.founding.stretches == stretches_along(population.axis)
 
 
 def test_positions_are_within_and_in_every_stretch():
