@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from evomerge.genome.axis import Axis
 from evomerge.genome.crossover import Crossing
+
+if TYPE_CHECKING:
+    from evomerge.genome.grams import Grams
 
 Model: TypeAlias = Any
 """What the ecosystem's users know: an nn.Module; a transformers model with its tokenizer; a DiffusionPipeline."""
@@ -35,16 +38,9 @@ class Genome(Protocol):
 class Population(Protocol):
     """A species: its seeds, how a genome becomes a model, how a member is saved.
 
-    Constructors keep their arguments, each under its own name, and nothing else; what is heavy is loaded on first use.
-    Optional methods: `express_many(genomes) -> Model`, a stack of small models that runs as one (one with a method
-    `only(places)` is narrowed to the models that still matter); `immigrant(rng) -> Genome`, a new founder for a run that is
-    under way, where founders are random; `linear -> bool`, whether genomes may be crossed linearly only; `grams -> Grams`, where
-    genomes are recipes, kept by the run, and `restore_grams(units)`, by which a resume gives them back; `sources() -> list`, name and
-    sha256 of each seed, by which a recipe is made again; `card() -> Mapping`, what a model card says in the hub's words: keys of its head such
-    as library_name, pipeline_tag and tags; and `seeds`, a Mapping for each seed in the order of a recipe's coefficients, and `others`, for what
-    else is in the weights, each with `name` and what is known of `repository`, `revision`, `license` (a list), `license_name`, `license_link`,
-    `base_model`, `language` and `datasets` (lists); `footprint() -> Mapping`, before anything is loaded: bytes of the "seeds" and of the
-    "model", and whether that is on a "gpu".
+    A constructor keeps its arguments, each under its own name, and nothing else. What is heavy is
+    loaded on first use. What a population can do besides is a small protocol each: `Stacks`,
+    `Immigrants`, `LinearOnly`, `Recipes`, `NamesSeeds`, `Carded`, `Footprint`.
     """
 
     @property
@@ -62,14 +58,86 @@ class Population(Protocol):
 
 
 @runtime_checkable
+class Stacks(Protocol):
+    """A population of small models, of which several can run as one."""
+
+    def express_many(self, genomes: Sequence[Any]) -> Model:
+        """The genomes as one stack of models."""
+
+
+@runtime_checkable
+class Narrows(Protocol):
+    """A stack of models that can be narrowed to those that still matter."""
+
+    def only(self, places: Sequence[int]) -> Model:
+        """The models at these places of the stack, as a stack."""
+
+
+@runtime_checkable
+class Immigrants(Protocol):
+    """A population with random founders."""
+
+    def immigrant(self, rng: np.random.Generator) -> Any:
+        """The genome of a new founder, for a run that is under way."""
+
+
+@runtime_checkable
+class LinearOnly(Protocol):
+    """A population that tells whether its genomes may be crossed linearly only."""
+
+    linear: bool
+
+
+@runtime_checkable
+class Recipes(Protocol):
+    """A population whose genomes are recipes over seeds."""
+
+    if TYPE_CHECKING:  # isinstance would compute it, which reads every seed
+
+        @property
+        def grams(self) -> Grams:
+            """The inner products of the seeds, which the run keeps."""
+
+    def restore_grams(self, units: np.ndarray) -> None:
+        """Takes back what the run has kept, (U, K, K) float64, in place of reading the seeds again."""
+
+
+@runtime_checkable
+class NamesSeeds(Protocol):
+    """A population that names its seeds, so that a recipe can be made again elsewhere."""
+
+    def sources(self) -> list[dict[str, Any]]:
+        """The name and the sha256 of each seed."""
+
+
+@runtime_checkable
+class Carded(Protocol):
+    """A population that has something to say on a model card."""
+
+    def card(self) -> Mapping[str, Any]:
+        """What a card says in the hub's words.
+
+        Keys of its head, such as library_name, pipeline_tag and tags; `seeds`, a Mapping for each
+        seed in the order of a recipe's coefficients; and `others`, for what else is in the weights.
+        Each of these has `name`, and what is known of `repository`, `revision`, `license` (a list),
+        `license_name`, `license_link`, `base_model`, `language` and `datasets` (lists).
+        """
+
+
+@runtime_checkable
+class Footprint(Protocol):
+    """A population that knows, before anything is loaded, how much memory it takes."""
+
+    def footprint(self) -> Mapping[str, Any]:
+        """Bytes of the "seeds" and of the "model", and whether that is on a "gpu"."""
+
+
+@runtime_checkable
 class Fitness(Protocol):
     """What a member is worth.
 
-    Constructors as for populations. Optional methods: `weights(split) -> (D,)`, all ones if absent; `groups(split)`, by name (n,) indices
-    of datapoints that belong together: a class, a task;
-    `score_many(models, datapoints, split) -> (W, B)`, for a stack of models; `explain(model, datapoints, split)`, a dict for
-    each datapoint of what a report shows of it ("prompt", "expected", "answer", "picture": rows of pixels or a data URI; "score", if it
-    is known by then); `showcase(split) -> (n,)`, datapoints whose explanation a report shows for one member beside another.
+    A constructor is as a population's. What a fitness can do besides is a small protocol each:
+    `Weighted`, `Grouped`, `ScoresStacks`, `Explains`, `Showcases`.
     """
 
     def size(self, split: str) -> int:
@@ -77,3 +145,47 @@ class Fitness(Protocol):
 
     def __call__(self, model: Model, datapoints: np.ndarray, split: str) -> np.ndarray:
         """Indices (B,) to scores (B,) float32 in [0, 1]."""
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A fitness whose datapoints do not all weigh the same."""
+
+    def weights(self, split: str) -> np.ndarray:
+        """(D,) numbers above 0."""
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A fitness whose datapoints form groups, such as classes or tasks."""
+
+    def groups(self, split: str) -> Mapping[str, np.ndarray]:
+        """(n,) indices of the datapoints that belong together, by the group's name."""
+
+
+@runtime_checkable
+class ScoresStacks(Protocol):
+    """A fitness that scores several small models at once."""
+
+    def score_many(self, models: Model, datapoints: np.ndarray, split: str) -> np.ndarray:
+        """(W, B) scores of a stack of W models."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A fitness that can show what a model makes of a datapoint."""
+
+    def explain(self, model: Model, datapoints: np.ndarray, split: str) -> Sequence[dict[str, Any]]:
+        """What a report shows of each datapoint.
+
+        "prompt", "expected", "answer", "picture" (rows of pixels or a data URI), and "score", if it
+        is known by then.
+        """
+
+
+@runtime_checkable
+class Showcases(Protocol):
+    """A fitness with datapoints whose explanation a report shows for one member beside another."""
+
+    def showcase(self, split: str) -> np.ndarray:
+        """(n,) these datapoints."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evomerge.contracts import Grouped
 from evomerge.errors import reason
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def groups_of(fitness: Any, split: str, size: int) -> dict[str, np.ndarray]:
     """A fitness's groups of datapoints of one split, as (n,) int64 indices by name; nothing where it has none, or, with a warning, cannot tell."""
-    if not size or not hasattr(fitness, "groups"):
+    if not size or not isinstance(fitness, Grouped):
         return {}
     try:
         found = {

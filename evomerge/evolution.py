@@ -23,7 +23,7 @@ from evomerge.run.trackers import Tracker, Tracking, default_trackers
 from evomerge.rundir.places import check_free
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.strategy import Strategy
-from evomerge.workers.job import Workers
+from evomerge.workers.job import Heeding, Workers
 from evomerge.workers.local import Local
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,9 @@ def evolve(
     with StopRequest() as stop_request:
         between = Between(stop_request, bool(progress))
         steps = Steps(population, fitness, strategy, workers, settings, between.stage)
-        loop = Loop(steps, Tracking(default_trackers() if trackers is None else trackers), between, start)
+        loop = Loop(
+            steps, Tracking(default_trackers() if trackers is None else trackers), between, start
+        )
         begun = False
         try:
             with between.alone():
@@ -153,7 +155,7 @@ def evolve(
                     path is not None
                 ):  # which locks it before anything takes long, so that two never begin or go on with one run
                     loop.open(path, resume)
-                if hasattr(workers, "heed"):
+                if isinstance(workers, Heeding):
                     workers.heed(between)
                 workers.start(population, fitness, stack)
                 if resume:

@@ -23,7 +23,7 @@ from evotorch.operators import CrossOver
 
 from evomerge.archives.archive import Member, Tiling
 from evomerge.archives.elites import Features
-from evomerge.contracts import Fitness, Genome, Population
+from evomerge.contracts import Fitness, Genome, Population, Weighted
 from evomerge.genome.crossover import Crossover
 from evomerge.strategies.coding import AllWeights, Vector
 from evomerge.strategies.natural_niches import NaturalNiches
@@ -75,7 +75,9 @@ class MergeProblem(CodedProblem):
         extra = size if data == "scores" else len(data.names) if isinstance(data, Features) else 0
         super().__init__(vector.coding(population, self.founders), extra, seed)
         self.population, self.fitness, self.data, self.seed = population, fitness, data, seed
-        self.weights = np.asarray(fitness.weights("train")) if hasattr(fitness, "weights") else None
+        self.weights = (
+            np.asarray(fitness.weights("train")) if isinstance(fitness, Weighted) else None
+        )
         self._tiles = Tiling.cut(0, np.arange(size), tile).tiles
 
     def close(self) -> None:

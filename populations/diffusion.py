@@ -258,7 +258,9 @@ class DiffusionModels(Merged):
             if seed is not self._whole:
                 others[name] = seed
         for name in self._unbred:
-            as_setting_error("seeds", lambda: check_files(others.get(name, self._whole), name, self.variant))  # noqa: B023
+            as_setting_error(
+                "seeds", lambda: check_files(others.get(name, self._whole), name, self.variant)
+            )  # noqa: B023
         denoisers = [name for name in DENOISERS if name in mine]
         if denoisers:
             check_fits(
@@ -328,7 +330,9 @@ class DiffusionModels(Merged):
         base = self._found_base
         for component in self._bred:
             as_setting_error("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
-        as_setting_error("base", lambda: check_predictions([*self._found, base], self.components or ()))
+        as_setting_error(
+            "base", lambda: check_predictions([*self._found, base], self.components or ())
+        )
         return as_setting_error(
             "base",
             lambda: Seeds(
@@ -377,7 +381,9 @@ class DiffusionModels(Merged):
         seed = self._whole
         given: dict[str, Any] = dict.fromkeys(seed.lacks)
         for name, other in self._others.items():
-            given[name] = as_setting_error("components", lambda: other.load(name, self._dtype, self.variant))  # noqa: B023
+            given[name] = as_setting_error(
+                "components", lambda: other.load(name, self._dtype, self.variant)
+            )  # noqa: B023
         if CHECKER in seed.index and not self.safety_checker:
             given |= {CHECKER: None, "requires_safety_checker": False}
         mine = [name for name in seed.components if given.get(name, ...) is ...]

@@ -151,7 +151,9 @@ class LanguageModels(Merged):
     @cached_property
     def _found(self) -> list[Found]:
         """Where everything of each seed is."""
-        found = [as_setting_error("seeds", lambda: find(seed, self.adapter_base)) for seed in self.seeds]  # noqa: B023
+        found = [
+            as_setting_error("seeds", lambda: find(seed, self.adapter_base)) for seed in self.seeds
+        ]  # noqa: B023
         adapters = [seed for seed in found if isinstance(seed.source, Adapted)]
         if self.adapter_base is not None and not adapters:
             raise ValueError("adapter_base: expected a LoRA adapter among the seeds, there is none")
@@ -234,7 +236,10 @@ class LanguageModels(Merged):
     @cached_property
     def _base(self) -> Seeds:
         """The base, and the seeds behind it, which lend it the rows that it lacks."""
-        sources = [as_setting_error("base", lambda: self._fitted(self._found_base)), *self._seeds.sources]
+        sources = [
+            as_setting_error("base", lambda: self._fitted(self._found_base)),
+            *self._seeds.sources,
+        ]
         tokens: list[set[int]] = []
         if self._seeds.trailing:
             _, [own] = tokenizer_of([self._found_base], self.vocabulary, self.trust_remote_code)

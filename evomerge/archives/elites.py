@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.archives.archive import Archive, Member
-from evomerge.contracts import Fitness
+from evomerge.contracts import Fitness, Grouped
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Features:
         Raises:
             ValueError: if the fitness has no groups, or none of a name.
         """
-        if not hasattr(fitness, "groups"):
+        if not isinstance(fitness, Grouped):
             raise ValueError(
                 f"features: expected a fitness with a method groups, got {type(fitness).__name__}"
             )

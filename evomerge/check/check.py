@@ -15,6 +15,7 @@ import psutil
 from evomerge import memory
 from evomerge.check import forecast
 from evomerge.check.rehearsal import Rehearsal, rehearse
+from evomerge.contracts import Footprint
 from evomerge.errors import as_user_error
 from evomerge.evolution import with_defaults
 from evomerge.run.steps import Steps
@@ -126,7 +127,7 @@ def _at_hand(steps: Steps, room: Room) -> Needs:
     chromosomes = ", ".join(chromosome.name for chromosome in steps.axis.chromosomes)
     lines = (f"datapoints   {datapoints}", f"parameters   {steps.axis.size:,} in {chromosomes}")
     population: Any = steps.population
-    if not hasattr(population, "footprint"):
+    if not isinstance(population, Footprint):
         return Needs(lines)
     needs = as_user_error("population", population.footprint)
     model, (kind, there) = (

@@ -14,7 +14,7 @@ import numpy as np
 from evomerge.archives.archive import Archive
 from evomerge.config import config
 from evomerge.config.targets import path_of
-from evomerge.contracts import Fitness, Genome, Population
+from evomerge.contracts import Carded, Fitness, Genome, NamesSeeds, Population
 from evomerge.errors import UserError, as_user_error, reason
 from evomerge.export import card, recipe_file
 from evomerge.export.measured import measured
@@ -165,7 +165,7 @@ def write_member(
     """
     genome, births = _alive(state)[id], read_births(path)
     population.save(genome, folder)
-    if isinstance(genome, Recipe) and hasattr(population, "sources"):
+    if isinstance(genome, Recipe) and isinstance(population, NamesSeeds):
         recipe_file.write(folder, population, genome)
     ancestors = lineage(id, births)
     (folder / "lineage.json").write_text(json.dumps(list(ancestors.values())) + "\n")
@@ -216,7 +216,7 @@ def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 def _facts(population: Population) -> Mapping[str, Any]:
     """What a population says for its card; nothing, with a warning, where that fails, which may not cost the member."""
     try:
-        return dict(population.card()) if hasattr(population, "card") else {}
+        return dict(population.card()) if isinstance(population, Carded) else {}
     except Exception as error:
         log.warning("the card is without what the population says of itself: %s", reason(error))
         return {}

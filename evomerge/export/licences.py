@@ -45,7 +45,9 @@ def inherited(models: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], str]
             _head(first),
             f"All models that it was made of have the licence {model_name(first)}, which is why it names that one.\n",
         )
-    each = table(("model", "licence"), [(plain(model["name"]), model_name(model)) for model in models])
+    each = table(
+        ("model", "licence"), [(plain(model["name"]), model_name(model)) for model in models]
+    )
     decide = "Which licence it may have, and whether it may be published, is yours to decide.\n"
     if len(known) == 1:
         return (

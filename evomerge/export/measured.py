@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.config.labels import titled
-from evomerge.contracts import Fitness
+from evomerge.contracts import Fitness, Weighted
 from evomerge.datapoints import groups_of
 from evomerge.errors import reason
 from evomerge.intervals import interval
@@ -95,7 +95,7 @@ def _by_group(row: np.ndarray, weights: np.ndarray, fitness: Fitness, call: Any)
 
 def _weights(fitness: Fitness, split: str, size: int) -> np.ndarray | None:
     """(D,) weights of a split's datapoints; None where the fitness does not tell those of as many."""
-    if not hasattr(fitness, "weights"):
+    if not isinstance(fitness, Weighted):
         return np.ones(size)
     try:
         weights = np.asarray(fitness.weights(split), dtype=np.float64)

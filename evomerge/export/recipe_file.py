@@ -17,7 +17,7 @@ import numpy as np
 
 from evomerge.config import calls
 from evomerge.config.targets import TARGET
-from evomerge.contracts import Population
+from evomerge.contracts import NamesSeeds, Population
 from evomerge.errors import UserError, as_user_error
 from evomerge.files import saving, write_folder
 from evomerge.genome.axis import Axis
@@ -79,7 +79,8 @@ def rebuild(path: Path, out: Path, settings: Mapping[str, Any], *, trust: bool =
     if not trust:
         _check_code(path, recipe["population"])
     population: Any = calls.build({"population": given}, _one)["population"]
-    if not hasattr(population, "sources"):
+    has_recipes = isinstance(population, NamesSeeds)
+    if not has_recipes:
         raise UserError(f"{path}: {type(population).__name__} has no recipes")
     seeds = as_user_error("population", lambda: population.sources())
     _check_seeds(path, recipe["seeds"], seeds)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge import memory
-from evomerge.contracts import Genome
+from evomerge.contracts import Explains, Genome, Recipes, Showcases
 from evomerge.errors import Interrupted, Stopped, UserError, as_user_error, reason
 from evomerge.export import export
 from evomerge.files import saving, within, write_file
@@ -27,6 +27,7 @@ from evomerge.rundir.births import read_births
 from evomerge.rundir.founders import Founding
 from evomerge.rundir.places import ANSWERS, CHANGES
 from evomerge.rundir.rundir import RunDir
+from evomerge.workers.job import Watched
 
 log = logging.getLogger(__name__)
 
@@ -95,14 +96,14 @@ class Loop:
     def keep_grams(self) -> None:
         """Keeps the seeds' Gram matrices, where genomes are recipes."""
         population: Any = self.steps.population
-        if self.run_dir is not None and hasattr(population, "restore_grams"):
+        if self.run_dir is not None and isinstance(population, Recipes):
             with self.between.stage("comparing the founders"):
                 self.run_dir.keep_grams(population.grams.units)
 
     def restore_grams(self) -> None:
         """Gives the population what `keep_grams` kept; keeps it again if that is damaged."""
         population: Any = self.steps.population
-        if self.run_dir is not None and hasattr(population, "restore_grams"):
+        if self.run_dir is not None and isinstance(population, Recipes):
             units = self.run_dir.grams()
             if units is None:
                 self.keep_grams()
@@ -179,8 +180,8 @@ class Loop:
     def _explained(self) -> tuple[dict[str, str | None], dict[str, Any] | None]:
         """Texts to lie beside the best, by the names of their files; and what the workers say of themselves."""
         steps, texts = self.steps, dict[str, str | None]()
-        status = steps.workers.status() if hasattr(steps.workers, "status") else None
-        if self.run_dir is not None and steps.sizes["test"] and hasattr(steps.fitness, "explain"):
+        status = dict(steps.workers.status()) if isinstance(steps.workers, Watched) else None
+        if self.run_dir is not None and steps.sizes["test"] and isinstance(steps.fitness, Explains):
             best, founding = steps.state.best, Founding.read(self.run_dir.path)
             with self.between.stage("answers of the best", steps.sizes["test"]):
                 texts[ANSWERS] = export.answers(steps.workers, best.genome, steps.sizes["test"])
@@ -229,7 +230,7 @@ class Loop:
     def _show(self, member: Best) -> None:
         """Keeps what a member makes of a few datapoints, where the fitness has some to show."""
         steps = self.steps
-        if self.run_dir is not None and hasattr(steps.fitness, "showcase"):
+        if self.run_dir is not None and isinstance(steps.fitness, Showcases):
             split = "test" if steps.sizes["test"] else "train"
             # A birth that is decided is not raised again by a resume, so what belongs to it is kept although a signal has come.
             decided = self.steps.state.decided > 0

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from evomerge.run.state import State
 from evomerge.watch.terminal import clock
+from evomerge.workers.job import Watched
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def _scores(state: State) -> str:
 
 
 def _status(workers: Any) -> str:
-    if not hasattr(workers, "status"):
+    if not isinstance(workers, Watched):
         return ""
     now = workers.status()
     busy = f", busy {now['busy']:.0%}" if now["busy"] is not None else ""

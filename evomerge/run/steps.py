@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from evomerge.archives.archive import Archive, Member, Tiling
-from evomerge.contracts import Fitness, Genome, Population
+from evomerge.contracts import Fitness, Genome, Population, Weighted
 from evomerge.datapoints import groups
 from evomerge.errors import Lost, UserError, as_user_error
 from evomerge.genome.groups import stretches_along
 from evomerge.run.settings import Settings
 from evomerge.run.state import Best, State
 from evomerge.rundir.founders import Founding
-from evomerge.strategies.strategy import Birth, Planner, Strategy
+from evomerge.strategies.strategy import Birth, Learner, Planner, Stoppable, Strategy
 from evomerge.workers.job import Job, Outcome, Workers
 
 Stage = Callable[..., AbstractContextManager[None]]
@@ -112,7 +112,7 @@ class Steps:
                 "strategy",
                 lambda: begin(self.population, self.fitness, founders, self.settings.seed),
             )
-        if hasattr(self.planner, "tell"):
+        if isinstance(self.planner, Learner):
             for entry in log:
                 self.planner.tell(entry)
             self._check_again()
@@ -139,7 +139,7 @@ class Steps:
 
     def stop(self) -> None:
         """Lets go of what the strategy began."""
-        if hasattr(self, "planner") and hasattr(self.planner, "stop"):
+        if hasattr(self, "planner") and isinstance(self.planner, Stoppable):
             self.planner.stop()
 
     def found(self) -> None:
@@ -194,7 +194,9 @@ class Steps:
             if birth is None:
                 break
             foreseen = (
-                settings.foresee and view.competition.bounded and not hasattr(self.planner, "tell")
+                settings.foresee
+                and view.competition.bounded
+                and not isinstance(self.planner, Learner)
             )
             best = math.inf if settings.validate else state.best.train
             state.jobs[number] = Job(birth, state.tiling, view if foreseen else None, best)
@@ -262,7 +264,7 @@ class Steps:
             state.tiling = Tiling.cut(
                 state.decided // self.settings.retile + 1, order, self.settings.tile
             )
-        if hasattr(self.planner, "tell"):
+        if isinstance(self.planner, Learner):
             self.planner.tell(entry)
         return entry
 
@@ -344,7 +346,7 @@ class Steps:
 
     def _weights(self, split: str) -> np.ndarray | None:
         """The fitness's weights of a split's datapoints, None if it has none."""
-        if not hasattr(self.fitness, "weights"):
+        if not isinstance(self.fitness, Weighted):
             return None
         size, call = self.sizes[split], self.fitness.weights
         weights: np.ndarray = as_user_error(

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 
 from evomerge.archives.archive import Archive, Competition, View
-from evomerge.contracts import Fitness, Population
+from evomerge.contracts import Fitness, Immigrants, LinearOnly, Population
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.recipe import Noise
 from evomerge.strategies.strategy import Birth, birth_rng
@@ -82,7 +82,11 @@ class NaturalNiches:
                 be immigrants and the population has none.
         """
         if self.crossover is not None:
-            if getattr(population, "linear", False) and self.crossover.angle != "none":
+            if (
+                isinstance(population, LinearOnly)
+                and population.linear
+                and self.crossover.angle != "none"
+            ):
                 raise ValueError(
                     f"crossover.angle: expected 'none', since coefficients are a method's weights here, got {self.crossover.angle!r}"
                 )
@@ -91,7 +95,7 @@ class NaturalNiches:
             except ValueError as error:
                 raise ValueError(f"crossover.{error}") from None
         if self.immigrants:
-            if not hasattr(population, "immigrant"):
+            if not isinstance(population, Immigrants):
                 raise ValueError(
                     f"immigrants: expected a population with a method immigrant, got {type(population).__name__}"
                 )

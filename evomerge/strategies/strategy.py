@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -55,11 +55,7 @@ class Birth:
 
 
 class Planner(Protocol):
-    """Who decides which births there are, while a run goes on.
-
-    Optional methods: `tell(entry)`, which gets the log's line of each birth, in order, when it is decided, and again after a resume: who
-    has it needs the mean training score of every child, so none is stopped early; `stop()`, at the run's end.
-    """
+    """Who decides which births there are, while a run goes on; some are a `Learner`, or `Stoppable`, too."""
 
     def plan(self, number: int, view: View, population: Population, seed: int) -> Birth | None:
         """Plans a birth from the archive as it is.
@@ -73,6 +69,25 @@ class Planner(Protocol):
         Returns:
             None where that takes the outcome of births that are still in flight.
         """
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A planner that is told what became of each birth.
+
+    It needs the mean training score of every child, so none is stopped early.
+    """
+
+    def tell(self, entry: Mapping[str, Any]) -> None:
+        """Takes the log's line of a birth: in order, when it is decided, and again after a resume."""
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A planner that holds something for as long as the run goes on."""
+
+    def stop(self) -> None:
+        """Lets go of it, at the run's end."""
 
 
 class Strategy(Protocol):

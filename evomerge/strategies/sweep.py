@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evomerge.archives.archive import Archive, Competition, View
-from evomerge.contracts import Fitness, Genome, Population
+from evomerge.contracts import Fitness, Genome, LinearOnly, Population
 from evomerge.genome.crossover import Angle, Crossing, Crossover
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.strategy import Birth
@@ -60,7 +60,8 @@ class Sweep:
         return Grid(own, grid(len(own), self.points), self._angle(population))
 
     def _angle(self, population: Population) -> Angle:
-        return "none" if getattr(population, "linear", False) else self.angle
+        linear = isinstance(population, LinearOnly) and population.linear
+        return "none" if linear else self.angle
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.archives.archive import View
-from evomerge.contracts import Fitness, Genome, Population
+from evomerge.contracts import Fitness, Genome, Population, Recipes
 from evomerge.strategies.strategy import Birth, founders_rng
 from evomerge.workers.evaluator import Evaluator
 from evomerge.workers.job import Job, Outcome
@@ -76,7 +76,7 @@ class Actor:
         """The founders, and the seeds' Gram matrices where genomes are recipes."""
         population: Any = self._evaluator.population
         founders = population.founders(founders_rng(seed))
-        return founders, population.grams.units if hasattr(population, "restore_grams") else None
+        return founders, population.grams.units if isinstance(population, Recipes) else None
 
     def raise_births(self, plans: Sequence[Plan], *objects: Any) -> list[Outcome]:
         """Raises births of one tiling, which is the first of the objects."""

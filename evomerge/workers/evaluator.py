@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from evomerge import memory
-from evomerge.contracts import Fitness, Genome, Population
+from evomerge.contracts import Fitness, Genome, Narrows, Population, ScoresStacks, Stacks
 from evomerge.errors import Interrupted, reason
 from evomerge.workers.job import Job, Outcome, unheeded, unscored
 from fitness.competition import MARGIN
@@ -115,7 +115,7 @@ class Evaluator:
             width,
             between,
         )
-        self.stacks = hasattr(population, "express_many") and hasattr(fitness, "score_many")
+        self.stacks = isinstance(population, Stacks) and isinstance(fitness, ScoresStacks)
         self._looked, self._memory = -LOOK, (0, 0)
 
     def raise_births(self, jobs: Sequence[Job]) -> list[Outcome]:
@@ -231,7 +231,7 @@ class Evaluator:
         score = self.fitness.score_many  # type: ignore[attr-defined]
 
         def score_tile(tile: np.ndarray, slots: Sequence[int]) -> np.ndarray:
-            if not hasattr(models, "only"):
+            if not isinstance(models, Narrows):
                 return check_scores(
                     _patiently(FITNESS, score, models, tile, "train"), (self.width, len(tile))
                 )[slots]

@@ -9,6 +9,7 @@ from typing import Any
 from weakref import finalize
 
 from evomerge.archives.archive import View
+from evomerge.contracts import Recipes
 from evomerge.errors import Interrupted
 from evomerge.workers.actor import Plan, owned
 from evomerge.workers.job import Job, Outcome, unscored
@@ -49,9 +50,7 @@ class BirthsInFlight:
         birth = self.jobs[self._waiting[0]].birth
         genome = birth.made if birth.made is not None else next(iter(birth.genomes), None)
         units = (
-            self.ref(self.population.grams.units)
-            if hasattr(self.population, "restore_grams")
-            else None
+            self.ref(self.population.grams.units) if isinstance(self.population, Recipes) else None
         )
         return Call("prepare", (units, None if genome is None else self.ref(genome)))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,11 +14,9 @@ from evomerge.strategies.strategy import Birth
 
 
 class Workers(Protocol):
-    """Whoever raises births. Results do not depend on who that is, nor on the order in which they come.
+    """Whoever raises births; some are `Heeding`, or `Watched`, too.
 
-    Optional methods: `status() -> Mapping`, what a person who watches wants to know of the workers; `heed(between)`, before `start`, takes what
-    is to be called between two tiles, with the number of datapoints that were scored, and now and then while there is nothing to do but wait: it
-    raises where the run is to stop (`evomerge.run.between.Between`).
+    Results do not depend on who that is, nor on the order in which they come.
     """
 
     def start(self, population: Population, fitness: Fitness, width: int) -> None:
@@ -111,3 +109,24 @@ def placed(tiles: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> np.ndar
 
 def unheeded(scored: int) -> None:
     """What is called between two tiles where nobody asked for that: does nothing."""
+
+
+@runtime_checkable
+class Heeding(Protocol):
+    """Workers that stop, or say how far they are, between two tiles."""
+
+    def heed(self, between: Callable[[int], None]) -> None:
+        """Takes, before `start`, what is to be called between two tiles, and while there is only waiting.
+
+        Args:
+            between: takes the number of datapoints that were scored since the last call. It raises
+                where the run is to stop (`evomerge.run.between.Between`).
+        """
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """Workers that tell how they are."""
+
+    def status(self) -> Mapping[str, Any]:
+        """What a person who watches wants to know of them."""
