@@ -23,7 +23,9 @@ from evomerge.genome.axis import Axis, Layer
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
-from evomerge.run.state import Best, State, pack
+from evomerge.run.best import Best
+from evomerge.run.snapshot import pack
+from evomerge.run.state import State
 from evomerge.rundir.rundir import RunDir
 from evomerge.strategies.natural_niches import NaturalNiches
 

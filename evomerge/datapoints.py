@@ -1,53 +1,113 @@
-"""What a fitness says of its datapoints: how many there are, what each weighs, which groups they form."""
+"""What a fitness says of its datapoints: how many there are, what each weighs, and their groups."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from evomerge.contracts import Grouped
-from evomerge.errors import reason
+from evomerge.contracts import Fitness, Grouped, Weighted
+from evomerge.errors import UserError, as_user_error, reason
 
 log = logging.getLogger(__name__)
 
-if TYPE_CHECKING:
-    pass
+SPLITS = ("train", "validation", "test")
 
 
-def groups_of(fitness: Any, split: str, size: int) -> dict[str, np.ndarray]:
-    """A fitness's groups of datapoints of one split, as (n,) int64 indices by name; nothing where it has none, or, with a warning, cannot tell."""
-    if not size or not isinstance(fitness, Grouped):
-        return {}
-    try:
-        found = {
-            str(name): np.asarray(datapoints).astype(np.int64, casting="safe")
-            for name, datapoints in fitness.groups(split).items()
-        }
-        for name, datapoints in found.items():
-            if datapoints.ndim != 1 or (
-                datapoints.size and not 0 <= datapoints.min() <= datapoints.max() < size
-            ):
-                raise ValueError(f"{name!r}: expected indices from 0 to {size - 1}")
-    except Exception as error:
-        log.warning("groups(%r) of the fitness are left out: %s", split, reason(error))
-        return {}
-    return found
+def sizes_of(fitness: Fitness) -> dict[str, int]:
+    """The number of datapoints of each split.
+
+    Raises:
+        UserError: if one is not a whole number of at least 0, or there are none to train on.
+    """
+    sizes = {}
+    for split in SPLITS:
+        size = as_user_error("fitness", partial(fitness.size, split))
+        # bool is a kind of int, and True would be taken for one datapoint
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+            raise UserError(
+                f"fitness: size({split!r}): expected a whole number of at least 0, got {size!r}"
+            )
+        sizes[split] = int(size)
+    if sizes["train"] < 1:
+        raise UserError("fitness: the training split has no datapoints")
+    return sizes
 
 
-def groups(fitness: Any, sizes: Mapping[str, int]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """A fitness's groups, as `Founding` has them, and their names; nothing where it has none, or cannot tell.
+def weights_of(fitness: Fitness, split: str, size: int) -> np.ndarray | None:
+    """(D,) float64 weights of the datapoints of a split; None where all weigh the same.
 
     Args:
         fitness: the fitness.
-        sizes: datapoints by split.
+        split: which split.
+        size: D, how many datapoints the split has.
+
+    Raises:
+        UserError: if they are not one finite number above 0 for each datapoint.
     """
-    found = {split: of for split, size in sizes.items() if (of := groups_of(fitness, split, size))}
-    names = tuple(dict.fromkeys(name for of in found.values() for name in of))
-    codes = {split: np.full(sizes[split], -1, dtype=np.int64) for split in found}
-    for split, of in found.items():
-        for name, datapoints in reversed(of.items()):
-            codes[split][datapoints] = names.index(name)
-    return codes, names
+    if not isinstance(fitness, Weighted):
+        return None
+    where = f"fitness.weights({split!r})"
+    expected = f"expected {size} numbers above 0"
+    weights: np.ndarray = as_user_error(
+        where, lambda: np.asarray(fitness.weights(split), dtype=np.float64)
+    )
+    if weights.shape != (size,):
+        raise UserError(f"{where}: {expected}, got shape {weights.shape}")
+    wrong = weights[~(np.isfinite(weights) & (weights > 0))]
+    if wrong.size:
+        raise UserError(f"{where}: {expected}, {wrong.size} are not, such as {wrong[0]}")
+    return weights
+
+
+def groups_of(fitness: Any, split: str, size: int) -> dict[str, np.ndarray]:
+    """The groups of the datapoints of a split, as (n,) int64 indices by name.
+
+    There are none where the fitness has none. There are none either, and a warning says so, where
+    the fitness cannot tell them: groups are for people, and may not cost a run.
+    """
+    if not size or not isinstance(fitness, Grouped):
+        return {}
+    groups = {}
+    try:
+        for name, datapoints in fitness.groups(split).items():
+            # a list of floats or of booleans is no list of indices
+            indices = np.asarray(datapoints).astype(np.int64, casting="safe")
+            within = not indices.size or 0 <= indices.min() <= indices.max() < size
+            if indices.ndim != 1 or not within:
+                raise ValueError(f"{name!r}: expected indices from 0 to {size - 1}")
+            groups[str(name)] = indices
+    except Exception as error:
+        log.warning("groups(%r) of the fitness are left out: %s", split, reason(error))
+        return {}
+    return groups
+
+
+def group_codes(
+    fitness: Any, sizes: Mapping[str, int]
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The groups of all splits as numbers, and the groups' names.
+
+    Args:
+        fitness: the fitness.
+        sizes: how many datapoints each split has.
+
+    Returns:
+        By split (D,) int64, the place of each datapoint's group among the names, -1 for none. A
+        datapoint of several groups belongs to the first. A split without groups is left out.
+    """
+    by_split = {split: groups_of(fitness, split, size) for split, size in sizes.items()}
+    names: list[str] = []
+    for groups in by_split.values():
+        names += [name for name in groups if name not in names]
+    codes = {}
+    for split, groups in by_split.items():
+        if groups:
+            codes[split] = np.full(sizes[split], -1, dtype=np.int64)
+            # backwards, so that the first group of a datapoint is written last
+            for name, datapoints in reversed(groups.items()):
+                codes[split][datapoints] = names.index(name)
+    return codes, tuple(names)

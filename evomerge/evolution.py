@@ -1,8 +1,7 @@
-"""evolve(): the loop that plans births, has them raised, and decides them strictly in order."""
+"""evolve(): from a population and a fitness to an archive, and what a run leaves behind."""
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,29 +9,30 @@ from typing import Any, Literal
 
 from evomerge.archives.archive import Archive
 from evomerge.config import calls, config, resumed
-from evomerge.contracts import Fitness, Population
-from evomerge.errors import Stopped, UserError
+from evomerge.contracts import Explains, Fitness, Population
+from evomerge.errors import Interrupted, Stopped, UserError, as_user_error, reason
+from evomerge.export import export
 from evomerge.files import place, saving, write_file
+from evomerge.report import report
+from evomerge.run import kept
 from evomerge.run.between import Between
-from evomerge.run.loop import Loop
+from evomerge.run.parts import Parts
 from evomerge.run.progress import Progress
+from evomerge.run.run import Run
 from evomerge.run.settings import Settings
-from evomerge.run.steps import Steps
 from evomerge.run.stop import StopRequest
-from evomerge.run.trackers import Tracker, Tracking, default_trackers
-from evomerge.rundir.places import check_free
+from evomerge.run.trackers import Tracker, tracked
+from evomerge.rundir.founders import Founding
+from evomerge.rundir.places import ANSWERS, CHANGES, check_free
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.strategy import Strategy
-from evomerge.workers.job import Heeding, Workers
+from evomerge.workers.job import Watched, Workers
 from evomerge.workers.local import Local
 
 log = logging.getLogger(__name__)
 
 OUTSIDE = ("run_dir", "resume", "progress")
-"""Arguments of `evolve` that are a command's to give and not a config's, besides run_dir, which a config may name too."""
-
-UNTOUCHED = "nothing had begun; the same command begins again"
-"""What there is to say of a run that was stopped while it was founded."""
+"""Arguments of `evolve` that a command gives and no config, but for run_dir, which a config may name too."""
 
 
 def evolve(
@@ -41,51 +41,57 @@ def evolve(
     *,
     births: int,
     strategy: NaturalNiches | Strategy | None = None,
-    seed: int = 0,
-    lookahead: int = 1,
-    stack: int = 1,
-    tile: int = 128,
-    retile: int = 100,
-    foresee: bool = True,
-    validate: bool = False,
-    hours: float | None = None,
-    patience: int | None = None,
-    failures: int = 20,
-    save_every: float = 10.0,
+    seed: int = Settings.seed,
+    lookahead: int = Settings.lookahead,
+    stack: int = Settings.stack,
+    tile: int = Settings.tile,
+    retile: int = Settings.retile,
+    foresee: bool = Settings.foresee,
+    validate: bool = Settings.validate,
+    hours: float | None = Settings.hours,
+    patience: int | None = Settings.patience,
+    failures: int = Settings.failures,
+    save_every: float = Settings.save_every,
     workers: Workers | None = None,
     trackers: Sequence[Tracker] | None = None,
     run_dir: Path | None = None,
     resume: bool = False,
     progress: bool | Literal["founders"] = True,
 ) -> Archive:
-    """Breeds models: members compete for datapoints, parents attract each other, children are merged, the weakest leaves.
+    """Breeds models.
 
-    The run depends on these arguments alone, not on who raises the births, nor on how often it was killed and resumed.
+    Members compete for datapoints, parents attract each other, children are merged, and the weakest
+    leaves. The run depends on these arguments alone: not on who raises the births, nor on how often
+    it was killed and resumed.
 
     Args:
         population: the species: its founders, and how a genome becomes a model.
         fitness: scores a model on each datapoint.
         births: number of the last birth.
-        strategy: which births to plan, and who stays; `NaturalNiches()` if None (others: `evomerge.Search`, `evomerge.Sweep`).
+        strategy: which births to plan, and who stays; `NaturalNiches()` if None (others:
+            `evomerge.Search`, `evomerge.Sweep`).
         seed: of all randomness.
         lookahead: births in flight at once; 1 is the sequential algorithm of the paper.
-        stack: births that are expressed and scored as one stack, where the population can (`express_many`); it decides the
-            last bits of a score, so it is part of what a run is.
+        stack: births that are expressed and scored as one stack, where the population can
+            (`express_many`). It decides the last bits of a score, so it is part of what a run is.
         tile: datapoints that are scored in one call.
         retile: births after which the datapoints are cut anew, the scarcest first.
-        foresee: stop scoring a child that is certain to be rejected. The archive is the same either way.
+        foresee: stop scoring a child that is certain to be rejected. The archive is the same
+            either way.
         validate: choose best by the "validation" split, among the children that were admitted.
         hours: stop after this time, ready to be resumed.
         patience: stop when best has not changed for so many births.
         failures: stop when so many births in a row fail.
         save_every: seconds between snapshots, which is how much work a kill may cost.
         workers: who raises births; `Local()`, this process, if None.
-        trackers: where its numbers go while it goes on (`evomerge.TensorBoard`, `Wandb`, `MLflow`); if None, TensorBoard where it is
-            installed. Without a run_dir nothing is tracked.
+        trackers: where the numbers go while the run goes on (`evomerge.TensorBoard`, `Wandb`,
+            `MLflow`); if None, TensorBoard where it is installed. Without a run_dir nothing is
+            tracked.
         run_dir: where to keep the run; nothing is written if None.
-        resume: go on with the run in `run_dir`. Workers, trackers, a higher `births`, `hours`, `patience` and `save_every` may be new;
-            every other argument has to be as it was.
-        progress: show a progress bar, or a line now and then where there is no terminal; "founders": only until births begin.
+        resume: go on with the run in `run_dir`. Workers, trackers, a higher `births`, `hours`,
+            `patience` and `save_every` may be new; every other argument has to be as it was.
+        progress: show a progress bar, or a line now and then where there is no terminal;
+            "founders": only until births begin.
 
     Returns:
         The archive.
@@ -93,107 +99,54 @@ def evolve(
     Raises:
         UserError: if an argument, a founder or the run directory is wrong.
         Interrupted: if the environment failed; the run directory has all that was decided.
-        KeyboardInterrupt: on Ctrl-C, SIGTERM, or where the terminal goes away, with the run saved. They are heard between two tiles; a second
-            one ends at once.
+        KeyboardInterrupt: on Ctrl-C, SIGTERM, or where the terminal goes away, with the run saved.
+            They are heard between two tiles; a second one ends at once.
+
+    Example:
+        Digit classifiers that begin from random weights:
+
+        >>> from evomerge import evolve
+        >>> from fitness.classification import Classification
+        >>> from fitness.images import SklearnDigits
+        >>> from populations.mnist import Classifiers
+        >>> digits = SklearnDigits()
+        >>> archive = evolve(Classifiers(digits), Classification(digits), births=10, progress=False)
+        >>> len(archive.members)
+        20
+        >>> archive.scores.shape  # a row for each member, a column for each training datapoint
+        (20, 1347)
     """
     try:
         settings = Settings(
-            births,
-            seed,
-            lookahead,
-            stack,
-            tile,
-            retile,
-            foresee,
-            validate,
-            hours,
-            patience,
-            failures,
-            save_every,
-        )
+            births, seed, lookahead, stack, tile, retile, foresee, validate, hours, patience,
+            failures, save_every,
+        )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error)) from None
     strategy = NaturalNiches() if strategy is None else strategy
     workers = Local() if workers is None else workers
-    for name, part, needed in (("strategy", strategy, "begin"), ("workers", workers, "submit")):
-        if not hasattr(part, needed):
-            raise UserError(f"{name}: expected an object with a method {needed}, got {part!r}")
-    if run_dir is not None and not isinstance(run_dir, str | Path):
-        raise UserError(f"run_dir: expected a path, got {run_dir!r}")
-    path, start = None if run_dir is None else place(run_dir), Path.cwd()
+    _check_arguments(strategy, workers, settings)
     call = calls.describe(
-        population=population,
-        fitness=fitness,
-        strategy=strategy,
-        workers=workers,
-        trackers=trackers,
-        **vars(settings),
-    )
-    if resume and path is None:
-        raise UserError("resume: expected the run_dir of the run to go on with, got none")
-    same = True
-    if path is not None and resume:
-        same = resumed.check_same(path, call)
-    elif path is not None:
-        check_free(path)
-    if (count := getattr(workers, "count", 1)) > lookahead:
-        log.warning(
-            "lookahead: %d births in flight keep at most as many of %d workers busy; twice the workers is usual",
-            lookahead,
-            count,
-        )
+        population=population, fitness=fitness, strategy=strategy, workers=workers,
+        trackers=trackers, **vars(settings),
+    )  # fmt: skip
+    path = _checked_place(run_dir, resume=resume)
+    changed = path is None or not resume or not resumed.check_same(path, call)
+    text = config.to_yaml(call)
     with StopRequest() as stop_request:
         between = Between(stop_request, bool(progress))
-        steps = Steps(population, fitness, strategy, workers, settings, between.stage)
-        loop = Loop(
-            steps, Tracking(default_trackers() if trackers is None else trackers), between, start
-        )
-        begun = False
-        try:
-            with between.alone():
-                if (
-                    path is not None
-                ):  # which locks it before anything takes long, so that two never begin or go on with one run
-                    loop.open(path, resume)
-                if isinstance(workers, Heeding):
-                    workers.heed(between)
-                workers.start(population, fitness, stack)
-                if resume:
-                    loop.go_on()
-                else:
-                    loop.found()
-                if path is not None and not (
-                    resume and same
-                ):  # a new run is one from here on; a resume goes on from this call
-                    with saving(path):
-                        write_file(path / "config.yaml", config.to_yaml(call))
-            begun = True
-            if path is not None:
-                loop.tracking.begin(path, call, steps.state.decided)
-            gc.freeze()  # what is here now stays: the collector need not walk through torch again and again
+        parts = Parts.fitted(population, fitness, strategy, workers, settings)
+        with between.alone():
+            if resume and path is not None:
+                run = Run.resume(parts, between, path, text if changed else None)
+            else:
+                run = Run.begin(parts, between, path, text)
+        with run, tracked(trackers, path, call, run.state.decided) as tracking:
             with Progress(settings.births, settings.hours, shown=progress is True) as bar:
-                loop.run(stop_request, bar)
+                run.go(stop_request, bar, tracking)
             with between.alone():
-                loop.conclude()
-        except Stopped:
-            if not begun:
-                log.warning(
-                    "stopped before the first birth: %s",
-                    f"nothing is lost; {loop.advice}" if resume else UNTOUCHED,
-                )
-            raise
-        except BaseException:
-            if not begun and not resume and loop.run_dir is not None:
-                loop.run_dir.abandon()
-            raise
-        finally:
-            gc.unfreeze()
-            workers.stop()
-            steps.stop()
-            loop.tracking.end()
-            if loop.run_dir is not None:
-                loop.run_dir.close()
-    return steps.state.archive
+                _conclude(run)
+        return run.state.archive
 
 
 def with_defaults(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Settings]:
@@ -209,7 +162,105 @@ def with_defaults(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Setting
         "workers": Local(),
         "trackers": None,
     }
-    parts |= {name: arguments[name] for name in parts if arguments.get(name) is not None}
-    return parts, Settings(
-        **{name: value for name, value in arguments.items() if name not in parts}
-    )
+    numbers = {}
+    for name, value in arguments.items():
+        if name not in parts:
+            numbers[name] = value
+        elif value is not None:
+            parts[name] = value
+    return parts, Settings(**numbers)
+
+
+def _check_arguments(strategy: Any, workers: Any, settings: Settings) -> None:
+    """Checks what a type checker would have told a user who has none.
+
+    Raises:
+        UserError: if strategy or workers are none.
+    """
+    for name, part, method in (("strategy", strategy, "begin"), ("workers", workers, "submit")):
+        if not hasattr(part, method):
+            raise UserError(f"{name}: expected an object with a method {method}, got {part!r}")
+    count = getattr(workers, "count", 1)
+    if count > settings.lookahead:
+        log.warning(
+            "lookahead: %d births in flight keep at most as many of %d workers busy; "
+            "twice the workers is usual",
+            settings.lookahead,
+            count,
+        )
+
+
+def _checked_place(run_dir: Any, *, resume: bool) -> Path | None:
+    """The run directory as an absolute path.
+
+    Raises:
+        UserError: if it is no path, or there is none to resume, or no run can begin there.
+    """
+    if run_dir is None:
+        if resume:
+            raise UserError("resume: expected the run_dir of the run to go on with, got none")
+        return None
+    if not isinstance(run_dir, str | Path):
+        raise UserError(f"run_dir: expected a path, got {run_dir!r}")
+    path = place(run_dir)
+    if not resume:
+        check_free(path)
+    return path
+
+
+def _conclude(run: Run) -> None:
+    """Leaves best, summary and report in the run directory.
+
+    Raises:
+        Stopped: if the run was asked to stop before the best is written.
+    """
+    path = run.checkpoints.path
+    workers = run.parts.workers
+    try:
+        run.between(0)
+        status = dict(workers.status()) if isinstance(workers, Watched) else None
+        texts = {} if path is None else _answers(run, path)
+    except Stopped:
+        advice = "nothing is kept, since there is no run_dir"
+        if path is not None:
+            advice = f"for the best member, {run.checkpoints.advice}"
+        log.warning("stopped at the end, all births are decided; %s", advice)
+        raise
+    # The best is expressed here, and its memory may be theirs.
+    workers.stop()
+    if path is None:
+        return
+    with saving(path):
+        write_file(path / "summary.json", export.summary(run.state, status))
+    with run.between.stage("writing the best member"):
+        as_user_error("best", lambda: _write_best(run, path, texts))
+    try:
+        with run.between.stage("drawing the report"):
+            report.write(path)
+    except Interrupted:
+        raise
+    # A report that cannot be drawn may not cost the run.
+    except Exception as error:
+        log.warning("report.html is not drawn: %s", reason(error))
+
+
+def _answers(run: Run, path: Path) -> dict[str, str | None]:
+    """What members make of the test split, as texts by the names of the files that keep them."""
+    parts, best = run.parts, run.state.best
+    size = parts.sizes["test"]
+    if not size or not isinstance(parts.fitness, Explains):
+        return {}
+    texts: dict[str, str | None] = {}
+    founding = Founding.read(path)
+    with run.between.stage("answers of the best", size):
+        texts[ANSWERS] = kept.answers(parts.workers, best.genome, size)
+    with run.between.stage("what breeding has changed"):
+        texts[CHANGES] = kept.explained(parts.workers, best, founding, run.founders)
+    return texts
+
+
+def _write_best(run: Run, path: Path, texts: Mapping[str, str | None]) -> None:
+    """Writes the best member in its native format, with its card and these texts."""
+    parts = run.parts
+    with saving(path), run.in_its_folder():
+        export.write_best(path, parts.population, parts.fitness, run.state, texts)

@@ -138,7 +138,7 @@ def test_the_engine_is_light_to_import():
     ]
     code = f"""
 import sys
-import evomerge, evomerge.rundir, evomerge.run.loop, evomerge.strategies.search, evomerge.workers.ray, evomerge.cli
+import evomerge, evomerge.rundir, evomerge.run.run, evomerge.strategies.search, evomerge.workers.ray, evomerge.cli
 print([name for name in {heavy} if name in sys.modules])
 """
     done = subprocess.run(

@@ -9,7 +9,7 @@ import pytest
 from whole_runs import DIGITS, small_run
 
 from evomerge.cli import main
-from evomerge.run.loop import Loop
+from evomerge.run.run import Run
 from evomerge.rundir.births import read_births
 from fitness.classification import Classification
 from populations.mnist import Classifiers
@@ -99,7 +99,7 @@ def test_a_report_that_cannot_be_drawn_costs_the_report_alone(tmp_path, monkeypa
 def test_a_run_that_was_killed_while_it_began_begins_again(tmp_path, monkeypatch):
     """After its first snapshot, before config.yaml."""
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "record_founders", lambda loop: (_recorded(loop), 1 / 0))
+        patch.setattr(Run, "_keep_founders", lambda run, founders: (_kept(run, founders), 1 / 0))
         with pytest.raises(ZeroDivisionError):
             small_run(tmp_path / "run", births=5)
     assert (tmp_path / "run" / "state" / "latest").is_dir()
@@ -125,4 +125,4 @@ def test_a_run_that_has_lost_its_config_is_left_alone(tmp_path, capsys):
     assert read_births(tmp_path / "run") == before
 
 
-_recorded = Loop.record_founders
+_kept = Run._keep_founders

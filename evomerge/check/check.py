@@ -18,7 +18,7 @@ from evomerge.check.rehearsal import Rehearsal, rehearse
 from evomerge.contracts import Footprint
 from evomerge.errors import as_user_error
 from evomerge.evolution import with_defaults
-from evomerge.run.steps import Steps
+from evomerge.run.parts import Parts
 from evomerge.strategies.search import Search
 from evomerge.watch.terminal import plain
 from evomerge.words import size, span
@@ -90,11 +90,11 @@ def check(call: Mapping[str, Any], folder: Path, seconds: float) -> Iterator[Nee
         Interrupted: if the environment fails.
     """
     room = Room.of(folder)
-    parts, settings = with_defaults(call)
-    steps = Steps(
-        parts["population"], parts["fitness"], parts["strategy"], parts["workers"], settings
+    given, settings = with_defaults(call)
+    parts = Parts.fitted(
+        given["population"], given["fitness"], given["strategy"], given["workers"], settings
     )
-    at_hand = _at_hand(steps, room)
+    at_hand = _at_hand(parts, room)
     yield at_hand
     if at_hand.problems:
         return
@@ -115,18 +115,18 @@ def check(call: Mapping[str, Any], folder: Path, seconds: float) -> Iterator[Nee
         if done.failures
         else (),
     )
-    told, births = _time(steps, done, imports)
+    told, births = _time(parts, done, imports)
     yield told
-    yield _memory(steps, done, room, births)
+    yield _memory(parts, done, room, births)
     yield _disk(done, room, births)
 
 
-def _at_hand(steps: Steps, room: Room) -> Needs:
+def _at_hand(parts: Parts, room: Room) -> Needs:
     """Sizes, and whether one model has room at all."""
-    datapoints = ", ".join(f"{count:,} {split}" for split, count in steps.sizes.items() if count)
-    chromosomes = ", ".join(chromosome.name for chromosome in steps.axis.chromosomes)
-    lines = (f"datapoints   {datapoints}", f"parameters   {steps.axis.size:,} in {chromosomes}")
-    population: Any = steps.population
+    datapoints = ", ".join(f"{count:,} {split}" for split, count in parts.sizes.items() if count)
+    chromosomes = ", ".join(chromosome.name for chromosome in parts.axis.chromosomes)
+    lines = (f"datapoints   {datapoints}", f"parameters   {parts.axis.size:,} in {chromosomes}")
+    population: Any = parts.population
     if not isinstance(population, Footprint):
         return Needs(lines)
     needs = as_user_error("population", population.footprint)
@@ -147,15 +147,15 @@ def _at_hand(steps: Steps, room: Room) -> Needs:
     )
 
 
-def _time(steps: Steps, done: Rehearsal, imports: float) -> tuple[Needs, int]:
+def _time(parts: Parts, done: Rehearsal, imports: float) -> tuple[Needs, int]:
     """The time, and how many births there will be in it."""
-    settings = steps.settings
+    settings = parts.settings
     stops = (
         settings.foresee
         and done.archive.competition.bounded
-        and not isinstance(steps.strategy, Search)
+        and not isinstance(parts.strategy, Search)
     )
-    test = steps.sizes["test"] / steps.sizes["train"]
+    test = parts.sizes["test"] / parts.sizes["train"]
     members = done.archive.size
     loop, most = forecast.loop_seconds(
         done.births, done.loop, settings.births, members=members, stops=stops, test=test
@@ -177,11 +177,11 @@ def _time(steps: Steps, done: Rehearsal, imports: float) -> tuple[Needs, int]:
     return Needs((line,)), births
 
 
-def _memory(steps: Steps, done: Rehearsal, room: Room, births: int) -> Needs:
+def _memory(parts: Parts, done: Rehearsal, room: Room, births: int) -> Needs:
     workers = done.workers
     here = (
         workers["count"]
-        if workers and isinstance(steps.workers, Ray) and steps.workers.address is None
+        if workers and isinstance(parts.workers, Ray) and parts.workers.address is None
         else 0
     )
     log = done.sizes["births.jsonl"] * (births / len(done.births) - 1)

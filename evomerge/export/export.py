@@ -20,7 +20,8 @@ from evomerge.export import card, recipe_file
 from evomerge.export.measured import measured
 from evomerge.files import saving, write_folder
 from evomerge.genome.recipe import Recipe
-from evomerge.run.state import State, unpack
+from evomerge.run.snapshot import unpack
+from evomerge.run.state import State
 from evomerge.rundir.births import id_of, read_births
 from evomerge.rundir.places import ANSWERS, check_new, check_run
 from evomerge.rundir.snapshots import read_snapshot

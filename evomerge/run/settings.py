@@ -7,10 +7,22 @@ from functools import partial
 
 import numpy as np
 
+LEAST = {
+    "births": 0,
+    "seed": 0,
+    "lookahead": 1,
+    "stack": 1,
+    "tile": 1,
+    "retile": 1,
+    "patience": 1,
+    "failures": 1,
+}
+"""The least value of each whole number."""
+
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of `evolve`, which documents them."""
+    """The numbers of a run; `evomerge.evolve` says what each means, and has its defaults from here."""
 
     births: int
     seed: int = 0
@@ -26,28 +38,22 @@ class Settings:
     save_every: float = 10.0
 
     def __post_init__(self) -> None:
-        least = {
-            "births": 0,
-            "seed": 0,
-            "lookahead": 1,
-            "stack": 1,
-            "tile": 1,
-            "retile": 1,
-            "patience": 1,
-            "failures": 1,
-        }
         problems = []
-        for name, low in least.items():
+        for name, least in LEAST.items():
             value = getattr(self, name)
             if value is None and name == "patience":
                 continue
+            # bool is a kind of int, and True is no number of births
             if isinstance(value, bool) or not isinstance(value, int | np.integer):
                 problems.append(f"{name}: expected a whole number, got {value!r}")
-            elif value < low:
-                problems.append(f"{name}: expected a number of at least {low}, got {value}")
+            elif value < least:
+                problems.append(f"{name}: expected a number of at least {least}, got {value}")
+        # Only numbers can be compared, so this waits until all are some.
         if not problems and self.stack > self.lookahead:
-            problems.append(f"stack: expected at most the lookahead, {self.lookahead}, since no more births are in flight; "
-                            f"got {self.stack}")  # fmt: skip
+            problems.append(
+                f"stack: expected at most the lookahead, {self.lookahead}, since no more births "
+                f"are in flight; got {self.stack}"
+            )
         for name in ("hours", "save_every"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, str) or not value > 0):
@@ -57,4 +63,4 @@ class Settings:
 
 
 RANGES = partial(Settings, births=0)
-"""Checks the numbers of a call together with everything else that is wrong with it, whether or not it names births."""
+"""Checks the numbers of a call, whether or not it names births, with all else that is wrong with it."""

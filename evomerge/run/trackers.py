@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -287,6 +287,30 @@ class Tracking:
 
     def _name(self, number: int) -> str:
         return type(self._trackers[number]).__name__
+
+
+@contextmanager
+def tracked(
+    trackers: Sequence[Tracker] | None, path: Path | None, call: Mapping[str, Any], birth: int
+) -> Iterator[Tracking]:
+    """A block of a run that trackers are told of.
+
+    Args:
+        trackers: who; the default ones if None.
+        path: the run directory; nobody is told of a run that has none.
+        call: the call of `evolve`, described.
+        birth: number of the last birth that is decided.
+
+    Raises:
+        Interrupted: if the run's identity cannot be written.
+    """
+    tracking = Tracking(default_trackers() if trackers is None else trackers)
+    try:
+        if path is not None:
+            tracking.begin(path, call, birth)
+        yield tracking
+    finally:
+        tracking.end()
 
 
 def default_trackers() -> list[Tracker]:

@@ -20,7 +20,7 @@ from evomerge.report.page import LETTERS, card, short
 from evomerge.report.record import Record
 from evomerge.report.sections.answers import answer_table, cell
 from evomerge.report.thumbnails import picture
-from evomerge.run.state import Best
+from evomerge.run.best import Best
 from evomerge.rundir.births import id_of
 from evomerge.rundir.founders import SOLVED, Founding, differing
 from evomerge.workers.job import Workers

@@ -1,0 +1,135 @@
+"""What a run is made of: population, fitness, strategy, workers and numbers, which fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from evomerge.archives.archive import Archive, Tiling
+from evomerge.contracts import Fitness, Population, ScoresStacks, Stacks
+from evomerge.datapoints import sizes_of, weights_of
+from evomerge.errors import UserError, as_user_error
+from evomerge.genome.axis import Axis
+from evomerge.run.best import Best
+from evomerge.run.settings import Settings
+from evomerge.strategies.strategy import Strategy
+from evomerge.workers.job import Workers
+
+
+class Stage(Protocol):
+    """Gives what stands around a step that may take long, as `evomerge.run.between.Between.stage`."""
+
+    def __call__(self, what: str, size: int = 0) -> AbstractContextManager[None]:
+        """A block.
+
+        Args:
+            what: what goes on in it, such as "founder 1 of 2".
+            size: how many datapoints are scored in it; 0 where none are counted.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Population, fitness, strategy, workers and numbers of a run; made by `fitted`.
+
+    Attributes:
+        population: as for `evolve`.
+        fitness: as for `evolve`.
+        strategy: as for `evolve`.
+        workers: as for `evolve`.
+        settings: the numbers of the run.
+        sizes: how many datapoints each split has.
+        axis: the population's.
+    """
+
+    population: Population
+    fitness: Fitness
+    strategy: Strategy
+    workers: Workers
+    settings: Settings
+    sizes: Mapping[str, int]
+    axis: Axis
+
+    @classmethod
+    def fitted(
+        cls,
+        population: Population,
+        fitness: Fitness,
+        strategy: Strategy,
+        workers: Workers,
+        settings: Settings,
+    ) -> Parts:
+        """The parts, once all is checked that can be checked before anything is loaded for long.
+
+        Raises:
+            UserError: if they do not fit each other.
+        """
+        sizes = sizes_of(fitness)
+        if settings.validate and not sizes["validation"]:
+            raise UserError(
+                "validate: the fitness has no validation split; set one aside, or validate: false"
+            )
+        if settings.stack > 1:
+            _check_stacks(population, fitness, settings.stack)
+        axis = as_user_error("population", lambda: population.axis)
+        as_user_error("strategy", lambda: strategy.fit(population, fitness))
+        return cls(population, fitness, strategy, workers, settings, sizes, axis)
+
+    def empty_archive(self) -> Archive:
+        """An archive as the strategy wants it, with the fitness's weights.
+
+        Raises:
+            UserError: if the weights are not one positive number for each datapoint.
+        """
+        return self.strategy.archive(self.weights("train"), self.fitness)
+
+    def weights(self, split: str) -> np.ndarray | None:
+        """(D,) weights of the datapoints of a split; None where all weigh the same.
+
+        Raises:
+            UserError: if they are not one positive number for each datapoint.
+        """
+        return weights_of(self.fitness, split, self.sizes[split])
+
+    def with_scores(self, split: str, candidates: Sequence[Best], stage: Stage) -> list[Best]:
+        """Who may be best, scored on another split, if there is such a split.
+
+        Args:
+            split: "validation" or "test".
+            candidates: who may be best. They are scored as one, so that all workers are busy.
+            stage: what stands around the scoring of each.
+
+        Raises:
+            UserError: if one cannot be scored.
+        """
+        size = self.sizes[split]
+        if not size:
+            return list(candidates)
+        tiles = Tiling.cut(0, np.arange(size), self.settings.tile).tiles
+        weights = self.weights(split)
+        rows = self.workers.score([best.genome for best in candidates], tiles, split)
+        scored = []
+        for place, best in enumerate(candidates, start=1):
+            # founders have ids up to 0, which say nothing to a person who watches
+            who = f"birth {best.id}" if best.id > 0 else f"founder {place} of {len(candidates)}"
+            with stage(f"{who}, {split} split", size):
+                row = as_user_error(f"fitness on the {split} split", lambda: next(rows))
+            scored.append(best.with_scores(split, row, weights))
+        return scored
+
+
+def _check_stacks(population: Population, fitness: Fitness, width: int) -> None:
+    """Checks that small models can be expressed and scored as one stack.
+
+    Raises:
+        UserError: if not.
+    """
+    needs = ((population, Stacks, "express_many"), (fitness, ScoresStacks, "score_many"))
+    for part, protocol, method in needs:
+        if not isinstance(part, protocol):
+            name = type(part).__name__
+            raise UserError(f"stack: {width} needs {name}.{method}, which it has not; use stack: 1")
