@@ -16,12 +16,14 @@ from evomerge.files import place, saving, write_file
 from evomerge.report import report
 from evomerge.run import kept
 from evomerge.run.between import Between
+from evomerge.run.loop import Loop
 from evomerge.run.parts import Parts
 from evomerge.run.progress import Progress
 from evomerge.run.run import Run
 from evomerge.run.settings import Settings
 from evomerge.run.stop import StopRequest
-from evomerge.run.trackers import Tracker, tracked
+from evomerge.run.trackers import Tracker
+from evomerge.run.tracking import tracked
 from evomerge.rundir.founders import Founding
 from evomerge.rundir.places import ANSWERS, CHANGES, check_free
 from evomerge.strategies.natural_niches import NaturalNiches
@@ -143,7 +145,7 @@ def evolve(
                 run = Run.begin(parts, between, path, text)
         with run, tracked(trackers, path, call, run.state.decided) as tracking:
             with Progress(settings.births, settings.hours, shown=progress is True) as bar:
-                run.go(stop_request, bar, tracking)
+                Loop(run, stop_request, bar, tracking).go()
             with between.alone():
                 _conclude(run)
         return run.state.archive

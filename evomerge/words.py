@@ -26,6 +26,13 @@ def size(count: float) -> str:
     return f"{count:.0f} bytes"
 
 
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
 def readable(value: Any) -> Any:
     r"""Data as JSON has them, with every half of a character (a lone surrogate) written out as \ud83d: no file of UTF-8 holds one."""
     if isinstance(value, str):

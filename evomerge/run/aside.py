@@ -1,4 +1,7 @@
-"""Calls that are made one after another by a thread of their own, so that whoever hands them in waits for none of them."""
+"""Calls that are made one after another by a thread of their own.
+
+Whoever hands them in waits for none of them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from collections.abc import Callable
 
 
 class Aside:
-    """A thread and the calls that wait for it. One that raises is the last; the thread keeps no process alive."""
+    """A thread and the calls that wait for it.
+
+    A call that raises is the last one. The thread keeps no process alive.
+    """
 
     def __init__(self) -> None:
         """Starts the thread."""
@@ -75,9 +81,8 @@ class Aside:
             if call is not None:
                 try:
                     call()
-                except (
-                    BaseException
-                ) as raised:  # a library that exits, too, is no reason to wait for it
+                # A library that exits the process, too, is no reason to wait for it.
+                except BaseException as raised:
                     error = raised
             with self._changed:
                 self.error = error

@@ -1,4 +1,4 @@
-"""Between two tiles: a signal is heard, and what takes long without being a birth says how far it is."""
+"""What happens between two tiles: a signal is heard, and what takes long says how far it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from evomerge.run.progress import BAR_SECONDS, LINE_SECONDS
 from evomerge.run.stop import StopRequest
-from evomerge.watch.terminal import clock
+from evomerge.words import clock
 
 log = logging.getLogger(__name__)
 
@@ -32,22 +32,31 @@ FLICKER = 0.5
 
 
 class Between:
-    """What is called between two tiles, and while workers are waited for: raises where the run was asked to stop.
+    """What is called between two tiles, and while workers are waited for.
 
-    It also shows the stages of a run in which no birth is decided: a bar on a terminal; elsewhere a line behind the first tile, at every
-    tenth of a stage, and now and then. While births are not decided (`alone`), a thread looks at stages that call nobody, such as loading.
+    It raises where the run was asked to stop. It also shows the stages of a run in which no birth
+    is decided. On a terminal a stage has a bar. Elsewhere it has a line behind the first tile, at
+    every tenth of the stage, and now and then. While no births are decided (`alone`), a thread looks at
+    stages that call nobody, such as loading.
     """
 
     def __init__(self, stop_request: StopRequest, shown: bool = True) -> None:
-        """Shows nothing until there is a stage."""
-        self._stop_request = stop_request
+        """Shows nothing until there is a stage.
+
+        Args:
+            stop_request: true once the run was asked to stop.
+            shown: whether stages are shown.
+        """
         terminal = sys.stderr is not None and sys.stderr.isatty()
-        self._bars, self._lines = shown and terminal, shown and not terminal
-        self._deaf = self._alone = False
-        self._what, self._size, self._scored = "", 0, 0
-        self._began = self._said = 0.0
-        self._tenth, self._spoken = 0, False
+        self._stop_request = stop_request
+        self._shows_bars = shown and terminal
+        self._shows_lines = shown and not terminal
+        self._deaf = False
+        self._alone = False
+        self._stage = _Stage("")
+        self._spoken = False
         self._bar: Any = None
+        # The thread that looks at stages shows them, too.
         self._lock = threading.Lock()
         self._ended = threading.Event()
 
@@ -62,9 +71,9 @@ class Between:
         """
         if self._stop_request and not self._deaf:
             raise self._stop_request.error()
-        if scored and self._what:
+        if scored and self._stage.name:
             with self._lock:
-                self._scored += scored
+                self._stage.scored += scored
                 self._show()
 
     @contextmanager
@@ -81,17 +90,16 @@ class Between:
         """A block that may take long.
 
         Args:
-            what: what goes on, such as "founder 1 of 2".
+            what: what goes on in it, such as "founder 1 of 2".
             size: datapoints that are scored in it; 0 where none are counted.
         """
         with self._lock:
-            self._what, self._size, self._scored, self._tenth = what, size, 0, 0
-            self._began = self._said = time.monotonic()
+            self._stage = _Stage(what, size)
         try:
             yield
         finally:
             with self._lock:
-                self._what = ""
+                self._stage = _Stage("")
                 self._close_bar()
 
     @contextmanager
@@ -100,7 +108,7 @@ class Between:
         self._alone = True
         self._ended.clear()
         thread = threading.Thread(target=self._look, name="evomerge-stages", daemon=True)
-        if self._bars or self._lines:
+        if self._shows_bars or self._shows_lines:
             thread.start()
         try:
             yield
@@ -111,52 +119,92 @@ class Between:
                 thread.join()
 
     def _look(self) -> None:
+        """Shows stages that call nobody, until no births are decided no more."""
         while not self._ended.wait(LOOK):
             with self._lock:
-                if self._what:
+                if self._stage.name:
                     self._show()
 
     def _show(self) -> None:
         """Says how far the stage is, if it is time to."""
         now = time.monotonic()
-        if self._bars:
-            if self._alone and now >= self._began + FLICKER and now >= self._said + BAR_SECONDS:
-                self._said = now
-                self._draw()
-            return
-        if not self._lines:
-            return
-        tenth = 10 * self._scored // self._size if self._size else 0
-        first = not self._spoken and self._scored > 0
-        wait = SOON if self._said == self._began else LINE_SECONDS
-        if first or now >= self._said + (GAP if tenth != self._tenth else wait):
-            self._said, self._tenth = now, tenth
-            self._spoken = self._spoken or self._scored > 0
-            log.info("%s", self._told(now))
+        if self._shows_bars and self._bar_is_due(now):
+            self._stage.shown_at = now
+            self._draw()
+        if self._shows_lines and self._line_is_due(now):
+            self._stage.shown_at = now
+            self._stage.shown_tenth = self._stage.tenth
+            self._spoken = self._spoken or self._stage.scored > 0
+            log.info("%s", self._stage.sentence(now))
 
-    def _told(self, now: float) -> str:
-        if self._size:
-            return f"{self._what}: {self._scored:,} of {self._size:,} datapoints"
-        return f"{self._what}: {clock(now - self._began)} so far"
+    def _bar_is_due(self, now: float) -> bool:
+        """Whether it is time to draw the bar; while births are decided, the bar is theirs."""
+        stage = self._stage
+        lasting = now >= stage.began_at + FLICKER
+        return self._alone and lasting and now >= stage.shown_at + BAR_SECONDS
+
+    def _line_is_due(self, now: float) -> bool:
+        """Whether it is time for a line."""
+        stage = self._stage
+        # The first tile of all says at once that something goes on.
+        if not self._spoken and stage.scored > 0:
+            return True
+        if stage.tenth != stage.shown_tenth:
+            return now >= stage.shown_at + GAP
+        silent = stage.shown_at == stage.began_at
+        return now >= stage.shown_at + (SOON if silent else LINE_SECONDS)
 
     def _draw(self) -> None:
-        with suppress(OSError):  # a terminal that is gone
+        """Draws the stage's bar. A terminal may be gone by now, which costs no run."""
+        with suppress(OSError):
             if self._bar is None:
-                form: dict[str, Any] = {} if self._size else {"bar_format": "{desc}: {elapsed}"}
-                total = self._size or None
-                self._bar = tqdm(
-                    total=total,
-                    desc=self._what,
-                    unit=" datapoints",
-                    dynamic_ncols=True,
-                    leave=False,
-                    **form,
-                )
-            self._bar.update(self._scored - self._bar.n)
+                self._bar = self._stage.bar()
+            self._bar.update(self._stage.scored - self._bar.n)
             self._bar.refresh()
 
     def _close_bar(self) -> None:
+        """Takes the bar away."""
         if self._bar is not None:
             with suppress(OSError):
                 self._bar.close()
             self._bar = None
+
+
+class _Stage:
+    """Something that may take long, and how far it is.
+
+    Attributes:
+        name: what goes on; nothing where no stage does.
+        size: datapoints that are scored in it; 0 where none are counted.
+        scored: how many are by now.
+        began_at: when it began, in seconds of a monotonic clock.
+        shown_at: when it was last shown; when it began, if it was not yet.
+        shown_tenth: how many tenths of it were done then.
+    """
+
+    def __init__(self, name: str, size: int = 0) -> None:
+        """A stage that begins now."""
+        self.name = name
+        self.size = size
+        self.scored = 0
+        self.began_at = time.monotonic()
+        self.shown_at = self.began_at
+        self.shown_tenth = 0
+
+    @property
+    def tenth(self) -> int:
+        """How many tenths of it are done."""
+        return 10 * self.scored // self.size if self.size else 0
+
+    def sentence(self, now: float) -> str:
+        """How far it is, in words."""
+        if self.size:
+            return f"{self.name}: {self.scored:,} of {self.size:,} datapoints"
+        return f"{self.name}: {clock(now - self.began_at)} so far"
+
+    def bar(self) -> Any:
+        """A bar for it; a mere clock where no datapoints are counted."""
+        settings: dict[str, Any] = {"desc": self.name, "dynamic_ncols": True, "leave": False}
+        if self.size:
+            return tqdm(total=self.size, unit=" datapoints", **settings)
+        return tqdm(bar_format="{desc}: {elapsed}", **settings)

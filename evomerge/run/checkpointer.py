@@ -18,7 +18,7 @@ from evomerge.run.state import State
 from evomerge.rundir.rundir import RunDir
 
 SAVE_SHARE = 0.01
-"""The share of the time that snapshots may take. Where they are slow, they are rarer than asked for."""
+"""The share of the time that snapshots may take: where they are slow, they are rarer than asked."""
 
 
 class Checkpointer:
@@ -109,7 +109,7 @@ class Checkpointer:
         self._cost = self._saved_at - started
 
     def save_if_due(self, state: State, seconds: float) -> None:
-        """Writes a snapshot if the last one is older than so many seconds, or than its cost allows."""
+        """Writes a snapshot if the last one is so many seconds old, and its cost allows another."""
         if time.monotonic() - self._saved_at > max(seconds, self._cost / SAVE_SHARE):
             self.save(state)
 
@@ -124,7 +124,7 @@ class Checkpointer:
         return f"everything up to birth {state.decided} is saved; {self.advice}"
 
     def keep_grams(self, population: Population, stage: Stage) -> None:
-        """Keeps the seeds' Gram matrices, where genomes are recipes: a resume need not read the seeds."""
+        """Keeps the seeds' Gram matrices, where genomes are recipes, for a resume."""
         if self._run_dir is not None and isinstance(population, Recipes):
             with stage("comparing the founders"):
                 self._run_dir.keep_grams(population.grams.units)

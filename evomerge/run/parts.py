@@ -1,4 +1,4 @@
-"""What a run is made of: population, fitness, strategy, workers and numbers, which fit each other."""
+"""What a run is made of: population, fitness, strategy, workers and numbers that fit each other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from evomerge.workers.job import Workers
 
 
 class Stage(Protocol):
-    """Gives what stands around a step that may take long, as `evomerge.run.between.Between.stage`."""
+    """Gives what stands around a step that may take long, as `Between.stage`."""
 
     def __call__(self, what: str, size: int = 0) -> AbstractContextManager[None]:
         """A block.

@@ -11,32 +11,41 @@ from typing import Any
 from tqdm import tqdm
 
 from evomerge.run.state import State
-from evomerge.watch.terminal import clock
+from evomerge.words import clock
 from evomerge.workers.job import Watched
 
 log = logging.getLogger(__name__)
 
 BAR_SECONDS = 0.2
 LINE_SECONDS = 60.0
-"""How often a bar, or a line where there is no terminal, is renewed; a line also at every tenth of the births."""
+"""How often a bar, or a line where there is no terminal, is renewed; a line also at every tenth."""
 
 
 class Progress:
     """Shows births per second, best scores, coverage and the time left, on standard error."""
 
     def __init__(self, births: int, hours: float | None, shown: bool = True) -> None:
-        """Takes how many births there are to be, and how many hours for them."""
-        self._births, self._hours = births, hours
+        """The clock starts with the block.
+
+        Args:
+            births: how many there are to be.
+            hours: how many hours there are for them; None if as many as they take.
+            shown: whether anything is shown.
+        """
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._births = births
+        self._hours = hours
+        self._shows_bar = shown and terminal
+        self._shows_lines = shown and not terminal
         self._bar: Any = None
-        self._terminal = shown and sys.stderr is not None and sys.stderr.isatty()
-        self._lines = shown and not self._terminal
+        self._started = time.monotonic()
+        self._first: int | None = None
         self._next = 0.0
-        self._tenth: int | None = None
+        self._tenth = 0
 
     def __enter__(self) -> Progress:
         """Starts the clock."""
         self._started = time.monotonic()
-        self._first: int | None = None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,34 +55,35 @@ class Progress:
                 self._bar.close()
 
     def update(self, state: State, workers: Any = None) -> None:
-        """Shows where the run is, and what workers that can say so are at, if it is time to."""
+        """Shows where the run is, if it is time to.
+
+        Args:
+            state: where the run is.
+            workers: who raises births; some can say what they are at.
+        """
         now = time.monotonic()
         tenth = 10 * state.decided // max(self._births, 1)
         if self._first is None:
-            self._first, self._tenth = state.decided - 1, tenth
-            self._next = now if self._terminal else now + LINE_SECONDS
+            # A run that goes on has births behind it, which are none of this clock's.
+            self._first = state.decided - 1
+            self._tenth = tenth
+            self._next = now if self._shows_bar else now + LINE_SECONDS
         due = now >= self._next or state.decided == self._births
-        if self._terminal and due:
+        if self._shows_bar and due:
             self._next = now + BAR_SECONDS
             try:
-                self._show_bar(state, _scores(state) + _status(workers))
-            except OSError:  # a terminal that is gone may not cost the run
-                self._terminal, self._bar = False, None
-        elif self._lines and (due or tenth != self._tenth):
-            self._next, self._tenth = now + LINE_SECONDS, tenth
-            rate = (state.decided - self._first) / max(now - self._started, 1e-9)
-            left = clock((self._births - state.decided) / rate)
-            told = _scores(state) + _status(workers)
-            log.info(
-                "birth %d of %d, %.3g a second, %s left, %s",
-                state.decided,
-                self._births,
-                rate,
-                left,
-                told,
-            )
+                self._draw(state, workers)
+            # A terminal that is gone may not cost the run.
+            except OSError:
+                self._shows_bar = False
+                self._bar = None
+        elif self._shows_lines and (due or tenth != self._tenth):
+            self._next = now + LINE_SECONDS
+            self._tenth = tenth
+            self._log(state, workers, now)
 
-    def _show_bar(self, state: State, text: str) -> None:
+    def _draw(self, state: State, workers: Any) -> None:
+        """Brings the bar up to date."""
         if self._bar is None:
             self._bar = tqdm(
                 total=self._births,
@@ -82,25 +92,42 @@ class Progress:
                 dynamic_ncols=True,
                 smoothing=0.05,
             )
-        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.set_postfix_str(_scores(state) + _status(workers), refresh=False)
         self._bar.update(state.decided - self._bar.n)
         self._bar.refresh()
 
+    def _log(self, state: State, workers: Any, now: float) -> None:
+        """Writes a line."""
+        assert self._first is not None
+        rate = (state.decided - self._first) / max(now - self._started, 1e-9)
+        left = clock((self._births - state.decided) / rate)
+        log.info(
+            "birth %d of %d, %.3g a second, %s left, %s",
+            state.decided,
+            self._births,
+            rate,
+            left,
+            _scores(state) + _status(workers),
+        )
+
 
 def _scores(state: State) -> str:
+    """How good the best and the archive are."""
     test = "" if state.best.test is None else f", test {state.best.test:.4f}"
     return f"best train {state.best.train:.4f}{test}, coverage {state.archive.view.coverage:.3f}"
 
 
 def _status(workers: Any) -> str:
+    """What workers are at, where they can say so."""
     if not isinstance(workers, Watched):
         return ""
     now = workers.status()
-    busy = f", busy {now['busy']:.0%}" if now["busy"] is not None else ""
-    slow = (
-        f", a birth {now['median']:.3g} s (95 %: {now['p95']:.3g} s)"
-        if now["median"] is not None
-        else ""
-    )
-    lost = f", {now['restarts']} restarted" if now["restarts"] else ""
-    return f", {now['alive']} of {now['count']} workers, {now['in_flight']} births in flight{busy}{slow}{lost}"
+    text = f", {now['alive']} of {now['count']} workers, {now['in_flight']} births in flight"
+    # Some figures are there once a birth has come back.
+    if now["busy"] is not None:
+        text += f", busy {now['busy']:.0%}"
+    if now["median"] is not None:
+        text += f", a birth {now['median']:.3g} s (95 %: {now['p95']:.3g} s)"
+    if now["restarts"]:
+        text += f", {now['restarts']} restarted"
+    return text

@@ -22,7 +22,7 @@ LEAST = {
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of a run; `evomerge.evolve` says what each means, and has its defaults from here."""
+    """The numbers of a run. `evomerge.evolve` says what each means, and has its defaults from here."""
 
     births: int
     seed: int = 0
@@ -63,4 +63,4 @@ class Settings:
 
 
 RANGES = partial(Settings, births=0)
-"""Checks the numbers of a call, whether or not it names births, with all else that is wrong with it."""
+"""Checks the numbers of a call, whether or not it names births."""

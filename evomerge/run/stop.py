@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM, a terminal that goes away: a run stops between two tiles, saved, and says how to go on."""
+"""How a run is asked to stop: Ctrl-C, SIGTERM, or a terminal that goes away.
+
+It stops between two tiles, saved, and says how to go on.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,8 @@ class StopRequest:
         """Listens, where this is the main thread."""
         if threading.current_thread() is threading.main_thread():
             asking = [signal.SIGINT, signal.SIGTERM]
-            if (
-                signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
-            ):  # nohup: the run is to outlive its terminal
+            # Under nohup the signal is ignored: the run is to outlive its terminal.
+            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
                 asking.append(signal.SIGHUP)
             for number in asking:
                 self._before[number] = signal.signal(number, self._ask)
@@ -52,14 +54,16 @@ class StopRequest:
         return Stopped(self._number)
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
-        # A process that a fitness has forked has our handlers, too. It is none of ours to save: a signal does there what it did before.
+        """Hears a signal."""
+        # A process that a fitness has forked has our handlers, too, and is none of ours to save.
+        # A signal does there what it did before.
         if os.getpid() != self._process:
             signal.signal(number, self._before[number] or signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
         if self._number is not None:
             self.urgent = True
-            # A third one is the system's, in case that the way out of here does not end.
+            # The way out of here may not end. So a third signal is the system's again.
             for other in self._before:
                 signal.signal(other, signal.SIG_DFL)
             raise Stopped(number)

@@ -73,13 +73,6 @@ def sparkline(values: Sequence[float], columns: int) -> str:
     return "".join(BLOCKS[round((value - low) * step)] for value in shown)
 
 
-def clock(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
-
-
 class Screen:
     """Where a view is shown again and again: in its own place on a terminal, one below the other, without escape codes, elsewhere."""
 

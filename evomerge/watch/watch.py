@@ -18,9 +18,9 @@ from evomerge.rundir import lock
 from evomerge.rundir.births import checked
 from evomerge.rundir.following import GOING, Condition, Tail, check_every, condition, find_log
 from evomerge.rundir.places import check_free
-from evomerge.watch.terminal import Screen, clock, sparkline, wrap
+from evomerge.watch.terminal import Screen, sparkline, wrap
 from evomerge.watch.vitals import Vitals
-from evomerge.words import span
+from evomerge.words import clock, span
 
 LABEL = 10
 """Columns of what stands before each line."""

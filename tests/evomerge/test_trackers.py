@@ -11,7 +11,7 @@ from servers import answering, closed, mute
 from whole_runs import assert_same_run, log_of, small_run, start, wait_for_births, write_config
 
 from evomerge import MLflow, TensorBoard, Wandb
-from evomerge.run import trackers
+from evomerge.run import tracking
 from evomerge.rundir import identity
 from evomerge.rundir.rundir import RunDir
 
@@ -408,8 +408,8 @@ class Stuck:
 
 
 def test_one_that_does_not_answer_keeps_no_other_from_its_curves(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(trackers, "BEGINNING", 0.1)
-    monkeypatch.setattr(trackers, "ANSWER", 0.5)
+    monkeypatch.setattr(tracking, "BEGINNING", 0.1)
+    monkeypatch.setattr(tracking, "ANSWER", 0.5)
     stuck, broken = Stuck(), Broken(2)
     small_run(tmp_path / "run", births=60, trackers=[stuck, broken, TensorBoard()])
     stuck.let_go.set()
@@ -420,8 +420,8 @@ def test_one_that_does_not_answer_keeps_no_other_from_its_curves(tmp_path, monke
 def test_a_tracker_that_does_not_answer_is_left_out_while_the_run_goes_on(
     tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(trackers, "BEGINNING", 0.01)
-    monkeypatch.setattr(trackers, "SILENCE", 0.0)
+    monkeypatch.setattr(tracking, "BEGINNING", 0.01)
+    monkeypatch.setattr(tracking, "SILENCE", 0.0)
     stuck = Stuck()
     small_run(tmp_path / "run", births=60, trackers=[stuck])
     assert stuck.reached.is_set()
