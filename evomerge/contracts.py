@@ -1,4 +1,7 @@
-"""The contracts: what the engine asks of a genome, a population and a fitness. Write these methods and evomerge breeds it."""
+"""The contracts: what the engine asks of a genome, a population and a fitness.
+
+Write these methods, and evomerge breeds it. What one can do besides is a small protocol each.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,20 @@ if TYPE_CHECKING:
     from evomerge.genome.grams import Grams
 
 Model: TypeAlias = Any
-"""What the ecosystem's users know: an nn.Module; a transformers model with its tokenizer; a DiffusionPipeline."""
+"""What users know: an nn.Module, a transformers model with its tokenizer, a DiffusionPipeline."""
 
 
 class Genome(Protocol):
     """What is needed to rebuild a member (`evomerge.genome`)."""
 
     def cross(self, other: Any, crossing: Crossing, species: Any) -> Genome:
-        """The child of this parent, the first, and the other, the second; `species` is their population."""
+        """The child of this parent, the first, and the other, the second.
+
+        Args:
+            other: the second parent's genome.
+            crossing: mixing ratios and split points.
+            species: their population.
+        """
 
     def mutate(self, scale: float, seed: int) -> Genome:
         """This genome with Gaussian noise of standard deviation `scale`, drawn from `seed`."""
@@ -48,7 +57,10 @@ class Population(Protocol):
         """The order of the parameters."""
 
     def founders(self, rng: np.random.Generator) -> list[Any]:
-        """The genomes with which a run starts, two or more. A random founder i draws from `rng.spawn(K)[i]`."""
+        """The genomes with which a run starts, two or more.
+
+        A random founder i draws from `rng.spawn(K)[i]`.
+        """
 
     def express(self, genome: Any) -> Model:
         """The genome as a running model, which is valid until the next call."""
@@ -69,8 +81,8 @@ class Stacks(Protocol):
 class Narrows(Protocol):
     """A stack of models that can be narrowed to those that still matter."""
 
-    def only(self, places: Sequence[int]) -> Model:
-        """The models at these places of the stack, as a stack."""
+    def only(self, places: Sequence[int]) -> None:
+        """Narrows the stack to the models at these places of it."""
 
 
 @runtime_checkable
@@ -99,7 +111,7 @@ class Recipes(Protocol):
             """The inner products of the seeds, which the run keeps."""
 
     def restore_grams(self, units: np.ndarray) -> None:
-        """Takes back what the run has kept, (U, K, K) float64, in place of reading the seeds again."""
+        """Takes back what the run has kept, (U, K, K) float64: no seed is read again."""
 
 
 @runtime_checkable
@@ -141,7 +153,11 @@ class Fitness(Protocol):
     """
 
     def size(self, split: str) -> int:
-        """D, the number of datapoints of "train", "test" or "validation"; 0 if there is no such split."""
+        """D, the number of datapoints of a split; 0 if there is no such split.
+
+        Args:
+            split: "train", "test" or "validation".
+        """
 
     def __call__(self, model: Model, datapoints: np.ndarray, split: str) -> np.ndarray:
         """Indices (B,) to scores (B,) float32 in [0, 1]."""

@@ -34,7 +34,7 @@ from evomerge.workers.local import Local
 log = logging.getLogger(__name__)
 
 OUTSIDE = ("run_dir", "resume", "progress")
-"""Arguments of `evolve` that a command gives and no config, but for run_dir, which a config may name too."""
+"""Arguments of `evolve` that a command gives. A config gives none of them but run_dir."""
 
 
 def evolve(
@@ -152,7 +152,7 @@ def evolve(
 
 
 def with_defaults(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Settings]:
-    """The parts of a call of `evolve`, and its numbers, each with what it is where nothing is given.
+    """The parts of a call of `evolve`, and its numbers, with their defaults.
 
     Raises:
         ValueError: if a number is out of its range.

@@ -36,8 +36,8 @@ class Between:
 
     It raises where the run was asked to stop. It also shows the stages of a run in which no birth
     is decided. On a terminal a stage has a bar. Elsewhere it has a line behind the first tile, at
-    every tenth of the stage, and now and then. While no births are decided (`alone`), a thread looks at
-    stages that call nobody, such as loading.
+    every tenth of the stage, and now and then. Some stages call nobody, such as loading: a thread
+    looks at them while no births are decided (`alone`).
     """
 
     def __init__(self, stop_request: StopRequest, shown: bool = True) -> None:

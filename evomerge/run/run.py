@@ -182,7 +182,7 @@ class Run:
             kept.keep(path, self.parts.workers, member.id, member.genome, fitness.showcase, split)
 
     def _keep_founders(self, founders: Sequence[Best]) -> None:
-        """Writes the founders to the log, and the first snapshot, without which nothing is resumed."""
+        """Writes the founders to the log, and the first snapshot, from which a run is resumed."""
         for index, founder in enumerate(founders):
             entry = {"birth": 0, "id": founder.id, "founder": index, "train": founder.train}
             entry |= founder.other_scores

@@ -22,7 +22,7 @@ LEAST = {
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of a run. `evomerge.evolve` says what each means, and has its defaults from here."""
+    """The numbers of a run. `evolve` says what each means, and has its defaults from here."""
 
     births: int
     seed: int = 0

@@ -173,7 +173,7 @@ def _read_job(
         splits = tuple(tuple(points) for points in crossing["splits"])
         crossing = Crossing(tuple(crossing["ratios"]), splits, crossing["angle"])
     parents = tuple(plan.pop("parents"))
-    # Nobody alive has the id of a birth in flight. A genome of that id is one that the strategy made.
+    # Nobody alive has the id of a birth in flight, so a genome of that id is the strategy's.
     made = genomes.get(plan["number"])
     if made is None:
         plan["genomes"] = tuple(genomes[id] for id in parents)
