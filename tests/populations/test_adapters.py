@@ -22,7 +22,7 @@ from transformers import (
 
 from populations.llm import LanguageModels
 from populations.methods import Method
-from populations.seeds.hub import find
+from populations.seeds.language_seeds import find
 
 WORDS = torch.tensor([[5, 17, 30, 8]])
 ATTENTION = ["q_proj", "v_proj", "o_proj"]

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from populations.diffusion import DiffusionModels
 from populations.llm import LanguageModels
-from populations.seeds.hub import find
+from populations.seeds.language_seeds import find
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import tiny_llama
 
 from populations.llm import LanguageModels
 from populations.methods import Method
-from populations.seeds.origins import origins
+from populations.seeds.model_cards import origins
 
 APACHE = "\n                                 Apache License\n                           Version 2.0, January 2004\n   http://www.apache.org/licenses/\n"
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tiny_pipelines import drawn, founder
 
 from populations.diffusion import DiffusionModels
-from populations.seeds.pipelines import files_in
+from populations.seeds.pipeline_folders import files_in
 from populations.seeds.single_files import kind_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -12,7 +12,7 @@ from diffusers.training_utils import EMAModel
 from tiny_pipelines import drawn, founder
 
 from populations.diffusion import DiffusionModels
-from populations.seeds.pipeline_kin import same, settings
+from populations.seeds.pipeline_settings import component_settings, same
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_what_tables_of_positions_hang_on_is_refused(sd3, tmp_path, key, value):
 )
 def test_settings_of_other_denoisers_count(kind, change):
     config = {"_class_name": kind, "_diffusers_version": "0.30.0", "norm_type": "ada_norm_single"}
-    assert settings(config) != settings(config | change)
-    assert settings(config) == settings(config | EMA)
+    assert component_settings(config) != component_settings(config | change)
+    assert component_settings(config) == component_settings(config | EMA)
 
 
 def test_the_class_that_an_old_transformer_is_made_into_is_one_with_its_new_name():
@@ -151,7 +151,7 @@ def test_the_class_that_an_old_transformer_is_made_into_is_one_with_its_new_name
         "sample_size": 64,
         "is_input_patches": True,
     }
-    assert settings(old) == settings({"_class_name": "PixArtTransformer2DModel", "sample_size": 64})
+    assert component_settings(old) == component_settings({"_class_name": "PixArtTransformer2DModel", "sample_size": 64})
 
 
 @pytest.mark.parametrize(

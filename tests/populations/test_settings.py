@@ -26,8 +26,9 @@ from transformers import (
 
 from fitness.generation import Generator, chat_prompt
 from populations.llm import LanguageModels
-from populations.seeds.generation_settings import valid
-from populations.seeds.settings import differences, of_config, place_of
+from populations.seeds.config_settings import config_settings
+from populations.seeds.differences import differences, place_of
+from populations.seeds.generation_configs import valid
 
 PROMPTS = ["1+1=", "sort: cab", "A long question, which takes some twenty tokens?"]
 SIZES = {
@@ -681,7 +682,7 @@ def test_settings_of_a_class_that_nobody_knows_are_compared():
             self.my_scale = my_scale
 
     [difference] = differences(
-        ["a", "b"], [of_config(Own(my_scale=1.0)), of_config(Own(my_scale=0.1))]
+        ["a", "b"], [config_settings(Own(my_scale=1.0)), config_settings(Own(my_scale=0.1))]
     )
     assert str(difference) == "my_scale is 1.0 in a, 0.1 in b"
 
