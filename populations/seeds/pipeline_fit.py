@@ -185,7 +185,7 @@ def _sd3_widths(
 ) -> list[Width]:
     """The widths of Stable Diffusion 3, which has two CLIP encoders and often a third one."""
     joint = settings.get("joint_attention_dim")
-    given = _total_width(clips)
+    given: Any = _total_width(clips)
     for config in others:
         given = max(given, config.hidden_size)
     # What CLIP gives alone is padded to the width.
