@@ -136,7 +136,7 @@ def base_of(folder: Path) -> str | None:
     revision = settings.get("revision")
     if not base:
         return None
-    # A folder has no revisions, but PEFT writes down the one of the repository it came from.
+    # A folder has no revisions, whatever the settings say of one.
     if revision and not Path(base).expanduser().exists():
         return f"{base}@{revision}"
     return str(base)

@@ -28,7 +28,9 @@ NOT_HERE = "weights that are not here to be compared"
 OTHER_WEIGHTS = "other weights"
 
 
-def difference(mine: Pipeline, other: Pipeline, component: str, variant: str | None) -> str | None:
+def difference_in_words(
+    mine: Pipeline, other: Pipeline, component: str, variant: str | None
+) -> str | None:
     """In what a component that is not bred differs between two seeds.
 
     Weights are compared to the end only where everything else is the same.

@@ -59,7 +59,7 @@ def generation_config_of(
             in_words(differing),
             names[chosen],
         )
-    settled = valid(written[chosen], str(seeds[chosen].folder / NAME))
+    settled = valid_generation_config(written[chosen], str(seeds[chosen].folder / NAME))
     # The chosen seed's end token comes first: some readers take the first for the only one.
     order = list(range(len(seeds)))
     order.remove(chosen)
@@ -73,7 +73,7 @@ def generation_config_of(
     return settled
 
 
-def valid(written: Mapping[str, Any], where: str) -> Any:
+def valid_generation_config(written: Mapping[str, Any], where: str) -> Any:
     """A generation config that transformers reads and saves again.
 
     Entries that keep it from that are left out, with a warning.

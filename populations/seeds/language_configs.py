@@ -157,7 +157,7 @@ def _check_settings(
                 names[whose],
             )
         return None
-    # Three kinds: limits that are combined, tokens that are told and left, and what is refused.
+    # Limits are combined, tokens only lead to a warning, and the rest is refused.
     limits: list[Difference] = []
     tokens: list[Difference] = []
     refused: list[Difference] = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from populations.seeds.component_differences import difference
+from populations.seeds.component_differences import difference_in_words
 from populations.seeds.pipeline_agreement import prediction, schedule_of
 from populations.seeds.pipeline_folders import CHECKER, SCHEDULER
 from populations.seeds.pipeline_settings import same
@@ -80,7 +80,7 @@ def _component_lines(
     for place, seed in enumerate(seeds):
         if seed is mine:
             continue
-        clause = difference(mine, seed, name, variant)
+        clause = difference_in_words(mine, seed, name, variant)
         if clause is not None:
             clauses.append(f"{seed.name} has {clause}")
             # A component that the pipeline cannot take is no choice.

@@ -44,29 +44,29 @@ class Width:
     taken: Any
 
 
-def check_fits(place: Callable[[str], Pipeline], names: Sequence[str], denoiser: str) -> None:
+def check_fits(pipeline_of: Callable[[str], Pipeline], names: Sequence[str], denoiser: str) -> None:
     """Checks that autoencoder, text encoders and tokenizers fit a denoiser, and each other.
 
     Args:
-        place: where each component comes from.
+        pipeline_of: the pipeline that each component comes from.
         names: of all components.
         denoiser: which of them draws.
 
     Raises:
         ValueError: if two do not fit; it says which, and whose they are.
     """
-    seed = place(denoiser)
+    seed = pipeline_of(denoiser)
     settings = component_settings(seed.config(denoiser))
     if "vae" in names and settings[CLASS] in (*PLAIN, *PACKED):
-        _check_latents(place("vae"), seed, denoiser, settings)
+        _check_latents(pipeline_of("vae"), seed, denoiser, settings)
     encoders = {}
     for name in names:
         if name.startswith("text_encoder"):
-            encoders[name] = encoder_config(place(name), name)
+            encoders[name] = encoder_config(pipeline_of(name), name)
     # A wrong width would fail in the first birth, deep inside a layer.
     for width in _widths(settings, encoders):
         if width.given != width.taken:
-            whose = " and ".join([f"{name} of {place(name).name}" for name in encoders])
+            whose = " and ".join([f"{name} of {pipeline_of(name).name}" for name in encoders])
             raise ValueError(
                 f"components: text encoders do not fit the {denoiser} of {seed.name}: "
                 f"{width.setting} is {width.taken}, {whose} give {width.given}"
@@ -74,10 +74,10 @@ def check_fits(place: Callable[[str], Pipeline], names: Sequence[str], denoiser:
     for name, config in encoders.items():
         tokenizer = name.replace("text_encoder", "tokenizer")
         if config is not None and tokenizer in names:
-            words_of = place(tokenizer)
+            words_of = pipeline_of(tokenizer)
             # A tokenizer of a pipeline's own code is not loaded here.
             if words_of.components[tokenizer][0] == "transformers":
-                _check_vocabulary(words_of, tokenizer, place(name), name, config)
+                _check_vocabulary(words_of, tokenizer, pipeline_of(name), name, config)
 
 
 def encoder_config(seed: Pipeline, name: str) -> Any:

@@ -11,15 +11,15 @@ CLASS = "class"
 """The name under which the class of a component stands among its settings."""
 
 HARMLESS = re.compile(
-    # what a component is, or is read as
+    # These say what a component is, or is read as.
     r"(torch_)?dtype|architectures|transformers_version|model_type|tokenizer_class"
-    # training alone
+    # These are for training alone.
     r"|.*dropout.*|initializer_.*|gradient_checkpointing"
-    # the type that is computed in, not what is computed
+    # These say in which type is computed, and not what.
     r"|upcast_attention|upcast_softmax|force_upcast"
-    # generation, or what is returned beside the result
+    # These are for generation, or say what is returned beside the result.
     r"|use_cache|output_(attentions|hidden_states|scores)|return_dict|.*token_id"
-    # other tasks
+    # These are for other tasks.
     r"|id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params|prefix"
     r"|n_positions"
 )
@@ -91,7 +91,9 @@ def same(one: Any, other: Any) -> bool:
     one_is_list = isinstance(one, list | tuple)
     other_is_list = isinstance(other, list | tuple)
     if one_is_list and other_is_list:
-        return len(one) == len(other) and all(map(same, one, other))
+        if len(one) != len(other):
+            return False
+        return all(same(*pair) for pair in zip(one, other, strict=True))
     if one_is_list:
         return _same_for_every_level(one, other)
     if other_is_list:

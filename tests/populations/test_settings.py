@@ -31,7 +31,7 @@ from fitness.generation import Generator, chat_prompt
 from populations.llm import LanguageModels
 from populations.seeds.config_settings import config_settings
 from populations.seeds.differences import differences, place_of
-from populations.seeds.generation_configs import valid
+from populations.seeds.generation_configs import valid_generation_config
 
 PROMPTS = ["1+1=", "sort: cab", "A long question, which takes some twenty tokens?"]
 SIZES = {
@@ -654,7 +654,9 @@ def test_an_invalid_entry_of_a_generation_config_costs_itself_alone(
     tmp_path, caplog, entries, left_out
 ):
     with caplog.at_level(logging.WARNING):
-        settled = valid({"eos_token_id": [1, 5], **entries}, "a/generation_config.json")
+        settled = valid_generation_config(
+            {"eos_token_id": [1, 5], **entries}, "a/generation_config.json"
+        )
     settled.save_pretrained(tmp_path)
     back = GenerationConfig.from_pretrained(tmp_path)
     assert back.eos_token_id == [1, 5]
