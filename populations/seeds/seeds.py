@@ -149,9 +149,8 @@ class Seeds:
         # All entries in float64 at once could need more memory than the model itself.
         for first in range(0, entries, PIECE):
             last = min(entries, first + PIECE)
-            rows = torch.stack(
-                [vector[first:last].double() for vector in flat]
-            )  # (K, last - first)
+            pieces = [vector[first:last].double() for vector in flat]
+            rows = torch.stack(pieces)  # (K, last - first)
             gram += rows @ rows.T
         return gram.cpu().numpy()
 
