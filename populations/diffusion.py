@@ -18,20 +18,27 @@ from evomerge.genome.recipe import Recipe
 from populations.express.resident import line, moved, quiet, slots_of
 from populations.merged import Dtype, Merged, Order, as_setting_error
 from populations.methods import Method
-from populations.seeds.libraries import import_diffusers, silenced
-from populations.seeds.origins import Model
-from populations.seeds.pipeline_differences import takes, told
-from populations.seeds.pipeline_kin import FLOW, blank, check_alike, check_predictions, whole
-from populations.seeds.pipeline_parts import (
+from populations.seeds.json_files import CONFIG
+from populations.seeds.library_logging import import_diffusers, silenced
+from populations.seeds.model_cards import Model
+from populations.seeds.pipeline_agreement import (
+    FLOW,
+    check_alike,
     check_constants,
     check_constants_equal,
-    check_files,
-    check_fits,
-    check_index,
     check_latents_alike,
+    check_predictions,
+    first_pipeline,
 )
-from populations.seeds.pipelines import CHECKER, CONFIG, DENOISERS, SCHEDULER, Bred, Pipeline
-from populations.seeds.seeds import Place, Seeds, described_slots, spare_of
+from populations.seeds.pipeline_components import blank_component, check_files, check_index
+from populations.seeds.pipeline_differences import can_take, difference_lines
+from populations.seeds.pipeline_fit import check_fits
+from populations.seeds.pipeline_folders import CHECKER, DENOISERS, SCHEDULER
+from populations.seeds.pipeline_sources import Bred
+from populations.seeds.pipelines import Pipeline
+from populations.seeds.seed_devices import Place
+from populations.seeds.seeds import Seeds
+from populations.seeds.slots import described_slots, spare_of
 from populations.units import DENOISER, Units
 
 log = logging.getLogger(__name__)
@@ -132,7 +139,7 @@ class DiffusionModels(Merged):
             used.pop("feature_extractor", None)
         return as_setting_error(
             "seeds",
-            lambda: told(
+            lambda: difference_lines(
                 self._found, self._whole, used, self.components or (), self._bred, self.variant
             ),
         )
@@ -214,7 +221,7 @@ class DiffusionModels(Merged):
     @cached_property
     def _whole(self) -> Pipeline:
         """The pipeline that the resident one is made from."""
-        return whole(self._found)
+        return first_pipeline(self._found)
 
     @cached_property
     def _bred(self) -> list[str]:
@@ -251,7 +258,7 @@ class DiffusionModels(Merged):
                 raise ValueError(
                     f"components: {name}: {seed.name} has none; it has {', '.join(seed.components) or 'no others'}"
                 )
-            if not takes(self._whole, seed, name):
+            if not can_take(self._whole, seed, name):
                 raise ValueError(
                     f"components: {name}: expected a {mine[name][1]}, that of {seed.name} is a {theirs[1]}"
                 )
@@ -286,7 +293,7 @@ class DiffusionModels(Merged):
     @cached_property
     def _blank(self) -> dict[str, torch.nn.Module]:
         """What is bred, as its config describes it, without weights."""
-        return {component: blank(self._whole, component) for component in self._bred}
+        return {component: blank_component(self._whole, component) for component in self._bred}
 
     @cached_property
     def _seeds(self) -> Seeds:

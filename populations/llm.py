@@ -20,21 +20,17 @@ from populations.merged import Dtype, Merged, Order, as_setting_error, check_cho
 from populations.mergekit_config import config_text
 from populations.methods import Method
 from populations.seeds.adapters import Adapted
+from populations.seeds.chat_templates import chat_of, template_of
 from populations.seeds.checkpoints import Checkpoint
-from populations.seeds.generation_settings import generation_config_of
-from populations.seeds.hub import Found, find
-from populations.seeds.kin import (
-    Described,
-    Vocabulary,
-    chat_of,
-    config_of,
-    described,
-    template_of,
-    tokenizer_of,
-)
-from populations.seeds.origins import Model
-from populations.seeds.seeds import Place, Seeds
-from populations.seeds.settings import place_of
+from populations.seeds.differences import place_of
+from populations.seeds.generation_configs import generation_config_of
+from populations.seeds.language_configs import Vocabulary, config_of
+from populations.seeds.language_seeds import LanguageSeed, find
+from populations.seeds.language_slots import Described, described
+from populations.seeds.language_tokenizers import tokenizer_of
+from populations.seeds.model_cards import Model
+from populations.seeds.seed_devices import Place
+from populations.seeds.seeds import Seeds
 from populations.units import LLAMA, Units
 
 log = logging.getLogger(__name__)
@@ -149,7 +145,7 @@ class LanguageModels(Merged):
         return [seed.models[0] for seed in self._found], others
 
     @cached_property
-    def _found(self) -> list[Found]:
+    def _found(self) -> list[LanguageSeed]:
         """Where everything of each seed is."""
         found = [
             as_setting_error("seeds", lambda: find(seed, self.adapter_base)) for seed in self.seeds
@@ -169,7 +165,7 @@ class LanguageModels(Merged):
         return place_of(self.like, [str(seed) for seed in self.seeds])
 
     @cached_property
-    def _config(self) -> tuple[Any, Found, list[Any]]:
+    def _config(self) -> tuple[Any, LanguageSeed, list[Any]]:
         """The config of the resident model, the seed whose files it is made from, and each seed's own config."""
         return config_of(
             self._found, self.vocabulary, self.trust_remote_code, self._like, self.config
@@ -227,7 +223,7 @@ class LanguageModels(Merged):
         """The model that the seeds' config describes."""
         return described(self._config[0], self.attention, self.trust_remote_code)
 
-    def _fitted(self, seed: Found) -> Checkpoint | Adapted:
+    def _fitted(self, seed: LanguageSeed) -> Checkpoint | Adapted:
         """A seed's tensors; an adapter is held against the model."""
         if isinstance(seed.source, Adapted):
             seed.source.fit(self._described.slots, self._described.transposed)
@@ -254,7 +250,7 @@ class LanguageModels(Merged):
         )
 
     @cached_property
-    def _found_base(self) -> Found:
+    def _found_base(self) -> LanguageSeed:
         """Where everything of a method's base is."""
         return as_setting_error("base", lambda: find(self.base or "", self.adapter_base))
 

@@ -19,8 +19,10 @@ from evomerge.genome.recipe import Recipe
 from populations.express.express import express
 from populations.express.resident import OnFirstUse, check_device
 from populations.methods import Method
-from populations.seeds.origins import Model, origins
-from populations.seeds.seeds import Place, Seeds, digest
+from populations.seeds.digests import digest
+from populations.seeds.model_cards import Model, origins
+from populations.seeds.seed_devices import Place
+from populations.seeds.seeds import Seeds
 from populations.units import Units, unit_axis
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from torch import nn
 from evomerge.genome.axis import Axis, FlatCut, Layout
 from evomerge.genome.weights import Weights
 from populations.express.resident import OnFirstUse, check_device, ready, slots_of
-from populations.seeds.checkpoints import Checkpoint, read_header
+from populations.seeds.checkpoints import Checkpoint
+from populations.seeds.safetensors_headers import read_header
 
 ELEMENTWISE = (
     nn.ReLU,

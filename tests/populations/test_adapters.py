@@ -22,14 +22,17 @@ from transformers import (
 
 from populations.llm import LanguageModels
 from populations.methods import Method
-from populations.seeds.hub import find
+from populations.seeds.language_seeds import find
 
 WORDS = torch.tensor([[5, 17, 30, 8]])
 ATTENTION = ["q_proj", "v_proj", "o_proj"]
 
 
 def adapter(folder, base, seed=1, **settings):
-    """Saves an adapter with random factors; gives its folder and the model into which PEFT has folded it."""
+    """Saves an adapter with random factors.
+
+    Gives its folder, and the model into which PEFT has folded it.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = peft.LoraConfig(
@@ -232,7 +235,8 @@ def resized(state):
         (
             settings(base_model_name_or_path="gone"),
             FileNotFoundError,
-            "the adapter's base gone cannot be had: expected a folder, or owner/name of the hub.*; set adapter_base to a folder or",
+            "the adapter's base gone cannot be had: expected a folder, or owner/name of "
+            "the hub.*; set adapter_base to a folder or",
         ),
         (
             settings(base_model_name_or_path="who/gone"),
@@ -247,7 +251,8 @@ def resized(state):
         (
             settings(r=5),
             ValueError,
-            r"expected two matrices of rank 5 for 'model.layers.*, got .*lora_A.* of shape \(4, 32\)",
+            r"expected two matrices of rank 5 for 'model.layers.*, got .*lora_A.* of "
+            r"shape \(4, 32\)",
         ),
         (
             settings(alpha_pattern={"(": 3}),
@@ -411,7 +416,10 @@ def test_what_is_let_in_answers_as_in_peft(tmp_path, model, settings):
 
 @pytest.mark.parametrize("square", [True, False])
 def test_the_layer_of_a_square_matrix_says_how_it_lies_whatever_the_adapter_says(tmp_path, square):
-    """GPT-2's layers lie (in, out), Llama's (out, in); PEFT goes by the layer and corrects the setting when it loads."""
+    """GPT-2's layers are stored as (in, out), Llama's as (out, in).
+
+    PEFT goes by the layer, and corrects the setting when it loads.
+    """
     for place, model, targets in (
         ("llama", llama, ["q_proj", "up_proj"]),
         ("gpt2", gpt2, ["c_proj", "c_attn"]),

@@ -1,4 +1,7 @@
-"""Seeds of the hub: this test's own hub is a folder, since none can be reached; what is fetched, and when, is what counts."""
+"""Seeds of the hub: what is fetched, and when, is what counts.
+
+This test's own hub is a folder, since none can be reached.
+"""
 
 import shutil
 from fnmatch import fnmatch
@@ -15,7 +18,7 @@ from safetensors.torch import save_file
 
 from populations.diffusion import DiffusionModels
 from populations.llm import LanguageModels
-from populations.seeds.hub import find
+from populations.seeds.language_seeds import find
 
 
 @pytest.fixture
@@ -106,7 +109,8 @@ def test_pickled_repositories_and_unknown_ones(served, tmp_path):
         LanguageModels(["mine/a", "mine/b"]).axis  # noqa: B018
     with pytest.raises(
         FileNotFoundError,
-        match=r"no folder mine/c, and the hub .* either \(LocalEntryNotFoundError: 404 Client Error.\)",
+        match=r"no folder mine/c, and the hub .* either \(LocalEntryNotFoundError: 404 "
+        r"Client Error.\)",
     ):
         LanguageModels(["mine/a", "mine/c"]).axis  # noqa: B018
 
@@ -120,7 +124,10 @@ def test_a_folder_goes_before_the_hub(served, tmp_path, monkeypatch):
 
 @pytest.fixture
 def pipelines(tmp_path, monkeypatch):
-    """Two repositories with pipelines, mine/a and mine/b; gives the list of files that were fetched."""
+    """Two repositories with pipelines, mine/a and mine/b.
+
+    Gives the list of files that were fetched.
+    """
     fetched, hub = [], tmp_path / "hub" / "mine"
     for name, seed in zip("ab", tiny_pipelines.saved(tmp_path / "made"), strict=True):
         shutil.copytree(seed, hub / name)
@@ -192,7 +199,8 @@ def test_of_a_pipeline_what_is_needed_is_fetched_after_all_is_known_to_fit(pipel
     weights = {name for name in pipelines if not name.endswith((".json", ".txt", ".model", ".md"))}
     assert weights == {
         "mine/a/unet/diffusion_pytorch_model.safetensors", "mine/a/text_encoder/model.safetensors",
-        "mine/b/unet/diffusion_pytorch_model.safetensors", "mine/b/vae/diffusion_pytorch_model.safetensors",
+        "mine/b/unet/diffusion_pytorch_model.safetensors",
+        "mine/b/vae/diffusion_pytorch_model.safetensors",
     }  # fmt: skip
     known = [
         (seed["repository"], seed["revision"], seed.get("license"))
@@ -256,6 +264,7 @@ def test_a_header_that_the_hub_does_not_give_is_said(pipelines, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "parse_safetensors_file_metadata", refuse)
     with pytest.raises(
         FileNotFoundError,
-        match=r"seeds: mine/a: the hub does not give the headers of unet/.*ConnectionError: no network",
+        match=r"seeds: mine/a: the hub does not give the headers of "
+        r"unet/.*ConnectionError: no network",
     ):
         DiffusionModels(["mine/a", "mine/b"]).axis  # noqa: B018

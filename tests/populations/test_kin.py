@@ -1,4 +1,7 @@
-"""Are the seeds of one kind? What is wrong with them is said, and all but their numbers before a weight is read."""
+"""Are the seeds of one kind?
+
+What is wrong with them is said, and all but their numbers before a weight is read.
+"""
 
 import json
 import re
@@ -92,7 +95,8 @@ def one_shard_missing(folder):
             rewritten(drop),
             {},
             ValueError,
-            r"seeds: .*b: expected a tensor 'model.layers.1.mlp.up_proj.weight' of shape \(48, 32\)",
+            r"seeds: .*b: expected a tensor 'model.layers.1.mlp.up_proj.weight' of shape "
+            r"\(48, 32\)",
         ),
         (
             rewritten(short),
@@ -110,7 +114,8 @@ def one_shard_missing(folder):
             truncated,
             {},
             ValueError,
-            r"seeds: .*model.safetensors: not a whole safetensors file, expected \d+ bytes, got \d+",
+            r"seeds: .*model.safetensors: not a whole safetensors file, expected \d+ "
+            r"bytes, got \d+",
         ),
         (
             pickled,
@@ -410,7 +415,10 @@ def test_all_but_the_numbers_is_known_before_a_weight_is_read(tmp_path, monkeypa
 
 
 def test_an_architecture_that_is_stored_under_other_names_is_refused(tmp_path):
-    """Transformers fuses the experts when it loads them; what a file calls them is not what the model does."""
+    """Transformers fuses the experts when it loads them.
+
+    What a file calls them is not what the model does.
+    """
     settings = {
         "vocab_size": len(tiny_llama.CHARACTERS) + 4,
         "hidden_size": 16,
@@ -599,7 +607,8 @@ def test_code_that_comes_with_a_seed_is_named_with_its_setting(tmp_path):
     )(Path(seeds[1]))
     with pytest.raises(
         ValueError,
-        match=r"seeds: .*b: its config cannot be read: .*; trust_remote_code: true lets its code run",
+        match=r"seeds: .*b: its config cannot be read: .*; trust_remote_code: true lets "
+        r"its code run",
     ):
         LanguageModels(seeds).axis  # noqa: B018
 
@@ -620,11 +629,13 @@ def test_a_package_that_a_tokenizer_needs_is_named(tmp_path):
     (Path(seeds[1]) / "tokenizer.json").unlink()
     (Path(seeds[1]) / "tokenizer.model").write_bytes(b"\x0a\x0d")
     text = (
-        "import sys; sys.modules['sentencepiece'] = None; from populations.llm import LanguageModels\n"
+        "import sys; sys.modules['sentencepiece'] = None\n"
+        "from populations.llm import LanguageModels\n"
         f"try: LanguageModels({seeds!r}).axis\nexcept ValueError as error: print(error)"
     )
     ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert re.search(
-        r"^seeds: .*b: its tokenizer cannot be read: .*b/tokenizer.model: it needs the package sentencepiece",
+        r"^seeds: .*b: its tokenizer cannot be read: .*b/tokenizer.model: it needs the "
+        r"package sentencepiece",
         ended.stdout,
     )

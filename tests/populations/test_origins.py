@@ -1,4 +1,7 @@
-"""What seeds say of themselves: read from README.md and LICENSE as people have them, odd and broken ones too."""
+"""What seeds say of themselves.
+
+It is read from README.md and LICENSE as people have them, odd and broken ones too.
+"""
 
 import json
 import os
@@ -8,9 +11,12 @@ import tiny_llama
 
 from populations.llm import LanguageModels
 from populations.methods import Method
-from populations.seeds.origins import origins
+from populations.seeds.model_cards import origins
 
-APACHE = "\n                                 Apache License\n                           Version 2.0, January 2004\n   http://www.apache.org/licenses/\n"
+APACHE = (
+    "\n                                 Apache License\n"
+    "                           Version 2.0, January 2004\n   http://www.apache.org/licenses/\n"
+)
 
 
 def model(folder, readme=None, licence=None):
@@ -27,13 +33,28 @@ def model(folder, readme=None, licence=None):
         (None, None, {}),
         ("# No head\n\n---\nlicense: mit\n---\n", None, {}),
         ("---\nlicense: MIT\n---\n# A\n", APACHE, {"license": ["mit"]}),
-        ("\ufeff---\r\nlicense: mit\r\nlanguage: en\r\n---\r\n", None, {"license": ["mit"], "language": ["en"]}),
+        (
+            "\ufeff---\r\nlicense: mit\r\nlanguage: en\r\n---\r\n", None,
+            {"license": ["mit"], "language": ["en"]},
+        ),
         ("---\nlicense: unknown\n---\n", None, {}),
-        ("---\nlicense: [gpl-3.0, mit]\nlanguage: [no, ja, Klingon, 7]\n---\n", None, {"license": ["gpl-3.0", "mit"], "language": ["no", "ja"]}),
+        (
+            "---\nlicense: [gpl-3.0, mit]\nlanguage: [no, ja, Klingon, 7]\n---\n", None,
+            {"license": ["gpl-3.0", "mit"], "language": ["no", "ja"]},
+        ),
         ("---\nlicense: 2024-01-01\ntags: [x]\n---\n", None, {}),
-        ("---\nlicense: other\nlicense_name: mine\nlicense_link: LICENSE\n---", "x", {"license": ["other"], "license_name": "mine"}),
-        ("---\nlicense: other\nlicense_link: https://x/y\n---", None, {"license": ["other"], "license_link": "https://x/y"}),
-        ("---\nbase_model: /home/me/base\ndatasets: [o/d, ../d, 'a b']\n---\n", None, {"datasets": ["o/d"]}),
+        (
+            "---\nlicense: other\nlicense_name: mine\nlicense_link: LICENSE\n---", "x",
+            {"license": ["other"], "license_name": "mine"},
+        ),
+        (
+            "---\nlicense: other\nlicense_link: https://x/y\n---", None,
+            {"license": ["other"], "license_link": "https://x/y"},
+        ),
+        (
+            "---\nbase_model: /home/me/base\ndatasets: [o/d, ../d, 'a b']\n---\n", None,
+            {"datasets": ["o/d"]},
+        ),
         ("---\nbase_model: [o/base, plain]\n---\n", None, {"base_model": ["o/base", "plain"]}),
         (None, APACHE, {"license": ["apache-2.0"]}),
         (None, "MIT License\n\nCopyright", {"license": ["mit"]}),
@@ -47,9 +68,17 @@ def test_what_is_known_of_a_folder(tmp_path, readme, licence, known):
 
 @pytest.mark.parametrize(
     "readme",
-    ["---\nlicense: [mit\n---\n", "---\n- mit\n---\n", "---\nlicense: \t`\n---\n", b"---\nlicense: \xff\n---\n", "---\na: 2024-99-99\n---\n",
-     "---\na: " + "[" * 5000 + "\n---\n", "---\nlicense: !!bool maybe\n---\n", "---\nlicense: !!timestamp abc\n---\n"],
-)  # fmt: skip
+    [
+        "---\nlicense: [mit\n---\n",
+        "---\n- mit\n---\n",
+        "---\nlicense: \t`\n---\n",
+        b"---\nlicense: \xff\n---\n",
+        "---\na: 2024-99-99\n---\n",
+        "---\na: " + "[" * 5000 + "\n---\n",
+        "---\nlicense: !!bool maybe\n---\n",
+        "---\nlicense: !!timestamp abc\n---\n",
+    ],
+)
 def test_a_head_that_cannot_be_read_is_left_out_with_a_warning(tmp_path, caplog, readme):
     assert origins([model(tmp_path / "m", readme)]) == [{"name": "m"}]
     assert "README.md: what it says of its licence cannot be read" in caplog.text

@@ -1,4 +1,7 @@
-"""Components that are not bred: links, parts that are missing or do not fit, parts that differ, and files that are no pipeline."""
+"""Components that are not bred.
+
+Links, parts that are missing or do not fit, parts that differ, and files that are no pipeline.
+"""
 
 import json
 import os
@@ -15,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tiny_pipelines import drawn, founder
 
 from populations.diffusion import DiffusionModels
-from populations.seeds.pipelines import files_in
+from populations.seeds.pipeline_folders import files_in
 from populations.seeds.single_files import kind_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -193,7 +196,8 @@ def test_parts_that_differ_are_named_with_whose_is_used(seeds, other, caplog, wh
     import re
 
     assert re.fullmatch(
-        rf"{name}: all members use that of .*seed0; .*other has {why} \(components: \{{{name}: 0\}} or \{{{name}: 1\}} says whose\)",
+        rf"{name}: all members use that of .*seed0; .*other has {why} \(components: "
+        rf"\{{{name}: 0\}} or \{{{name}: 1\}} says whose\)",
         warnings[0],
     )
     caplog.clear()
@@ -294,7 +298,8 @@ UNFIT = {
     ),
     "a pipeline for inpainting": (
         index(_class_name="StableDiffusionInpaintPipeline"),
-        "is a StableDiffusionInpaintPipeline, which fills in a part of a picture that it is given; if its denoiser",
+        "is a StableDiffusionInpaintPipeline, which fills in a part of a picture that it "
+        "is given; if its denoiser",
     ),
     "a pipeline for pictures": (
         index(_class_name="StableDiffusionImg2ImgPipeline"),
@@ -348,7 +353,8 @@ UNFIT = {
     ),
     "an encoder of another width": (
         with_text_encoder(hidden_size=32),
-        "text encoders do not fit the unet of .*: cross_attention_dim is 16, text_encoder of .*a give 32",
+        "text encoders do not fit the unet of .*: cross_attention_dim is 16, "
+        "text_encoder of .*a give 32",
     ),
     "a tokenizer with more words": (
         more_words,
@@ -356,7 +362,8 @@ UNFIT = {
     ),
     "a tokenizer with longer prompts": (
         lambda f: edited(f / "tokenizer" / "tokenizer_config.json", model_max_length=77),
-        r"tokenizer of .*a gives 77 tokens a prompt \(model_max_length\), text_encoder of .*a has 16 positions",
+        r"tokenizer of .*a gives 77 tokens a prompt \(model_max_length\), text_encoder "
+        r"of .*a has 16 positions",
     ),
     "a tokenizer without an end": (
         lambda f: edited(f / "tokenizer" / "tokenizer_config.json", model_max_length=...),
@@ -410,7 +417,8 @@ def test_what_is_chosen_has_to_fit_as_well(seeds, other, spoil, name, message):
 def test_other_latents_are_refused_unless_one_says_whose(seeds, other, spoil):
     spoil(other)
     refused(
-        r"seeds: expected denoisers of one kind of latents; vae: .* is .* in .*seed0 and .* in .*other; say whose",
+        r"seeds: expected denoisers of one kind of latents; vae: .* is .* in .*seed0 and "
+        r".* in .*other; say whose",
         [seeds[0], other],
     )
     assert DiffusionModels([seeds[0], other], components={"vae": 0}).axis.size > 0
@@ -452,15 +460,24 @@ def test_a_component_that_is_null_is_left_out(seeds, tmp_path, entries):
 
 NAMES = {
     "a single-file checkpoint (Stable Diffusion 1 or 2)": [
-        "cond_stage_model.transformer.x", "first_stage_model.decoder.x", "model.diffusion_model.input_blocks.0.0.weight",
+        "cond_stage_model.transformer.x", "first_stage_model.decoder.x",
+        "model.diffusion_model.input_blocks.0.0.weight",
     ],
     "a single-file checkpoint (Stable Diffusion XL)": [
-        "conditioner.embedders.0.transformer.x", "first_stage_model.decoder.x", "model.diffusion_model.input_blocks.0.0.weight",
+        "conditioner.embedders.0.transformer.x", "first_stage_model.decoder.x",
+        "model.diffusion_model.input_blocks.0.0.weight",
     ],
-    "a single-file checkpoint (Stable Diffusion 3)": ["model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight"],
-    "a single-file checkpoint (Flux)": ["double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"],
+    "a single-file checkpoint (Stable Diffusion 3)": [
+        "model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight",
+    ],
+    "a single-file checkpoint (Flux)": [
+        "double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight",
+    ],
     "a single-file checkpoint (a denoiser alone)": ["model.diffusion_model.out.0.weight"],
-    "a LoRA adapter": ["lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight", "lora_unet_down_blocks_0.alpha"],
+    "a LoRA adapter": [
+        "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight",
+        "lora_unet_down_blocks_0.alpha",
+    ],
     "a ControlNet": ["control_model.input_blocks.0.0.weight"],
     "a VAE alone": ["first_stage_model.decoder.conv_in.weight"],
 }  # fmt: skip

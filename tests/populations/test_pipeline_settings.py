@@ -1,4 +1,7 @@
-"""Settings of pipelines' components: those that change nothing refuse nobody, those that do are never passed over."""
+"""Settings of pipelines' components.
+
+Those that change nothing refuse nobody, those that do are never passed over.
+"""
 
 import json
 import shutil
@@ -12,7 +15,7 @@ from diffusers.training_utils import EMAModel
 from tiny_pipelines import drawn, founder
 
 from populations.diffusion import DiffusionModels
-from populations.seeds.pipeline_kin import same, settings
+from populations.seeds.pipeline_settings import component_settings, same
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +143,8 @@ def test_what_tables_of_positions_hang_on_is_refused(sd3, tmp_path, key, value):
 )
 def test_settings_of_other_denoisers_count(kind, change):
     config = {"_class_name": kind, "_diffusers_version": "0.30.0", "norm_type": "ada_norm_single"}
-    assert settings(config) != settings(config | change)
-    assert settings(config) == settings(config | EMA)
+    assert component_settings(config) != component_settings(config | change)
+    assert component_settings(config) == component_settings(config | EMA)
 
 
 def test_the_class_that_an_old_transformer_is_made_into_is_one_with_its_new_name():
@@ -151,14 +154,17 @@ def test_the_class_that_an_old_transformer_is_made_into_is_one_with_its_new_name
         "sample_size": 64,
         "is_input_patches": True,
     }
-    assert settings(old) == settings({"_class_name": "PixArtTransformer2DModel", "sample_size": 64})
+    new = {"_class_name": "PixArtTransformer2DModel", "sample_size": 64}
+    assert component_settings(old) == component_settings(new)
 
 
 @pytest.mark.parametrize(
     ("one", "other", "equal"),
     [
-        ([1, 1], 1, True), ([8, 8], [8, 8, 8], False), (None, False, True), ([], None, True), ([1, 2], 1, False),
-        ((1, 2), [1, 2], True), (0, None, False), (1.0, 1, True), ("a", ["a", "a"], True), ([], 1, False),
+        ([1, 1], 1, True), ([8, 8], [8, 8, 8], False), (None, False, True),
+        ([], None, True), ([1, 2], 1, False),
+        ((1, 2), [1, 2], True), (0, None, False), (1.0, 1, True), ("a", ["a", "a"], True),
+        ([], 1, False),
     ],
 )  # fmt: skip
 def test_one_setting_in_two_spellings(one, other, equal):
@@ -202,8 +208,8 @@ def test_another_default_size_is_named(seeds, tmp_path, caplog):
     plain, ours = founder(1, seeds), founder(1, [seeds[0], other])
     assert torch.equal(drawn(plain, height=16, width=16), drawn(ours, height=16, width=16))
     assert (
-        f"unet: sample_size is 8 in {seeds[0]} and 16 in {other}; without a height and width of the fitness's"
-        in caplog.text
+        f"unet: sample_size is 8 in {seeds[0]} and 16 in {other}; without a height and "
+        f"width of the fitness's" in caplog.text
     )
 
 

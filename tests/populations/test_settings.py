@@ -1,4 +1,7 @@
-"""What stands beside the seeds' weights: alike, combined, or different and then the user says whose it is."""
+"""What stands beside the seeds' weights.
+
+It is alike, combined, or different, and then the user says whose it is.
+"""
 
 import json
 import logging
@@ -26,8 +29,9 @@ from transformers import (
 
 from fitness.generation import Generator, chat_prompt
 from populations.llm import LanguageModels
-from populations.seeds.generation_settings import valid
-from populations.seeds.settings import differences, of_config, place_of
+from populations.seeds.config_settings import config_settings
+from populations.seeds.differences import differences, place_of
+from populations.seeds.generation_configs import valid_generation_config
 
 PROMPTS = ["1+1=", "sort: cab", "A long question, which takes some twenty tokens?"]
 SIZES = {
@@ -51,7 +55,10 @@ FAMILIES = {
 
 
 def seed(folder, number, family="qwen2", tokens=None, generation=None, **settings):
-    """A random model of a family as a checkpoint; settings are written into its config.json as they are given."""
+    """A random model of a family as a checkpoint.
+
+    Settings are written into its config.json as they are given.
+    """
     kind, made = FAMILIES[family]
     tokenizer = tokens or tiny_llama.tokenizer()
     with torch.random.fork_rng(devices=[]):
@@ -202,7 +209,10 @@ def test_a_value_of_the_user_stands_in_for_every_seeds(tmp_path):
 
 
 def test_a_value_makes_of_a_class_what_the_file_would(tmp_path):
-    """Layer types follow from the window, so a value is put into what the file says and not into what became of it."""
+    """Layer types follow from the window.
+
+    So a value is put into what the file says and not into what became of it.
+    """
     a, b = pair(tmp_path, first={"layer_types": None}, second={"layer_types": None})
     window = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}
     population, genomes = founders([a, b], config=window)
@@ -305,7 +315,8 @@ def test_a_token_that_is_special_in_one_seed_only_takes_a_word_of_the_user(tmp_p
     seeds = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": plain})
     with pytest.raises(
         ValueError,
-        match=r"how their tokenizers read a text: .*token '<\|im_end\|>'.special is True in .*a, False in .*b",
+        match=r"how their tokenizers read a text: .*token '<\|im_end\|>'.special is True "
+        r"in .*a, False in .*b",
     ):
         LanguageModels(seeds).axis  # noqa: B018
 
@@ -350,8 +361,8 @@ def test_an_old_name_of_a_rope_is_no_difference(tmp_path, one, other):
     [
         {"rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}},
         {"rope_scaling": {"rope_type": "linear", "factor": 3.0}, "rope_theta": 5e4},
-        {"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-                             "original_max_position_embeddings": 64}},
+        {"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                             "high_freq_factor": 4.0, "original_max_position_embeddings": 64}},
         {"rope_scaling": None},
     ],
 )  # fmt: skip
@@ -397,7 +408,8 @@ def test_like_takes_the_tokens_of_one_seed(tmp_path):
     padded.save_pretrained(b)
     with pytest.raises(
         ValueError,
-        match=r"seeds: expected one tokenizer.*like: .*takes the tokens of one; vocabulary: trailing",
+        match=r"seeds: expected one tokenizer.*like: .*takes the tokens of one; "
+        r"vocabulary: trailing",
     ):
         LanguageModels([a, b]).axis  # noqa: B018
     population, genomes = founders([a, b], like=a)
@@ -420,7 +432,10 @@ def test_like_takes_the_tokens_of_one_seed(tmp_path):
 
 
 def test_answers_end_as_each_seed_ends_them(tmp_path):
-    """By the tokenizer, the generation config, or the config alone; in any order of the seeds; and the export has them all."""
+    """By the tokenizer, the generation config, or the config alone; in any order of the seeds.
+
+    The export has them all.
+    """
     settings = {
         "a": {"tokens": with_marks(), "generation": {"eos_token_id": 2}},
         "b": {
@@ -541,7 +556,10 @@ def test_the_only_chat_template_is_everybodys(tmp_path):
 
 @pytest.mark.parametrize("special", ["eos_token", "bos_token"])
 def test_a_template_prints_the_special_tokens_of_its_own_seed(tmp_path, special):
-    """A base without a template and with another such token stands first or last: a conversation is written as for the other."""
+    """A base without a template and with another such token stands first or last.
+
+    A conversation is written as for the other.
+    """
     template = tiny_llama.CHAT.replace("\n", "{{ " + special + " }}")
     marks = with_marks(chat=template, **{special: "<|im_end|>"})
     seeds = pair(tmp_path, first={"tokens": with_marks()}, second={"tokens": marks})
@@ -580,7 +598,8 @@ def test_chat_templates_that_differ_take_a_word_before_a_conversation_is_scored(
     assert "the chat templates of" in caplog.text
     with pytest.raises(
         ValueError,
-        match=r"the chat templates of .*a and .*b differ; say whose the members have with like: .*a",
+        match=r"the chat templates of .*a and .*b differ; say whose the members have "
+        r"with like: .*a",
     ):
         chat_prompt(language.tokenizer, messages)
     assert Generator(max_new_tokens=3)(language, [language.tokenizer("1+1=")["input_ids"]]), (
@@ -635,7 +654,9 @@ def test_an_invalid_entry_of_a_generation_config_costs_itself_alone(
     tmp_path, caplog, entries, left_out
 ):
     with caplog.at_level(logging.WARNING):
-        settled = valid({"eos_token_id": [1, 5], **entries}, "a/generation_config.json")
+        settled = valid_generation_config(
+            {"eos_token_id": [1, 5], **entries}, "a/generation_config.json"
+        )
     settled.save_pretrained(tmp_path)
     back = GenerationConfig.from_pretrained(tmp_path)
     assert back.eos_token_id == [1, 5]
@@ -670,7 +691,7 @@ def test_a_generation_config_that_cannot_be_read_is_refused_with_its_place(tmp_p
 
 
 def test_settings_of_a_class_that_nobody_knows_are_compared():
-    """A class that comes with a seed's own code says in its code what it takes, not in its fields."""
+    """A class that comes with a seed's own code says there what it takes, not in its fields."""
     from transformers import PreTrainedConfig
 
     class Own(PreTrainedConfig):
@@ -681,7 +702,7 @@ def test_settings_of_a_class_that_nobody_knows_are_compared():
             self.my_scale = my_scale
 
     [difference] = differences(
-        ["a", "b"], [of_config(Own(my_scale=1.0)), of_config(Own(my_scale=0.1))]
+        ["a", "b"], [config_settings(Own(my_scale=1.0)), config_settings(Own(my_scale=0.1))]
     )
     assert str(difference) == "my_scale is 1.0 in a, 0.1 in b"
 

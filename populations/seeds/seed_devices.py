@@ -1,0 +1,45 @@
+"""Where the seeds' tensors are kept between births: on the device, in pinned memory, or on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+
+Place = Literal["auto", "device", "pinned", "disk"]
+"""What a user can ask for."""
+
+Kept = Literal["device", "pinned", "disk"]
+"""Where they are in the end."""
+
+ROOM = 0.7
+"""Share of the free memory that seeds may take on a device; generation needs the rest."""
+
+
+def fitting_place(slots: Iterable[torch.Tensor], seeds: int) -> Kept:
+    """The first place, from the fastest on, that has room for all seeds.
+
+    Args:
+        slots: the resident model's tensors, whose devices and types the seeds take.
+        seeds: how many seeds there are, K.
+
+    Returns:
+        "disk" for a model in the host's memory: the page cache is as fast.
+    """
+    needed: dict[torch.device, int] = {}
+    for slot in slots:
+        # Seeds are converted to the type of the tensors that they fill.
+        size = seeds * slot.numel() * slot.element_size()
+        needed[slot.device] = needed.get(slot.device, 0) + size
+    gpus = [device for device in needed if device.type == "cuda"]
+    if not gpus:
+        return "disk"
+    if all(needed[gpu] < ROOM * torch.cuda.mem_get_info(gpu)[0] for gpu in gpus):
+        return "device"
+    # Pinned memory is never swapped out, so it has to be free now.
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if sum(needed.values()) < ROOM * free:
+        return "pinned"
+    return "disk"
