@@ -33,6 +33,7 @@ from evomerge.datapoints import sizes_of, weights_of
 from evomerge.evolution import evolve
 from evomerge.genome.crossover import Crossover
 from evomerge.strategies.strategy import Strategy, founders_rng
+from evomerge.workers.evaluator import check_scores
 
 SEED = 0
 SMALL_RUN = 6
@@ -178,15 +179,11 @@ def _check_stack(population: Stacks, founders: Any) -> None:
 
 def _scored(fitness: Fitness, model: Any, datapoints: np.ndarray, split: str) -> np.ndarray:
     """The scores of a model, held against what a fitness has to give."""
-    scores = fitness(model, datapoints, split)
-    where = f"fitness(model, datapoints, {split!r})"
-    _expect(isinstance(scores, np.ndarray), f"{where}: expected an array, got {type(scores)}")
-    expected = (len(datapoints),)
-    _expect(scores.shape == expected, f"{where}: expected shape {expected}, got {scores.shape}")
-    _expect(scores.dtype == np.float32, f"{where}: expected float32, got {scores.dtype}")
-    within = bool(np.all((scores >= 0) & (scores <= 1)))
-    _expect(within, f"{where}: expected scores in [0, 1], got {scores.min()} to {scores.max()}")
-    return scores
+    values = fitness(model, datapoints, split)
+    try:
+        return check_scores(values, datapoints.shape)
+    except ValueError as error:
+        raise AssertionError(f"fitness(model, datapoints, {split!r}): {error}") from None
 
 
 def _sent(thing: Any, name: str) -> Any:
