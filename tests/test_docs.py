@@ -92,5 +92,14 @@ def test_each_room_has_its_line():
     rooms = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("evomerge/*/*.py")}
     rooms |= {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("populations/*/*.py")}
     rooms |= {path.relative_to(ROOT).as_posix() for path in ROOT.glob("evomerge/*.py")}
-    rooms |= {"populations", "fitness", "configs", "cluster", "examples", "benchmarks", "docs", "tests"}
+    rooms |= {
+        "populations",
+        "fitness",
+        "configs",
+        "cluster",
+        "examples",
+        "benchmarks",
+        "docs",
+        "tests",
+    }
     assert listed == rooms - {"evomerge/__init__.py"}

@@ -149,7 +149,7 @@ def test_no_import_runs_back_up():
             floors[room] = 1 + max((floors[other] for other in arrows[room]), default=0)
     assert max(floors.values()) <= 12
     loose = [room for room in arrows if f"{room}.py" in FILES and room.startswith("evomerge/")]
-    assert len(loose) <= 12, loose
+    assert len(loose) <= 13, loose  # __main__ among them
 
 
 def test_nothing_is_unpickled():

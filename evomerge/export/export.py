@@ -25,15 +25,8 @@ from evomerge.run.state import State
 from evomerge.rundir.births import id_of, read_births
 from evomerge.rundir.places import ANSWERS, check_new, check_run
 from evomerge.rundir.snapshots import read_snapshot
-from evomerge.workers.job import Workers
 
 log = logging.getLogger(__name__)
-
-OURS = ("datapoint", "score")
-"""What each line says by itself, whatever a fitness explains."""
-
-PICTURES = 40
-"""How many wrong answers are kept with what they were asked."""
 
 
 def summary(state: State, workers: Mapping[str, Any] | None = None) -> str:
@@ -69,29 +62,6 @@ def write_best(
                 (folder / name).write_text(text, encoding="utf-8")
 
     write_folder(path / "best", fill)
-
-
-def answers(workers: Workers, genome: Genome, size: int) -> str | None:
-    """What a member answers on the test split, as JSON lines: its score at each of `size` datapoints, and what the fitness explains.
-
-    Returns:
-        None if that fails, with a warning; it may not cost the member.
-    """
-    datapoints = np.arange(size)
-    try:
-        scores, explained = workers.explain(genome, datapoints, "test")
-        lost = set(
-            np.flatnonzero(scores < 1)[:PICTURES].tolist()
-        )  # pictures of the first few of these
-        lines = [
-            {"datapoint": j, "score": float(scores[j])}
-            | {k: v for k, v in entry.items() if k not in OURS and (k != "picture" or j in lost)}
-            for j, entry in enumerate(explained)
-        ]
-        return "".join(json.dumps(line, default=plain) + "\n" for line in lines)
-    except Exception as error:
-        log.warning("the answers of the best member are not kept: %s", reason(error))
-        return None
 
 
 def export(
@@ -246,8 +216,3 @@ def _scores_in(answers: str) -> np.ndarray | None:
     scores = [json.loads(line)["score"] for line in answers.splitlines()]
     numbers = all(isinstance(score, float) and 0 <= score <= 1 for score in scores)
     return np.array(scores, dtype=np.float64) if numbers and scores else None
-
-
-def plain(value: Any) -> Any:
-    """Numbers and arrays of numpy and torch as JSON has them; anything else as text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -8,6 +8,7 @@ from whole_runs import DIGITS, small_run
 
 from evomerge.report.record import Record
 from evomerge.report.sections import changes
+from evomerge.run import kept
 from evomerge.rundir.births import read_births
 from fitness.classification import Classification
 
@@ -24,7 +25,7 @@ def test_lines_say_what_the_rows_say(tmp_path):
     small_run(tmp_path, births=200)
     run = Record.read(tmp_path)
     best, founders = run.best_rows["test"], run.founding.scores["test"]
-    assert len(run.changes) > changes.SHOWN
+    assert len(run.changes) > kept.DIFFERENCES
     for line in run.changes:
         founder = line["id"] + 1
         assert line["best"]["score"] == best[line["datapoint"]]

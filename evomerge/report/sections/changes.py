@@ -5,81 +5,27 @@ They are found in the rows of scores. Only there is a founder asked again what i
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from evomerge.contracts import Genome
-from evomerge.errors import reason
-from evomerge.export.export import plain
 from evomerge.report.page import LETTERS, card, short
 from evomerge.report.record import Record
 from evomerge.report.sections.answers import answer_table, cell
 from evomerge.report.thumbnails import picture
-from evomerge.run.best import Best
 from evomerge.rundir.births import id_of
-from evomerge.rundir.founders import SOLVED, Founding, differing
-from evomerge.workers.job import Workers
+from evomerge.rundir.founders import SOLVED, differing
 
 log = logging.getLogger(__name__)
-
-SHOWN = 20
-"""Most datapoints that were won, and most that were lost, that are shown."""
 
 WHO = ("best", "founder")
 TOLD = (
     "are solved by the best and were solved by no founder",
     "were solved by a founder and are not by the best",
 )
-
-
-def explained(
-    workers: Workers,
-    best: Best,
-    founding: Founding | None,
-    founders: Callable[[], Sequence[Genome]],
-) -> str | None:
-    """The best's and a founder's answers where they differ, as JSON lines.
-
-    Args:
-        workers: who expresses them.
-        best: the best member.
-        founding: the founders' scores.
-        founders: gives their genomes again.
-
-    Returns:
-        None where the best is a founder or scores are not known, or, with a warning, if it fails; it may not cost the member.
-    """
-    if best.id <= 0 or "test" not in best.rows or founding is None or "test" not in founding.scores:
-        return None
-    rows = founding.scores["test"]
-    chosen = np.concatenate([of[:SHOWN] for of in differing(best.rows["test"], rows)])
-    by_mean = np.argsort(-rows.mean(axis=1, dtype=np.float64), kind="stable")
-    closest = by_mean[
-        rows[by_mean][:, chosen].argmax(axis=0)
-    ]  # where several are, the one with the highest mean
-    lines = {
-        datapoint: {"datapoint": datapoint, "id": index + 1 - len(rows)}
-        for datapoint, index in zip(chosen.tolist(), closest.tolist(), strict=True)
-    }
-    try:
-        genomes = founders() if len(chosen) else []
-        asked = [
-            ("best", best.genome, chosen),
-            *(("founder", one, chosen[closest == k]) for k, one in enumerate(genomes)),
-        ]
-        for name, genome, own in asked:
-            scores, entries = workers.explain(genome, own, "test") if len(own) else ((), ())
-            for datapoint, score, entry in zip(own.tolist(), scores, entries, strict=True):
-                lines[datapoint][name] = {"score": float(score)} | entry
-        return "".join(json.dumps(line, default=plain) + "\n" for line in lines.values())
-    except Exception as error:
-        log.warning("where the best and the founders differ is not kept: %s", reason(error))
-        return None
 
 
 def cards(run: Record) -> list[str]:

@@ -2,66 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 import numpy as np
 
-from evomerge.contracts import Genome
-from evomerge.errors import reason
-from evomerge.files import saving, write_file
 from evomerge.report.page import card, short
 from evomerge.report.record import Record
 from evomerge.report.thumbnails import picture
 from evomerge.rundir.births import id_of
-from evomerge.rundir.places import GALLERY
-from evomerge.workers.job import Workers
 
 log = logging.getLogger(__name__)
 
 ROWS = 6
 """Most members that were best on the way, and are shown beside the founders and the best."""
-
-
-def keep(
-    path: Path,
-    workers: Workers,
-    id: int,
-    genome: Genome,
-    showcase: Callable[[str], np.ndarray],
-    split: str,
-) -> None:
-    """Keeps what a member makes of some datapoints in a run directory; where it fails at that, with a warning, nothing.
-
-    Args:
-        path: the run directory.
-        workers: who expresses it.
-        id: the member's.
-        genome: the member.
-        showcase: the fitness's, which gives (n,) indices of a split.
-        split: of the datapoints.
-
-    Raises:
-        Interrupted: if the system refuses to write.
-    """
-    try:
-        scores, explained = workers.explain(genome, showcase(split), split)
-        shown = json.dumps(
-            [
-                {"score": float(score)} | entry
-                for score, entry in zip(scores, explained, strict=True)
-            ],
-            default=str,
-        )
-    except Exception as error:
-        log.warning("member %d is not shown beside others: %s", id, reason(error))
-        return
-    with saving(path):
-        (path / GALLERY).mkdir(exist_ok=True)
-        write_file(path / GALLERY / f"{id}.json", shown)
 
 
 def cards(run: Record) -> list[str]:
