@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -41,10 +42,15 @@ SECTIONS = {
     "Classes of your own": """evomerge.contracts.Fitness evomerge.contracts.Population evomerge.genome.Weights evomerge.genome.Recipe
         evomerge.genome.Axis fitness.images.Images fitness.questions.Records fitness.agents.Environment fitness.agents.Episode
         fitness.text_to_image.Judge evomerge.Strategy evomerge.Planner evomerge.Tracker""",
+    "What a class of your own can do besides": """evomerge.contracts.Stacks evomerge.contracts.Immigrants evomerge.contracts.LinearOnly
+        evomerge.contracts.Recipes evomerge.contracts.NamesSeeds evomerge.contracts.Carded evomerge.contracts.Footprint
+        evomerge.contracts.Weighted evomerge.contracts.Grouped evomerge.contracts.ScoresStacks evomerge.contracts.Explains
+        evomerge.contracts.Showcases""",
+    "Checks for a class of your own": """evomerge.testing.check_population evomerge.testing.check_fitness evomerge.testing.check_strategy""",
 }
 """Import paths, section by section."""
 
-METHODS = ("Classes of your own",)
+METHODS = ("Classes of your own", "What a class of your own can do besides")
 """The sections in which methods count, not arguments alone."""
 
 
@@ -74,6 +80,7 @@ def entry(path: str, *, methods: bool) -> str:
         lines += [f"Returns: {returned[0]}\n"]
     if methods and (found := list(methods_of(named))):
         lines += ["Methods:\n", *found, ""]
+    lines += [f"{example}\n" for example in sections.get("Example", [])]
     return "\n".join(lines)
 
 
@@ -169,9 +176,13 @@ def methods_of(named: type) -> Iterator[str]:
 
 def taken_apart(docstring: str) -> tuple[list[str], dict[str, list[str]]]:
     """A docstring's paragraphs before its first section, and the items of each section, every one on one line."""
-    prose, *rest = re.split(r"^(Args|Attributes|Returns|Raises):\n", docstring, flags=re.MULTILINE)
+    headings = r"^(Args|Attributes|Returns|Raises|Examples?):\n"
+    prose, *rest = re.split(headings, docstring, flags=re.MULTILINE)
     sections = dict[str, list[str]]()
     for title, body in zip(rest[::2], rest[1::2], strict=True):
+        if title.startswith("Example"):
+            sections["Example"] = [_example(body)]
+            continue
         items = (
             re.split(r"\n {4}(?=\S)", "\n" + body.rstrip()) if title != "Returns" else ["", body]
         )
@@ -179,8 +190,23 @@ def taken_apart(docstring: str) -> tuple[list[str], dict[str, list[str]]]:
     return [_paragraph(text) for text in re.split(r"\n\s*\n", prose) if text.strip()], sections
 
 
+def _example(body: str) -> str:
+    """A worked example as Markdown: prose as it is, what is typed and printed as code."""
+    blocks = []
+    for block in re.split(r"\n\s*\n", textwrap.dedent(body).strip("\n")):
+        lines = block.splitlines()
+        typed = next((n for n, line in enumerate(lines) if line.startswith(">>>")), len(lines))
+        if typed:
+            blocks.append(" ".join(lines[:typed]))
+        if lines[typed:]:
+            blocks.append("\n".join(["```pycon", *lines[typed:], "```"]))
+    return "\n\n".join(blocks)
+
+
 def _paragraph(text: str) -> str:
     """A paragraph as Markdown: what is indented as it is, a formula as code, all else on one line."""
+    if ">>>" in text:
+        return _example(text)
     line = " ".join(text.split())
     if text.startswith("    "):
         return text.rstrip()

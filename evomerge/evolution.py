@@ -116,7 +116,7 @@ def evolve(
         >>> len(archive.members)
         20
         >>> archive.scores.shape  # a row for each member, a column for each training datapoint
-        (20, 1347)
+        (20, 1437)
     """
     try:
         settings = Settings(
