@@ -112,7 +112,7 @@ def evolve(
         >>> from fitness.images import SklearnDigits
         >>> from populations.mnist import Classifiers
         >>> digits = SklearnDigits()
-        >>> archive = evolve(Classifiers(digits), Classification(digits), births=10, progress=False)
+        >>> archive = evolve(Classifiers(digits), Classification(digits), births=30, progress=False)
         >>> len(archive.members)
         20
         >>> archive.scores.shape  # a row for each member, a column for each training datapoint
