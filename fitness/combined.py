@@ -44,8 +44,8 @@ class Combined:
         if not parts:
             raise ValueError("parts: expected at least one fitness, got none")
         if shares is not None:
-            above_zero = all(0 < share < float("inf") for share in shares)
-            if len(shares) != len(parts) or not above_zero:
+            one_each = len(shares) == len(parts)
+            if not one_each or not all(0 < share < float("inf") for share in shares):
                 raise ValueError(
                     f"shares: expected {len(parts)} numbers above 0, one for each part, "
                     f"got {list(shares)}"

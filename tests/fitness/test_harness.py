@@ -16,7 +16,7 @@ import yaml
 from families import family
 
 from fitness.harness import Harness
-from fitness.tasks import wrap
+from fitness.lm_eval_library import wrap
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = {"train": 9, "validation": 8, "test": 14}
