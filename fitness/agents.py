@@ -14,8 +14,9 @@ import numpy as np
 
 from fitness.families import positions_of
 from fitness.generation import Generator, LanguageModel, chat_prompt
-from fitness.questions import extracted, parts, pattern
-from fitness.records import check_readable
+from fitness.readable import check_readable
+from fitness.responses import extracted, pattern
+from fitness.templates import parts
 
 log = logging.getLogger(__name__)
 

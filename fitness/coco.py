@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fitness.records import check_readable, shown
+from fitness.messages import shown
+from fitness.readable import check_readable
 
 Stretch = tuple[int, int | None]
 """The first picture, and the one before which it ends (null: the last), as in a slice: [-2000, null] are the last 2,000."""

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fitness.messages import shown
 from fitness.numerals import numbers, one_number
-from fitness.records import check_readable, shown
+from fitness.readable import check_readable
 
 Score = Callable[[str, str, Any], float]
 """(prompt, response, reference) to a score in [0, 1]."""

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fitness.lm_eval_library import compares_its_own_way, load_task, quiet, seeded, seeds
-from fitness.records import check_readable, shown
+from fitness.messages import shown
+from fitness.readable import check_readable
 from fitness.task_metrics import choose_metric
 
 PARTS = ("training", "validation", "test")

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from fitness.messages import datapoint_name, shown
 from fitness.painting import Painter, noise_of
 from fitness.pictures import data_uri, pil
-from fitness.questions import Records, parts
+from fitness.questions import Records
 from fitness.reading import readers, warn
-from fitness.records import datapoint_name, filled, shown
+from fitness.templates import filled, parts
 
 SHOWN = 10
 """Prompts that a report shows for one member beside another."""

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fitness.matching import checked_by
-from fitness.records import check_readable, once, shown
+from fitness.messages import shown
+from fitness.readable import check_readable
+from fitness.records import once
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from tiny_llama import TinyLlama
 from fitness.agents import Agents
 from fitness.generation import Generator
 from fitness.matching import exact, numeric
-from fitness.questions import QuestionAnswering, extracted
-from fitness.responses import Response, special_tokens
+from fitness.questions import QuestionAnswering
+from fitness.responses import Response, extracted, special_tokens
 
 SPECIAL = [
     *(
