@@ -35,8 +35,7 @@ class Episode(Protocol):
     def step(self, action: str) -> tuple[str, float, bool]:
         """What an action leads to.
 
-        Returns:
-            The next observation, the reward so far, in [0, 1], and whether the episode is over.
+        It is the next observation, the reward so far, in [0, 1], and whether the episode is over.
         """
 
 
