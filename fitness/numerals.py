@@ -121,7 +121,8 @@ def numbers(text: str) -> list[Decimal]:
 def one_number(text: str) -> Decimal | None:
     r"""The number that a text is.
 
-    Nothing is beside it but a sign, a currency, a percent sign and a full stop. It may stand in dollar signs, \boxed{...} or Markdown's emphasis.
+    Nothing is beside it but a sign, a currency, a percent sign and a full stop. It may stand in
+    dollar signs, \boxed{...} or Markdown's emphasis.
 
     Returns:
         None if the text is something else, or can be read in more than one way.
