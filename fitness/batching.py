@@ -53,6 +53,7 @@ def in_batches(
     results: list[Result] = []
     start = 0
     while start < count:
+        # the last batch may be smaller, and halving starts from what did not fit
         size = min(batch, count - start)
         try:
             results.append(call(start, start + size))

@@ -43,7 +43,7 @@ def probability(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 class Classification(Portable):
-    """One score for each image: right or wrong, or whatever a function of outputs says."""
+    """One score for each image: right or wrong, or what a function of outputs and targets says."""
 
     def __init__(self, data: Images, score: Score = right) -> None:
         """Settings only; the images are loaded on first use.

@@ -68,6 +68,7 @@ class Clip(Pretrained):
             keys: what each of them is of.
             make: makes the features of those at some places.
         """
+        # the last of equal keys stands for all of them
         new = {key: place for place, key in enumerate(keys) if key not in self._known}
         if new:
             self._known.update(zip(new, make(list(new.values())), strict=True))
@@ -84,9 +85,9 @@ class Clip(Pretrained):
 class ImageSimilarity(Clip):
     """The normalised CLIP similarity of M2N2's third experiment.
 
-    It is the cosine between the features of the picture and of a reference::
+    It is the cosine between the features of the picture and of a reference.
 
-        score = (1 + cos(picture, reference)) / 2
+    score = (1 + cos(picture, reference)) / 2
     """
 
     def __init__(self, model: str | Path, image: str = "image") -> None:
@@ -167,5 +168,6 @@ class TextSimilarity(Clip):
 
 
 def _of_length_1(output: Any) -> torch.Tensor:
-    """(B, F) features of length 1; older versions of transformers give them without an object."""
+    """(B, F) features of length 1."""
+    # older versions of transformers give them without an object around them
     return normalize(getattr(output, "pooler_output", output), dim=-1)

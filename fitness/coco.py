@@ -112,6 +112,7 @@ def _text(path: Path, file: Any, value: Any) -> str:
     Raises:
         ValueError: if it is no text, or none that can be read.
     """
+    # an empty caption would be a prompt for nothing
     if not isinstance(value, str) or not value.strip():
         raise ValueError(
             f"{path}, picture {shown(file)}: expected a file name and a caption, got {shown(value)}"

@@ -125,6 +125,7 @@ class Generator:
         Raises:
             MemoryError: if there is no memory for one prompt.
         """
+        # companies come in order of length, and their answers go back to their places
         answers = [Response("", "")] * len(prompts)
         together = companies(language.model, [len(prompt) for prompt in prompts])
         if len(together) > 1:
@@ -163,6 +164,7 @@ class Generator:
         if self._logged_small_batches:
             return
         self._logged_small_batches = True
+        # neither is a mistake, but a user who set `batch` wonders why it takes so long
         kind = type(model).__name__
         if model.config.get_text_config().model_type in ALONE:
             log.info("%s answers otherwise in company, so prompts are answered one by one", kind)
@@ -201,6 +203,7 @@ class Generator:
             pad_token_id=pad,
             eos_token_id=ends or None,
         )
+        # looking for texts costs time at every token
         criteria = []
         if self.stop:
             criteria.append(stopping.criterion(model, width))

@@ -1,4 +1,4 @@
-"""Scores of a language model on a task of lm-eval: the metric of each document, as lm-eval has it."""
+"""Scores of a language model on a task of lm-eval, by that task's own metric."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ SPLITS = ("train", "test", "validation")
 
 
 class Harness:
-    """One score for each document of one task of lm-eval, which has its prompts and metrics.
+    """One score for each document of one task of lm-eval.
 
-    The same model, task and documents give what lm-eval's `simple_evaluate` logs of each sample.
-    The prompts of a split are made together, once, so a document's few-shot examples do not depend
-    on who is asked with it. A prompt that is longer than the model can take loses its beginning, as
-    it does there. Several tasks go side by side with `fitness.combined.Combined`.
+    Prompts, filters and metrics are lm-eval's: the same model, task and documents give what its
+    `simple_evaluate` logs of each sample. The prompts of a split are made together, once, so a
+    document's few-shot examples do not depend on who is asked with it. A prompt that is longer than
+    the model can take loses its beginning, as it does there. Several tasks go side by side with
+    `fitness.combined.Combined`.
     """
 
     _lm: _Wrapped | None = None
@@ -74,7 +75,7 @@ class Harness:
         Raises:
             ValueError: if a setting is out of its range.
         """
-        # a range that is none is told before a run begins, not when the task is loaded
+        # a range that is none is refused before a run begins, not when the task is loaded
         for name, text in zip(SPLITS, (train, test, validation), strict=True):
             _part_and_slice(name, text)
         if batch < 1:
@@ -136,6 +137,7 @@ class Harness:
     ) -> list[Requests]:
         """The requests of these documents, and no others, with the model's answers."""
         loaded = self._loaded
+        # None in the config is a split that is not wanted
         if split not in loaded.stretches:
             raise ValueError(
                 f"{split}: the task {self.task!r} has no such split here; "
@@ -188,13 +190,13 @@ class Harness:
 
     @cached_property
     def _loaded(self) -> _Loaded:
-        """The task, its metric, and where the splits lie in it."""
+        """The task, its metric, and the stretch of each split."""
         task = Task(self.task, self.include_path, self.num_fewshot, self.gen_kwargs)
         metric, filter = task.metric(self.metric)
         return _Loaded(task, metric, filter, self._stretches(task))
 
     def _stretches(self, task: Task) -> dict[str, _Stretch]:
-        """Where each split lies in the task, held against what there is and against the others."""
+        """The stretch of each split, held against what there is and against the others."""
         data_splits = task.splits()
         stretches = {}
         for name, text in zip(SPLITS, (self.train, self.test, self.validation), strict=True):
@@ -240,14 +242,14 @@ class Harness:
 
 
 class _Stretch(NamedTuple):
-    """Where a split of ours lies: a part of the task, and the places in it."""
+    """The documents of a split of ours: a part of the task, and the places in it."""
 
     part: str
     places: range
 
 
 class _Loaded(NamedTuple):
-    """A task with the metric that scores it, and where each split of ours lies in it."""
+    """A task with the metric that scores it, and the stretch of each split of ours."""
 
     task: Task
     metric: str

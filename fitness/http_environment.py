@@ -103,6 +103,7 @@ class HttpEnvironment(Portable):
         with suppress(IndexError):
             return self._free.pop()
         made = self.ask("create", {})
+        # some servers of AgentGym answer with the number alone
         if isinstance(made, dict):
             made = made.get(self.place)
         if not isinstance(made, int | str) or isinstance(made, bool):
@@ -121,6 +122,7 @@ class HttpEnvironment(Portable):
 
     def close(self) -> None:
         """Closes the places on the server that no episode uses."""
+        # popped, so that what is closed is never taken again
         for place in vars(self).pop("_places", []):
             self.ask("close", {self.place: place})
 
@@ -148,6 +150,7 @@ class HttpEpisode:
     def reset(self) -> str:
         """As `Episode.reset`."""
         server = self.environment
+        # an episode that is begun again stays at its place
         if self.place is None:
             self.place = server.take()
         answer = self._ask("reset", {server.task: self.task})
@@ -198,6 +201,7 @@ class HttpEpisode:
         """
         if isinstance(answer, dict) and name in answer:
             return answer[name]
+        # of an object the fields are more to the point than the texts in them
         problem = _shown(answer)
         if isinstance(answer, dict):
             problem = f"the fields {', '.join(answer)}"

@@ -15,7 +15,7 @@ def read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
     """An IDX file of unsigned bytes, gzipped or not.
 
     Args:
-        folder: where it lies.
+        folder: where it is.
         name: of the file, without .gz.
         dimensions: how many it must have.
 
@@ -53,7 +53,7 @@ def read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
 
 
 def _path(folder: Path, name: str) -> Path:
-    """Where a file lies, which may be gzipped."""
+    """The path of a file, which may be gzipped."""
     if not folder.is_dir():
         raise FileNotFoundError(
             f"folder: expected a folder with {name}[.gz], but there is no folder {folder}"

@@ -77,7 +77,7 @@ class Idx:
     The files are called `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte` and so on.
 
     Attributes:
-        folder: where the four files lie.
+        folder: where the four files are.
         validation: share of the training images, from their end, set aside for validation.
         flat: rows of pixels; otherwise (channels, height, width), for convolutions.
     """

@@ -83,6 +83,7 @@ def ask(
         except (OSError, HTTPException) as error:
             raise OSError(f"{url}: the connection broke: {type(error).__name__}: {error}") from None
         time.sleep(PAUSE * (attempt + 1))
+    # a proxy before the server may answer with a page
     try:
         return json.loads(answer)
     except ValueError:

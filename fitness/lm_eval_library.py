@@ -21,7 +21,7 @@ import torch
 from fitness.families import positions_of
 
 UNLIMITED = 2**30
-"""Tokens that a model can take whose config has no limit, as lm-eval is told."""
+"""Stands for no limit where lm-eval wants to know how many tokens a model can take."""
 
 
 def load_task(name: str, include_path: str | Path | None) -> Any:

@@ -73,6 +73,7 @@ def _text(reference: Any) -> str:
         raise ValueError(
             f"expected a text or a whole number as the reference, got {shown(reference)}{hint}"
         )
+    # a model that says nothing would be right
     if not reference.strip():
         raise ValueError(f"expected a reference that is not empty, got {reference!r}")
     check_readable(reference)

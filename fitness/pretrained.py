@@ -63,7 +63,7 @@ class Pretrained:
         Raises:
             ValueError: as `config`; if it does not load, or the folder has not all of its weights.
         """
-        # a model of another type is told before its weights are read
+        # a model of another type is refused before its weights are read
         _ = self.config
         network, loading = self._load(self.loader, use_safetensors=True, output_loading_info=True)
         # weights that are missing would be random
@@ -127,6 +127,7 @@ class Pretrained:
                 "judges need the package transformers: pip install 'evomerge[diffusion]'"
             ) from error
         path = Path(self.model).expanduser()
+        # what is no folder here may be a name on the hub
         source = path if path.is_dir() else str(self.model)
         try:
             with _without_bars():

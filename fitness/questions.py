@@ -188,7 +188,7 @@ class QuestionAnswering(Portable):
             raise ValueError(
                 f"{self._where(index, split)}: score raised {type(error).__name__}: {error}"
             ) from error
-        # what is no number at all is told like one out of range
+        # what is no number at all is refused like one out of range
         try:
             number = float(score)
         except (TypeError, ValueError):

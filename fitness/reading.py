@@ -63,7 +63,7 @@ class HasComponents(Protocol):
 
     @property
     def components(self) -> Mapping[str, Any]:
-        """They by their names."""
+        """Models and tokenizers by their names."""
 
 
 def readers(pipeline: Any, options: Mapping[str, Any] | None = None) -> list[Reader]:
@@ -76,7 +76,7 @@ def readers(pipeline: Any, options: Mapping[str, Any] | None = None) -> list[Rea
     """
     if not type(pipeline).__module__.startswith("diffusers."):
         return []
-    # a part of a pipeline may have been given in its place, which drawing will tell
+    # a part of a pipeline may have been given in its place, which the painter refuses
     if not isinstance(pipeline, HasComponents):
         return []
     # Flux and Stable Diffusion 3 have T5 read as many tokens as their call says
@@ -88,7 +88,7 @@ def readers(pipeline: Any, options: Mapping[str, Any] | None = None) -> list[Rea
         encoder = pipeline.components.get(encoder_name)
         if not name.startswith("tokenizer") or tokenizer is None or encoder is None:
             continue
-        # CLIP has positions for so many; the others are told how many by the call
+        # CLIP has positions for so many; for the others the call sets the number
         limit = tokenizer.model_max_length
         is_clip = str(getattr(encoder.config, "model_type", "")).startswith("clip")
         if not is_clip and isinstance(length, int):

@@ -136,9 +136,11 @@ class Episode:
         Raises:
             RuntimeError: if the episode is over, or was never begun.
         """
+        # a step too many is a mistake of the caller's, not of the shopper's
         if not self._left:
             raise RuntimeError("this episode is over or was never begun: call reset() first")
         self._left -= 1
+        # a model may write anything, and what is no action costs it a step
         match action.split():
             case ["buy"] if self._chosen:
                 self._left = 0

@@ -98,6 +98,7 @@ def _records(skill: type[Skill], seed: int) -> Mapping[str, Sequence[Record]]:
     parts: dict[str, list[Record]] = {name: [] for name in SPLITS}
     for place in np.random.default_rng(seed).permutation(len(questions)):
         question, answer = questions[place]
+        # a checksum is the same on every machine, unlike Python's hash
         share = zlib.crc32(question.encode()) % len(SPLITS)
         parts[SPLITS[share]].append({"question": question, "answer": answer})
     return parts

@@ -24,10 +24,12 @@ def first_of_split(
     """
     records = parts.get(name, ())
     size = sizes.get(name, 0)
+    # whoever trains a model wants all that is not scored
     if name == "lessons":
         size = len(records)
     if not 0 <= size <= len(records):
         raise ValueError(
             f"{name}: expected a number of {things} from 0 to {len(records)}, got {size}"
         )
-    return records[:size] if size else None
+    # an empty split is the same as none, for which nothing is asked
+    return records[:size] or None

@@ -257,7 +257,7 @@ class TextToImage(Portable):
                     f"{self._where(index, split)}: template: no field {field!r}; "
                     f"its fields: {known}"
                 )
-        # what the judge misses is told before the first picture, which takes its time
+        # what the judge misses is known before the first picture, which takes its time
         try:
             if isinstance(self.score, ChecksRecords):
                 self.score.check(record)

@@ -52,6 +52,7 @@ class GoalQueries:
         if part is None:
             return None
         pairs = _pairs(self.path)
+        # a slice would quietly be shorter than the config says
         if part[1] > len(pairs):
             raise ValueError(
                 f"{name}: {self.path} has {len(pairs):,} goals, "
@@ -84,6 +85,7 @@ def _queries(reference: Any) -> None:
             f"expected a list of one query or more, each a text with a word in it, "
             f"got {shown(reference)}"
         )
+    # half a character would never be in an answer
     for query in queries:
         check_readable(query)
 
@@ -106,6 +108,7 @@ def _f1(written: Counter[str], wanted: Counter[str]) -> float:
 @lru_cache(maxsize=2)
 def _pairs(path: Path) -> list[dict[str, Any]]:
     """All goals with their queries, in file order."""
+    # a goal that stands there twice would have two lists of queries
     try:
         goals = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Scores of answers to questions: prompts from records, what counts in a response, and what it is worth."""
+"""Scores of answers to questions: prompts from records, and what a response is worth."""
 
 import json
 import pickle
