@@ -151,6 +151,7 @@ class TextSimilarity(Clip):
     @property
     def reader(self) -> Reader:
         """What reads the prompts."""
+        # the tokenizer's limit is CLIP's number of positions
         return Reader("the judge", self._texts, self._texts.model_max_length)
 
     def score(

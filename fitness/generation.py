@@ -186,6 +186,7 @@ class Generator:
         pad = language.tokenizer.pad_token_id
         if pad is None:
             pad = ends[0] if ends else 0
+        # on the left, as an answer goes on at the right
         width = max(map(len, prompts))
         padded = []
         visible = []

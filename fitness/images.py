@@ -237,5 +237,6 @@ def _hub(data: HubImages) -> tuple[Mapping[str, Split], tuple[int, int]]:
     loaded = read_hub(data.name, data.revision)
     train = pictures_of(loaded, "train", name=data.name, image=data.image, label=data.label)
     test = pictures_of(loaded, "test", name=data.name, image=data.image, label=data.label)
+    # unlike files in the IDX format, a data set says its size nowhere
     height, width = train[0].shape[1:]
     return _splits(train, test, data.validation, data.flat), (height, width)

@@ -114,7 +114,13 @@ NAN = Decimal("NaN")
 
 
 def numbers(text: str) -> list[Decimal]:
-    """The numbers of a text, from its start; NaN for each that can be read in more than one way."""
+    """The numbers of a text, from its start; NaN for each that can be read in more than one way.
+
+    >>> numbers("3 boxes at $1,250.50 make 3,751.50")
+    [Decimal('3'), Decimal('1250.50'), Decimal('3751.50')]
+    >>> numbers("about 1/2")
+    [Decimal('NaN')]
+    """
     return [_value(match) for match in NUMBER.finditer(_alike(text))]
 
 

@@ -171,6 +171,7 @@ class QuestionAnswering(Portable):
         """A prompt as the model reads it."""
         if not self.chat:
             return prompt
+        # templates want the system's message first, where they take one
         messages = [{"role": "user", "content": prompt}]
         if self.system is not None:
             messages.insert(0, {"role": "system", "content": self.system})

@@ -34,6 +34,7 @@ def choose_metric(task: Any, name: str, wanted: str | None) -> tuple[str, str]:
                 return metric, filters[0]
         raise ValueError(f"metric: none gives each sample a score in [0, 1]: {known}")
     metric, _, filter = wanted.partition(",")
+    # most tasks have one filter, which does nothing
     filter = filter or filters[0]
     if metric not in faults or filter not in filters:
         raise ValueError(f"metric: expected a metric, or metric,filter, got {wanted!r}; {known}")

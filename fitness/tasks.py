@@ -215,6 +215,7 @@ class Task:
             raise ValueError(
                 f"gen_kwargs: {self.name!r} generates nothing, its requests are {kind}"
             )
+        # what the config does not name stays as the task has it
         settings = {**self.task.config.generation_kwargs, **gen_kwargs}
         self.task.set_config("generation_kwargs", settings)
 

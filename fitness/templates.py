@@ -15,6 +15,9 @@ from fitness.readable import check_readable
 def parts(template: str) -> list[tuple[str, str | None]]:
     """The texts of a template, each with the field that follows it, None at its end.
 
+    >>> parts("Q: {question} A:")
+    [('Q: ', 'question'), (' A:', None)]
+
     Raises:
         ValueError: if a brace is broken, more than a field's name stands in one, or half a
             character is in it.
@@ -43,6 +46,9 @@ def parts(template: str) -> list[tuple[str, str | None]]:
 
 def filled(written: Sequence[tuple[str, str | None]], record: Mapping[str, Any]) -> str:
     """A template with a record's fields.
+
+    >>> filled(parts("Q: {question} A:"), {"question": "2 + 2", "answer": "4"})
+    'Q: 2 + 2 A:'
 
     Args:
         written: the template, as `parts` takes it apart.

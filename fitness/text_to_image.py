@@ -119,6 +119,7 @@ class TextToImage(Portable):
             record = self._records[split][index]
             if self.group not in record:
                 raise ValueError(f"{self._where(index, split)}: group: no field {self.group!r}")
+            # numbers and texts are names, and a list is none
             name = record[self.group]
             if name is None or isinstance(name, list | dict):
                 raise ValueError(
