@@ -1,1 +1,1 @@
-"""What a member is worth: scorers, and the two pure functions by which members compete and attract."""
+"""What a member is worth: scorers, and the functions by which members compete and attract."""

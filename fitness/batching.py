@@ -20,26 +20,29 @@ def ran_out(error: BaseException) -> bool:
     """Whether an error was raised for want of memory."""
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error).lower() for words in EXHAUSTED
-    )
+    if not isinstance(error, RuntimeError):
+        return False
+    message = str(error).lower()
+    return any(words in message for words in EXHAUSTED)
 
 
 def in_batches(
     batch: int,
-    there: int,
+    count: int,
     call: Callable[[int, int], Result],
     doing: str,
-    alone: Callable[[int], str],
+    no_memory: Callable[[int], str],
 ) -> tuple[list[Result], int]:
-    """Calls for one batch after another, of as many as fit into memory: half as many, for good, each time that it runs out.
+    """Calls for one batch after another, of as many as fit into memory.
+
+    Each time that memory runs out, batches are half as large from there on, for good.
 
     Args:
         batch: how many are done side by side.
-        there: how many there are.
+        count: how many there are.
         call: does those from the first of two places to before the second.
         doing: what is done to what, for the log: "prompts were answered".
-        alone: what to say where there is no memory for the one at a place.
+        no_memory: what to say where there is no memory for the one at a place.
 
     Returns:
         What the calls gave, and how many are done side by side from now on.
@@ -49,8 +52,9 @@ def in_batches(
     """
     results: list[Result] = []
     start = 0
-    while start < there:
-        size = min(batch, there - start)
+    while start < count:
+        # the last batch may be smaller, and halving starts from what did not fit
+        size = min(batch, count - start)
         try:
             results.append(call(start, start + size))
             start += size
@@ -58,13 +62,18 @@ def in_batches(
         except (RuntimeError, MemoryError) as error:
             if not ran_out(error):
                 raise
+        # outside the handler, where the error no longer holds on to what filled the memory
         if size == 1:
-            raise MemoryError(alone(start))
+            raise MemoryError(no_memory(start))
         batch = size // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        # other company changes a score now and then, so the bitwise claim ends here (DESIGN.md, 3)
         log.warning(
-            "memory ran out while %d %s side by side; from here on %d are, and this run may differ from others of the same "
-            "config in a bit here and there", size, doing, batch
-        )  # fmt: skip
+            "memory ran out while %d %s side by side; from here on %d are, and this run may differ "
+            "from others of the same config in a bit here and there",
+            size,
+            doing,
+            batch,
+        )
     return results, batch

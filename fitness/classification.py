@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from fitness.images import Images, Split
+from fitness.portable import Portable
+
+BATCHES = 32
+"""How many batches are kept ready."""
+
+DARKEST = 1e-9
+"""Stands for the brightest pixel where all are 0, so that nothing is divided by 0."""
+
+Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Outputs (B, classes) and targets (B,) to scores (B,) in [0, 1]."""
 
 
 class Stack(Protocol):
@@ -20,12 +30,6 @@ class Stack(Protocol):
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs of every model for the same inputs."""
-
-
-BATCHES = 32
-"""How many batches are kept ready."""
-
-Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def right(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -38,17 +42,19 @@ def probability(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return outputs.softmax(dim=-1).gather(-1, targets[:, None])[:, 0]
 
 
-class Classification:
-    """One score for each image: right or wrong, or whatever a function of outputs and targets says."""
+class Classification(Portable):
+    """One score for each image: right or wrong, or what a function of outputs and targets says."""
 
     def __init__(self, data: Images, score: Score = right) -> None:
         """Settings only; the images are loaded on first use.
 
         Args:
             data: the labelled images.
-            score: outputs (B, classes) and targets (B,) to scores (B,) in [0, 1], each datapoint by itself.
+            score: outputs (B, classes) and targets (B,) to scores (B,) in [0, 1], each datapoint by
+                itself.
         """
-        self.data, self.score = data, score
+        self.data = data
+        self.score = score
 
     def size(self, split: str) -> int:
         """As `Fitness.size`."""
@@ -58,7 +64,9 @@ class Classification:
     def groups(self, split: str) -> dict[str, np.ndarray]:
         """As `Fitness.groups`: the images of each class, by its number."""
         images = self.data.split(split)
-        labels = np.empty(0, dtype=np.int64) if images is None else images[1].numpy()
+        if images is None:
+            return {}
+        labels = images[1].numpy()  # (D,)
         return {str(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
 
     def __call__(self, model: torch.nn.Module, datapoints: np.ndarray, split: str) -> np.ndarray:
@@ -69,55 +77,66 @@ class Classification:
     def score_many(self, models: Stack, datapoints: np.ndarray, split: str) -> np.ndarray:
         """Scores (W, B) of a stack of W models, which gives outputs (W, B, classes)."""
         inputs, targets = self._batch(datapoints, split, models.device)
-        outputs = models(inputs)
-        return _numbers(self.score(outputs.flatten(0, 1), targets.repeat(len(outputs)))).reshape(
-            outputs.shape[:2]
-        )
+        outputs = models(inputs)  # (W, B, classes)
+        scores = self.score(outputs.flatten(0, 1), targets.repeat(len(outputs)))  # (W * B,)
+        return _numbers(scores).reshape(outputs.shape[:2])
 
     def explain(
         self, model: torch.nn.Module, datapoints: np.ndarray, split: str
     ) -> list[dict[str, Any]]:
-        """For each datapoint the expected label, the model's answer, and the picture as rows of grey values, 0 to 255."""
+        """For each datapoint the expected label, the model's answer, and the picture.
+
+        A picture is rows of grey values, 0 to 255.
+        """
         inputs, targets = self._batch(datapoints, split, _device(model))
-        answers = model(inputs).argmax(dim=-1)
+        answers = model(inputs).argmax(dim=-1)  # (B,)
+        # inputs may be rows of pixels, and may have colours
         height, width = self.data.shape()
-        pictures = inputs.reshape(len(inputs), -1, height, width).mean(dim=1)
-        pictures = (255 * pictures / max(float(pictures.max()), 1e-9)).round().to(torch.uint8)
-        return [
-            {"expected": expected, "answer": answer, "picture": picture}
-            for expected, answer, picture in zip(
-                targets.tolist(), answers.tolist(), pictures.tolist(), strict=True
-            )
-        ]
+        grey = inputs.reshape(len(inputs), -1, height, width).mean(dim=1)  # (B, height, width)
+        grey = (255 * grey / max(float(grey.max()), DARKEST)).round().to(torch.uint8)
+        entries = []
+        for expected, answer, picture in zip(
+            targets.tolist(), answers.tolist(), grey.tolist(), strict=True
+        ):
+            entries.append({"expected": expected, "answer": answer, "picture": picture})
+        return entries
 
     def _batch(self, datapoints: np.ndarray, split: str, device: torch.device) -> Split:
         """Images of these datapoints, and their labels.
 
-        They are kept for as long as the same array of datapoints may come again, as tiles do birth after birth.
+        They are kept for as long as the same array of datapoints may come again, as tiles do birth
+        after birth.
         """
-        kept = vars(self).setdefault("_batches", OrderedDict())
+        kept = self._batches
         key = (id(datapoints), split, device)
         if key not in kept:
             images = self.data.split(split)
             if images is None:
                 raise ValueError(f"{self.data} has no split {split!r}")
-            index = torch.from_numpy(np.array(datapoints, dtype=np.int64))
+            places = torch.from_numpy(np.array(datapoints, dtype=np.int64))
             batch = (
-                images[0].index_select(0, index).to(device),
-                images[1].index_select(0, index).to(device),
+                images[0].index_select(0, places).to(device),
+                images[1].index_select(0, places).to(device),
             )
-            kept[key] = datapoints, batch  # holding the array keeps its id its own
+            # an id is free for another array once its own is gone, so the array is kept, too
+            kept[key] = datapoints, batch
             if len(kept) > BATCHES:
                 kept.popitem(last=False)
         return kept[key][1]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Settings travel, batches do not."""
-        return {"data": self.data, "score": self.score}
+    @cached_property
+    def _batches(
+        self,
+    ) -> OrderedDict[tuple[int, str, torch.device], tuple[np.ndarray, Split]]:
+        """Datapoints with their batch, by their identity, the oldest first."""
+        return OrderedDict()
 
 
 def _numbers(scores: torch.Tensor) -> np.ndarray:
-    return (scores.float() if scores.is_floating_point() else scores).numpy(force=True)
+    """Scores as numpy has them, float32 unless they are true and false."""
+    if scores.is_floating_point():
+        scores = scores.float()
+    return scores.numpy(force=True)
 
 
 @lru_cache(maxsize=2)

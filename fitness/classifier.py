@@ -13,6 +13,9 @@ import torch
 from fitness.pictures import pil
 from fitness.pretrained import Pretrained
 
+FEW = 12
+"""Classes that a message names."""
+
 
 class ClassProbability(Pretrained):
     """The softmax of an image classifier of transformers, at the class that a record names."""
@@ -23,8 +26,10 @@ class ClassProbability(Pretrained):
         """Settings only; the model is loaded on first use.
 
         Args:
-            model: a folder, or owner/name of the hub, with an image classifier in safetensors and its image processor.
-            label: the field of the wanted class: its number, or its name as the classifier's config has it.
+            model: a folder, or owner/name of the hub, with an image classifier in safetensors and
+                its image processor.
+            label: the field of the wanted class: its number, or its name as the classifier's config
+                has it.
         """
         super().__init__(model)
         self.label = label
@@ -40,18 +45,23 @@ class ClassProbability(Pretrained):
                 f"label: no field {self.label!r}; its fields: {', '.join(map(str, record))}"
             )
         self._class(record[self.label])
-        _ = self.network  # one that lacks its head would judge at random
+        # a model that lacks its head would judge at random, which only loading it shows
+        _ = self.network
 
     def score(
-        self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]
+        self,
+        pictures: torch.Tensor,
+        prompts: Sequence[str],  # noqa: ARG002
+        records: Sequence[Mapping[str, Any]],
     ) -> np.ndarray:
         """As `Judge.score`."""
         wanted = [self._class(record[self.label]) for record in records]
-        chances = self.judge(
-            [pil(picture) for picture in pictures],
-            lambda pixels: self.network(pixel_values=pixels).logits.softmax(-1),
-        )
-        return chances[torch.arange(len(wanted)), wanted].numpy()
+
+        def chances(pixels: torch.Tensor) -> torch.Tensor:
+            return self.network(pixel_values=pixels).logits.softmax(-1)
+
+        judged = self.judge([pil(picture) for picture in pictures], chances)  # (B, classes)
+        return judged[torch.arange(len(wanted)), wanted].numpy()
 
     def _class(self, label: Any) -> int:
         """The number of a class.
@@ -60,23 +70,31 @@ class ClassProbability(Pretrained):
             ValueError: if there is none.
         """
         names = self._names
-        if (
-            isinstance(label, int | np.integer)
-            and not isinstance(label, bool)
-            and 0 <= label < len(names)
-        ):
+        is_number = isinstance(label, int | np.integer) and not isinstance(label, bool)
+        if is_number and 0 <= label < len(names):
             return int(label)
-        found = [number for number, name in enumerate(names) if name == label]
-        if len(found) == 1:
-            return found[0]
-        known = ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
-        several = f"; {len(found)} have that name, so give the number" if found else ""
+        matches = [number for number, name in enumerate(names) if name == label]
+        if len(matches) == 1:
+            return matches[0]
+        known = ", ".join(names[:FEW])
+        if len(names) > FEW:
+            known += " ..."
+        # ImageNet has two cranes and two maillots
+        several = ""
+        if matches:
+            several = f"; {len(matches)} have that name, so give the number"
         raise ValueError(
-            f"{self.label}: expected one of the classifier's {len(names)} classes ({known}), got {label!r}{several}"
+            f"{self.label}: expected one of the classifier's {len(names)} classes ({known}), "
+            f"got {label!r}{several}"
         )
 
     @cached_property
     def _names(self) -> list[str]:
-        """The name of each class."""
-        names = {int(number): str(name) for number, name in (self.config.id2label or {}).items()}
-        return [names.get(number, str(number)) for number in range(self.config.num_labels)]
+        """The name of each class; its number where the config has no name for it."""
+        names = [str(number) for number in range(self.config.num_labels)]
+        for key, name in (self.config.id2label or {}).items():
+            # configs of JSON have texts for keys, and may name more classes than there are
+            number = int(key)
+            if 0 <= number < len(names):
+                names[number] = str(name)
+        return names

@@ -32,21 +32,26 @@ class Clip(Pretrained):
 
     def image_features(self, pictures: Sequence[Any]) -> torch.Tensor:
         """(B, F) features of B PIL images, of length 1."""
-        return self.judge(
-            pictures, lambda pixels: _features(self.network.get_image_features(pixel_values=pixels))
-        )
+
+        def features(pixels: torch.Tensor) -> torch.Tensor:
+            return _of_length_1(self.network.get_image_features(pixel_values=pixels))
+
+        return self.judge(pictures, features)
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> torch.Tensor:
         """(B, F) features of B texts, of length 1; what is too long for CLIP is cut."""
-        tokens = self._texts(list(texts), padding=True, truncation=True, return_tensors="pt").to(
-            self.network.device
+        encoded = self._texts(list(texts), padding=True, truncation=True, return_tensors="pt")
+        encoded = encoded.to(self.network.device)
+        # some tokenizers give more than CLIP takes
+        features = self.network.get_text_features(
+            input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"]
         )
-        tokens = {name: tokens[name] for name in ("input_ids", "attention_mask")}
-        return _features(self.network.get_text_features(**tokens)).cpu()
+        return _of_length_1(features).cpu()
 
     @cached_property
     def _texts(self) -> Any:
+        """Its tokenizer."""
         return self._load("AutoTokenizer")
 
     @cached_property
@@ -54,18 +59,33 @@ class Clip(Pretrained):
         """Features of references and prompts, which come again birth after birth."""
         return {}
 
-    def _once(
+    def _features_by_key(
         self, keys: Sequence[Hashable], make: Callable[[list[int]], torch.Tensor]
     ) -> torch.Tensor:
-        """(B, F) features by key, those made that are not known yet; `make` gets their places."""
+        """(B, F) features, of which those are made that are not known yet.
+
+        Args:
+            keys: what each of them is of.
+            make: makes the features of those at some places.
+        """
+        # the last of equal keys stands for all of them
         new = {key: place for place, key in enumerate(keys) if key not in self._known}
         if new:
             self._known.update(zip(new, make(list(new.values())), strict=True))
         return torch.stack([self._known[key] for key in keys])
 
+    def _likeness(self, pictures: torch.Tensor, features: torch.Tensor) -> np.ndarray:
+        """(B,) how like (B, F) features those of pictures are, in [0, 1]."""
+        drawn = self.image_features([pil(picture) for picture in pictures])  # (B, F)
+        cosine = (drawn * features).sum(dim=-1)  # (B,)
+        # rounding may take a cosine beyond 1
+        return ((cosine + 1) / 2).clamp(0, 1).numpy(force=True)
+
 
 class ImageSimilarity(Clip):
-    """The normalised CLIP similarity of M2N2's third experiment: the cosine between the features of the picture and of a reference.
+    """The normalised CLIP similarity of M2N2's third experiment.
+
+    It is the cosine between the features of the picture and of a reference.
 
     score = (1 + cos(picture, reference)) / 2
     """
@@ -74,8 +94,10 @@ class ImageSimilarity(Clip):
         """Settings only.
 
         Args:
-            model: a folder, or owner/name of the hub, with a CLIPModel in safetensors and its image processor.
-            image: the field of the reference picture: a path, or an array (H, W) or (H, W, 3) of uint8.
+            model: a folder, or owner/name of the hub, with a CLIPModel in safetensors and its image
+                processor.
+            image: the field of the reference picture: a path, or an array (H, W) or (H, W, 3) of
+                uint8.
         """
         super().__init__(model)
         self.image = image
@@ -91,28 +113,36 @@ class ImageSimilarity(Clip):
             raise ValueError(
                 f"image: no field {self.image!r}; its fields: {', '.join(map(str, record))}"
             )
+        # there may be many thousands, so only their heads are read
         try:
             opened(record[self.image], whole=False)
         except ValueError as error:
             raise ValueError(f"{self.image}: {error}") from None
 
     def score(
-        self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]
+        self,
+        pictures: torch.Tensor,
+        prompts: Sequence[str],  # noqa: ARG002
+        records: Sequence[Mapping[str, Any]],
     ) -> np.ndarray:
         """As `Judge.score`."""
-        references = [record[self.image] for record in records]
-        files = [isinstance(value, str | Path) for value in references]
-        ready = [
-            value if file else opened(value) for value, file in zip(references, files, strict=True)
-        ]
-        keys = [
-            str(value) if file else (value.size, value.tobytes())
-            for value, file in zip(ready, files, strict=True)
-        ]
-        wanted = self._once(
-            keys, lambda places: self.image_features([opened(ready[place]) for place in places])
-        )
-        return _similar(self.image_features([pil(picture) for picture in pictures]), wanted)
+        references: list[Any] = []
+        keys: list[Hashable] = []
+        for record in records:
+            reference = record[self.image]
+            # a file is opened only where its features are not known yet
+            if isinstance(reference, str | Path):
+                references.append(reference)
+                keys.append(str(reference))
+            else:
+                image = opened(reference)
+                references.append(image)
+                keys.append((image.size, image.tobytes()))
+
+        def features(places: list[int]) -> torch.Tensor:
+            return self.image_features([opened(references[place]) for place in places])
+
+        return self._likeness(pictures, self._features_by_key(keys, features))
 
 
 class TextSimilarity(Clip):
@@ -121,21 +151,24 @@ class TextSimilarity(Clip):
     @property
     def reader(self) -> Reader:
         """What reads the prompts."""
+        # the tokenizer's limit is CLIP's number of positions
         return Reader("the judge", self._texts, self._texts.model_max_length)
 
     def score(
-        self, pictures: torch.Tensor, prompts: Sequence[str], records: Sequence[Mapping[str, Any]]
+        self,
+        pictures: torch.Tensor,
+        prompts: Sequence[str],
+        records: Sequence[Mapping[str, Any]],  # noqa: ARG002
     ) -> np.ndarray:
         """As `Judge.score`."""
-        wanted = self._once(
-            list(prompts), lambda places: self.text_features([prompts[place] for place in places])
-        )
-        return _similar(self.image_features([pil(picture) for picture in pictures]), wanted)
+
+        def features(places: list[int]) -> torch.Tensor:
+            return self.text_features([prompts[place] for place in places])
+
+        return self._likeness(pictures, self._features_by_key(list(prompts), features))
 
 
-def _features(found: Any) -> torch.Tensor:
-    return normalize(getattr(found, "pooler_output", found), dim=-1)
-
-
-def _similar(one: torch.Tensor, other: torch.Tensor) -> np.ndarray:
-    return (((one * other).sum(dim=-1) + 1) / 2).clamp(0, 1).numpy(force=True)
+def _of_length_1(output: Any) -> torch.Tensor:
+    """(B, F) features of length 1."""
+    # older versions of transformers give them without an object around them
+    return normalize(getattr(output, "pooler_output", output), dim=-1)

@@ -1,4 +1,4 @@
-"""Captions and pictures from files in COCO's format, as COCO's own, STAIR's (Japanese), and others' are."""
+"""Captions and pictures from files in COCO's format: COCO's own, STAIR's (Japanese), others'."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fitness.records import check_readable, shown
+from fitness.messages import shown
+from fitness.readable import check_readable
 
 Stretch = tuple[int, int | None]
-"""The first picture, and the one before which it ends (null: the last), as in a slice: [-2000, null] are the last 2,000."""
+"""The first picture, and the one before which it ends, as in a slice.
+
+[-2000, null] are the last 2,000.
+"""
 
 
 @dataclass(frozen=True)
 class CocoCaptions:
-    """Records with "prompt", a picture's first caption, and "image", its path; pictures in the order of their ids.
+    """Records with "prompt", a picture's first caption, and "image", its path.
+
+    Pictures are in the order of their ids.
 
     Attributes:
         captions: a JSON file with "images" (id, file_name) and "annotations" (image_id, caption).
@@ -40,33 +46,38 @@ class CocoCaptions:
             FileNotFoundError: if there is no such file.
             ValueError: if it is not in that format, or a split has no pictures.
         """
-        stretch = {"train": self.train, "test": self.test, "validation": self.validation}.get(name)
+        splits = {"train": self.train, "test": self.test, "validation": self.validation}
+        stretch = splits.get(name)
         if stretch is None:
             return None
         every = _pictures(Path(self.captions).expanduser())
         chosen = every[slice(*stretch)]
         if not chosen:
             raise ValueError(
-                f"{name}: expected pictures from {stretch[0]} to {stretch[1]}, {self.captions} has {len(every)}"
+                f"{name}: expected pictures from {stretch[0]} to {stretch[1]}, "
+                f"{self.captions} has {len(every)}"
             )
-        others = [
-            every[slice(*part)]
-            for part in (self.train, self.test, self.validation)
-            if part not in (None, stretch)
-        ]
-        if any(set(chosen) & set(other) for other in others):
-            raise ValueError(
-                f"{name}: some of its {len(chosen)} pictures are in another split too; {self.captions} has {len(every)}"
-            )
-        return [
-            {"prompt": caption, "image": str(Path(self.images).expanduser() / file)}
-            for file, caption in chosen
-        ]
+        # stretches from the end and from the start overlap where the file is short
+        for other in splits.values():
+            if other is None or other == stretch:
+                continue
+            if set(chosen) & set(every[slice(*other)]):
+                raise ValueError(
+                    f"{name}: some of its {len(chosen)} pictures are in another split too; "
+                    f"{self.captions} has {len(every)}"
+                )
+        folder = Path(self.images).expanduser()
+        records = []
+        for file, caption in chosen:
+            records.append({"prompt": caption, "image": str(folder / file)})
+        return records
 
     def where(self, index: int, split: str) -> str:
         """The picture of a record."""
         records = self.split(split)
-        return "" if records is None else f"{self.captions}, {Path(records[index]['image']).name}"
+        if records is None:
+            return ""
+        return f"{self.captions}, {Path(records[index]['image']).name}"
 
 
 @lru_cache(maxsize=4)
@@ -74,24 +85,25 @@ def _pictures(path: Path) -> list[tuple[str, str]]:
     """(file, first caption) of every picture that has one."""
     if not path.is_file():
         raise FileNotFoundError(f"expected a file of captions, but there is no file {path}")
+    # whatever is missing, or of another kind, the file is not in the format
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         captions: dict[Any, Any] = {}
         for annotation in content["annotations"]:
             captions.setdefault(annotation["image_id"], annotation["caption"])
-        pictures = sorted(content["images"], key=lambda image: image["id"])
-        pairs = [
-            (image["file_name"], captions[image["id"]])
-            for image in pictures
-            if image["id"] in captions
-        ]
+        pairs = []
+        for image in sorted(content["images"], key=lambda image: image["id"]):
+            # a file of captions may be about some of the pictures only
+            if image["id"] in captions:
+                pairs.append((image["file_name"], captions[image["id"]]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path}: expected captions in COCO's format, with images and annotations ({error!r})"
         ) from None
-    return [
-        (_text(path, file, file), _text(path, file, caption).strip()) for file, caption in pairs
-    ]
+    pictures = []
+    for file, caption in pairs:
+        pictures.append((_text(path, file, file), _text(path, file, caption).strip()))
+    return pictures
 
 
 def _text(path: Path, file: Any, value: Any) -> str:
@@ -100,6 +112,7 @@ def _text(path: Path, file: Any, value: Any) -> str:
     Raises:
         ValueError: if it is no text, or none that can be read.
     """
+    # an empty caption would be a prompt for nothing
     if not isinstance(value, str) or not value.strip():
         raise ValueError(
             f"{path}, picture {shown(file)}: expected a file name and a caption, got {shown(value)}"

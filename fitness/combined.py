@@ -1,11 +1,16 @@
-"""Several fitnesses as one: their datapoints stand side by side, and each part pulls with its own weight."""
+"""Several fitnesses as one: their datapoints stand side by side, each part with its own weight."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+from fitness.contracts import Explains, ScoresStacks, Showcases, Weighted
+
+LEAST = 1e-300
+"""Stands for the sum of weights that sum to 0, so that nothing is divided by 0."""
 
 
 class Part(Protocol):
@@ -21,8 +26,9 @@ class Part(Protocol):
 class Combined:
     """The datapoints of the first part, then those of the second, and so on.
 
-    A part's datapoints weigh its weight divided by its size, scaled to a mean of 1 over all, in competition and in the mean
-    score alike: two parts of 1,319 and of 100 datapoints with equal weights pull equally.
+    A part's datapoints weigh its weight divided by its size, scaled to a mean of 1 over all, in
+    competition and in the mean score alike: two parts of 1,319 and of 100 datapoints with equal
+    weights pull equally.
     """
 
     def __init__(self, parts: Sequence[Part], shares: Sequence[float] | None = None) -> None:
@@ -37,13 +43,21 @@ class Combined:
         """
         if not parts:
             raise ValueError("parts: expected at least one fitness, got none")
-        if shares is not None and (
-            len(shares) != len(parts) or not all(0 < share < float("inf") for share in shares)
-        ):
-            raise ValueError(
-                f"shares: expected {len(parts)} numbers above 0, one for each part, got {list(shares)}"
-            )
-        self.parts, self.shares = parts, shares
+        if shares is not None:
+            one_each = len(shares) == len(parts)
+            if not one_each or not all(0 < share < float("inf") for share in shares):
+                raise ValueError(
+                    f"shares: expected {len(parts)} numbers above 0, one for each part, "
+                    f"got {list(shares)}"
+                )
+        self.parts = parts
+        self.shares = shares
+        # the engine asks with isinstance whether a fitness can do these, and isinstance takes a
+        # method or a property of the class for an ability, whatever the parts can do
+        if all(isinstance(part, ScoresStacks) for part in parts):
+            self.score_many: Callable[[Any, np.ndarray, str], np.ndarray] = self._score_many
+        if any(isinstance(part, Showcases) for part in parts):
+            self.showcase: Callable[[str], np.ndarray] = self._showcase
 
     def size(self, split: str) -> int:
         """As `Fitness.size`: the sum of the parts'."""
@@ -51,84 +65,123 @@ class Combined:
 
     def groups(self, split: str) -> dict[str, np.ndarray]:
         """As `Fitness.groups`: the datapoints of each part, by its place."""
-        ends = np.cumsum([0, *(part.size(split) for part in self.parts)])
-        return {str(place): np.arange(*ends[place : place + 2]) for place in range(len(self.parts))}
+        bounds = self._bounds(split)
+        groups = {}
+        for place in range(len(self.parts)):
+            groups[str(place)] = np.arange(bounds[place], bounds[place + 1])
+        return groups
 
     def weights(self, split: str) -> np.ndarray:
         """(D,) weight of each datapoint; a part's own weights count within it."""
         columns = []
-        shares = self.shares if self.shares is not None else [1.0] * len(self.parts)
+        shares = self.shares
+        if shares is None:
+            shares = [1.0] * len(self.parts)
         for part, share in zip(self.parts, shares, strict=True):
-            own = part.weights(split) if hasattr(part, "weights") else np.ones(part.size(split))
-            columns.append(np.asarray(own, dtype=np.float64) * share / max(np.sum(own), 1e-300))
-        weights = np.concatenate(columns)
-        return weights * len(weights) / weights.sum() if len(weights) else weights
+            inner = np.ones(part.size(split))
+            if isinstance(part, Weighted):
+                inner = part.weights(split)
+            # a part pulls with its share, however many datapoints it has and whatever they weigh
+            column = np.asarray(inner, dtype=np.float64)
+            columns.append(column * share / max(np.sum(inner), LEAST))
+        weights = np.concatenate(columns)  # (D,)
+        # a split that no part has is empty, and has no mean
+        if not len(weights):
+            return weights
+        return weights * len(weights) / weights.sum()
 
     def __call__(self, model: Any, datapoints: np.ndarray, split: str) -> np.ndarray:
         """As `Fitness.__call__`: each part scores its own of the datapoints."""
-        return self._gather(datapoints, split, lambda part, own: part(model, own, split))
 
-    @property
-    def score_many(self) -> Callable[[Any, np.ndarray, str], np.ndarray]:
-        """Scores a stack of models, where every part can."""
-        if not all(hasattr(part, "score_many") for part in self.parts):
-            raise AttributeError("not every part scores stacks")
-        return lambda models, datapoints, split: self._gather(
-            datapoints, split, lambda part, own: part.score_many(models, own, split)
-        )
+        def score(part: Any, indices: np.ndarray) -> np.ndarray:
+            return part(model, indices, split)
 
-    @property
-    def showcase(self) -> Callable[[str], np.ndarray]:
-        """The datapoints that every part which can would show for one member beside another."""
-        if not any(hasattr(part, "showcase") for part in self.parts):
-            raise AttributeError("no part has datapoints to show")
-
-        def shown(split: str) -> np.ndarray:
-            starts = np.cumsum([0, *(part.size(split) for part in self.parts)])
-            showing = [
-                (start, part)
-                for start, part in zip(starts, self.parts, strict=False)
-                if hasattr(part, "showcase")
-            ]
-            return np.concatenate([start + part.showcase(split) for start, part in showing])
-
-        return shown
+        return self._gather(datapoints, split, score)
 
     def explain(self, model: Any, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
-        """For each datapoint what its part explains, and which part that is; nothing where a part explains nothing."""
+        """For each datapoint what its part explains, and which part that is.
+
+        Nothing stands where a part explains nothing.
+        """
         explained: list[dict[str, Any]] = [{} for _ in datapoints]
-        for index, part, mine, own in self._shares(datapoints, split):
-            entries = (
-                part.explain(model, own, split) if hasattr(part, "explain") else [{} for _ in own]
-            )
-            for place, entry in zip(mine, entries, strict=True):
-                explained[place] = {"part": index, **entry}
+        for question in self._questions(datapoints, split):
+            entries: Sequence[dict[str, Any]] = [{}] * len(question.indices)
+            # a part that explains nothing still has its number shown
+            if isinstance(question.part, Explains):
+                entries = question.part.explain(model, question.indices, split)
+            for place, entry in zip(question.places, entries, strict=True):
+                explained[place] = {"part": question.number, **entry}
         return explained
+
+    def _score_many(self, models: Any, datapoints: np.ndarray, split: str) -> np.ndarray:
+        """(W, B) scores of a stack of models, where every part can score one."""
+
+        def score(part: Any, indices: np.ndarray) -> np.ndarray:
+            return part.score_many(models, indices, split)
+
+        return self._gather(datapoints, split, score)
+
+    def _showcase(self, split: str) -> np.ndarray:
+        """(n,) what every part that can would show for one member beside another."""
+        showing = []
+        for start, part in zip(self._bounds(split), self.parts, strict=False):
+            if isinstance(part, Showcases):
+                showing.append(start + part.showcase(split))
+        return np.concatenate(showing)
 
     def _gather(
         self, datapoints: np.ndarray, split: str, score: Callable[[Any, np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """(..., B) scores, put together from the parts'."""
+        """(..., B) scores, put together from the parts'.
+
+        Args:
+            datapoints: (B,) indices.
+            split: the split that they are of.
+            score: a part and its own indices (b,) to scores (..., b).
+        """
         gathered: np.ndarray | None = None
-        for _, part, mine, own in self._shares(datapoints, split):
-            scores = np.asarray(score(part, own))
-            if scores.shape[-1:] != own.shape:
+        for question in self._questions(datapoints, split):
+            scores = np.asarray(score(question.part, question.indices))  # (..., b)
+            if scores.shape[-1:] != question.indices.shape:
                 raise ValueError(
-                    f"{type(part).__name__} must return a score for each of {len(own)} datapoints, got {scores.shape}"
+                    f"{type(question.part).__name__} must return a score for each of "
+                    f"{len(question.indices)} datapoints, got {scores.shape}"
                 )
+            # the first part's scores tell whether there is an axis of models
             if gathered is None:
                 gathered = np.empty((*scores.shape[:-1], len(datapoints)), dtype=np.float32)
-            gathered[..., mine] = scores
-        return np.empty(0, dtype=np.float32) if gathered is None else gathered
+            gathered[..., question.places] = scores
+        if gathered is None:
+            return np.empty(0, dtype=np.float32)
+        return gathered
 
-    def _shares(
-        self, datapoints: np.ndarray, split: str
-    ) -> Iterator[tuple[int, Any, np.ndarray, np.ndarray]]:
-        """(index of the part, part, places in `datapoints` that are its, its own indices of them) for each part asked."""
+    def _questions(self, datapoints: np.ndarray, split: str) -> Iterator[_Question]:
+        """What each part is asked, part by part; one that has none of the datapoints is not."""
         start = 0
-        for index, part in enumerate(self.parts):
-            size = part.size(split)
-            mine = np.flatnonzero((datapoints >= start) & (datapoints < start + size))
-            if len(mine):
-                yield index, part, mine, np.asarray(datapoints)[mine] - start
-            start += size
+        for number, part in enumerate(self.parts):
+            stop = start + part.size(split)
+            places = np.flatnonzero((datapoints >= start) & (datapoints < stop))
+            if len(places):
+                yield _Question(number, part, places, np.asarray(datapoints)[places] - start)
+            start = stop
+
+    def _bounds(self, split: str) -> np.ndarray:
+        """(parts + 1,) where each part's datapoints begin, and where the last part's end."""
+        sizes = [part.size(split) for part in self.parts]
+        return np.cumsum([0, *sizes])
+
+
+class _Question(NamedTuple):
+    """What one part is asked.
+
+    Attributes:
+        number: of the part.
+        part: the fitness.
+        places: (b,) where its datapoints stand among those that are asked.
+        indices: (b,) their indices within the part.
+    """
+
+    number: int
+    part: Any
+    places: np.ndarray
+    indices: np.ndarray

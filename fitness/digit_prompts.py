@@ -1,7 +1,8 @@
-"""Prompts for pictures of digits, with the digit that each asks for and a real one of its kind to compare with.
+"""Prompts for pictures of digits, with the digit that each asks for and a real one to compare with.
 
-No wording ("the digit seven", "7 on black") and no picture is in two splits, whatever the seed; the seed sets their order. The
-pictures of the split "lessons" are for training models; its wordings are those of all splits, as a model must know the words.
+No wording ("the digit seven", "7 on black") and no picture is in two splits, whatever the seed; the
+seed sets their order. The pictures of the split "lessons" are for training models; its wordings are
+those of all splits, as a model must know the words.
 """
 
 from __future__ import annotations
@@ -15,45 +16,43 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from fitness.split_sizes import first_of_split
+
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
+FIGURES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+
 TEMPLATES = (
-    *(
-        "digit {}",
-        "number {}",
-        "figure {}",
-        "the digit {}",
-        "the number {}",
-        "the figure {}",
-        "the numeral {}",
-    ),
-    *("a handwritten {}", "a small {}", "a white {}", "a neat {}", "a plain {}"),
-    *(
-        "a handwritten digit {}",
-        "a handwritten number {}",
-        "a small figure {}",
-        "a white numeral {}",
-        "a neat number {}",
-    ),
-    *(
-        "a picture of the digit {}",
-        "a picture of the number {}",
-        "a picture of a handwritten {}",
-        "a picture of a white {}",
-    ),
-    *(
-        "a drawing of the digit {}",
-        "a drawing of the figure {}",
-        "a drawing of a small {}",
-        "a drawing of a neat {}",
-    ),
-    *(
-        "a scan of the number {}",
-        "a scan of a handwritten {}",
-        "{} on black",
-        "{} in white on black",
-        "{} written by hand",
-    ),
+    "digit {}",
+    "number {}",
+    "figure {}",
+    "the digit {}",
+    "the number {}",
+    "the figure {}",
+    "the numeral {}",
+    "a handwritten {}",
+    "a small {}",
+    "a white {}",
+    "a neat {}",
+    "a plain {}",
+    "a handwritten digit {}",
+    "a handwritten number {}",
+    "a small figure {}",
+    "a white numeral {}",
+    "a neat number {}",
+    "a picture of the digit {}",
+    "a picture of the number {}",
+    "a picture of a handwritten {}",
+    "a picture of a white {}",
+    "a drawing of the digit {}",
+    "a drawing of the figure {}",
+    "a drawing of a small {}",
+    "a drawing of a neat {}",
+    "a scan of the number {}",
+    "a scan of a handwritten {}",
+    "{} on black",
+    "{} in white on black",
+    "{} written by hand",
 )
 """Each is two wordings, one with a word and one with a figure."""
 
@@ -65,6 +64,9 @@ SHARES = (*["lessons"] * 5, *["train"] * 2, *["test"] * 2, "validation")
 
 SIDE = 16
 """Pixels of a picture's side; scikit-learn's have 8."""
+
+BRIGHTEST = 16
+"""The largest pixel of scikit-learn's digits."""
 
 Record = Mapping[str, Any]
 
@@ -88,25 +90,14 @@ class DigitPrompts:
     def split(self, name: str) -> Sequence[Record] | None:
         """Records with "prompt", "label" (0 to 9) and "image" ((16, 16) uint8, white on black).
 
-        None if there is no such split, or nothing in it. Record i of a split is the same whatever the sizes are. The first 200
-        prompts of a split differ; no picture comes twice.
+        None if there is no such split, or nothing in it. Record i of a split is the same whatever
+        the sizes are. The first 200 prompts of a split differ; no picture comes twice.
 
         Raises:
             ValueError: if more prompts are asked for than there are pictures.
         """
-        parts = _records(self.seed)
-        sizes = {
-            "lessons": len(parts["lessons"]),
-            "train": self.train,
-            "test": self.test,
-            "validation": self.validation,
-        }
-        size = sizes.get(name, 0)
-        if not 0 <= size <= len(parts.get(name, ())):
-            raise ValueError(
-                f"{name}: expected a number of prompts from 0 to {len(parts[name])}, got {size}"
-            )
-        return parts[name][:size] if size else None
+        sizes = {"train": self.train, "test": self.test, "validation": self.validation}
+        return first_of_split(_records(self.seed), name, sizes, "prompts")
 
 
 def wordings(split: str) -> Sequence[Sequence[str]]:
@@ -115,31 +106,37 @@ def wordings(split: str) -> Sequence[Sequence[str]]:
     Args:
         split: "train", "test" or "validation"; "lessons" has all of theirs.
     """
-    forms = (WORDS, tuple(map(str, range(10))))
-    return [
-        [template.format(name) for name in names]
-        for place, template in enumerate(TEMPLATES)
-        for shift, names in enumerate(forms)
-        if split in ("lessons", SPLITS[(place + shift) % len(SPLITS)])
-    ]
+    asked = []
+    for place, template in enumerate(TEMPLATES):
+        for shift, names in enumerate((WORDS, FIGURES)):
+            # a template's two wordings are in different splits
+            if split in ("lessons", SPLITS[(place + shift) % len(SPLITS)]):
+                asked.append([template.format(name) for name in names])
+    return asked
 
 
 @lru_cache(maxsize=4)
 def pictures(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (n, 16, 16) uint8 and labels (n,) int64 of "lessons", "train", "test" or "validation", in file order."""
+    """The pictures and labels of "lessons", "train", "test" or "validation", in file order.
+
+    Returns:
+        (n, 16, 16) uint8 and (n,) int64.
+    """
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    large = interpolate(
-        torch.from_numpy(digits.images)[:, None], size=(SIDE, SIDE), mode="bilinear"
-    )[:, 0]
-    images = (large * 255 / 16).round().to(torch.uint8).numpy()
-    turns = np.zeros(len(images), dtype=np.int64)
-    for digit in range(10):
-        own = digits.target == digit
-        turns[own] = np.arange(own.sum()) % len(SHARES)
+    small = torch.from_numpy(digits.images)[:, None]  # (N, 1, 8, 8)
+    large = interpolate(small, size=(SIDE, SIDE), mode="bilinear")[:, 0]  # (N, 16, 16)
+    images = (large * 255 / BRIGHTEST).round().to(torch.uint8).numpy()
+    # each digit's pictures take turns by themselves, so that every split has all digits
+    turns = np.zeros(len(images), dtype=np.int64)  # (N,)
+    for digit in range(len(WORDS)):
+        is_digit = digits.target == digit
+        turns[is_digit] = np.arange(is_digit.sum()) % len(SHARES)
     chosen = np.asarray(SHARES)[turns] == split
-    images, labels = images[chosen], digits.target[chosen].astype(np.int64)
+    images = images[chosen]
+    labels = digits.target[chosen].astype(np.int64)
+    # they are kept, so nobody may write into them
     images.setflags(write=False)
     labels.setflags(write=False)
     return images, labels
@@ -150,21 +147,35 @@ def _records(seed: int) -> Mapping[str, Sequence[Record]]:
     """All records by split."""
     rng = np.random.default_rng(seed)
     parts = {}
-    for name in ("lessons", *SPLITS):
-        images, labels = pictures(name)
-        asked = wordings(name)
-        columns = []  # a digit each
-        for digit in range(10):
-            own = images[rng.permutation(np.flatnonzero(labels == digit))]
+    for split in ("lessons", *SPLITS):
+        images, labels = pictures(split)
+        asked = wordings(split)
+        columns = []
+        for digit in range(len(WORDS)):
+            digit_images = images[rng.permutation(np.flatnonzero(labels == digit))]
             order = rng.permutation(len(asked))
-            prompts = [asked[order[turn % len(asked)]][digit] for turn in range(len(own))]
-            columns.append(
-                [
-                    {"prompt": prompt, "label": digit, "image": image}
-                    for prompt, image in zip(prompts, own, strict=True)
-                ]
-            )
-        parts[name] = [
-            record for turn in zip(*columns, strict=False) for record in turn
-        ]  # as far as the rarest digit goes
+            columns.append(_column(digit, digit_images, asked, order))
+        # the digits take turns, as far as the rarest goes
+        records: list[Record] = []
+        for turn in zip(*columns, strict=False):
+            records += turn
+        parts[split] = records
     return parts
+
+
+def _column(
+    digit: int, images: np.ndarray, asked: Sequence[Sequence[str]], order: np.ndarray
+) -> list[Record]:
+    """The records of one digit.
+
+    Args:
+        digit: what they ask for.
+        images: (n, 16, 16) one for each record.
+        asked: the ways to ask, each as its ten prompts.
+        order: in which they come; after the last the first comes again.
+    """
+    records: list[Record] = []
+    for turn, image in enumerate(images):
+        prompt = asked[order[turn % len(asked)]][digit]
+        records.append({"prompt": prompt, "label": digit, "image": image})
+    return records

@@ -1,33 +1,38 @@
-"""Labelled images to learn from and to be judged by: scikit-learn's digits, IDX files (MNIST), data sets of the hub.
+"""Labelled images to learn from and to be judged by.
 
-Each is a small value that names its data and loads them on first use, once in a process.
+There are scikit-learn's digits, IDX files (MNIST) and data sets of the hub. Each is a small
+value that names its data and loads them on first use, once in a process.
 """
 
 from __future__ import annotations
 
-import difflib
-import gzip
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from fitness.hub_pictures import pictures_of, read_hub
+from fitness.idx_files import read_idx
+
 Split = tuple[torch.Tensor, torch.Tensor]
+"""Images and their labels, as `Images.split` has them."""
+
+Arrays = tuple[np.ndarray, np.ndarray]
+"""Images (n, height, width) and labels (n,), as they were read."""
 
 
 class Images(Protocol):
     """A set of labelled images."""
 
     def split(self, name: str) -> Split | None:
-        """Images (n, pixels) or (n, channels, height, width) float32 and labels (n,) int64 of "train", "test" or "validation".
+        """Images and labels of "train", "test" or "validation".
 
-        None if there is no such split.
+        Images are (n, pixels) or (n, channels, height, width) float32, labels (n,) int64. None if
+        there is no such split.
         """
 
     def shape(self) -> tuple[int, int]:
@@ -36,10 +41,13 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class SklearnDigits:
-    """The 1,797 handwritten digits of 8x8 that ship with scikit-learn, in file order; pixels 0 to 16 as they are.
+    """The 1,797 handwritten digits of 8x8 that ship with scikit-learn, in file order.
+
+    Pixels are 0 to 16, as they are.
 
     Attributes:
-        train: share of the images, from the start of the file, to train on; the rest is the test split.
+        train: share of the images, from the start of the file, to train on; the rest is the test
+            split.
         validation: share of the training images, from their end, set aside for validation.
         flat: rows of pixels; otherwise (channels, height, width), for convolutions.
     """
@@ -64,10 +72,12 @@ class SklearnDigits:
 
 @dataclass(frozen=True)
 class Idx:
-    """Images in the IDX format, such as MNIST: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, gzipped (.gz) or not.
+    """Images in the IDX format, such as MNIST, gzipped (.gz) or not.
+
+    The files are called `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte` and so on.
 
     Attributes:
-        folder: where the four files lie.
+        folder: where the four files are.
         validation: share of the training images, from their end, set aside for validation.
         flat: rows of pixels; otherwise (channels, height, width), for convolutions.
     """
@@ -95,7 +105,9 @@ class Idx:
 
 @dataclass(frozen=True)
 class HubImages:
-    """A data set of the Hugging Face hub, for machines with a network (or with the set in their cache).
+    """A data set of the Hugging Face hub.
+
+    It is for machines with a network, or with the set in their cache.
 
     Attributes:
         name: of the data set, such as "ylecun/mnist".
@@ -131,44 +143,54 @@ class HubImages:
 
 
 def _check_validation(share: float) -> None:
+    """Refuses a share of the training images that would leave none."""
     if not 0 <= share < 1:
         raise ValueError(f"validation: expected a share in [0, 1), got {share}")
 
 
-def _splits(
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-    validation: float,
-    flat: bool,
-) -> Mapping[str, Split]:
-    """Tensors of each split that is not empty."""
-    kept = len(train[0]) - round(validation * len(train[0]))
-    parts = {
-        "train": (train[0][:kept], train[1][:kept]),
-        "validation": (train[0][kept:], train[1][kept:]),
-        "test": test,
-    }
-    return {
-        name: (
-            torch.from_numpy(
-                np.ascontiguousarray(
-                    images.reshape(len(images), -1) if flat else images[:, None], np.float32
-                )
-            ),
-            torch.from_numpy(labels.astype(np.int64)),
-        )
-        for name, (images, labels) in parts.items()
-        if len(images)
-    }
+def _splits(train: Arrays, test: Arrays, validation: float, flat: bool) -> Mapping[str, Split]:
+    """Tensors of each split that is not empty.
+
+    Args:
+        train: (n, height, width) images and (n,) labels.
+        test: likewise.
+        validation: share of the training images, from their end, set aside for validation.
+        flat: whether images become rows of pixels.
+    """
+    # validation images come from the end, so that a share of 0 changes nothing
+    images, labels = train
+    kept = len(images) - round(validation * len(images))
+    splits = {}
+    for name, arrays in (
+        ("train", (images[:kept], labels[:kept])),
+        ("validation", (images[kept:], labels[kept:])),
+        ("test", test),
+    ):
+        # a split without datapoints is none
+        if len(arrays[0]):
+            splits[name] = _tensors(*arrays, flat)
+    return splits
+
+
+def _tensors(images: np.ndarray, labels: np.ndarray, flat: bool) -> Split:
+    """Images (n, height, width) and labels (n,) as a split has them."""
+    shaped = images[:, None]  # (n, 1, height, width)
+    if flat:
+        shaped = images.reshape(len(images), -1)  # (n, pixels)
+    # torch takes an array as it is, so it has to be in one piece and of the type of the weights
+    inputs = torch.from_numpy(np.ascontiguousarray(shaped, np.float32))
+    return inputs, torch.from_numpy(labels.astype(np.int64))
 
 
 @lru_cache(maxsize=4)
 def _sklearn_digits(data: SklearnDigits) -> Mapping[str, Split]:
+    """The splits of scikit-learn's digits."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    cut = int(data.train * len(digits.images))
-    images, labels = digits.images, digits.target
+    images = digits.images
+    labels = digits.target
+    cut = int(data.train * len(images))
     return _splits(
         (images[:cut], labels[:cut]), (images[cut:], labels[cut:]), data.validation, data.flat
     )
@@ -176,104 +198,45 @@ def _sklearn_digits(data: SklearnDigits) -> Mapping[str, Split]:
 
 @lru_cache(maxsize=4)
 def _idx(data: Idx) -> Mapping[str, Split]:
-    sets = []
-    for part in ("train", "t10k"):
-        images = _read_idx(
-            Path(data.folder).expanduser(), f"{part}-images-idx3-ubyte", dimensions=3
-        )
-        labels = _read_idx(
-            Path(data.folder).expanduser(), f"{part}-labels-idx1-ubyte", dimensions=1
-        )
-        if len(images) != len(labels):
-            raise ValueError(
-                f"{data.folder}: {part} has {len(images)} images, but {len(labels)} labels"
-            )
-        sets.append((images / np.float32(255), labels))
-    if sets[0][0].shape[1:] != sets[1][0].shape[1:]:
+    """The splits of IDX files."""
+    train = _idx_part(data, "train")
+    test = _idx_part(data, "t10k")
+    # files of two data sets in one folder
+    if train[0].shape[1:] != test[0].shape[1:]:
         raise ValueError(
-            f"{data.folder}: train has images of {sets[0][0].shape[1:]}, t10k of {sets[1][0].shape[1:]}"
+            f"{data.folder}: train has images of {train[0].shape[1:]}, t10k of {test[0].shape[1:]}"
         )
-    return _splits(sets[0], sets[1], data.validation, data.flat)
+    return _splits(train, test, data.validation, data.flat)
+
+
+def _idx_part(data: Idx, part: str) -> Arrays:
+    """The images, scaled to [0, 1], and labels of "train" or "t10k"."""
+    # a config's value for a path is a text, and may begin with ~
+    folder = Path(data.folder).expanduser()
+    images = read_idx(folder, f"{part}-images-idx3-ubyte", dimensions=3)
+    labels = read_idx(folder, f"{part}-labels-idx1-ubyte", dimensions=1)
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{data.folder}: {part} has {len(images)} images, but {len(labels)} labels"
+        )
+    return images / np.float32(255), labels
 
 
 @lru_cache(maxsize=4)
 def _idx_shape(data: Idx) -> tuple[int, int]:
-    height, width = _read_idx(
-        Path(data.folder).expanduser(), "train-images-idx3-ubyte", dimensions=3
-    ).shape[1:]
+    """Height and width of the training images; nothing else need be there."""
+    folder = Path(data.folder).expanduser()
+    images = read_idx(folder, "train-images-idx3-ubyte", dimensions=3)
+    height, width = images.shape[1:]
     return height, width
-
-
-def _read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
-    """An IDX file of unsigned bytes, gzipped or not."""
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"folder: expected a folder with {name}[.gz], but there is no folder {folder}"
-        )
-    path = next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
-    if path is None:
-        near = difflib.get_close_matches(name, [file.name for file in folder.iterdir()], 1)
-        hint = f"; is it {near[0]!r}? Then rename it" if near else ""
-        raise FileNotFoundError(
-            f"folder: expected the file {folder / name} or {name}.gz, found neither{hint}"
-        )
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path}: not a whole gzip file ({error})") from None
-    header = 4 + 4 * dimensions
-    magic = bytes([0, 0, 8, dimensions])
-    if raw[:4] != magic:
-        raise ValueError(f"{path}: expected an IDX file of unsigned bytes in {dimensions} dimensions (it begins {magic.hex()}), "
-                         f"this one begins {raw[:4].hex() or 'and ends at once'}")  # fmt: skip
-    if len(raw) < header:
-        raise ValueError(
-            f"{path}: expected a header of {header} bytes, the file ends after {len(raw)}"
-        )
-    shape = tuple(np.frombuffer(raw, ">u4", dimensions, offset=4).tolist())
-    if len(raw) - header != prod(shape):
-        raise ValueError(
-            f"{path}: its header promises {prod(shape)} bytes of shape {shape}, it holds {len(raw) - header}"
-        )
-    if not prod(shape):
-        raise ValueError(f"{path}: it is empty, shape {shape}")
-    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
 @lru_cache(maxsize=4)
 def _hub(data: HubImages) -> tuple[Mapping[str, Split], tuple[int, int]]:
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        raise ImportError(
-            "data sets of the hub need the package datasets: pip install 'evomerge[hub]'"
-        ) from None
-    loaded = load_dataset(data.name, revision=data.revision)
-    sets = []
-    for part in ("train", "test"):
-        if part not in loaded:
-            raise ValueError(
-                f"{data.name}: expected splits train and test, it has {', '.join(loaded)}"
-            )
-        for name in (data.image, data.label):
-            if name not in loaded[part].column_names:
-                raise ValueError(
-                    f"{data.name}: no column {name!r}; it has {', '.join(loaded[part].column_names)}"
-                )
-        column = list(loaded[part][data.image])
-        if not all(hasattr(picture, "convert") for picture in column):
-            raise ValueError(
-                f"{data.name}: expected pictures in the column {data.image!r}, got {loaded[part].features[data.image]}"
-            )
-        labels = np.asarray(list(loaded[part][data.label]))
-        if labels.dtype.kind not in "iu" or labels.ndim != 1:
-            raise ValueError(
-                f"{data.name}: expected a whole number for each picture in the column {data.label!r}, "
-                f"got {loaded[part].features[data.label]}"
-            )
-        pictures = [np.asarray(picture.convert("L"), dtype=np.float32) / 255 for picture in column]
-        if len({picture.shape for picture in pictures}) != 1:
-            raise ValueError(f"{data.name}: the pictures of {part} differ in size")
-        sets.append((np.stack(pictures), labels))
-    height, width = sets[0][0].shape[1:]
-    return _splits(sets[0], sets[1], data.validation, data.flat), (height, width)
+    """The splits of a data set of the hub, with the height and width of its images."""
+    loaded = read_hub(data.name, data.revision)
+    train = pictures_of(loaded, "train", name=data.name, image=data.image, label=data.label)
+    test = pictures_of(loaded, "test", name=data.name, image=data.image, label=data.label)
+    # unlike files in the IDX format, a data set says its size nowhere
+    height, width = train[0].shape[1:]
+    return _splits(train, test, data.validation, data.flat), (height, width)

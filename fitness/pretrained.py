@@ -1,8 +1,12 @@
-"""Models of transformers that judge pictures: found by their configs, loaded in float32 from safetensors alone."""
+"""Models of transformers that judge pictures.
+
+They are found by their configs, and loaded in float32 from safetensors alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +20,10 @@ BATCH = 64
 
 
 class Pretrained:
-    """A model with its image processor, loaded on first use; beside the pictures, in float32, whatever it judges."""
+    """A model with its image processor, loaded on first use.
+
+    It is in float32, whatever it judges, on a GPU beside the pictures if there is one.
+    """
 
     loader: ClassVar[str]
     """The class of transformers that loads it."""
@@ -41,12 +48,13 @@ class Pretrained:
             ImportError: if transformers is not installed.
             ValueError: if there is no such model, or it is of another type.
         """
-        found = self._load("AutoConfig")
-        if self.kind is not None and found.model_type != self.kind:
+        config = self._load("AutoConfig")
+        if self.kind is not None and config.model_type != self.kind:
             raise ValueError(
-                f"model: expected a model of type {self.kind}, {self.model} is a {found.model_type}"
+                f"model: expected a model of type {self.kind}, "
+                f"{self.model} is a {config.model_type}"
             )
-        return found
+        return config
 
     @cached_property
     def network(self) -> Any:
@@ -55,14 +63,20 @@ class Pretrained:
         Raises:
             ValueError: as `config`; if it does not load, or the folder has not all of its weights.
         """
+        # a model of another type is refused before its weights are read
         _ = self.config
-        made, told = self._load(self.loader, use_safetensors=True, output_loading_info=True)
-        if missing := sorted(told["missing_keys"]):  # these would be random
+        network, loading = self._load(self.loader, use_safetensors=True, output_loading_info=True)
+        # weights that are missing would be random
+        missing = sorted(loading["missing_keys"])
+        if missing:
             raise ValueError(
-                f"model: {self.model} is no {type(made).__name__}: it has no weights for {missing[0]}"
+                f"model: {self.model} is no {type(network).__name__}: "
+                f"it has no weights for {missing[0]}"
             )
-        # parameters keep their requires_grad, though nothing is learned: with frozen ones torch takes a slow path for strided inputs
-        return made.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        # parameters keep their requires_grad, though nothing is learned: with frozen ones torch
+        # takes a slow path for strided inputs
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return network.float().eval().to(device)
 
     @cached_property
     def processor(self) -> Any:
@@ -73,48 +87,82 @@ class Pretrained:
     def judge(
         self, pictures: Sequence[Any], call: Callable[[torch.Tensor], torch.Tensor]
     ) -> torch.Tensor:
-        """(B, ...) what a call gives for the pixels of B PIL images, batch by batch, in the host's memory."""
+        """What a call gives for the pixels of pictures, batch by batch.
 
-        def part(start: int, stop: int) -> torch.Tensor:
-            pixels = self.processor(images=list(pictures[start:stop]), return_tensors="pt")[
-                "pixel_values"
-            ]
-            return call(pixels.to(self.network.device, torch.float32)).cpu()
+        Args:
+            pictures: B PIL images.
+            call: (b, 3, height, width) pixels, as the processor makes them, to (b, ...).
 
-        alone = f"there is no memory for {self.model} to judge one picture"
-        parts, self._batch = in_batches(
-            self._batch, len(pictures), part, "pictures were judged", lambda _: alone
+        Returns:
+            (B, ...), in the host's memory.
+
+        Raises:
+            MemoryError: if there is no memory for one picture.
+        """
+
+        def judge_some(start: int, stop: int) -> torch.Tensor:
+            batch = self.processor(images=list(pictures[start:stop]), return_tensors="pt")
+            pixels = batch["pixel_values"].to(self.network.device, torch.float32)
+            return call(pixels).cpu()
+
+        def no_memory(_: int) -> str:
+            return f"there is no memory for {self.model} to judge one picture"
+
+        judged, self._batch = in_batches(
+            self._batch, len(pictures), judge_some, "pictures were judged", no_memory
         )
-        return torch.cat(parts)
+        return torch.cat(judged)
 
     def _load(self, loader: str, **settings: Any) -> Any:
+        """What a class of transformers loads from the folder, or from the hub.
+
+        Raises:
+            ImportError: if transformers is not installed.
+            ValueError: if it cannot be loaded.
+        """
         try:
             import transformers
-            from transformers.utils import logging as bars
         except ImportError as error:
             raise ImportError(
                 "judges need the package transformers: pip install 'evomerge[diffusion]'"
             ) from error
-        path, shown = Path(self.model).expanduser(), bars.is_progress_bar_enabled()
-        bars.disable_progress_bar()
+        path = Path(self.model).expanduser()
+        # what is no folder here may be a name on the hub
+        source = path if path.is_dir() else str(self.model)
         try:
-            return getattr(transformers, loader).from_pretrained(
-                path if path.is_dir() else str(self.model), **settings
-            )
+            with _without_bars():
+                return getattr(transformers, loader).from_pretrained(source, **settings)
         except (ValueError, OSError, KeyError) as error:
-            first = next(
-                (text for text in str(error).splitlines() if text.strip()), type(error).__name__
-            )
-            raise ValueError(f"model: {self.model} cannot be loaded: {first}") from None
-        finally:
-            if shown:
-                bars.enable_progress_bar()
+            raise ValueError(
+                f"model: {self.model} cannot be loaded: {_first_line(error)}"
+            ) from None
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings travel, models and what they made do not."""
-        made = {
-            name
-            for name in vars(self)
-            if isinstance(getattr(type(self), name, None), cached_property)
-        }
-        return {name: value for name, value in vars(self).items() if name not in made}
+        state = {}
+        for name, value in vars(self).items():
+            if not isinstance(getattr(type(self), name, None), cached_property):
+                state[name] = value
+        return state
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """A block without transformers' progress bars."""
+    from transformers.utils import logging as bars
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an error that says something; transformers' go on for a page."""
+    for line in str(error).splitlines():
+        if line.strip():
+            return line
+    return type(error).__name__

@@ -1,29 +1,39 @@
-"""Scores of a language model that answers questions: each answer is compared with its reference."""
+"""Scores of a language model that answers questions: answers are compared with references."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from string import Formatter
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from fitness.generation import Generator, LanguageModel, chat_prompt
 from fitness.matching import Score, check_reference, exact
-from fitness.records import check_readable, datapoint_name, filled, shown
-from fitness.responses import Response, cut, special_tokens
+from fitness.messages import datapoint_name, shown
+from fitness.portable import Portable
+from fitness.responses import cut, extracted, pattern, special_tokens
+from fitness.templates import filled, parts
 
 
 class Records(Protocol):
-    """Questions with their answers. Optional: `where(index, split) -> str`, where a user finds a record."""
+    """Questions with their answers.
+
+    Optional: `where(index, split) -> str`, where a user finds a record.
+    """
 
     def split(self, name: str) -> Sequence[Mapping[str, Any]] | None:
-        """The records of "train", "test" or "validation", each with the same fields; None if there is no such split."""
+        """The records of "train", "test" or "validation"; None if there is no such split.
+
+        All of them have the same fields.
+        """
 
 
-class QuestionAnswering:
-    """One score for each question, by comparing what the model answers greedily with the record's answer."""
+class QuestionAnswering(Portable):
+    """One score for each question, by comparing the model's greedy answer with the record's."""
+
+    _encoded: tuple[Any, dict[str, list[list[int]]]] | None = None
 
     def __init__(
         self,
@@ -45,55 +55,61 @@ class QuestionAnswering:
             data: the records, such as `fitness.records.JsonLines`.
             template: the prompt, with the names of fields in braces; a brace of its own is doubled.
             answer: the field of the reference.
-            score: prompt, response and reference to a score in [0, 1]: `fitness.matching.exact`, `numeric`, `gsm8k`, `AnyOf` where
-                any of several references counts, or your own. The response has no special tokens in it, and with `extract` is what
-                was extracted. A score that has `check(reference)` is asked about each reference when records are loaded, and raises
-                a ValueError where no response could be right; one of your own without it takes any reference.
-            extract: regular expression of what counts in a response, such as "answer is (\\w+)": its last match, in it the first
-                group if there is one; nothing if there is no match. It sees special tokens, as in "<ans>(.*?)</ans>", each as a
-                whole, and what ended the response; they are taken out of what was extracted. The whole response if None.
-            chat: whether the prompt is a user's message in the tokenizer's chat template, and not a text to go on with.
+            score: prompt, response and reference to a score in [0, 1]: `fitness.matching.exact`,
+                `numeric`, `gsm8k`, `AnyOf` where any of several references counts, or your own. The
+                response has no special tokens in it, and with `extract` is what was extracted. A
+                score that has `check(reference)` is asked about each reference when records are
+                loaded, and raises a ValueError where no response could be right; one of your own
+                without it takes any reference.
+            extract: regular expression of what counts in a response, such as "answer is (\\w+)":
+                its last match, in it the first group if there is one; nothing if there is no match.
+                It sees special tokens, as in "<ans>(.*?)</ans>", each as a whole, and what ended
+                the response; they are taken out of what was extracted. The whole response if None.
+            chat: whether the prompt is a user's message in the tokenizer's chat template, and not a
+                text to go on with.
             system: the system's message before it.
             max_new_tokens: as `Generator`.
             stop: as `Generator`.
             batch: as `Generator`.
 
         Raises:
-            ValueError: if a setting is out of its range, the template is broken or the expression is none.
+            ValueError: if a setting is out of its range, the template is broken or the expression
+                is none.
         """
+        # settings that are passed on are checked by those who take them, before anything is loaded
         Generator(max_new_tokens, stop, batch)
+        # without a field every question would be the same
         if not any(field is not None for _, field in parts(template)):
             raise ValueError(
                 f"template: expected a field in braces, such as {{question}}, got {template!r}"
             )
         if system is not None and not chat:
             raise ValueError("system: a system's message needs chat: true")
+        # a class is callable too, and would make an object of each answer in place of a score
         if isinstance(score, type):
-            made = f"{{_target_: {score.__module__}.{score.__qualname__}}}"
+            entry = f"{{_target_: {score.__module__}.{score.__qualname__}}}"
             raise ValueError(
-                f"score: expected a function or an object, got the class {score.__qualname__}; in a config, {made} makes one"
+                f"score: expected a function or an object, got the class {score.__qualname__}; "
+                f"in a config, {entry} makes one"
             )
         pattern(extract)
-        self.data, self.template, self.answer, self.score, self.extract = (
-            data,
-            template,
-            answer,
-            score,
-            extract,
-        )
-        self.chat, self.system, self.max_new_tokens, self.stop, self.batch = (
-            chat,
-            system,
-            max_new_tokens,
-            stop,
-            batch,
-        )
+        self.data = data
+        self.template = template
+        self.answer = answer
+        self.score = score
+        self.extract = extract
+        self.chat = chat
+        self.system = system
+        self.max_new_tokens = max_new_tokens
+        self.stop = stop
+        self.batch = batch
 
     def size(self, split: str) -> int:
         """As `Fitness.size`.
 
         Raises:
-            ValueError: if a record lacks a field, or its reference is none that the score can be taken against.
+            ValueError: if a record lacks a field, or its reference is none that the score can be
+                taken against.
         """
         return len(self._questions(split))
 
@@ -101,22 +117,22 @@ class QuestionAnswering:
         """As `Fitness.__call__`.
 
         Raises:
-            ValueError: if a prompt is too long, or the score function fails or gives no number in [0, 1].
+            ValueError: if a prompt is too long, or the score function fails or gives no number in
+                [0, 1].
         """
         responses = self._respond(model, datapoints, split)
-        return np.array(
-            [self._score(*pair, split) for pair in zip(datapoints, responses, strict=True)],
-            dtype=np.float32,
-        )
+        scores = []
+        for index, response in zip(datapoints, responses, strict=True):
+            scores.append(self._score(index, response, split))
+        return np.array(scores, dtype=np.float32)  # (B,)
 
     def explain(
         self, model: LanguageModel, datapoints: np.ndarray, split: str
     ) -> list[dict[str, Any]]:
         """For each datapoint its prompt, the reference, what the model answered and the score."""
+        responses = self._respond(model, datapoints, split)
         entries = []
-        for index, response in zip(
-            datapoints, self._respond(model, datapoints, split), strict=True
-        ):
+        for index, response in zip(datapoints, responses, strict=True):
             prompt, reference = self._questions(split)[index]
             score = self._score(index, response, split)
             entries.append(
@@ -128,42 +144,52 @@ class QuestionAnswering:
         """What the model answers to each, as far as it counts."""
         if not self.size(split):
             raise ValueError(f"{self.data} has no split {split!r}")
-        kept = vars(self)
-        generator = kept.setdefault(
-            "_generator", Generator(self.max_new_tokens, self.stop, self.batch)
-        )
-        if kept.get("_encoded", (None,))[0] is not language.tokenizer:
-            kept["_encoded"] = language.tokenizer, {}
-        encoded = kept["_encoded"][1]
-        if (
-            split not in encoded
-        ):  # all at once: what is too long is known before anything is generated
-            self._check_special(language.tokenizer, split)
-            texts = [self._text(language.tokenizer, prompt) for prompt, _ in self._questions(split)]
-            encoded[split] = generator.encode(
-                language, texts, lambda i: self._where(i, split), special=not self.chat
-            )
-        responses = generator.respond(language, [encoded[split][index] for index in datapoints])
+        prompts = self._prompts(language, split)
+        asked = [prompts[index] for index in datapoints]
+        responses = self._generator.respond(language, asked)
         return [extracted(response, self.extract) for response in responses]
+
+    def _prompts(self, language: LanguageModel, split: str) -> list[list[int]]:
+        """The tokens of each prompt of a split, made once for a tokenizer.
+
+        They are made all at once: what is too long is known before anything is generated.
+        """
+        tokenizer = language.tokenizer
+        if self._encoded is None or self._encoded[0] is not tokenizer:
+            self._encoded = tokenizer, {}
+        # members share the seeds' tokenizer, so prompts are encoded once in a run
+        encoded = self._encoded[1]
+        if split not in encoded:
+            self._check_special(tokenizer, split)
+            texts = [self._text(tokenizer, prompt) for prompt, _ in self._questions(split)]
+            encoded[split] = self._generator.encode(
+                language, texts, lambda index: self._where(index, split), special=not self.chat
+            )
+        return encoded[split]
 
     def _text(self, tokenizer: Any, prompt: str) -> str:
         """A prompt as the model reads it."""
         if not self.chat:
             return prompt
-        system = [] if self.system is None else [{"role": "system", "content": self.system}]
-        return chat_prompt(tokenizer, [*system, {"role": "user", "content": prompt}])
+        # templates want the system's message first, where they take one
+        messages = [{"role": "user", "content": prompt}]
+        if self.system is not None:
+            messages.insert(0, {"role": "system", "content": self.system})
+        return chat_prompt(tokenizer, messages)
 
     def _score(self, index: int, response: str, split: str) -> float:
         """The score of one response."""
         prompt, reference = self._questions(split)[index]
         try:
             score = self.score(prompt, response, reference)
-        except (OSError, MemoryError):  # the surroundings, which are tried again
+        # the surroundings are no fault of the score, and are tried again
+        except (OSError, MemoryError):
             raise
         except Exception as error:
             raise ValueError(
                 f"{self._where(index, split)}: score raised {type(error).__name__}: {error}"
             ) from error
+        # what is no number at all is refused like one out of range
         try:
             number = float(score)
         except (TypeError, ValueError):
@@ -175,42 +201,55 @@ class QuestionAnswering:
         return number
 
     def _questions(self, split: str) -> list[tuple[str, Any]]:
-        """(prompt, reference) of each datapoint, once all that can be known to be wrong of the records is."""
-        kept = vars(self).setdefault("_filled", {})
-        if split not in kept:
+        """(prompt, reference) of each datapoint.
+
+        By then all that can be known to be wrong of the records is known.
+        """
+        if split not in self._checked:
             written = parts(self.template)
-            needed = [("template", field) for _, field in written if field is not None] + [
-                ("answer", self.answer)
-            ]
             questions = []
             for index, record in enumerate(self.data.split(split) or ()):
-                for setting, field in needed:
-                    if field not in record:
-                        known = ", ".join(map(str, record)) or "none"
-                        raise ValueError(
-                            f"{self._where(index, split)}: {setting}: no field {field!r}; its fields: {known}"
-                        )
+                self._check_fields(written, index, record, split)
                 try:
                     prompt = filled(written, record)
                 except ValueError as error:
                     raise ValueError(f"{self._where(index, split)}: {error}") from None
-                try:
-                    check_reference(self.score, record[self.answer])
-                    self._check_stop(record[self.answer])
-                except (OSError, MemoryError):
-                    raise
-                except Exception as error:  # a check may be a user's own
-                    kind = (
-                        ""
-                        if isinstance(error, ValueError)
-                        else f"check raised {type(error).__name__}: "
-                    )
-                    raise ValueError(
-                        f"{self._where(index, split)}: {self.answer}: {kind}{error}"
-                    ) from error
+                self._check_reference(index, record[self.answer], split)
                 questions.append((prompt, record[self.answer]))
-            kept[split] = questions
-        return kept[split]
+            self._checked[split] = questions
+        return self._checked[split]
+
+    def _check_fields(
+        self,
+        written: Sequence[tuple[str, str | None]],
+        index: int,
+        record: Mapping[str, Any],
+        split: str,
+    ) -> None:
+        """Refuses a record that lacks a field of the template, or that of the reference."""
+        needed = [("template", field) for _, field in written if field is not None]
+        needed.append(("answer", self.answer))
+        for setting, field in needed:
+            if field not in record:
+                known = ", ".join(map(str, record)) or "none"
+                raise ValueError(
+                    f"{self._where(index, split)}: {setting}: no field {field!r}; "
+                    f"its fields: {known}"
+                )
+
+    def _check_reference(self, index: int, reference: Any, split: str) -> None:
+        """Refuses a reference against which no response could be right."""
+        try:
+            check_reference(self.score, reference)
+            self._check_stop(reference)
+        except (OSError, MemoryError):
+            raise
+        # a check may be a user's own, and raise anything
+        except Exception as error:
+            problem = str(error)
+            if not isinstance(error, ValueError):
+                problem = f"check raised {type(error).__name__}: {error}"
+            raise ValueError(f"{self._where(index, split)}: {self.answer}: {problem}") from error
 
     def _check_stop(self, reference: Any) -> None:
         """Refuses what no response can be word for word, as it would end before.
@@ -218,15 +257,12 @@ class QuestionAnswering:
         Raises:
             ValueError: if a text of `stop` is in the reference.
         """
-        if self.score is exact:
-            _, end = cut(
-                str(reference).strip(),
-                [self.stop] if isinstance(self.stop, str) else self.stop or (),
-            )
-            if end:
-                raise ValueError(
-                    f"{shown(reference)} has {end!r} in it, where stop ends each answer"
-                )
+        # of other scores nothing is known: they may find their answer before the end
+        if self.score is not exact:
+            return
+        _, end = cut(str(reference).strip(), self._generator.stop)
+        if end:
+            raise ValueError(f"{shown(reference)} has {end!r} in it, where stop ends each answer")
 
     def _check_special(self, tokenizer: Any, split: str) -> None:
         """Refuses what no response can be word for word, as special tokens are taken out of it.
@@ -236,62 +272,27 @@ class QuestionAnswering:
         """
         if self.score is not exact or self.extract is not None:
             return
+        # a missing one would score 0 for every member, and nobody would see why
         special = list(special_tokens(tokenizer).values())
         for index, (_, reference) in enumerate(self._questions(split)):
             _, token = cut(str(reference), special)
             if token:
                 raise ValueError(
-                    f"{self._where(index, split)}: {self.answer}: {shown(reference)} has the special token {token!r} in it, "
-                    f"which is left out of an answer; set extract, such as '({re.escape(token)})'"
+                    f"{self._where(index, split)}: {self.answer}: {shown(reference)} has the "
+                    f"special token {token!r} in it, which is left out of an answer; set extract, "
+                    f"such as '({re.escape(token)})'"
                 )
 
     def _where(self, index: int, split: str) -> str:
         """Names a datapoint."""
         return datapoint_name(self.data, index, split)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Settings travel, prompts do not."""
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+    @cached_property
+    def _generator(self) -> Generator:
+        """What answers; its batches stay small once memory has run out."""
+        return Generator(self.max_new_tokens, self.stop, self.batch)
 
-
-def parts(template: str) -> list[tuple[str, str | None]]:
-    """The texts of a template, each with the field that follows it, None at its end.
-
-    Raises:
-        ValueError: if a brace is broken, more than a field's name stands in one, or half a character is in it.
-    """
-    try:
-        parsed = list(Formatter().parse(template))
-    except ValueError as error:
-        raise ValueError(
-            f"template: {error} in {template!r}; a brace that is no field's is doubled"
-        ) from None
-    try:
-        check_readable(template)
-    except ValueError as error:
-        raise ValueError(f"template: {error}") from None
-    for _, field, form, conversion in parsed:
-        if field == "" or form or conversion:
-            raise ValueError(
-                f"template: expected names of fields alone in braces, got {template!r}"
-            )
-    return [(text, field) for text, field, _, _ in parsed]
-
-
-def pattern(extract: str | None) -> re.Pattern[str] | None:
-    """An expression, compiled.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    try:
-        return None if extract is None else re.compile(extract, re.DOTALL)
-    except re.error as error:
-        raise ValueError(f"extract: not a regular expression ({error}): {extract!r}") from None
-
-
-def extracted(response: Response | str, extract: str | None) -> str:
-    """What counts in a response: the last match of the expression, or its first group; the whole of it if that is None."""
-    read = Response(response, response) if isinstance(response, str) else response
-    compiled = pattern(extract)
-    return read.text if compiled is None else read.extracted(compiled)
+    @cached_property
+    def _checked(self) -> dict[str, list[tuple[str, Any]]]:
+        """The questions of each split that has been read."""
+        return {}

@@ -1,4 +1,4 @@
-"""What a model wrote, with the special tokens in it: read with them, and cleaned of them afterwards."""
+"""What a model wrote, with the special tokens in it: read with them, and cleaned of them after."""
 
 from __future__ import annotations
 
@@ -25,46 +25,89 @@ class Response:
     end: str = ""
 
     def extracted(self, pattern: re.Pattern[str]) -> str:
-        """The last match of an expression, or its first group, without special tokens; nothing if there is no match.
+        """The last match of an expression, or its first group, without special tokens.
 
-        The expression sees special tokens, each as a whole: a match that begins or ends within one is none, so that no number is
-        read out of a token's name. Where it does not match so, it sees the text without them; and then what ended the response,
-        too. Special tokens alone, such as <yes>, stay where the expression names them.
+        The expression sees special tokens, each as a whole: a match that begins or ends within one
+        is none, so that no number is read out of a token's name. Where it does not match so, it
+        sees the text without them; and then what ended the response, too. Special tokens alone,
+        such as <yes>, stay where the expression names them.
+
+        Returns:
+            The empty text if there is no match.
         """
-        matches = uncut(pattern, self.written, self.special) or list(pattern.finditer(self.text))
+        matches = uncut(pattern, self.written, self.special)
+        # the order is that of trust: as written, then as shown, then with its end
+        if not matches:
+            matches = list(pattern.finditer(self.text))
         if not matches and self.end:
             matches = uncut(pattern, self.written + self.end, (*self.special, self.end))
         if not matches:
             return ""
-        # behind all that ".*" takes it matches once more, nothing
-        last = next((match for match in reversed(matches) if match[0]), matches[-1])
-        chosen = last.group(1 if pattern.groups else 0) or ""
+        chosen = _last_that_matches_something(matches).group(1 if pattern.groups else 0) or ""
         cleaned = without(chosen, self.special)
+        if cleaned.strip():
+            return cleaned
+        # nothing but special tokens: an expression that names one of them asks for that very token
         named = re.sub(r"\\(.)", r"\1", pattern.pattern)
-        return (
-            chosen
-            if not cleaned.strip() and any(token in named for token in self.special)
-            else cleaned
-        )
+        if any(token in named for token in self.special):
+            return chosen
+        return cleaned
+
+
+def pattern(extract: str | None) -> re.Pattern[str] | None:
+    """An expression, compiled; None for none.
+
+    Raises:
+        ValueError: if it is no regular expression.
+    """
+    if extract is None:
+        return None
+    try:
+        return re.compile(extract, re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"extract: not a regular expression ({error}): {extract!r}") from None
+
+
+def extracted(response: Response | str, extract: str | None) -> str:
+    """What counts in a response.
+
+    Args:
+        response: what a model wrote.
+        extract: the expression, whose last match counts, or the first group of that; the whole of
+            the response if None.
+    """
+    if isinstance(response, str):
+        response = Response(response, response)
+    # Python keeps compiled expressions, so this costs a look-up
+    compiled = pattern(extract)
+    if compiled is None:
+        return response.text
+    return response.extracted(compiled)
 
 
 def cut(text: str, ends: Sequence[str], special: Sequence[str] = ()) -> tuple[str, str]:
-    """A text before the first of what ends it, and what that is; nothing if none of the ends is in it.
+    """A text before the first of what ends it, and what that is; nothing if no end is in it.
 
     An end that begins or stops within a special token is none.
+
+    >>> cut("4, of course. Question: 3 + 3", ["Question:", "."])
+    ('4, of course', '.')
     """
     first: dict[str, int] = {}
     for end in ends:
-        for match in uncut(re.compile(re.escape(end)), text, special)[:1]:
-            first[end] = match.start()
+        matches = uncut(re.compile(re.escape(end)), text, special)
+        if matches:
+            first[end] = matches[0].start()
     if not first:
         return text, ""
+    # of two ends at one place it is the one that was named first
     end = min(first, key=first.__getitem__)
     return text[: first[end]], end
 
 
 def uncut(pattern: re.Pattern[str], text: str, special: Sequence[str]) -> list[re.Match[str]]:
     """The matches of an expression that cut no special token in two."""
+    # all places within a token, at which a match may neither begin nor end
     inner: set[int] = set()
     for token in _any_of(special).finditer(text):
         inner.update(range(token.start() + 1, token.end()))
@@ -73,15 +116,19 @@ def uncut(pattern: re.Pattern[str], text: str, special: Sequence[str]) -> list[r
 
 def without(text: str, special: Sequence[str]) -> str:
     """A text without special tokens."""
-    return _any_of(special).sub("", text) if special else text
+    if not special:
+        return text
+    return _any_of(special).sub("", text)
 
 
 def special_tokens(tokenizer: Any) -> dict[int, str]:
-    """The tokens that a tokenizer leaves out where it is told to skip special tokens, by id, with their texts."""
+    """The tokens that a tokenizer leaves out where it skips special tokens: by id, their texts."""
+    # some tokens are marked as special where they were added, and stand in no list of such
     added: Mapping[int, Any] = getattr(tokenizer, "added_tokens_decoder", {})
     marked = [token for token, about in added.items() if getattr(about, "special", False)]
     texts = {}
     for token in dict.fromkeys([*tokenizer.all_special_ids, *marked]):
+        # what the tokenizer does not leave out is text like any other
         if token is None or decode(tokenizer, [[token]])[0]:
             continue
         text = decode(tokenizer, [[token]], special=True)[0].strip()
@@ -97,7 +144,19 @@ def decode(tokenizer: Any, rows: Sequence[Sequence[int]], *, special: bool = Fal
     )
 
 
+def _last_that_matches_something(matches: Sequence[re.Match[str]]) -> re.Match[str]:
+    """The last match that is not empty, or the last one.
+
+    Behind all that ".*" takes it matches once more, nothing.
+    """
+    for match in reversed(matches):
+        if match[0]:
+            return match
+    return matches[-1]
+
+
 def _any_of(texts: Sequence[str]) -> re.Pattern[str]:
-    """An expression that matches each of these texts, the longest first; nothing if there are none."""
+    """An expression that matches each of these texts, the longest first; nothing without texts."""
+    # of two tokens that begin alike the short one must not hide the long one
     longest = sorted(filter(None, texts), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest)) or "(?!)")

@@ -1,8 +1,9 @@
 """Questions and answers that are made up, for tiny models: sums in digits, letters to sort.
 
-Each skill has some ten thousand questions. Which split a question belongs to is written in the question itself (a checksum), so
-no question is in two splits, whatever the seed; the seed sets their order. The split "lessons", half of all questions, is for
-training models: nothing is scored on it.
+Each skill has some ten thousand questions. Which split a question belongs to is written in the
+question itself (a checksum), so no question is in two splits, whatever the seed; the seed sets
+their order. The split "lessons", half of all questions, is for training models: nothing is scored
+on it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,17 @@ from functools import lru_cache
 
 import numpy as np
 
+from fitness.split_sizes import first_of_split
+
 SPLITS = (*["lessons"] * 10, *["train"] * 4, "validation", *["test"] * 5)
 """Twenty shares."""
 
 LETTERS = "abcdefghijklmnopqrst"
 LENGTH = 5
+"""Letters that are to be sorted."""
+
+DRAWN = 15_000
+"""Times that letters are drawn, some of them twice."""
 
 Record = Mapping[str, str]
 
@@ -48,19 +55,8 @@ class Skill(ABC):
         Raises:
             ValueError: if more questions are asked for than there are.
         """
-        parts = _records(type(self), self.seed)
-        sizes = {
-            "lessons": len(parts["lessons"]),
-            "train": self.train,
-            "test": self.test,
-            "validation": self.validation,
-        }
-        size = sizes.get(name, 0)
-        if not 0 <= size <= len(parts.get(name, ())):
-            raise ValueError(
-                f"{name}: expected a number of questions from 0 to {len(parts[name])}, got {size}"
-            )
-        return parts[name][:size] if size else None
+        sizes = {"train": self.train, "test": self.test, "validation": self.validation}
+        return first_of_split(_records(type(self), self.seed), name, sizes, "questions")
 
     @classmethod
     @abstractmethod
@@ -87,8 +83,9 @@ class Sorting(Skill):
     @classmethod
     def questions(cls) -> Iterator[tuple[str, str]]:
         """As `Skill.questions`."""
+        # the questions are the same for every seed, which only sets their order
         rng = np.random.default_rng(0)
-        for _ in range(15_000):
+        for _ in range(DRAWN):
             letters = [LETTERS[place] for place in rng.permutation(len(LETTERS))[:LENGTH]]
             yield "sort " + " ".join(letters), " ".join(sorted(letters))
 
@@ -96,12 +93,12 @@ class Sorting(Skill):
 @lru_cache(maxsize=8)
 def _records(skill: type[Skill], seed: int) -> Mapping[str, Sequence[Record]]:
     """All records of a skill by split."""
-    records = [
-        {"question": question, "answer": answer}
-        for question, answer in dict(skill.questions()).items()
-    ]
+    # a dict, since what was drawn twice is one question
+    questions = list(dict(skill.questions()).items())
     parts: dict[str, list[Record]] = {name: [] for name in SPLITS}
-    for place in np.random.default_rng(seed).permutation(len(records)):
-        question = records[place]["question"]
-        parts[SPLITS[zlib.crc32(question.encode()) % len(SPLITS)]].append(records[place])
+    for place in np.random.default_rng(seed).permutation(len(questions)):
+        question, answer = questions[place]
+        # a checksum is the same on every machine, unlike Python's hash
+        share = zlib.crc32(question.encode()) % len(SPLITS)
+        parts[SPLITS[share]].append({"question": question, "answer": answer})
     return parts

@@ -1,36 +1,32 @@
-"""A task of lm-eval: its documents, the requests they make of a model, and what each answer is worth. lm_eval's only home."""
+"""A task of lm-eval: its documents, their requests to a model, and what each answer is worth."""
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import difflib
-import logging
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 
-from fitness.families import companies, positions_of
-from fitness.records import check_readable, shown
+from fitness.lm_eval_library import compares_its_own_way, load_task, quiet, seeded, seeds
+from fitness.messages import shown
+from fitness.readable import check_readable
+from fitness.task_metrics import choose_metric
 
 PARTS = ("training", "validation", "test")
 """The documents that a task of lm-eval may have."""
-
-UNLIMITED = 2**30
-"""Tokens that a model can take whose config has no limit, as lm-eval is told."""
 
 Requests: TypeAlias = list[Any]
 """What one document asks of a model: lm_eval's instances, one for each choice or one in all."""
 
 
 class Task:
-    """One task, as lm-eval itself loads it, with the seeds that lm-eval sets: its few-shot examples are lm-eval's own."""
+    """One task, as lm-eval itself loads it.
+
+    It has the seeds that lm-eval sets, so its few-shot examples are lm-eval's own.
+    """
 
     def __init__(
         self,
@@ -43,175 +39,116 @@ class Task:
 
         Raises:
             ImportError: if lm-eval is not installed.
-            ValueError: if there is no such task, or lm-eval cannot load it, or it is of a kind that cannot be scored.
+            ValueError: if there is no such task, or lm-eval cannot load it, or it is of a kind
+                that cannot be scored.
         """
-        self.name, self.include_path = name, include_path
+        self.name = name
+        self.task = load_task(name, include_path)
         self._documents: dict[str, list[Any]] = {}
-        with seeded(*_seeds()), quiet():
-            self.task = self._load()
-        config = self.task.config
-        kind = self.task.OUTPUT_TYPE
-        if kind == "loglikelihood_rolling":
-            raise ValueError(
-                f"task: {name!r} measures the likelihood of whole texts, which is no score in [0, 1] of a sample"
-            )
-        if getattr(self.task, "MULTIMODAL", False):
-            raise ValueError(
-                f"task: {name!r} shows more than text, which a language model cannot read"
-            )
-        if getattr(self.task, "UNSAFE_CODE", False):
-            raise ValueError(
-                f"task: {name!r} runs code that the model wrote, which is not done here"
-            )
-        if num_fewshot is not None and num_fewshot != config.num_fewshot:
-            if config.num_fewshot == 0:
-                raise ValueError(
-                    f"num_fewshot: {name!r} sets it to 0 itself, and lm-eval keeps that; got {num_fewshot}"
-                )
-            self.task.set_config("num_fewshot", num_fewshot)
-        if gen_kwargs:
-            if kind != "generate_until":
-                raise ValueError(f"gen_kwargs: {name!r} generates nothing, its requests are {kind}")
-            self.task.set_config("generation_kwargs", {**config.generation_kwargs, **gen_kwargs})
+        _check_kind(self.task, name)
+        self._set_fewshot(num_fewshot)
+        self._set_generation(gen_kwargs)
 
     def splits(self) -> dict[str, str]:
-        """The parts that it has, each with the name of the data set's split behind it: two parts may share one."""
-        has = (
-            self.task.has_training_docs(),
-            self.task.has_validation_docs(),
-            self.task.has_test_docs(),
-        )
-        return {
-            part: getattr(self.task.config, f"{part}_split", None) or part
-            for part, here in zip(PARTS, has, strict=True)
-            if here
-        }
+        """The parts that it has, each with the name of the data set's split behind it.
+
+        Two parts may share one split.
+        """
+        task = self.task
+        # lm-eval calls a part by its role, and its data set may call it by any name
+        there = (task.has_training_docs(), task.has_validation_docs(), task.has_test_docs())
+        splits = {}
+        for part, has_documents in zip(PARTS, there, strict=True):
+            if has_documents:
+                splits[part] = getattr(task.config, f"{part}_split", None) or part
+        return splits
 
     def documents(self, part: str) -> list[Any]:
         """The documents of a part, in lm-eval's order."""
         if part not in self._documents:
-            with seeded(*_seeds()), quiet():
+            with seeded(*seeds()), quiet():
                 self._documents[part] = list(getattr(self.task, f"{part}_docs")())
         return self._documents[part]
 
     def check(self, part: str, places: Sequence[int]) -> None:
-        """Holds the right choice of some documents of a part against their choices, where lm-eval itself compares them.
+        """Holds the right choice of some documents against their choices, as lm-eval will.
+
+        Args:
+            part: of which the documents are.
+            places: the documents.
 
         Raises:
-            ValueError: if none of a document's choices is right, as where a test set came without its labels: -1, or nothing.
+            ValueError: if none of a document's choices is right, as where a test set came without
+                its labels: -1, or nothing.
         """
-        from lm_eval.api.task import ConfigurableTask
-
         task = self.task
         # a task with a way of its own to compare knows what it compares
-        own = getattr(type(task), "process_results", None) is not ConfigurableTask.process_results
-        own = own or task.config.process_results is not None or task.multiple_input
-        if own or task.OUTPUT_TYPE != "multiple_choice":
+        if compares_its_own_way(task) or task.OUTPUT_TYPE != "multiple_choice":
             return
         for place in places:
-            doc = self.documents(part)[place]
-            choices, right = task.doc_to_choice(doc), task.doc_to_target(doc)
-            several = right if isinstance(right, list) else [right]
-            here = [
-                one in range(len(choices)) if isinstance(one, int) else one in choices
-                for one in several
-            ]
-            if not any(here):
+            document = self.documents(part)[place]
+            choices = task.doc_to_choice(document)
+            right = task.doc_to_target(document)
+            # some tasks have several right choices
+            answers = right if isinstance(right, list) else [right]
+            if not any(_is_choice(answer, choices) for answer in answers):
                 raise ValueError(
-                    f"task: document {place} of the {part} documents of {self.name!r}: expected its right answer among "
-                    f"its {len(choices)} choices, got {shown(right)}"
+                    f"task: document {place} of the {part} documents of {self.name!r}: expected "
+                    f"its right answer among its {len(choices)} choices, got {shown(right)}"
                 )
 
     def metric(self, wanted: str | None) -> tuple[str, str]:
-        """A metric and its filter, held against what the task has.
-
-        Args:
-            wanted: "metric" or "metric,filter"; the first that gives each sample a score if None. The first filter if none is named.
-
-        Raises:
-            ValueError: if the task has no such metric or filter, or it is none of single samples.
-        """
-        filters = [ensemble.name for ensemble in self.task._filters]
-        faults = {metric: self._fault(metric) for metric in self.task.aggregation()}
-        has = f"the task {self.name!r} has {', '.join(metric + fault for metric, fault in faults.items())}"
-        has += f"; each with the filter {' or '.join(filters)}"
-        if wanted is None:
-            fit = [metric for metric, fault in faults.items() if not fault]
-            if not fit:
-                raise ValueError(f"metric: none gives each sample a score in [0, 1]: {has}")
-            return fit[0], filters[0]
-        metric, _, filter = wanted.partition(",")
-        if metric not in faults or (filter or filters[0]) not in filters:
-            raise ValueError(f"metric: expected a metric, or metric,filter, got {wanted!r}; {has}")
-        if faults[metric]:
-            raise ValueError(
-                f"metric: expected a score in [0, 1] of each sample, got {wanted!r}; {has}"
-            )
-        return metric, filter or filters[0]
+        """A metric and its filter, as `fitness.task_metrics.choose_metric`."""
+        return choose_metric(self.task, self.name, wanted)
 
     def requests(
         self, part: str, lm: Any, apply_chat_template: bool, system_instruction: str | None
     ) -> list[Requests]:
-        """What each document of a part asks, the few-shot examples drawn as lm-eval draws them when it scores all of that part.
+        """What each document of a part asks.
 
-        Only on the part that lm-eval itself scores may a document be among its own examples, where lm-eval lets it.
+        The few-shot examples are drawn as lm-eval draws them when it scores all of that part. Only
+        on the part that lm-eval itself scores may a document be among its own examples, where
+        lm-eval lets it.
+
+        Args:
+            part: of which the documents are.
+            lm: the model as `fitness.lm_eval_library.wrap` gives it.
+            apply_chat_template: whether prompts are conversations in its tokenizer's template.
+            system_instruction: as lm-eval has it.
 
         Raises:
             ValueError: if half a character is in a prompt, which no tokenizer can read.
         """
-        task, name = self.task, self.name
-        template = {
-            "apply_chat_template": apply_chat_template,
-            "chat_template": lm.apply_chat_template if apply_chat_template else None,
-        }
+        task = self.task
+        template: dict[str, Any] = {"apply_chat_template": apply_chat_template}
+        template["chat_template"] = None
+        if apply_chat_template:
+            template["chat_template"] = lm.apply_chat_template
         made = []
-        python, others = _seeds()
+        python, others = seeds()
+        # all documents in one go and in order: each draws its examples from the same generator
         with quiet(), seeded(python, others), self._held_out(part):
             task.set_fewshot_seed(others)
-            for place, doc in enumerate(self.documents(part)):
+            for place, document in enumerate(self.documents(part)):
                 context = task.fewshot_context(
-                    doc,
+                    document,
                     num_fewshot=task.config.num_fewshot or 0,
                     system_instruction=system_instruction,
                     fewshot_as_multiturn=True,
-                    gen_prefix=task.doc_to_prefix(doc),
+                    gen_prefix=task.doc_to_prefix(document),
                     **template,
                 )
                 asked = task.construct_requests(
-                    doc=doc, ctx=context, metadata=(name, place, task.config.repeats), **template
+                    doc=document,
+                    ctx=context,
+                    metadata=(self.name, place, task.config.repeats),
+                    **template,
                 )
-                made.append(asked if isinstance(asked, list) else [asked])
-                for text in [
-                    text for request in made[-1] for text in request.args if isinstance(text, str)
-                ]:
-                    try:
-                        check_readable(text)
-                    except ValueError as error:
-                        raise ValueError(
-                            f"task: document {place} of the {part} documents of {name!r}: {error}"
-                        ) from None
+                # a task makes one request of a document, or a list of them
+                requests = asked if isinstance(asked, list) else [asked]
+                self._check_texts(requests, part, place)
+                made.append(requests)
         return made
-
-    def answer(self, lm: Any, asked: Sequence[Requests], seed: int) -> list[Requests]:
-        """The same requests with the model's answers, raw and filtered."""
-        answered = [[_fresh(request) for request in requests] for requests in asked]
-        flat = [request for requests in answered for request in requests]
-        with quiet(), seeded(seed, seed):
-            for kind in dict.fromkeys(request.request_type for request in flat):
-                queue = [
-                    request
-                    for request in flat
-                    if request.request_type == kind
-                    for _ in range(request.repeats or 1)
-                ]
-                for company in _companies(lm, kind, queue):
-                    for request, response in zip(
-                        company, getattr(lm, kind)(company, disable_tqdm=True), strict=True
-                    ):
-                        request.resps.append(response)
-            self.task._instances = flat
-            self.task.apply_filters()
-        return answered
 
     def scores(self, answered: Sequence[Requests], metric: str, filter: str) -> list[float]:
         """What the metric gives each document's answers.
@@ -221,176 +158,122 @@ class Task:
         """
         scores = []
         for requests in answered:
-            first = requests[0]
+            document = requests[0].doc
+            answers = [request.filtered_resps[filter] for request in requests]
             with quiet():
-                values = self.task.process_results(
-                    first.doc, [request.filtered_resps[filter] for request in requests]
-                )
+                values = self.task.process_results(document, answers)
             value = values.get(metric)
+            # lm-eval's metrics may be any numbers, and competition needs scores in [0, 1]
             if not isinstance(value, int | float | np.bool_ | np.number) or not 0 <= value <= 1:
-                shown = (
-                    f"gives document {first.doc_id} {value!r}"
-                    if metric in values
-                    else f"is not among {', '.join(values)}"
-                )
+                problem = f"is not among {', '.join(values)}"
+                if metric in values:
+                    problem = f"gives document {requests[0].doc_id} {value!r}"
                 raise ValueError(
-                    f"metric: expected a score in [0, 1] of each sample, but {metric!r} of {self.name!r} {shown}"
+                    f"metric: expected a score in [0, 1] of each sample, but {metric!r} of "
+                    f"{self.name!r} {problem}"
                 )
             scores.append(float(value))
         return scores
 
     def shown(self, requests: Requests, filter: str) -> dict[str, Any]:
-        """The prompt of an answered document, the expected answer, and the model's: the most likely choice, or what it wrote."""
-        doc, first = requests[0].doc, requests[0]
-        expected, answer = self.task.doc_to_target(doc), first.filtered_resps[filter]
+        """The prompt of an answered document, the expected answer, and the model's.
+
+        The model's answer is the choice that it finds most likely, or what it wrote.
+        """
+        first = requests[0]
+        expected = self.task.doc_to_target(first.doc)
+        answer = first.filtered_resps[filter]
+        # here the answer is a likelihood for each choice, which says nothing to a reader
         if self.task.OUTPUT_TYPE == "multiple_choice":
-            likely = int(np.argmax([request.filtered_resps[filter][0] for request in requests]))
-            choices = self.task.doc_to_choice(doc)
-            answer = choices[likely % len(choices)]
-            expected = (
-                choices[expected]
-                if isinstance(expected, int) and 0 <= expected < len(choices)
-                else expected
-            )
+            choices = self.task.doc_to_choice(first.doc)
+            likelihoods = [request.filtered_resps[filter][0] for request in requests]
+            # there may be several requests for each choice, in rounds of all choices
+            answer = choices[int(np.argmax(likelihoods)) % len(choices)]
+            if isinstance(expected, int) and 0 <= expected < len(choices):
+                expected = choices[expected]
         return {"prompt": first.args[0], "expected": expected, "answer": answer}
 
-    def _load(self) -> Any:
-        """lm-eval's own object."""
-        if self.include_path is not None and not Path(self.include_path).is_dir():
-            raise ValueError(f"include_path: there is no folder {self.include_path}")
-        manager = None if self.include_path is None else _manager(str(self.include_path), False)
-        if (
-            manager is None or self.name not in manager.all_tasks
-        ):  # lm-eval's own are many, and slow to look through
-            manager = _manager(None if self.include_path is None else str(self.include_path), True)
-        if self.name in manager.all_groups or self.name in manager.all_tags:
+    def _set_fewshot(self, num_fewshot: int | None) -> None:
+        """Sets the number of examples, where it is not the task's own."""
+        fixed = self.task.config.num_fewshot
+        if num_fewshot is None or num_fewshot == fixed:
+            return
+        # lm-eval would go on with 0 and say nothing
+        if fixed == 0:
             raise ValueError(
-                f"task: {self.name!r} is a group of tasks; name one, or several side by side (fitness.combined.Combined)"
+                f"num_fewshot: {self.name!r} sets it to 0 itself, and lm-eval keeps that; "
+                f"got {num_fewshot}"
             )
-        if self.name not in manager.all_subtasks:
-            near = difflib.get_close_matches(self.name, manager.all_subtasks, 3)
-            hint = f"; the nearest are {', '.join(map(repr, near))}" if near else ""
-            raise ValueError(f"task: lm-eval has no task {self.name!r}{hint}")
-        try:
-            return next(iter(manager.load([self.name])["tasks"].values()))
-        except Exception as error:  # a task is a program of its author's
+        self.task.set_config("num_fewshot", num_fewshot)
+
+    def _set_generation(self, gen_kwargs: Mapping[str, Any] | None) -> None:
+        """Changes the task's way of generating."""
+        if not gen_kwargs:
+            return
+        kind = self.task.OUTPUT_TYPE
+        if kind != "generate_until":
             raise ValueError(
-                f"task: lm-eval cannot load {self.name!r}: {type(error).__name__}: {error}"
-            ) from error
+                f"gen_kwargs: {self.name!r} generates nothing, its requests are {kind}"
+            )
+        # what the config does not name stays as the task has it
+        settings = {**self.task.config.generation_kwargs, **gen_kwargs}
+        self.task.set_config("generation_kwargs", settings)
 
-    def _fault(self, metric: str) -> str:
-        """Why a metric is none that could be a fitness; nothing if it may be one."""
-        from lm_eval.api.registry import AGGREGATION_REGISTRY
-
-        how = self.task.aggregation()[metric]
-        known = next(
-            (name for name, function in AGGREGATION_REGISTRY.items() if function is how), "mean"
-        )
-        if known not in ("mean", "nanmean", "median"):
-            return " (taken over all samples together)"
-        return "" if self.task.higher_is_better().get(metric, True) else " (less is better)"
+    def _check_texts(self, requests: Requests, part: str, place: int) -> None:
+        """Refuses the requests of a document with a text that no tokenizer can read."""
+        for argument in chain.from_iterable(request.args for request in requests):
+            if not isinstance(argument, str):
+                continue
+            try:
+                check_readable(argument)
+            except ValueError as error:
+                raise ValueError(
+                    f"task: document {place} of the {part} documents of {self.name!r}: {error}"
+                ) from None
 
     @contextmanager
     def _held_out(self, part: str) -> Iterator[None]:
         """Keeps a document from its own examples, except on the part that lm-eval scores."""
-        has, shots = self.splits(), getattr(self.task, "fewshot_cfg", None)
-        if shots is None or part == ("test" if "test" in has else "validation"):
+        splits = self.splits()
+        shots = getattr(self.task, "fewshot_cfg", None)
+        scored = "test"
+        if "test" not in splits:
+            scored = "validation"
+        # there lm-eval itself decides, and its samples are what ours are to be like
+        if shots is None or part == scored:
             yield
             return
-        kept = shots.split, self.task.config.test_split
-        shots.split = self.task.config.test_split = has[
-            part
-        ]  # where these are the same, lm-eval takes the document out
+        examples_split = shots.split
+        test_split = self.task.config.test_split
+        # where these two are the same, lm-eval takes the document out of its examples
+        shots.split = splits[part]
+        self.task.config.test_split = splits[part]
         try:
             yield
         finally:
-            shots.split, self.task.config.test_split = kept
+            shots.split = examples_split
+            self.task.config.test_split = test_split
 
 
-def wrap(model: Any, tokenizer: Any, batch: int) -> Any:
-    """A resident model as lm-eval has models; what lm-eval changes of a tokenizer, it changes of a copy."""
-    try:
-        from lm_eval.models.huggingface import HFLM
-    except ImportError as error:
-        raise _missing(error) from None
-    # lm-eval itself takes a config's number as it stands, and 2,048 where there is none
-    longest = positions_of(model) or UNLIMITED
-    with quiet():
-        return HFLM(
-            pretrained=model,
-            tokenizer=copy.deepcopy(tokenizer),
-            batch_size=batch,
-            max_length=longest,
+def _check_kind(task: Any, name: str) -> None:
+    """Refuses a task that gives no score of a sample, or asks for more than text.
+
+    Raises:
+        ValueError: if it is one of these.
+    """
+    if task.OUTPUT_TYPE == "loglikelihood_rolling":
+        raise ValueError(
+            f"task: {name!r} measures the likelihood of whole texts, which is no score in [0, 1] "
+            f"of a sample"
         )
+    if getattr(task, "MULTIMODAL", False):
+        raise ValueError(f"task: {name!r} shows more than text, which a language model cannot read")
+    if getattr(task, "UNSAFE_CODE", False):
+        raise ValueError(f"task: {name!r} runs code that the model wrote, which is not done here")
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the bars of `datasets` and what lm-eval logs below an error."""
-    import datasets
-
-    log, bars = logging.getLogger("lm_eval"), datasets.are_progress_bars_disabled()
-    level = log.level
-    log.setLevel(logging.ERROR)
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-        if not bars:
-            datasets.enable_progress_bars()
-
-
-@contextmanager
-def seeded(python: int, others: int) -> Iterator[None]:
-    """With random, numpy and torch at these seeds; all three go on afterwards as if nothing had been."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices):
-        random.seed(python)
-        np.random.seed(others)  # noqa: NPY002
-        torch.default_generator.manual_seed(others)
-        if devices:
-            torch.cuda.manual_seed_all(others)
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
-
-
-def _seeds() -> tuple[int, int]:
-    """lm-eval's own, for random and for all others."""
-    try:
-        from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
-    except ImportError as error:
-        raise _missing(error) from None
-    return DEFAULT_RANDOM_SEED, DEFAULT_OTHER_SEED
-
-
-@lru_cache(maxsize=4)
-def _manager(include_path: str | None, include_defaults: bool) -> Any:
-    from lm_eval.tasks import TaskManager
-
-    return TaskManager(include_path=include_path, include_defaults=include_defaults)
-
-
-def _fresh(request: Any) -> Any:
-    """A request that nobody has answered yet."""
-    return dataclasses.replace(
-        request, arguments=copy.deepcopy(request.arguments), resps=[], filtered_resps={}
-    )
-
-
-def _companies(lm: Any, kind: str, queue: Requests) -> list[Requests]:
-    """The requests that are put to a model together: lm-eval pads prompts of generation on the left, which some models read."""
-    if kind != "generate_until" or len(companies(lm.model, [1, 2])) == 1:
-        return [queue]
-    lengths = [lm.tok_batch_encode([request.args[0]])[0].shape[1] for request in queue]
-    return [[queue[place] for place in places] for places in companies(lm.model, lengths)]
-
-
-def _missing(error: ImportError) -> ImportError:
-    return ImportError(
-        f"tasks of lm-eval need the package lm-eval: pip install 'evomerge[lm-eval]' ({error})"
-    )
+def _is_choice(answer: Any, choices: Sequence[Any]) -> bool:
+    """Whether an answer, a choice or the number of one, is among the choices."""
+    if isinstance(answer, int):
+        return answer in range(len(choices))
+    return answer in choices

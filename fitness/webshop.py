@@ -1,4 +1,4 @@
-"""WebShop's goals with the queries that people searched with: does a model ask a shop as they did?"""
+"""WebShop's goals with the queries that people typed: does a model ask a shop as they did?"""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from fitness.matching import checked_by
-from fitness.records import check_readable, once, shown
+from fitness.messages import shown
+from fitness.readable import check_readable
+from fitness.records import once
 
 
 @dataclass(frozen=True)
 class GoalQueries:
-    """Records with "goal", what somebody wants, and "queries", what people then typed; from goal_query_map.json.
+    """Records with "goal", what somebody wants, and "queries", what people then typed.
+
+    They are from WebShop's goal_query_map.json.
 
     Attributes:
         path: the file, a JSON object of a goal to a list of queries.
@@ -31,8 +35,7 @@ class GoalQueries:
     validation: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("train", "test", "validation"):
-            part = getattr(self, name)
+        for name, part in self._parts().items():
             if part is not None and not 0 <= part[0] < part[1]:
                 raise ValueError(
                     f"{name}: expected a first goal and one behind the last, got {list(part)}"
@@ -45,20 +48,27 @@ class GoalQueries:
             FileNotFoundError: if there is no such file.
             ValueError: if it is not such an object, or has fewer goals than asked for.
         """
-        part = getattr(self, name) if name in ("train", "test", "validation") else None
+        part = self._parts().get(name)
         if part is None:
             return None
         pairs = _pairs(self.path)
+        # a slice would quietly be shorter than the config says
         if part[1] > len(pairs):
             raise ValueError(
-                f"{name}: {self.path} has {len(pairs):,} goals, asked for {part[0]:,} to {part[1]:,}"
+                f"{name}: {self.path} has {len(pairs):,} goals, "
+                f"asked for {part[0]:,} to {part[1]:,}"
             )
         return pairs[part[0] : part[1]]
 
     def where(self, index: int, split: str) -> str:
         """The file and the number of a goal in it, from 1."""
-        first, _ = getattr(self, split)
-        return f"{self.path}, goal {first + index + 1}"
+        part = self._parts()[split]
+        assert part is not None
+        return f"{self.path}, goal {part[0] + index + 1}"
+
+    def _parts(self) -> dict[str, tuple[int, int] | None]:
+        """The first goal, and the one behind the last, by split."""
+        return {"train": self.train, "test": self.test, "validation": self.validation}
 
 
 def _queries(reference: Any) -> None:
@@ -67,38 +77,57 @@ def _queries(reference: Any) -> None:
     Raises:
         ValueError: if it is something else, or a query of it has no word.
     """
-    queries = reference if isinstance(reference, list | tuple) else []
+    queries = []
+    if isinstance(reference, list | tuple):
+        queries = list(reference)
     if not queries or not all(isinstance(query, str) and query.strip() for query in queries):
         raise ValueError(
-            f"expected a list of one query or more, each a text with a word in it, got {shown(reference)}"
+            f"expected a list of one query or more, each a text with a word in it, "
+            f"got {shown(reference)}"
         )
+    # half a character would never be in an answer
     for query in queries:
         check_readable(query)
 
 
 @checked_by(_queries)
 def overlap(_prompt: str, response: str, reference: Any) -> float:
-    """The F1 of the response's words against those of the query that it is closest to, in [0, 1]; order does not count."""
-    said = Counter(response.lower().split())
-    return max(_f1(said, Counter(query.lower().split())) for query in reference)
+    """The F1 of the response's words against those of the query that it is closest to.
+
+    It is in [0, 1]; the order of the words does not count.
+    """
+    written = Counter(response.lower().split())
+    return max(_f1(written, Counter(query.lower().split())) for query in reference)
 
 
-def _f1(said: Counter[str], wanted: Counter[str]) -> float:
-    return 2 * (said & wanted).total() / max(said.total() + wanted.total(), 1)
+def _f1(written: Counter[str], wanted: Counter[str]) -> float:
+    """The harmonic mean of precision and recall of words; 0 where there are none."""
+    return 2 * (written & wanted).total() / max(written.total() + wanted.total(), 1)
 
 
 @lru_cache(maxsize=2)
 def _pairs(path: Path) -> list[dict[str, Any]]:
+    """All goals with their queries, in file order."""
+    # a goal that stands there twice would have two lists of queries
     try:
         goals = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON, {error}") from None
-    right = isinstance(goals, dict) and all(
-        isinstance(queries, list) and queries and all(isinstance(query, str) for query in queries)
-        for queries in goals.values()
+    # an empty object has no goal, and an empty list no query to be compared with
+    right = (
+        isinstance(goals, dict)
+        and goals
+        and all(_are_queries(queries) for queries in goals.values())
     )
-    if not right or not goals:
+    if not right:
         raise ValueError(
             f"{path}: expected an object of goals, each with a list of one or more queries"
         )
     return [{"goal": goal, "queries": queries} for goal, queries in goals.items()]
+
+
+def _are_queries(queries: Any) -> bool:
+    """Whether it is a list of one text or more."""
+    if not isinstance(queries, list) or not queries:
+        return False
+    return all(isinstance(query, str) for query in queries)

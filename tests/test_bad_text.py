@@ -9,7 +9,7 @@ import pytest
 from json_server import Rooms, serving
 from tiny_llama import TinyLlama, tiny_llama, tokenizer
 
-from fitness import http_environment
+from fitness import json_client
 from fitness.agents import Agents
 from fitness.generation import Generator
 from fitness.http_environment import HttpEnvironment
@@ -618,7 +618,7 @@ SERVERS = {
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_that_answers_wrongly(llama, name, monkeypatch):
-    monkeypatch.setattr(http_environment, "PAUSE", 0.001)
+    monkeypatch.setattr(json_client, "PAUSE", 0.001)
     rooms = Rooms()
     rooms.replies, error, words = SERVERS[name]
     with serving(rooms) as url:
@@ -627,7 +627,7 @@ def test_a_server_that_answers_wrongly(llama, name, monkeypatch):
 
 
 def test_a_server_that_is_not_there(llama, monkeypatch):
-    monkeypatch.setattr(http_environment, "PAUSE", 0.001)
+    monkeypatch.setattr(json_client, "PAUSE", 0.001)
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"

@@ -74,7 +74,7 @@ def test_imports_run_one_way(package, barred, allowed):
     [
         ("numba", "populations/express/fused.py"),
         ("omegaconf", "evomerge/config/config.py"),
-        ("lm_eval", "fitness/tasks.py"),
+        ("lm_eval", "fitness/lm_eval_library.py"),
     ],
 )
 def test_a_dependency_has_one_home(module, home):

@@ -1,4 +1,4 @@
-"""Scores of a model that acts: episodes side by side, the transcript as the prompt, the last reward as the score."""
+"""Scores of a model that acts: episodes side by side, and the last reward as the score."""
 
 import logging
 import pickle
@@ -13,7 +13,7 @@ from fitness.generation import Generator
 
 
 class Doors:
-    """Doors in a row: each turn leads through one, datapoint d has d + 1 of them, and each is worth its share."""
+    """Doors in a row, d + 1 of them for datapoint d: each turn leads through one."""
 
     def __init__(self):
         self.heard, self.closed = {}, []

@@ -13,7 +13,7 @@ from fitness.classification import BATCHES, Classification, probability, right
 
 @dataclass(frozen=True)
 class Grey:
-    """Six pictures of 1x2 pixels in three classes, no test split; `split` counts how often it is asked."""
+    """Six pictures of 1x2 pixels in three classes; `split` counts how often it is asked."""
 
     asked: list[str]
 

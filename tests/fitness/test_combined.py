@@ -1,5 +1,7 @@
 """Several fitnesses side by side."""
 
+import pickle
+
 import numpy as np
 import pytest
 from whole_runs import DIGITS, small_run
@@ -7,6 +9,7 @@ from whole_runs import DIGITS, small_run
 from fitness.classification import Classification, probability
 from fitness.combined import Combined
 from fitness.competition import competitive_fitness
+from fitness.contracts import ScoresStacks, Showcases
 
 
 class Table:
@@ -84,3 +87,17 @@ def test_what_parts_show_is_shown():
     parts = [Table(np.zeros((1, 3))), Shown(np.zeros((1, 4))), Shown(np.zeros((1, 5)))]
     assert Combined(parts).showcase("train").tolist() == [3, 4, 7, 8]
     assert not hasattr(Combined(parts[:1]), "showcase")
+
+
+def test_what_its_parts_cannot_do_it_does_not_claim():
+    """Nor does one in another: Python asks the class first, and takes a property for a method."""
+    images, table = Classification(DIGITS), Table(np.zeros((1, 2)))
+    shown = Shown(np.zeros((1, 4)))
+    for parts, stacks, showing in ([images], True, False), ([table, shown], False, True):
+        both = Combined([Combined(parts)])
+        again = pickle.loads(pickle.dumps(both))
+        for one in both, again:
+            assert isinstance(one, ScoresStacks) is stacks
+            assert isinstance(one, Showcases) is showing
+    assert again.showcase("train").tolist() == [2, 3]
+    assert again.showcase.__self__ is again

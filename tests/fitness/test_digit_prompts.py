@@ -1,4 +1,4 @@
-"""Prompts for digits: the digit asked for, no wording and no picture in two splits, the same records whatever the sizes."""
+"""Prompts for digits: no wording and no picture in two splits, whatever the sizes."""
 
 import pickle
 import re

@@ -1,4 +1,4 @@
-"""Greedy answers in batches: what generate of transformers says of each prompt alone, whatever the checkpoint's settings."""
+"""Greedy answers in batches: what transformers' generate says of each prompt alone."""
 
 import logging
 import subprocess
@@ -38,7 +38,7 @@ def answers(language, prompts=PROMPTS, **settings):
 
 
 def alone(language, prompt, new=12):
-    """A loop of forward passes without a cache, one prompt at a time; every logit is computed anew."""
+    """A loop of forward passes without a cache, one prompt at a time; all is computed anew."""
     tokens = language.tokenizer(prompt, return_tensors="pt")["input_ids"]
     width = tokens.shape[1]
     for _ in range(new):
@@ -277,7 +277,8 @@ def test_no_prompts_have_no_answers(llama):
 
 def test_a_conversation_is_written_by_the_template():
     language = tiny_llama(
-        chat="{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"
+        chat="{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}>{% endif %}"
     )
     said = chat_prompt(
         language.tokenizer,
@@ -287,7 +288,8 @@ def test_a_conversation_is_written_by_the_template():
 
 
 def test_transformers_is_imported_when_it_is_needed():
-    code = "import sys, fitness.agents, fitness.questions, fitness.http_environment; print('transformers' in sys.modules)"
+    modules = "fitness.agents, fitness.questions, fitness.http_environment"
+    code = f"import sys, {modules}; print('transformers' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -327,7 +329,7 @@ MASKED = [
 
 
 def one_by_one(language, prompts, new=8):
-    """What transformers' generate says to each prompt, which is never padded; the first token's logits, too."""
+    """What transformers' generate says to each prompt, never padded, and its first logits."""
     texts, first = [], []
     for prompt in prompts:
         tokens = language.tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
@@ -357,8 +359,12 @@ def first_logits(language, prompts):
     out = language.model.generate(
         input_ids=torch.tensor([[3] * (width - len(row)) + row for row in tokens]),
         attention_mask=torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in tokens]),
-        max_new_tokens=1, do_sample=False, return_dict_in_generate=True, output_logits=True, pad_token_id=3,
-    )  # fmt: skip
+        max_new_tokens=1,
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_logits=True,
+        pad_token_id=3,
+    )
     return out.logits[0]
 
 
@@ -397,7 +403,8 @@ def test_what_reads_padding_is_answered_in_batches_of_one_length_and_it_is_said_
             )
     assert widths == [(1, 1), (2, 2), (1, 2), (2, 3)] * 2, "the same prompts, the same company"
     assert [record.message for record in caplog.records] == [
-        "BlenderbotForCausalLM reads padding, so only prompts of equal length are answered side by side"
+        "BlenderbotForCausalLM reads padding, so only prompts of equal length are answered "
+        "side by side"
     ]
 
 

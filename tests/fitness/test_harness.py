@@ -16,7 +16,7 @@ import yaml
 from families import family
 
 from fitness.harness import Harness
-from fitness.tasks import wrap
+from fitness.lm_eval_library import wrap
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = {"train": 9, "validation": 8, "test": 14}
@@ -119,14 +119,24 @@ def language():
     )
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(vocab), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=256, initializer_range=0.7, eos_token_id=1, bos_token_id=None,
-    )  # fmt: skip
+        vocab_size=len(vocab),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.7,
+        eos_token_id=1,
+        bos_token_id=None,
+    )
     return SimpleNamespace(model=LlamaForCausalLM(config).eval(), tokenizer=tokenizer)
 
 
 def write(folder, answers=None):
-    """Every task as YAML with its data as JSON lines; what the letters' even test documents expect, `answers` tells."""
+    """Every task as YAML with its data as JSON lines.
+
+    `answers` are what the letters' even test documents expect.
+    """
     rng = np.random.default_rng(0)
     files = {}
     for split, rows in ROWS.items():
@@ -397,7 +407,8 @@ def test_settings_travel(language, include_path):
         ),
         (
             {"task": "untested"},
-            r"test: the task 'untested' has no test documents, only validation;.*validation\[:100\]",
+            r"test: the task 'untested' has no test documents, only validation;"
+            r".*validation\[:100\]",
         ),
         (
             {"train": "test[:9]"},
@@ -418,11 +429,13 @@ def test_settings_travel(language, include_path):
         ({"batch": 0}, "batch: expected at least 1"),
         (
             {"task": "unlabelled"},
-            "document 0 of the validation documents of 'unlabelled': expected its right .* its 3 choices, got '-1'$",
+            "document 0 of the validation documents of 'unlabelled': expected its right .* "
+            "its 3 choices, got '-1'$",
         ),
         (
             {"task": "beyond"},
-            "document [1-9] of the validation documents of 'beyond': expected its right .* its 3 choices, got [345]$",
+            "document [1-9] of the validation documents of 'beyond': expected its right .* "
+            "its 3 choices, got [345]$",
         ),
         (
             {"task": "misnamed", "train": "test[3:]", "test": None},
@@ -467,7 +480,8 @@ def test_without_lm_eval(monkeypatch):
 
 
 def test_it_is_light_to_import():
-    code = "import sys, fitness.harness; print([name for name in ('lm_eval', 'transformers', 'datasets') if name in sys.modules])"
+    heavy = ("lm_eval", "transformers", "datasets")
+    code = f"import sys, fitness.harness; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

@@ -8,7 +8,7 @@ import pytest
 from json_server import Rooms, serving
 from tiny_llama import tiny_llama
 
-from fitness import http_environment
+from fitness import json_client
 from fitness.agents import Agents
 from fitness.http_environment import HttpEnvironment
 
@@ -17,7 +17,7 @@ SPLITS = {"train": (2, 8), "test": (0, 2)}
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch):
-    monkeypatch.setattr(http_environment, "PAUSE", 0.001)
+    monkeypatch.setattr(json_client, "PAUSE", 0.001)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Scores of answers to questions: prompts from records, what counts in a response, and what it is worth."""
+"""Scores of answers to questions: prompts from records, and what a response is worth."""
 
 import json
 import pickle
@@ -10,8 +10,9 @@ from tiny_llama import CHAT, tiny_llama
 
 from fitness.generation import Generator
 from fitness.matching import exact, gsm8k, numbers, numeric
-from fitness.questions import QuestionAnswering, extracted
+from fitness.questions import QuestionAnswering
 from fitness.records import JsonLines, Part
+from fitness.responses import extracted
 
 
 @dataclass(frozen=True)

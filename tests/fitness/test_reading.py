@@ -1,4 +1,4 @@
-"""Prompts that are longer than what reads them: named once, with the limit, and so are those that become alike."""
+"""Prompts that are longer than what reads them, or alike to it, are named once."""
 
 import json
 
@@ -50,10 +50,10 @@ def test_what_is_cut_and_what_becomes_alike_is_named_once(pipelines, tmp_path, c
     scored(pipelines[0], tmp_path, ["a", LONG, f"{LONG} o", f"{LONG} o p", "b", f"{LONG} o"])
     place = f"of train ({tmp_path / 'train.jsonl'}, line"
     assert warnings(caplog) == [
-        f"2 of 5 different prompts of train are cut at the 16 tokens that text_encoder can read: datapoint 2 {place} 4) has 17, "
-        f"datapoint 3 {place} 5) has 18",
-        f"3 different prompts of train are alike in the 16 tokens that are read of them: datapoint 1 {place} 3) and "
-        f"datapoint 2 {place} 4) and datapoint 3 {place} 5)",
+        f"2 of 5 different prompts of train are cut at the 16 tokens that text_encoder can read: "
+        f"datapoint 2 {place} 4) has 17, datapoint 3 {place} 5) has 18",
+        f"3 different prompts of train are alike in the 16 tokens that are read of them: "
+        f"datapoint 1 {place} 3) and datapoint 2 {place} 4) and datapoint 3 {place} 5)",
     ]
 
 
@@ -70,8 +70,8 @@ def test_several_encoders_and_many_prompts(pipelines, tmp_path, caplog):
         scored(pipeline, tmp_path, prompts)
         (warning,) = warnings(caplog)
         assert (
-            "10 of 10 different prompts of train are cut at the 16 tokens that text_encoder and text_encoder_2 can read"
-            in warning
+            "10 of 10 different prompts of train are cut at the 16 tokens that text_encoder and "
+            "text_encoder_2 can read" in warning
         )
         assert warning.endswith("has 17 and 7 more")
 
@@ -79,7 +79,8 @@ def test_several_encoders_and_many_prompts(pipelines, tmp_path, caplog):
 def test_a_negative_prompt_is_read_too(pipelines, tmp_path, caplog):
     scored(pipelines[0], tmp_path, ["a", "b"], negative=f"{LONG} o", guidance=2.0)
     assert warnings(caplog) == [
-        "1 of 1 different prompts (negative) are cut at the 16 tokens that text_encoder can read: negative has 17"
+        "1 of 1 different prompts (negative) are cut at the 16 tokens that text_encoder can read: "
+        "negative has 17"
     ]
 
 
@@ -115,8 +116,8 @@ def test_prompts_that_one_encoder_tells_apart_are_not_alike(caplog):
     ]
     warn(texts, [Reader("short", words, 16), Reader("other", words, 8)], where, "of test")
     assert (
-        "2 different prompts of test are alike in the 16 tokens that are read of them: prompt 0 and prompt 1"
-        in caplog.text
+        "2 different prompts of test are alike in the 16 tokens that are read of them: "
+        "prompt 0 and prompt 1" in caplog.text
     )
 
 

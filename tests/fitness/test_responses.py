@@ -1,4 +1,4 @@
-"""Special tokens in a response: they can be extracted and can stop it, and are not in what is scored."""
+"""Special tokens in a response: they can be extracted, can stop it, and are not scored."""
 
 import re
 
@@ -10,8 +10,8 @@ from tiny_llama import TinyLlama
 from fitness.agents import Agents
 from fitness.generation import Generator
 from fitness.matching import exact, numeric
-from fitness.questions import QuestionAnswering, extracted
-from fitness.responses import Response, special_tokens
+from fitness.questions import QuestionAnswering
+from fitness.responses import Response, extracted, special_tokens
 
 SPECIAL = [
     *(
@@ -30,7 +30,10 @@ SPECIAL = [
 
 
 def speaker(says, spaced=False):
-    """A real Llama that goes on from "=" with these tokens, each of which follows one other; with Llama's spaces if so wanted."""
+    """A real Llama that goes on from "=" with these tokens, each of which follows one other.
+
+    It has Llama's spaces if so wanted.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -53,9 +56,17 @@ def speaker(says, spaced=False):
     )
     size = len(vocabulary)
     config = LlamaConfig(
-        vocab_size=size, hidden_size=64, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=64, tie_word_embeddings=False, bos_token_id=2, eos_token_id=0, pad_token_id=1,
-    )  # fmt: skip
+        vocab_size=size,
+        hidden_size=64,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        tie_word_embeddings=False,
+        bos_token_id=2,
+        eos_token_id=0,
+        pad_token_id=1,
+    )
     model = LlamaForCausalLM(config).eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         parameter.fill_(1.0 if "norm" in name else 0.0)
@@ -128,7 +139,8 @@ def test_no_number_is_read_out_of_the_name_of_a_token(says):
 def test_a_reference_with_a_special_token_needs_an_expression(answer):
     with pytest.raises(
         ValueError,
-        match=r"^datapoint 0 of train: answer: .* has the special token '<?/?.*' in it, .* set extract",
+        match=r"^datapoint 0 of train: answer: .* has the special token '<?/?.*' in it, "
+        r".* set extract",
     ):
         explained(["<yes>"], answer)
     assert explained(["<yes>"], answer, score=lambda *_: 1.0)["score"] == 1

@@ -1,4 +1,4 @@
-"""Questions that are made up: right answers, no question in two splits, the same records whatever the sizes."""
+"""Questions that are made up: right answers, and no question in two splits."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Scores of pictures: what is drawn for each prompt, what judges say of it, and what users get wrong."""
+"""Scores of pictures: what is drawn, what judges say of it, and what users get wrong."""
 
 import base64
 import io
@@ -160,7 +160,7 @@ def test_arrays_are_references_too(judges):
 
 
 def test_references_that_are_opened_anew_each_time_are_not_mixed_up(judges):
-    """As those of a data set that decodes on access: the next one may lie where the last one lay."""
+    """As of a data set that decodes on access: the next one may have the last one's address."""
     rng = np.random.default_rng(0)
     arrays = [rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(30)]
     arrays += [array.reshape(8, 32, 3) for array in arrays[:3]]
@@ -497,7 +497,8 @@ def test_records_that_have_the_same_in_a_field_are_a_group(data, tmp_path):
         (True, "template: prompt: expected a text or a number, got true$"),
         (
             "a \udfff",
-            r"template: prompt: half a character, '\\udfff' \(a lone surrogate\), stands at place 2 of 'a \\udfff'$",
+            r"template: prompt: half a character, '\\udfff' \(a lone surrogate\), stands at "
+            r"place 2 of 'a \\udfff'$",
         ),
     ],
 )

@@ -80,7 +80,8 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path, content, train, message):
     [
         (
             {"a": ["b"], "c": [" "]},
-            r"goals.json, goal 2\): queries: expected a list of one query or more, .* got a list of 1",
+            r"goals.json, goal 2\): queries: expected a list of one query or more, "
+            r".* got a list of 1",
         ),
         ({"a": ["b", ""]}, r"goal 1\): queries: expected a list"),
         ({" ": ["b"]}, r"goal 1\): template: nothing stands in the field 'goal'"),

@@ -1,0 +1,80 @@
+"""What a fitness, its data, a score or an episode can do besides: a small protocol each.
+
+A class need not name a protocol, it is enough that it has the method. `evomerge.contracts` has
+protocols of the same names, by which the engine asks; this package does not import the engine.
+
+Python looks for a protocol's methods on the class first, and takes a property for a method. So an
+object whose abilities depend on its arguments sets these methods in its constructor
+(`fitness.combined.Combined`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A fitness whose datapoints do not all weigh the same."""
+
+    def weights(self, split: str) -> np.ndarray:
+        """(D,) numbers above 0."""
+
+
+@runtime_checkable
+class ScoresStacks(Protocol):
+    """A fitness that scores several small models at once."""
+
+    def score_many(self, models: Any, datapoints: np.ndarray, split: str) -> np.ndarray:
+        """(W, B) scores of a stack of W models."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A fitness that can show what a model makes of a datapoint."""
+
+    def explain(self, model: Any, datapoints: np.ndarray, split: str) -> Sequence[dict[str, Any]]:
+        """What a report shows of each datapoint."""
+
+
+@runtime_checkable
+class Showcases(Protocol):
+    """A fitness with datapoints whose explanation a report shows for one member beside another."""
+
+    def showcase(self, split: str) -> np.ndarray:
+        """(n,) these datapoints."""
+
+
+@runtime_checkable
+class LocatesRecords(Protocol):
+    """Records that know where a user finds them."""
+
+    def where(self, index: int, split: str) -> str:
+        """The place of a record, such as its file and line."""
+
+
+@runtime_checkable
+class ChecksReferences(Protocol):
+    """A score that tells which references it can take."""
+
+    def check(self, reference: Any) -> object:
+        """Raises a ValueError where no response could be right."""
+
+
+@runtime_checkable
+class ChecksRecords(Protocol):
+    """A judge that tells which records it can judge by."""
+
+    def check(self, record: Mapping[str, Any]) -> object:
+        """Raises a ValueError if a record lacks what a picture is judged by."""
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """An episode that holds something until it is over."""
+
+    def close(self) -> object:
+        """Lets go of it."""
