@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mergekit.merge_methods.slerp import slerp
 
 from evomerge.genome.axis import Axis
-from evomerge.genome.crossover import Crossing, Crossover, regions, slerp_coefficients
+from evomerge.genome.crossover import Crossing, Crossover, regions
+from evomerge.genome.slerp import slerp_coefficients
 
 SHAPES = {"0.weight": (3, 4), "0.bias": (3,), "2.weight": (2, 3), "2.bias": (2,), "scale": ()}
 AXES = {
