@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from evomerge.archives.archive import Member, Tiling
+from evomerge.archives.archive import Member
+from evomerge.archives.tiling import Tiling
 from evomerge.genome.axis import Axis
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.grams import Grams

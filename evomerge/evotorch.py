@@ -21,8 +21,9 @@ from evotorch import SolutionBatch, algorithms
 from evotorch.algorithms.searchalgorithm import SearchAlgorithm, SinglePopulationAlgorithmMixin
 from evotorch.operators import CrossOver
 
-from evomerge.archives.archive import Member, Tiling
+from evomerge.archives.archive import Member
 from evomerge.archives.elites import Features
+from evomerge.archives.tiling import Tiling
 from evomerge.contracts import Fitness, Genome, Population, Weighted
 from evomerge.genome.crossover import Crossover
 from evomerge.strategies.coding import AllWeights, Vector
@@ -96,7 +97,7 @@ class MergeProblem(CodedProblem):
         extra = (
             rows
             if self.data == "scores"
-            else self.data.of(rows)
+            else self.data.mean_scores(rows)
             if isinstance(self.data, Features)
             else rows[:, :0]
         )

@@ -7,7 +7,8 @@ from typing import get_args
 
 import numpy as np
 
-from evomerge.archives.archive import Archive, Competition, View
+from evomerge.archives.archive import Archive, View
+from evomerge.archives.competition import Competition
 from evomerge.contracts import Fitness, Immigrants, LinearOnly, Population
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.recipe import Noise

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.archives.archive import Archive, Competition, View
+from evomerge.archives.archive import Archive, View
+from evomerge.archives.competition import Competition
 from evomerge.archives.elites import Elites, Features, Newest
 from evomerge.config.targets import nearest
 from evomerge.contracts import Fitness, Genome, Population

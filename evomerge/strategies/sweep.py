@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evomerge.archives.archive import Archive, Competition, View
+from evomerge.archives.archive import Archive, View
+from evomerge.archives.competition import Competition
 from evomerge.contracts import Fitness, Genome, LinearOnly, Population
-from evomerge.genome.crossover import Angle, Crossing, Crossover
+from evomerge.genome.crossover import Crossing, Crossover
+from evomerge.genome.slerp import Angle
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.strategy import Birth
 

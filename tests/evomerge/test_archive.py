@@ -6,7 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from evomerge.archives.archive import Archive, Competition, Member, Tiling, View
+from evomerge.archives.archive import Archive, Member, View
+from evomerge.archives.competition import Competition
+from evomerge.archives.tiling import Tiling
 from fitness.attraction import attraction
 from fitness.competition import RejectionBound, competitive_fitness
 

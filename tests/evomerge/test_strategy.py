@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from torch import nn
 
-from evomerge.archives.archive import Archive, Competition, Member
+from evomerge.archives.archive import Archive, Member
+from evomerge.archives.competition import Competition
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.weights import Weights
 from evomerge.strategies.natural_niches import NaturalNiches
