@@ -177,7 +177,7 @@ class MAPElites(algorithms.MAPElites):
         self._filled[:] = suitable.any(dim=1)
 
     def _fill_holes(self) -> None:
-        """Has parents that were drawn from the filled cells stand in for those of the empty ones."""
+        """Has parents drawn from the filled cells stand in for those of the empty ones."""
         filled = self._filled.nonzero()[:, 0]
         empty = (~self._filled).nonzero()[:, 0]
         # Before the first step nothing is scored yet.

@@ -53,7 +53,15 @@ def attraction(
 
 
 def ahead(scores: np.ndarray, first: int) -> np.ndarray:
-    """By how much each member is better than row `first` at each datapoint, 0 where it is not: (N, D)."""
+    """By how much each member is better than row `first` at each datapoint, 0 where it is not.
+
+    Args:
+        scores: (N, D) scores as they compete.
+        first: row of the first parent.
+
+    Returns:
+        (N, D).
+    """
     difference = scores - scores[first]  # (N, D)
     # In place: at 20 members by 10,000 datapoints another array costs as much as the maximum.
     return np.maximum(difference, 0.0, out=difference)

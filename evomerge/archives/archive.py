@@ -180,6 +180,7 @@ class Archive:
         Raises:
             ValueError: if its scores are not as many as the members'.
         """
+        # Nobody to compete with, and no number of datapoints to agree with.
         if not self.members:
             self._set((member,), _row(member))
             return None, float(self.view.fitness[0])
@@ -188,6 +189,7 @@ class Archive:
             raise ValueError(f"scores: expected shape {expected}, got {member.scores.shape}")
         fitness = self.view.compete(member.scores)  # (N + 1,)
         row = self._leaver(member, fitness)
+        # The newcomer itself is the one that leaves: the archive stays as it is.
         if row == len(self.members):
             return member, float(fitness[-1])
         stay = list(self.members)

@@ -7,7 +7,6 @@ a split hands whole units from one parent or the other.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,24 +15,15 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from evomerge.genome.blocks import Block, Chromosome, Shapes, some_names, tensor_block
-from evomerge.genome.layers import Layer, layer_name, unit_block
-from evomerge.genome.placement import (
-    Placement,
-    cut_anywhere,
-    cut_between_rows,
-    cut_between_units,
-)
+from evomerge.genome.blocks import Block, Chromosome, tensor_block
+from evomerge.genome.chromosomes import REST, by_name
+from evomerge.genome.cuts import layer_starts, row_starts
+from evomerge.genome.layers import Layer, unit_block
+from evomerge.genome.placement import Placement, block_placements
 
 FlatCut = Literal["element", "row", "tensor", "layer"]
 Cut = Literal[FlatCut, "unit"]
 Layout = Literal["stored", "by_input"]
-
-REST = "rest"
-"""The last chromosome: the tensors that belong to no other."""
-
-ALL = "all"
-"""The only chromosome of a flat axis, unless others are asked for."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +38,14 @@ class Axis:
             "layer" or a "unit".
     """
 
-    shapes: Shapes
+    shapes: Mapping[str, tuple[int, ...]]
     chromosomes: tuple[Chromosome, ...]
     cut: Cut = "element"
 
     @classmethod
     def flat(
         cls,
-        shapes: Shapes,
+        shapes: Mapping[str, tuple[int, ...]],
         *,
         chromosomes: Mapping[str, str] | None = None,
         layout: Layout = "stored",
@@ -81,27 +71,13 @@ class Axis:
         for key, value, choice in (("layout", layout, Layout), ("cut", cut, FlatCut)):
             if value not in get_args(choice):
                 raise ValueError(f"{key}: expected one of {get_args(choice)}, got {value!r}")
-        patterns = _compiled(chromosomes or {})
-        # The chromosomes that are asked for come first, in their order, however tensors lie.
-        blocks: dict[str, list[Block]] = {name: [] for name in patterns}
-        for tensor, shape in shapes.items():
-            block = tensor_block(tensor, shape, by_input=layout == "by_input")
-            blocks.setdefault(_first_match(tensor, patterns), []).append(block)
-        for name, members in blocks.items():
-            if not members:
-                raise ValueError(
-                    f"chromosomes.{name}: no tensor's name matches {patterns[name].pattern!r}; "
-                    f"{some_names(shapes)}"
-                )
-        if not patterns:
-            blocks = {ALL: blocks[REST]}
-        groups = [Chromosome(name, tuple(members)) for name, members in blocks.items()]
+        groups = by_name(shapes, chromosomes or {}, by_input=layout == "by_input")
         return cls(dict(shapes), tuple(groups), cut)
 
     @classmethod
     def unit(
         cls,
-        shapes: Shapes,
+        shapes: Mapping[str, tuple[int, ...]],
         layers: Sequence[Layer | tuple[Sequence[str], Sequence[str]]],
     ) -> Axis:
         """Hidden unit by hidden unit; splits fall between units.
@@ -122,6 +98,7 @@ class Axis:
         units: list[Block] = []
         named: set[str] = set()
         for layer in layers:
+            # A pair is a layer whose units have one row and one column of each tensor.
             if not isinstance(layer, Layer):
                 layer = Layer(*layer)
             units.append(unit_block(layer, shapes, named))
@@ -139,6 +116,7 @@ class Axis:
     @cached_property
     def unit_bounds(self) -> tuple[np.ndarray, ...]:
         """For each chromosome the positions where its units begin, and where the last one ends."""
+        # Blocks follow one another without a gap, so each adds only the ends of its units.
         bounds = []
         for placed in self._placed:
             _, first = placed[0]
@@ -226,32 +204,7 @@ class Axis:
         """
         for placed in self._placed:
             for block, start in placed:
-                size = block.unit_size(self.shapes)
-                inside, stretches = _cut(bounds, start, start + block.count * size)
-                if not (inside % size).any():
-                    yield from cut_between_units(block, inside // size, stretches)
-                else:
-                    yield self._cut_unit(block, inside, stretches)
-
-    def _cut_unit(self, block: Block, inside: np.ndarray, stretches: np.ndarray) -> Placement:
-        """Places the only tensor of a block whose unit is cut.
-
-        Args:
-            block: the block.
-            inside: (n - 1,) bounds inside the block, from its beginning on.
-            stretches: (n,) the stretches that it lies in.
-        """
-        part = block.parts[0]
-        if block.is_tensor:
-            size = block.unit_size(self.shapes)
-            row = size // part.width
-            if not (inside % row).any():
-                return cut_between_rows(part, inside // row, stretches)
-            # Only a tensor whose rows lie as they are stored can be cut as one flat vector.
-            if part.dim == 0:
-                return cut_anywhere(part, size, inside, stretches)
-        tensors = ", ".join(part.tensor for part in block.parts)
-        raise ValueError(f"bounds: one falls inside a unit of {tensors}")
+                yield from block_placements(block, start, bounds, self.shapes)
 
     @cached_property
     def _placed(self) -> tuple[tuple[tuple[Block, int], ...], ...]:
@@ -288,74 +241,8 @@ class Axis:
             # A range, because a list of billions of positions would not fit into memory.
             return range(int(bounds[0]), int(bounds[-1]))
         if self.cut == "layer":
-            return _layer_starts(placed)
+            return layer_starts(placed)
         if self.cut == "row":
-            return self._row_starts(placed)
+            return row_starts(placed, self.shapes)
         # "tensor" and "unit": a unit of a flat axis is a tensor.
         return bounds[:-1].tolist()
-
-    def _row_starts(self, placed: Sequence[tuple[Block, int]]) -> list[int]:
-        """Where the rows of whole tensors begin; a vector counts as one row."""
-        starts = []
-        for block, start in placed:
-            part = block.parts[0]
-            rows = part.width
-            if len(self.shapes[part.tensor]) < 2:
-                rows = 1
-            # A matrix without rows has no place to cut; the 1 only keeps the division defined.
-            row_size = block.unit_size(self.shapes) // max(rows, 1)
-            starts.append(start + row_size * np.arange(rows))
-        return np.concatenate(starts).tolist()
-
-
-def _cut(bounds: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-    """How bounds cut the stretch from `start` to `stop`.
-
-    Args:
-        bounds: (m + 1,) rising positions on the axis.
-        start: the first position.
-        stop: the position behind the last.
-
-    Returns:
-        (n - 1,) the bounds inside, from `start` on, and (n,) the numbers of the pieces' stretches.
-    """
-    first, last = np.searchsorted(bounds, (start, stop), side="left")
-    inside = bounds[first:last] - start
-    # A bound where the block begins does not cut it.
-    inside = inside[inside > 0]
-    before = np.searchsorted(bounds, start, side="right") - 1
-    return inside, np.arange(len(inside) + 1) + before
-
-
-def _layer_starts(placed: Sequence[tuple[Block, int]]) -> list[int]:
-    """Where layers begin; a tensor outside of all layers counts as one."""
-    starts = []
-    previous = None
-    for block, start in placed:
-        tensor = block.parts[0].tensor
-        name = layer_name(tensor) or tensor
-        if name != previous:
-            starts.append(start)
-        previous = name
-    return starts
-
-
-def _compiled(chromosomes: Mapping[str, str]) -> dict[str, re.Pattern[str]]:
-    """The expressions of chromosomes by name."""
-    patterns = {}
-    for name, pattern in chromosomes.items():
-        try:
-            patterns[name] = re.compile(pattern)
-        except re.error as error:
-            raise ValueError(
-                f"chromosomes.{name}: {pattern!r} is not a regular expression ({error})"
-            ) from None
-    return patterns
-
-
-def _first_match(tensor: str, patterns: Mapping[str, re.Pattern[str]]) -> str:
-    """The first chromosome whose expression is found in a tensor's name, or the last one."""
-    for name, pattern in patterns.items():
-        if pattern.search(tensor):
-            return name
-    return REST

@@ -67,6 +67,7 @@ def tensor_block(tensor: str, shape: tuple[int, ...], *, by_input: bool = False)
     # A number without dimensions has one entry.
     if not shape:
         return Block(1, (Part(tensor, 0, 1),))
+    # A vector has one dimension, which is outermost in either layout.
     dim = 1 if by_input and len(shape) > 1 else 0
     return Block(1, (Part(tensor, dim, shape[dim]),))
 

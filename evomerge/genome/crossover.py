@@ -95,6 +95,7 @@ class Crossover:
         if self.splits < 0:
             raise ValueError(f"splits: expected a number of at least 0, got {self.splits}")
         low, high = self.ratio
+        # A NaN compares as false, so it has to be asked for by itself.
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
             raise ValueError(
                 f"ratio: expected two finite numbers, the lower one first, got [{low}, {high}]"
@@ -107,6 +108,7 @@ class Crossover:
             ValueError: if each tensor is to have an angle, but the axis does not keep tensors
                 whole.
         """
+        # A unit has entries of several tensors, so no angle of one tensor lies over it.
         if self.angle == "tensor" and not axis.whole_tensors:
             raise ValueError(
                 "angle: 'tensor' needs a flat axis; on the unit axis choose 'part' or 'whole'"
@@ -160,6 +162,7 @@ def _in_turns(edges: Sequence[int], ratio: float) -> list[Portion]:
 
 def _within(portions: Sequence[Portion], start: int, stop: int) -> tuple[Portion, ...]:
     """What portions have of [start, stop)."""
+    # A portion may reach over many tensors, and a tensor may be cut by many splits.
     inside = []
     for portion in portions:
         if portion.start < stop and portion.stop > start:

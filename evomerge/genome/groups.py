@@ -63,8 +63,13 @@ def groups(axis: Axis, by: By, layers: int | None = None) -> tuple[np.ndarray, n
         ValueError: as `stretches`.
     """
     bounds, names = stretches(axis, by, layers)
+    # A layer lies in several stretches where chromosomes take its tensors apart.
     numbers: dict[tuple[str, ...], int] = {}
-    members = [numbers.setdefault(name, len(numbers)) for name in names]
+    members = []
+    for name in names:
+        if name not in numbers:
+            numbers[name] = len(numbers)
+        members.append(numbers[name])
     return bounds, np.array(members)
 
 

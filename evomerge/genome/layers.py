@@ -66,6 +66,7 @@ def _check_member(name: str, dim: int, shapes: Shapes, named: set[str]) -> None:
     """Checks that a tensor can give its rows or columns to a layer."""
     if name not in shapes:
         raise ValueError(f"layers: no tensor is called {name!r}; {some_names(shapes)}")
+    # Two layers that claim one tensor would lay its entries on the axis twice.
     if name in named:
         raise ValueError(f"layers: {name!r} is named twice; each tensor belongs to one layer")
     if len(shapes[name]) <= dim:

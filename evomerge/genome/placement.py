@@ -1,7 +1,7 @@
 """Where tensors lie on an axis that is cut into stretches.
 
-A block of the axis is cut between its units, or, if it is one whole tensor, between the rows of
-that tensor or at any entry. Each of these cases is a function here.
+A block of the axis is cut between its units. If it is one whole tensor, it may also be cut between
+the rows of that tensor, or at any entry. Each of these three cases is a function here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evomerge.genome.blocks import Block, Part
+from evomerge.genome.blocks import Block, Part, Shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,41 @@ class Placement:
     dim: int | None
     edges: np.ndarray
     stretches: np.ndarray
+
+
+def block_placements(
+    block: Block, start: int, bounds: np.ndarray, shapes: Shapes
+) -> Iterator[Placement]:
+    """Places the tensors of one block.
+
+    Args:
+        block: the block.
+        start: where it begins on the axis.
+        bounds: (m + 1,) positions on the axis: stretch i is [bounds[i], bounds[i + 1]).
+        shapes: the shape of every tensor.
+
+    Raises:
+        ValueError: as `Axis.placements`.
+    """
+    unit = block.unit_size(shapes)
+    inside, stretches = _pieces(bounds, start, start + block.count * unit)
+    if not (inside % unit).any():
+        yield from cut_between_units(block, inside // unit, stretches)
+        return
+    # A unit is cut. Its pieces can be told apart only where the unit is one whole tensor.
+    if block.is_tensor:
+        part = block.parts[0]
+        row = unit // part.width
+        if not (inside % row).any():
+            yield cut_between_rows(part, inside // row, stretches)
+            return
+        # A row is cut. The tensor is a flat vector then, so its rows have to lie as they are
+        # stored.
+        if part.dim == 0:
+            yield cut_anywhere(part, unit, inside, stretches)
+            return
+    tensors = ", ".join(part.tensor for part in block.parts)
+    raise ValueError(f"bounds: one falls inside a unit of {tensors}")
 
 
 def cut_between_units(block: Block, cuts: np.ndarray, stretches: np.ndarray) -> Iterator[Placement]:
@@ -72,3 +107,23 @@ def cut_anywhere(part: Part, size: int, cuts: np.ndarray, stretches: np.ndarray)
     """
     edges = np.concatenate([[0], cuts, [size]])  # (n + 1,)
     return Placement(part.tensor, None, edges, stretches)
+
+
+def _pieces(bounds: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pieces into which bounds cut what lies from `start` to `stop`.
+
+    Args:
+        bounds: (m + 1,) rising positions on the axis.
+        start: the first position.
+        stop: the position behind the last.
+
+    Returns:
+        (n - 1,) the bounds inside, from `start` on, and (n,) the stretch that each piece lies in.
+    """
+    first, last = np.searchsorted(bounds, (start, stop), side="left")
+    inside = bounds[first:last] - start
+    # A bound at `start` itself cuts nothing off.
+    inside = inside[inside > 0]
+    # The last bound up to `start` begins the first piece's stretch. The others follow one another.
+    stretch = np.searchsorted(bounds, start, side="right") - 1
+    return inside, np.arange(len(inside) + 1) + stretch

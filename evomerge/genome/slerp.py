@@ -61,6 +61,7 @@ def slerp_coefficients(
     Returns:
         (first, second).
     """
+    # A linear merge reads no inner products, so its caller need not have any.
     if angle == "none":
         return 1.0 - w, w
     # Rounding may carry a cosine beyond 1, where there is no angle.

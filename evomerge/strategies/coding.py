@@ -1,7 +1,7 @@
 """Codings: the way from the vectors of a search to genomes.
 
-A search moves in a space of numbers: all weights of a small model, or a recipe's coefficients. Which
-of them is a setting (`evomerge.strategies.vector`), which makes a coding for a population.
+A search moves in a space of numbers: all weights of a small model, or a recipe's coefficients. A
+setting (`evomerge.strategies.vector`) says which, and makes a coding for a population.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class WeightCoding:
 
     def genome(self, vector: np.ndarray) -> Weights:
         """All of them."""
+        # A copy: the search goes on changing its vectors, and a genome never changes.
         return Weights(np.array(vector, dtype=self.dtype))
 
     def vectors(self, genomes: Sequence[Weights]) -> np.ndarray:
@@ -194,6 +195,7 @@ class CoefficientCoding:
         """(G, K) the coefficients of a recipe, from the numbers of a vector."""
         if not self.negative:
             table = np.abs(table)
+        # After the absolute value: negative numbers could sum to zero.
         if self.normalize:
             table = table / table.sum(axis=1, keepdims=True)
         return table
@@ -226,7 +228,11 @@ class GenomeCoding:
         """The first founder."""
         return _numbers(self.founders[0])
 
-    def start(self, count: int, rng: np.random.Generator) -> list[dict[str, np.ndarray]]:  # noqa: ARG002
+    def start(
+        self,
+        count: int,
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> list[dict[str, np.ndarray]]:
         """The founders, again and again."""
         solutions = []
         for row in range(count):

@@ -9,7 +9,7 @@ Model Fusion, GECCO 2025):
 4. From scratch, the child is mutated.
 5. The child is inserted if it is fitter than the worst member, which leaves (`Archive.admit`).
 
-`NaturalNiches.plan` is steps 1 to 4. The rest of this module checks the settings.
+`NaturalNiches.plan` is steps 1 to 4.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import numpy as np
 
 from evomerge.archives.archive import Archive, View
 from evomerge.archives.competition import Competition
-from evomerge.contracts import Fitness, Immigrants, LinearOnly, Population
+from evomerge.contracts import Fitness, Population
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.recipe import Noise
+from evomerge.strategies.fitting import check_crossover, check_immigrants
 from evomerge.strategies.strategy import Birth, birth_rng
 from fitness.competition import Capacity
 
@@ -106,7 +107,11 @@ class NaturalNiches:
     def __post_init__(self) -> None:
         _check_settings(self)
 
-    def archive(self, weights: np.ndarray | None, fitness: Fitness | None = None) -> Archive:  # noqa: ARG002
+    def archive(
+        self,
+        weights: np.ndarray | None,
+        fitness: Fitness | None = None,  # noqa: ARG002
+    ) -> Archive:
         """As `Strategy.archive`: members compete as the settings say."""
         return Archive(self.size, Competition(self.alpha, self.capacity, self.relative, weights))
 
@@ -137,6 +142,7 @@ class NaturalNiches:
             )
         # The draws come in a fixed order, so that a birth is the same wherever it is planned.
         rng = birth_rng(seed, number)
+        # Without immigrants no number is drawn for them, so a run without them stays as it was.
         if self.immigrants and rng.random() < self.immigrants:
             return Birth(number, (), mutation_seed=_draw_seed(rng))
         if number <= self.warmup:
@@ -190,13 +196,13 @@ class NaturalNiches:
         """As `Strategy.fit`; any fitness will do.
 
         Raises:
-            ValueError: as `Crossover.fit`; if the population's genomes may only be crossed
-                linearly, and are not; or if there are to be immigrants and the population has none.
+            ValueError: as `check_crossover`; or if there are to be immigrants and the population
+                has none.
         """
         if self.crossover is not None:
-            _check_crossover(self.crossover, population)
+            check_crossover(self.crossover, population)
         if self.immigrants:
-            _check_immigrants(population)
+            check_immigrants(population)
 
 
 def _others(view: View, row: int) -> np.ndarray:
@@ -236,6 +242,7 @@ def _check_settings(settings: NaturalNiches) -> None:
     size = settings.size
     if not isinstance(size, int | np.integer) or size < 2:
         raise ValueError(f"size: expected an archive of at least 2, got {size}")
+    # NaN and infinity pass a comparison or fail one in odd ways, and YAML can hold both.
     for name, value in (("alpha", settings.alpha), ("mutation", settings.mutation)):
         if not (np.isfinite(value) and value >= 0):
             raise ValueError(f"{name}: expected a finite number of at least 0, got {value}")
@@ -254,44 +261,9 @@ def _check_settings(settings: NaturalNiches) -> None:
         raise ValueError(
             f"immigrants: expected a share of the births in [0, 1), got {settings.immigrants}"
         )
+    # A copy of a member would be scored again, to compete with it for the same datapoints.
     if settings.crossover is None and not settings.mutation:
         raise ValueError(
             "crossover: without crossover and without mutation every child is a copy; "
             "set one of them"
         )
-
-
-def _check_crossover(crossover: Crossover, population: Population) -> None:
-    """Checks that a population's genomes can be crossed this way.
-
-    Raises:
-        ValueError: if not.
-    """
-    linear = isinstance(population, LinearOnly) and population.linear
-    if linear and crossover.angle != "none":
-        raise ValueError(
-            "crossover.angle: expected 'none', since coefficients are a method's weights here, "
-            f"got {crossover.angle!r}"
-        )
-    try:
-        crossover.fit(population.axis)
-    except ValueError as error:
-        raise ValueError(f"crossover.{error}") from None
-
-
-def _check_immigrants(population: Population) -> None:
-    """Checks that a population has random founders.
-
-    Raises:
-        ValueError: if not.
-    """
-    if not isinstance(population, Immigrants):
-        raise ValueError(
-            "immigrants: expected a population with a method immigrant, "
-            f"got {type(population).__name__}"
-        )
-    # Some populations have the method, but only random founders answer it.
-    try:
-        population.immigrant(np.random.default_rng(0))
-    except ValueError as error:
-        raise ValueError(f"immigrants: {error}") from None

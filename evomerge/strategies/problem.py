@@ -31,6 +31,7 @@ class CodedProblem(Problem):
             evaluation_data: numbers besides the mean score that an evaluation gives.
             seed: of the search's randomness.
         """
+        # Evaluations in float64, as a run has its mean scores.
         super().__init__(
             "max",
             solution_length=coding.size,
@@ -93,6 +94,7 @@ def run_search(
     logging.getLogger("evotorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="evotorch")
     searcher = make(AskingProblem(coding, evaluation_data, seed, ask))
+    # Most searches never end by themselves: they wait in `ask` when the run is over.
     while not searcher.is_terminated:
         searcher.step()
 
@@ -111,6 +113,7 @@ def as_values(solutions: Any) -> Any:
     """Solutions as EvoTorch has them: vectors as a tensor, objects as an array of objects."""
     if not isinstance(solutions[0], Mapping):
         return torch.from_numpy(np.stack(solutions))
+    # Genomes have stretches of their own, so they fit into no tensor.
     values = ObjectArray(len(solutions))
     for place, solution in enumerate(solutions):
         values[place] = solution
@@ -119,4 +122,5 @@ def as_values(solutions: Any) -> Any:
 
 def drawn_rng(problem: Problem) -> np.random.Generator:
     """A random state that follows from the problem's own."""
+    # Drawn from the problem's, so that a resume, which tells the search all again, draws alike.
     return np.random.default_rng(int(torch.randint(2**62, (), generator=problem.generator)))

@@ -79,6 +79,7 @@ class Search:
             raise ValueError(
                 f"algorithm: expected a search algorithm of EvoTorch, got {self.algorithm!r}"
             )
+        # What is wrong is said here, before a model is loaded.
         name = self.algorithm.__name__
         parameters = inspect.signature(self.algorithm).parameters
         _check_operators(name, "operators" in parameters, len(self.operators))
@@ -87,6 +88,7 @@ class Search:
         _check_call(self.algorithm, self.settings, [key for key in OURS if key in parameters])
         if not self._has_cells:
             _check_popsize(name, self.settings.get("popsize"))
+        # EvoTorch would score its elites anew in every generation, as births like any other.
         if "re_evaluate" in parameters and self.settings.get("re_evaluate", True):
             raise ValueError(
                 "settings.re_evaluate: expected false, since a score is the same each time"
@@ -106,6 +108,7 @@ class Search:
         features = self._features(fitness)
         if features is None:
             return
+        # Each cell is a birth of a generation, so a fine grid would not see its second one.
         cells = self.bins ** len(features.names)
         if cells > CELLS:
             some = ", ".join(features.names[:4])
@@ -217,6 +220,7 @@ def _check_call(
     parameters = inspect.signature(kind).parameters
     known = [key for key in parameters if key not in given]
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    # Where a call takes any keyword, none is unknown.
     for key in settings:
         if key in given or (key not in known and not takes_any):
             raise ValueError(

@@ -50,7 +50,13 @@ class Searching:
         self._answers: list[list[float]] = []
         self._generation = self._next_generation()
 
-    def plan(self, number: int, view: View, population: Population, seed: int) -> Birth | None:  # noqa: ARG002
+    def plan(
+        self,
+        number: int,
+        view: View,  # noqa: ARG002
+        population: Population,  # noqa: ARG002
+        seed: int,  # noqa: ARG002
+    ) -> Birth | None:
         """As `Planner.plan`.
 
         Raises:

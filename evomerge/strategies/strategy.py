@@ -47,12 +47,14 @@ class Birth:
 
     def child(self, population: Population) -> Genome:
         """The genome of the child."""
+        # A search makes its children itself: they are points that it has chosen.
         if self.made is not None:
             return self.made
         # Nobody's child is an immigrant. The strategy has checked that the population has them.
         if not self.genomes:
             rng = np.random.default_rng(self.mutation_seed)
             return population.immigrant(rng)  # type: ignore[attr-defined]
+        # First merged, then mutated, as in the paper; either may be missing.
         genome = self.genomes[0]
         if self.crossing is not None:
             genome = genome.cross(self.genomes[1], self.crossing, population)

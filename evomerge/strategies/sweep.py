@@ -13,10 +13,10 @@ import numpy as np
 
 from evomerge.archives.archive import Archive, View
 from evomerge.archives.competition import Competition
-from evomerge.contracts import Fitness, Genome, LinearOnly, Population
+from evomerge.contracts import Fitness, Genome, Population
 from evomerge.genome.crossover import Crossing, Crossover
 from evomerge.genome.slerp import Angle
-from evomerge.strategies.natural_niches import NaturalNiches
+from evomerge.strategies.fitting import check_crossover, linear_only
 from evomerge.strategies.strategy import Birth
 
 
@@ -43,14 +43,13 @@ class Sweep:
         # The angle is checked where it is explained.
         Crossover(angle=self.angle)
 
-    def fit(self, population: Population, fitness: Fitness) -> None:
+    def fit(self, population: Population, fitness: Fitness) -> None:  # noqa: ARG002
         """As `Strategy.fit`.
 
         Raises:
-            ValueError: as `NaturalNiches.fit`.
+            ValueError: as `check_crossover`.
         """
-        crossover = Crossover(splits=0, angle=self._angle(population))
-        NaturalNiches(crossover=crossover).fit(population, fitness)
+        check_crossover(Crossover(splits=0, angle=self._angle(population)), population)
 
     def archive(self, weights: np.ndarray | None, fitness: Fitness) -> Archive:  # noqa: ARG002
         """As `Strategy.archive`: those with the best mean scores."""
@@ -69,7 +68,7 @@ class Sweep:
 
     def _angle(self, population: Population) -> Angle:
         """The angle with which a population's genomes can be crossed."""
-        if isinstance(population, LinearOnly) and population.linear:
+        if linear_only(population):
             return "none"
         return self.angle
 
@@ -88,7 +87,13 @@ class Grid:
     mixtures: Sequence[tuple[float, ...]]
     angle: Angle
 
-    def plan(self, number: int, view: View, population: Population, seed: int) -> Birth:  # noqa: ARG002
+    def plan(
+        self,
+        number: int,
+        view: View,  # noqa: ARG002
+        population: Population,
+        seed: int,  # noqa: ARG002
+    ) -> Birth:
         """As `Planner.plan`."""
         shares = self.mixtures[(number - 1) % len(self.mixtures)]
         chromosomes = len(population.axis.chromosomes)

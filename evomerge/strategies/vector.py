@@ -40,6 +40,7 @@ class AllWeights:
 
     def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
         """As `Vector.coding`."""
+        # Founders are of one kind, so the first speaks for all.
         if not isinstance(founders[0], Weights):
             raise ValueError(
                 "expected members with weights of their own, "
