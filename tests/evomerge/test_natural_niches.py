@@ -1,4 +1,4 @@
-"""Which births are planned: random states, parents, and what a plan becomes."""
+"""Which births M2N2 plans: parents, and what a plan becomes."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ from evomerge.archives.competition import Competition
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.weights import Weights
 from evomerge.strategies.natural_niches import NaturalNiches
-from evomerge.strategies.strategy import birth_rng, founders_rng
+from evomerge.strategies.strategy import birth_rng
 from populations.modules import Modules
 
 
@@ -24,7 +24,7 @@ SPECIES = Modules(layer, sd=0.5)
 
 
 def look(scores, **how):
-    """The view of an archive with these scores; members have ids 10, 11, ..., and their ids as weights."""
+    """The view of an archive with these scores; members have ids from 10 on, also as weights."""
     members = [
         Member(10 + i, (), Weights(np.full(6, 10 + i, np.float32)), np.float32(row))
         for i, row in enumerate(scores)
@@ -40,27 +40,6 @@ def facts(birth):
 def pairs(strategy, view, births=4000):
     return Counter(
         strategy.plan(number, view, SPECIES, seed=1).parents for number in range(1, births + 1)
-    )
-
-
-def test_the_random_state_of_a_birth_is_its_number():
-    assert (
-        birth_rng(7, 3).random(3).tolist()
-        == np.random.default_rng(np.random.SeedSequence(7, spawn_key=(3,))).random(3).tolist()
-    )
-    # literal values: another numpy, or another way to draw, would be another run
-    assert birth_rng(0, 1).random() == 0.6771968569751019
-    assert birth_rng(7, 3).random() != birth_rng(7, 4).random()
-    assert birth_rng(7, 3).random() != birth_rng(8, 3).random()
-
-
-def test_founder_i_draws_from_the_spawn_key_0_i():
-    for count in (2, 5):
-        for i, rng in enumerate(founders_rng(7).spawn(count)):
-            expected = np.random.default_rng(np.random.SeedSequence(7, spawn_key=(0, i)))
-            assert rng.random(2).tolist() == expected.random(2).tolist()
-    assert founders_rng(7).spawn(2)[1].random(2).tolist() == pytest.approx(
-        [0.87290853, 0.32423713], abs=1e-8
     )
 
 
@@ -80,7 +59,7 @@ def test_a_plan_depends_on_nothing_but_its_arguments():
 
 
 def test_draws_come_in_a_fixed_order():
-    """First parent, second parent, then for each chromosome its ratio and its splits, then the mutation's seed."""
+    """Both parents, then each chromosome's ratio and splits, then the mutation's seed."""
     species = Modules(layer, chromosomes={"bias": "bias"})
     view, strategy = (
         look([[1, 1, 0], [0, 1, 1], [0, 1, 0]]),
