@@ -278,8 +278,8 @@ def test_what_only_the_search_itself_knows_to_be_wrong_is_told(tmp_path):
 def test_a_grid_of_more_cells_than_births_could_fill_is_refused():
     with pytest.raises(
         UserError,
-        match=r"strategy: features: 10 features \(0, 1, 2, 3, \.\.\.\) of 3 bins make 59,049 cells, "
-        r"expected at most 10,000",
+        match=r"strategy: features: 10 features \(0, 1, 2, 3, \.\.\.\) of 3 bins "
+        r"make 59,049 cells, expected at most 10,000",
     ):
         small_run(births=10, strategy=Search(MAPElites, {"re_evaluate": False}, (MUTATE,), bins=3))
 
