@@ -151,7 +151,8 @@ def regions(crossing: Crossing, axis: Axis) -> Iterator[Region]:
 def _in_turns(edges: Sequence[int], ratio: float) -> list[Portion]:
     """The portions between edges, merged with `ratio` and with 1 - `ratio` in turns."""
     portions = []
-    share, other_share = ratio, 1.0 - ratio
+    share = ratio
+    other_share = 1.0 - ratio
     for start, stop in pairwise(edges):
         # Two splits may fall on one place. There is nothing between them, but the share turns.
         if start < stop:

@@ -107,6 +107,18 @@ class NaturalNiches:
     def __post_init__(self) -> None:
         _check_settings(self)
 
+    def fit(self, population: Population, fitness: Fitness | None = None) -> None:  # noqa: ARG002
+        """As `Strategy.fit`; any fitness will do.
+
+        Raises:
+            ValueError: as `check_crossover`; or if there are to be immigrants and the population
+                has none.
+        """
+        if self.crossover is not None:
+            check_crossover(self.crossover, population)
+        if self.immigrants:
+            check_immigrants(population)
+
     def archive(
         self,
         weights: np.ndarray | None,
@@ -156,10 +168,12 @@ class NaturalNiches:
         if self.crossover is not None:
             crossing = self.crossover.draw(population.axis, rng)
             parents.append(view.members[second])
+        ids = tuple(parent.id for parent in parents)
+        genomes = tuple(parent.genome for parent in parents)
         return Birth(
             number,
-            parents=tuple(parent.id for parent in parents),
-            genomes=tuple(parent.genome for parent in parents),
+            ids,
+            genomes,
             crossing=crossing,
             mutation=self.mutation,
             mutation_seed=_draw_seed(rng),
@@ -191,18 +205,6 @@ class NaturalNiches:
         # Where nobody attracts, the fittest are wanted. Where they score nothing, all are alike.
         attraction = view.attraction(first) * others
         return _draw(rng, attraction, fitness, others)
-
-    def fit(self, population: Population, fitness: Fitness | None = None) -> None:  # noqa: ARG002
-        """As `Strategy.fit`; any fitness will do.
-
-        Raises:
-            ValueError: as `check_crossover`; or if there are to be immigrants and the population
-                has none.
-        """
-        if self.crossover is not None:
-            check_crossover(self.crossover, population)
-        if self.immigrants:
-            check_immigrants(population)
 
 
 def _others(view: View, row: int) -> np.ndarray:
