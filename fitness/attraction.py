@@ -23,6 +23,8 @@ def attraction(
     The first member solves the first of four datapoints. The second solves that and one more. The
     third solves two, neither of which the first can do:
 
+        >>> import numpy as np
+        >>> from fitness.attraction import attraction
         >>> scores = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]])
         >>> attraction(scores, first=0)
         array([0., 1., 2.])

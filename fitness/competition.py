@@ -111,6 +111,8 @@ def competitive_fitness(
     Each datapoint gives c[j] in all, and the members that solve it share that. Two members solve
     the first two of four datapoints, and the third member alone solves the last:
 
+        >>> import numpy as np
+        >>> from fitness.competition import competitive_fitness
         >>> scores = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]])
         >>> competitive_fitness(scores)
         array([1., 1., 1.])

@@ -173,6 +173,8 @@ class Axis:
         12 + 3 + 6 + 2 = 23 positions. It is cut at position 8, before the last row of the first
         matrix, and at 19, inside the second row of the second matrix:
 
+            >>> import numpy as np
+            >>> from evomerge.genome import Axis
             >>> axis = Axis.flat({"w1": (3, 4), "b1": (3,), "w2": (2, 3), "b2": (2,)})
             >>> for placement in axis.placements(np.array([0, 8, 19, 23])):
             ...     print(placement.tensor, placement.dim, placement.edges, placement.stretches)

@@ -65,6 +65,9 @@ class Crossover:
     A and B are the parents, f is SLERP. The mixing ratio w and the split point p are drawn for
     each birth:
 
+        >>> import numpy as np
+        >>> from evomerge.genome import Axis, Crossover
+        >>> from evomerge.genome.crossover import regions
         >>> axis = Axis.flat({"w1": (3, 4), "w2": (2, 3)})
         >>> crossing = Crossover().draw(axis, np.random.default_rng(0))
         >>> print(round(crossing.ratios[0], 2), crossing.splits)

@@ -50,7 +50,7 @@ class Recipe:
         position 4. The child has 25 % of the second seed before it, and 75 % behind it:
 
             >>> from types import SimpleNamespace
-            >>> from evomerge.genome import Axis
+            >>> from evomerge.genome import Axis, Crossing, Recipe
             >>> species = SimpleNamespace(axis=Axis.flat({"w": (10,)}))
             >>> one, two = Recipe.seed(0, 2, size=10), Recipe.seed(1, 2, size=10)
             >>> child = one.cross(two, Crossing((0.25,), ((4,),), "none"), species)
@@ -59,13 +59,13 @@ class Recipe:
             >>> child.coefficients.tolist()
             [[0.75, 0.25], [0.25, 0.75]]
 
-        Its child with the second seed has the bounds of both parents, and of the new split:
+        A child of that child and the second seed, with a split at 7, has both splits:
 
-            >>> child = child.cross(two, Crossing((0.5,), ((7,),), "none"), species)
+            >>> child = child.cross(two, Crossing((0.25,), ((7,),), "none"), species)
             >>> child.bounds.tolist()
-            [0, 4, 10]
+            [0, 4, 7, 10]
             >>> child.coefficients.tolist()
-            [[0.375, 0.625], [0.125, 0.875]]
+            [[0.5625, 0.4375], [0.1875, 0.8125], [0.0625, 0.9375]]
 
         Args:
             other: the second parent.

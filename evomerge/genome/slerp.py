@@ -38,6 +38,7 @@ def slerp_coefficients(
     Halfway between two vectors of length 1 at a right angle lies one of length 1 again. A linear
     merge, 0.5 * A + 0.5 * B, is shorter:
 
+        >>> from evomerge.genome import slerp_coefficients
         >>> first, second = slerp_coefficients(0.5, aa=1.0, ab=0.0, bb=1.0, angle="part")
         >>> print(round(first, 4), round(second, 4))
         0.7071 0.7071

@@ -36,8 +36,9 @@ class NaturalNiches:
     Three members compete for four datapoints. Two of them solve the first two, the third one alone
     solves the last:
 
-        >>> from evomerge.archives.archive import Member
-        >>> from evomerge.genome import Recipe
+        >>> import numpy as np
+        >>> from evomerge import Crossover, Member, NaturalNiches
+        >>> from evomerge.genome import Axis, Recipe
         >>> strategy = NaturalNiches(size=3, crossover=Crossover(angle="none"))
         >>> archive = strategy.archive(weights=None)
         >>> for id, row in zip([-2, -1, 0], [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]]):
@@ -54,7 +55,6 @@ class NaturalNiches:
     A birth is planned from that, and its child is merged:
 
         >>> from types import SimpleNamespace
-        >>> from evomerge.genome import Axis
         >>> species = SimpleNamespace(axis=Axis.flat({"w": (10,)}))
         >>> birth = strategy.plan(1, archive.view, species, seed=0)
         >>> birth.parents
