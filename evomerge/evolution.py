@@ -113,10 +113,10 @@ def evolve(
         >>> from populations.mnist import Classifiers
         >>> digits = SklearnDigits()
         >>> archive = evolve(Classifiers(digits), Classification(digits), births=10, progress=False)
-        >>> len(archive.members)
-        20
+        >>> len(archive.members)  # two founders and ten children: there is room for all
+        12
         >>> archive.scores.shape  # a row for each member, a column for each training datapoint
-        (20, 1347)
+        (12, 1437)
     """
     try:
         settings = Settings(

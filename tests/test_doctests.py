@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 FIRST_NEEDED = [
+    "evomerge.evolution:evolve",
     "evomerge.genome.axis:Axis.placements",
     "evomerge.genome.crossover:Crossover",
     "evomerge.genome.recipe:Recipe.cross",
