@@ -65,5 +65,5 @@ def ahead(scores: np.ndarray, first: int) -> np.ndarray:
         (N, D).
     """
     difference = scores - scores[first]  # (N, D)
-    # In place: at 20 members by 10,000 datapoints another array costs as much as the maximum.
+    # In place: another (N, D) array would only be thrown away, and this runs for every birth.
     return np.maximum(difference, 0.0, out=difference)

@@ -43,7 +43,7 @@ def rows(scores: np.ndarray, relative: bool = False) -> np.ndarray:
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 2:
         raise ValueError(f"scores: expected shape (members, datapoints), got {scores.shape}")
-    # Nobody has no worst score.
+    # An archive without members has no worst score.
     if not relative or not len(scores):
         return scores
     return scores - scores.min(axis=0)
@@ -71,7 +71,7 @@ def price(
         (D,) float64.
     """
     if alpha == 1:
-        # The paper's setting, and several times as fast as a power.
+        # The paper's setting, by a division instead of a power.
         earned = 1.0 / np.maximum(total, NOBODY)  # (D,)
     else:
         earned = np.where(total > 0, total, 1.0) ** -alpha  # (D,)

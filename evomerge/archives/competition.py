@@ -56,7 +56,7 @@ class Competition:
 
     def mean(self, scores: np.ndarray) -> float:
         """The weighted mean of (D,) scores."""
-        # In float64, so that two means differ by scores alone and not by the order of a sum.
+        # In float64: means decide who is best, and a sum in float32 is off in its last digits.
         if self.weights is None:
             return float(scores.sum(dtype=np.float64)) / len(scores)
         return float(scores.astype(np.float64) @ self.weights / self.weights.sum())

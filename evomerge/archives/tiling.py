@@ -30,6 +30,6 @@ class Tiling:
             order: (D,) the datapoints, in the order in which they will be scored.
             tile: the greatest size of a tile.
         """
-        # Tiles of nearly one size: a short last one would be a batch of another shape.
+        # Tiles are evened out: a last one of a few datapoints would cost a batch like any other.
         count = math.ceil(len(order) / tile)
         return cls(number, tuple(np.array_split(order, count)))

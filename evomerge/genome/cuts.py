@@ -39,7 +39,7 @@ def row_starts(placed: Sequence[tuple[Block, int]], shapes: Shapes) -> list[int]
     for block, start in placed:
         part = block.parts[0]
         rows = part.width
-        # An entry of a vector is no row: a bias alone does nothing that could be handed over.
+        # Its entries do not count, or a bias would be cut as often as the matrix beside it.
         if len(shapes[part.tensor]) < 2:
             rows = 1
         # A matrix without rows has no place to cut. The 1 only keeps the division defined.

@@ -106,7 +106,7 @@ def stretches(
                 raise ValueError(
                     "by: 'tensor' needs a flat axis, on the unit axis tensors lie unit by unit"
                 )
-            # All tensors of a block are of one layer, so the first speaks for them.
+            # Where tensors lie unit by unit, a block counts as part of its first tensor's layer.
             tensor = block.parts[0].tensor
             name_by: dict[By, tuple[str, ...]] = {
                 "chromosome": (chromosome.name,),

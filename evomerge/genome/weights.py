@@ -42,7 +42,7 @@ class Weights:
             aa, ab, bb = inner_products(a[span], b[span])
             for start, stop, share in region.parts:
                 first, second = slerp_coefficients(share, aa, ab, bb, crossing.angle)
-                # Written into the child's own memory: a network's births are bound by copies.
+                # Written into the child's own memory, which saves an array for each term.
                 part = child[start:stop]
                 np.multiply(a[start:stop], np.float32(first), out=part)
                 part += b[start:stop] * np.float32(second)
