@@ -18,10 +18,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from evomerge.archives.archive import Member, Tiling
-from evomerge.genome.axis import Axis, Layer
+from evomerge.archives.archive import Member
+from evomerge.archives.tiling import Tiling
+from evomerge.genome.axis import Axis
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.grams import Grams
+from evomerge.genome.layers import Layer
 from evomerge.genome.recipe import Recipe
 from evomerge.run.best import Best
 from evomerge.run.snapshot import pack

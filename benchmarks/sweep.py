@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from evomerge import Local, Sweep, evolve
-from evomerge.archives.archive import Tiling
+from evomerge.archives.tiling import Tiling
 from evomerge.config import calls, config
 from evomerge.evolution import OUTSIDE
 from evomerge.genome.recipe import Recipe

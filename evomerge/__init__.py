@@ -7,11 +7,11 @@ from evomerge.genome.crossover import Crossover
 from evomerge.run.trackers import MLflow, TensorBoard, Tracker, Wandb
 from evomerge.rundir.births import births_dataframe
 from evomerge.rundir.following import follow
-from evomerge.strategies.coding import AllWeights, Coefficients, Genomes, Ratios
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.search import Operator, Search
 from evomerge.strategies.strategy import Planner, Strategy
 from evomerge.strategies.sweep import Sweep
+from evomerge.strategies.vector import AllWeights, Coefficients, Genomes, Ratios
 from evomerge.workers.local import Local
 from evomerge.workers.ray import Ray
 

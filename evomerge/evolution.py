@@ -112,11 +112,11 @@ def evolve(
         >>> from fitness.images import SklearnDigits
         >>> from populations.mnist import Classifiers
         >>> digits = SklearnDigits()
-        >>> archive = evolve(Classifiers(digits), Classification(digits), births=30, progress=False)
-        >>> len(archive.members)
-        20
+        >>> archive = evolve(Classifiers(digits), Classification(digits), births=10, progress=False)
+        >>> len(archive.members)  # two founders and ten children: there is room for all
+        12
         >>> archive.scores.shape  # a row for each member, a column for each training datapoint
-        (20, 1437)
+        (12, 1437)
     """
     try:
         settings = Settings(

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evomerge.genome.axis import Axis, Layer
+from evomerge.genome.axis import Axis
+from evomerge.genome.layers import Layer
 
 LAYER = re.compile(r"(.*\.\d+)\.")
 """A name up to the last of its parts that is a number."""

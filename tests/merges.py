@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from mergekit.merge_methods.slerp import slerp
 
-from evomerge.genome.crossover import Crossover, regions, slerp_coefficients
+from evomerge.genome.crossover import Crossover, regions
+from evomerge.genome.slerp import slerp_coefficients
 
 
 def nested(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from evomerge.archives.competition import Competition
+from evomerge.archives.tiling import Tiling
 from fitness.attraction import ahead
-from fitness.competition import Capacity, RejectionBound, check, price, rows, worth
+from fitness.competition import RejectionBound, rows, worth
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,67 +32,11 @@ class Member:
 
 
 @dataclass(frozen=True, eq=False)
-class Tiling:
-    """The training split cut into tiles, which are always scored whole.
-
-    Attributes:
-        number: which cut of the run this is.
-        tiles: index arrays that together name every datapoint once, in the order in which they are scored.
-    """
-
-    number: int
-    tiles: tuple[np.ndarray, ...]
-
-    @classmethod
-    def cut(cls, number: int, order: np.ndarray, tile: int) -> Tiling:
-        """Cuts (D,) datapoints, in this order, into tiles of `tile` or one less (or fewer, where D asks for it)."""
-        return cls(number, tuple(np.array_split(order, -(-len(order) // tile))))
-
-
-@dataclass(frozen=True)
-class Competition:
-    """How members compete; see `fitness.competition`.
-
-    Attributes:
-        alpha: strength of the competition, at least 0.
-        capacity: "max" or "one".
-        relative: subtract each datapoint's worst score before competing.
-        weights: (D,) weight of each datapoint, all ones if None.
-    """
-
-    alpha: float = 1.0
-    capacity: Capacity = "max"
-    relative: bool = False
-    weights: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        check(self.alpha, self.capacity)
-
-    def price(self, total: np.ndarray, peak: np.ndarray) -> np.ndarray:
-        """What one unit of score earns at each datapoint, from the members' total and best scores there: (D,)."""
-        return price(total, peak, alpha=self.alpha, capacity=self.capacity, weights=self.weights)
-
-    @property
-    def bounded(self) -> bool:
-        """Whether a rejection can be foreseen: not for relative scores, nor for alpha above 1."""
-        return not self.relative and self.alpha <= 1
-
-    def bound(self, scores: np.ndarray, tiles: Sequence[np.ndarray]) -> RejectionBound:
-        """The bound by which a rejection is foreseen."""
-        return RejectionBound(
-            scores, tiles, alpha=self.alpha, capacity=self.capacity, weights=self.weights
-        )
-
-    def mean(self, scores: np.ndarray) -> float:
-        """The weighted mean of (D,) scores."""
-        if self.weights is None:
-            return float(scores.sum(dtype=np.float64)) / len(scores)
-        return float(scores.astype(np.float64) @ self.weights / self.weights.sum())
-
-
-@dataclass(frozen=True, eq=False)
 class View:
-    """The archive as it was at one moment. A birth is planned from one, and its worker stops scoring by it.
+    """The archive as it was at one moment.
+
+    A birth is planned from a view, and its worker stops scoring by it. So what is asked of a view
+    again and again is computed once, when it is first asked for.
 
     Attributes:
         members: the members, oldest first.
@@ -104,16 +49,6 @@ class View:
     scores: np.ndarray
     competition: Competition
     full: bool
-
-    @cached_property
-    def _bounds(self) -> dict[int, RejectionBound]:
-        return {}
-
-    def bound(self, tiling: Tiling) -> RejectionBound:
-        """The bound by which a rejection is foreseen, for scores that come in the tiles of `tiling`; made once."""
-        if tiling.number not in self._bounds:
-            self._bounds[tiling.number] = self.competition.bound(self.scores, tiling.tiles)
-        return self._bounds[tiling.number]
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -137,29 +72,40 @@ class View:
 
     @cached_property
     def fitness(self) -> np.ndarray:
-        """(N,) competitive fitness."""
+        """(N,) competitive fitness (M2N2, equations 3 and 5)."""
         return worth(self.rows, self.price)
 
-    @cached_property
-    def _attractions(self) -> dict[int, np.ndarray]:
-        return {}
-
     def attraction(self, first: int) -> np.ndarray:
-        """(N,) attraction of each member for row `first`; taken once, since an archive outlives many births."""
+        """(N,) attraction of each member for the member in row `first` (M2N2, equation 4)."""
+        # Kept by row, since an archive outlives many births.
         if first not in self._attractions:
             self._attractions[first] = worth(ahead(self.rows, first), self.price)
         return self._attractions[first]
 
     def compete(self, newcomer: np.ndarray) -> np.ndarray:
-        """(N + 1,) fitness of the members and, last, of a newcomer with these (D,) scores, were it one of them."""
+        """The fitness that members would have with a newcomer among them.
+
+        Args:
+            newcomer: its (D,) scores.
+
+        Returns:
+            (N + 1,) the members' fitness and, last, the newcomer's.
+        """
         newcomer = newcomer.astype(np.float64)
         if self.competition.relative:
+            # The newcomer may have the worst score somewhere, which changes every row.
             competing = rows(np.concatenate([self.scores, newcomer[None]]), relative=True)
-            return worth(
-                competing, self.competition.price(competing.sum(axis=0), competing.max(axis=0))
-            )
-        prices = self.competition.price(self.total + newcomer, np.maximum(self.peak, newcomer))
-        return np.append(worth(self.rows, prices), worth(newcomer[None], prices))
+            price = self.competition.price(competing.sum(axis=0), competing.max(axis=0))
+            return worth(competing, price)
+        # Sums and maxima of the members are known, so only the newcomer's row is added to them.
+        price = self.competition.price(self.total + newcomer, np.maximum(self.peak, newcomer))
+        return np.append(worth(self.rows, price), worth(newcomer[None], price))
+
+    def bound(self, tiling: Tiling) -> RejectionBound:
+        """The bound by which a rejection is foreseen, for scores that come in these tiles."""
+        if tiling.number not in self._bounds:
+            self._bounds[tiling.number] = self.competition.bound(self.scores, tiling.tiles)
+        return self._bounds[tiling.number]
 
     def scarcity(self) -> np.ndarray:
         """(D,) datapoint indices, the ones with the least score in all first, ties by index."""
@@ -167,16 +113,33 @@ class View:
 
     @cached_property
     def coverage(self) -> float:
-        """Mean over datapoints of the best member's score; for 0/1 scores the share that somebody solves."""
+        """Mean over datapoints of the best member's score.
+
+        For 0/1 scores it is the share of datapoints that somebody solves.
+        """
         return float(self.scores.max(axis=0).mean())
 
     @cached_property
     def entropy(self) -> float:
-        """Mean over datapoints of the binary entropy, in bits, of the members' mean score: how differently they score."""
-        p = self.scores.mean(axis=0)
+        """How differently members score, in bits.
+
+        It is the mean over datapoints of the binary entropy of the members' mean score.
+        """
+        p = self.scores.mean(axis=0)  # (D,)
+        # A datapoint that nobody or everybody solves has no entropy, and its logarithm no value.
         p = p[(p > 0) & (p < 1)]
         bits = p * np.log2(p) + (1 - p) * np.log2(1 - p)
         return abs(float(bits.sum())) / self.scores.shape[1]
+
+    @cached_property
+    def _attractions(self) -> dict[int, np.ndarray]:
+        """What `attraction` gave, by row."""
+        return {}
+
+    @cached_property
+    def _bounds(self) -> dict[int, RejectionBound]:
+        """What `bound` gave, by the tiling's number."""
+        return {}
 
 
 @dataclass
@@ -196,9 +159,8 @@ class Archive:
     def __post_init__(self) -> None:
         if self.size < 2:
             raise ValueError(f"size: expected an archive of at least 2, got {self.size}")
-        self.view = self._look(
-            self.members, np.array([member.scores for member in self.members], dtype=np.float64)
-        )
+        scores = [member.scores for member in self.members]
+        self._set(self.members, np.array(scores, dtype=np.float64))
 
     @property
     def scores(self) -> np.ndarray:
@@ -212,41 +174,59 @@ class Archive:
             member: the newcomer, younger than all members.
 
         Returns:
-            Who left (None while there is room, perhaps the newcomer; of equally fit ones the oldest), and the newcomer's
-            fitness among the N + 1.
+            Who left (None while there is room, perhaps the newcomer; of equally fit ones the
+            oldest), and the newcomer's fitness among the N + 1.
 
         Raises:
             ValueError: if its scores are not as many as the members'.
         """
+        # Nobody to compete with, and no number of datapoints to agree with.
         if not self.members:
-            self.members = (member,)
-            self.view = self._look(self.members, member.scores.astype(np.float64)[None])
+            self._set((member,), _row(member))
             return None, float(self.view.fitness[0])
-        if member.scores.shape != self.members[0].scores.shape:
-            raise ValueError(
-                f"scores: expected shape {self.members[0].scores.shape}, got {member.scores.shape}"
-            )
-        fitness = self.view.compete(member.scores)
-        least = self._leaver(member, fitness)
-        if least == len(self.members):
+        expected = self.members[0].scores.shape
+        if member.scores.shape != expected:
+            raise ValueError(f"scores: expected shape {expected}, got {member.scores.shape}")
+        fitness = self.view.compete(member.scores)  # (N + 1,)
+        row = self._leaver(member, fitness)
+        # The newcomer itself is the one that leaves: the archive stays as it is.
+        if row == len(self.members):
             return member, float(fitness[-1])
-        kept, leaver = np.ones(len(self.members), dtype=bool), None
-        if least is not None:
-            leaver, kept[least] = self.members[least], False
-        self.members = (*(old for old in self.members if old is not leaver), member)
-        self.view = self._look(
-            self.members,
-            np.concatenate([self.scores[kept], member.scores.astype(np.float64)[None]]),
-        )
+        stay = list(self.members)
+        scores = self.scores  # (N, D)
+        leaver = None
+        if row is not None:
+            leaver = stay.pop(row)
+            scores = np.delete(scores, row, axis=0)
+        self._set((*stay, member), np.concatenate([scores, _row(member)]))
         return leaver, float(fitness[-1])
 
     def remarks(self, scores: np.ndarray) -> dict[str, Any]:  # noqa: ARG002
-        """What the log has to keep of a child with these (D,) scores, besides who came and who left."""
+        """What the log keeps of a child with these (D,) scores, besides who came and who left."""
         return {}
 
     def _leaver(self, newcomer: Member, fitness: np.ndarray) -> int | None:  # noqa: ARG002
-        """Which of N + 1 rows, the newcomer's last, has to leave: here the least fit; None where there is room."""
-        return int(fitness.argmin()) if len(self.members) == self.size else None
+        """Which of N + 1 rows, the newcomer's last, has to leave: here the least fit.
 
-    def _look(self, members: tuple[Member, ...], scores: np.ndarray) -> View:
-        return View(members, scores, self.competition, full=len(members) >= self.size)
+        Args:
+            newcomer: who wants to come in.
+            fitness: (N + 1,) fitness of the members and, last, of the newcomer.
+
+        Returns:
+            None where there is room.
+        """
+        if len(self.members) < self.size:
+            return None
+        # The first of several least fit ones is the oldest.
+        return int(fitness.argmin())
+
+    def _set(self, members: tuple[Member, ...], scores: np.ndarray) -> None:
+        """Has these members live from now on, with their (N, D) scores."""
+        self.members = members
+        full = len(members) >= self.size
+        self.view = View(members, scores, self.competition, full)
+
+
+def _row(member: Member) -> np.ndarray:
+    """(1, D) a member's scores as a row of the archive's."""
+    return member.scores.astype(np.float64)[None]

@@ -1,4 +1,7 @@
-"""Who stays in the archive of a search that is not M2N2: the newest, or the best of each cell of a grid (MAP-Elites)."""
+"""Who stays in the archive of a search that is not M2N2.
+
+It is the newest members, or the best of each cell of a grid (MAP-Elites).
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,22 @@ from evomerge.contracts import Fitness, Grouped
 
 @dataclass
 class Newest(Archive):
-    """The newest members; the oldest leaves. What a search has that moves a distribution, such as CMA-ES: its last generation."""
+    """The newest members; the oldest leaves.
+
+    A search that moves a distribution, such as CMA-ES, has its last generation.
+    """
 
     def _leaver(self, newcomer: Member, fitness: np.ndarray) -> int | None:  # noqa: ARG002
-        return 0 if len(self.members) == self.size else None
+        if len(self.members) < self.size:
+            return None
+        return 0
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What tells the cells of a grid apart: mean scores over some of the datapoints each, in so many equal steps from 0 to 1.
+    """What tells the cells of a grid apart.
+
+    Each feature is the mean score over some of the datapoints, in equal steps from 0 to 1.
 
     Attributes:
         names: what each is called.
@@ -52,48 +62,58 @@ class Features:
             raise ValueError(
                 f"features: expected a fitness with a method groups, got {type(fitness).__name__}"
             )
-        known: Mapping[str, np.ndarray] = fitness.groups("train")
-        chosen = wanted if wanted is not None else {name: [name] for name in known}
-        if not chosen:
+        known = fitness.groups("train")
+        if wanted is None:
+            wanted = {name: [name] for name in known}
+        if not wanted:
             raise ValueError(
-                f"features: expected at least one, of groups such as {', '.join(known) or 'none'}, got none"
+                "features: expected at least one, "
+                f"of groups such as {', '.join(known) or 'none'}, got none"
             )
-        for feature, names in chosen.items():
-            if unknown := [name for name in names if name not in known]:
-                raise ValueError(
-                    f"features.{feature}: expected some of {', '.join(known)}, got {unknown[0]!r}"
-                )
-            if not names:
-                raise ValueError(
-                    f"features.{feature}: expected at least one of {', '.join(known)}, got none"
-                )
-        return cls(
-            tuple(chosen),
-            tuple(np.concatenate([known[name] for name in names]) for names in chosen.values()),
-            bins,
-        )
+        datapoints = []
+        for feature, names in wanted.items():
+            datapoints.append(_datapoints(feature, names, known))
+        return cls(tuple(wanted), tuple(datapoints), bins)
 
-    def of(self, scores: np.ndarray) -> np.ndarray:
-        """(..., F) float64 features of members with these (..., D) scores, each in [0, 1]."""
-        return np.stack(
-            [scores[..., own].mean(axis=-1, dtype=np.float64) for own in self.datapoints], axis=-1
-        )
+    def mean_scores(self, scores: np.ndarray) -> np.ndarray:
+        """The features of members.
+
+        Args:
+            scores: (..., D) scores of each member.
+
+        Returns:
+            (..., F) float64, the mean score over each feature's datapoints, in [0, 1].
+        """
+        means = []
+        for datapoints in self.datapoints:
+            means.append(scores[..., datapoints].mean(axis=-1, dtype=np.float64))
+        return np.stack(means, axis=-1)
 
     def cells(self, features: np.ndarray) -> np.ndarray:
-        """(..., F) the step in which each lies; a step begins at its lower end, and the last one has its upper end, too."""
+        """The step in which each of (..., F) features lies.
+
+        A step begins at its lower end. The last one has its upper end, too.
+        """
         return np.minimum((features * self.bins).astype(np.int64), self.bins - 1)
 
     def grid(self) -> np.ndarray:
-        """(bins ** F, F, 2) the least and the greatest value of each feature in each cell, both in it: EvoTorch's hypergrid."""
-        low = np.array([self._least(step) for step in range(self.bins)])
-        high = np.append(np.nextafter(low[1:], -np.inf), np.inf)
-        steps = np.stack(
-            np.meshgrid(*[np.arange(self.bins)] * len(self.names), indexing="ij"), axis=-1
-        ).reshape(-1, len(self.names))
+        """EvoTorch's hypergrid of the cells.
+
+        Returns:
+            (bins ** F, F, 2) the least and the greatest value of each feature in each cell, both
+            in it.
+        """
+        low = np.array([self._least(step) for step in range(self.bins)])  # (bins,)
+        # EvoTorch counts both ends in, so a step ends one number below the next. The last is open.
+        high = np.append(np.nextafter(low[1:], -np.inf), np.inf)  # (bins,)
+        axes = [np.arange(self.bins)] * len(self.names)
+        # (bins ** F, F) the step of each cell along each feature.
+        steps = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self.names))
         return np.stack([low[steps], high[steps]], axis=-1)
 
     def _least(self, step: int) -> float:
-        """The least number that lies in a step, as `cell` computes it."""
+        """The least number that lies in a step, as `cells` computes it."""
+        # step / bins is only close to it: the product with bins may round to either side.
         value = step / self.bins
         while step and int(np.nextafter(value, 0.0) * self.bins) >= step:
             value = float(np.nextafter(value, 0.0))
@@ -104,27 +124,50 @@ class Features:
 
 @dataclass
 class Elites(Archive):
-    """The best member of each cell by mean score; a newcomer has to be better than the one in its cell, nobody else leaves."""
+    """The best member of each cell by mean score.
+
+    A newcomer has to be better than the one in its cell. Nobody else leaves.
+    """
 
     features: Features = field(kw_only=True)
 
     def remarks(self, scores: np.ndarray) -> dict[str, Any]:
         """As `Archive.remarks`: the features by name."""
-        return {
-            "features": dict(
-                zip(self.features.names, self.features.of(scores).tolist(), strict=True)
-            )
-        }
+        means = self.features.mean_scores(scores).tolist()
+        return {"features": dict(zip(self.features.names, means, strict=True))}
 
     def _leaver(self, newcomer: Member, fitness: np.ndarray) -> int | None:  # noqa: ARG002
-        features = self.features
-        same = (
-            features.cells(features.of(self.scores)) == features.cells(features.of(newcomer.scores))
-        ).all(axis=1)
-        if not same.any():
+        taken = self.features.cells(self.features.mean_scores(self.scores))  # (N, F)
+        cell = self.features.cells(self.features.mean_scores(newcomer.scores))  # (F,)
+        in_cell = (taken == cell).all(axis=1)  # (N,)
+        if not in_cell.any():
             return None
-        row = int(same.argmax())
-        better = self.competition.mean(newcomer.scores) > self.competition.mean(
-            self.members[row].scores
+        # A cell has one member, so the first that is found there is the only one.
+        row = int(in_cell.argmax())
+        mean = self.competition.mean
+        if mean(newcomer.scores) > mean(self.members[row].scores):
+            return row
+        return len(self.members)
+
+
+def _datapoints(feature: str, names: Sequence[str], known: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The datapoints of one feature.
+
+    Args:
+        feature: what it is called.
+        names: the groups that it is made of.
+        known: the datapoints of each group of the fitness.
+
+    Raises:
+        ValueError: if there is no group of a name, or no name.
+    """
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"features.{feature}: expected some of {', '.join(known)}, got {name!r}"
+            )
+    if not names:
+        raise ValueError(
+            f"features.{feature}: expected at least one of {', '.join(known)}, got none"
         )
-        return row if better else len(self.members)
+    return np.concatenate([known[name] for name in names])

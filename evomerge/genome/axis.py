@@ -1,13 +1,13 @@
-"""The parameter axis: the order in which a model's parameters lie, and so where a split point can fall.
+"""The parameter axis: the order in which a model's parameters lie, and so where a split can fall.
 
-The order decides which children can be born. "flat" is the order of the state dict; "unit" lays together what works together
-(a hidden unit's incoming weights, bias and outgoing weights), so that a split hands whole units from one parent or the other.
+The order decides which children can be born. "flat" is the order of the state dict. "unit" lays
+together what works together (a hidden unit's incoming weights, bias and outgoing weights), so that
+a split hands whole units from one parent or the other.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -15,75 +15,15 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from evomerge.genome.blocks import Block, Chromosome, tensor_block
+from evomerge.genome.chromosomes import REST, by_name
+from evomerge.genome.cuts import layer_starts, row_starts
+from evomerge.genome.layers import Layer, unit_block
+from evomerge.genome.placement import Placement, block_placements
+
 FlatCut = Literal["element", "row", "tensor", "layer"]
 Cut = Literal[FlatCut, "unit"]
 Layout = Literal["stored", "by_input"]
-
-LAYER = re.compile(r"((?:.*?\.)?\d+)\.")
-"""What a tensor's name begins with if it belongs to a layer: everything up to the first of its parts that is a number."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """What each unit of a block has of one tensor: `width` entries along dimension `dim`, unit after unit.
-
-    Where a tensor holds all units several times, one `run` of them after another (gates, then values), it is that of each run.
-    """
-
-    tensor: str
-    dim: int
-    width: int
-    runs: int = 1
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A hidden layer by its tensors' names.
-
-    Attributes:
-        rows: tensors whose rows (dimension 0: incoming weights, biases) belong to its units.
-        columns: tensors whose columns (dimension 1: outgoing weights) do.
-        count: how many units it has, where each has several rows or columns (an attention head); None: one of each.
-        twice: those that hold all units twice, one run after the other.
-    """
-
-    rows: Sequence[str]
-    columns: Sequence[str]
-    count: int | None = None
-    twice: Collection[str] = ()
-
-
-@dataclass(frozen=True)
-class Block:
-    """So many units alike, one after another on the axis; a unit's parts lie one after another, `dim` outermost."""
-
-    count: int
-    parts: tuple[Part, ...]
-
-
-@dataclass(frozen=True)
-class Chromosome:
-    """A named stretch of the axis that is split by itself, with its own mixing ratio and its own angles."""
-
-    name: str
-    blocks: tuple[Block, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Placement:
-    """Where one tensor lies among stretches of the axis.
-
-    Attributes:
-        tensor: its name.
-        dim: the dimension along which it is cut; None if it is cut as one flat vector.
-        edges: (n + 1,) the entries along it where another stretch begins, from 0 to the dimension's size.
-        stretches: (n,) the stretch in which the entries from each edge to the next lie.
-    """
-
-    tensor: str
-    dim: int | None
-    edges: np.ndarray
-    stretches: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -92,8 +32,10 @@ class Axis:
 
     Attributes:
         shapes: the shape of every tensor, in the order of the state dict.
-        chromosomes: what lies along the axis; together their units cover every entry of every tensor once.
-        cut: before what a split may fall: any "element", a "row" of a matrix, a "tensor", a "layer" or a "unit".
+        chromosomes: what lies along the axis; together their units cover every entry of every
+            tensor once.
+        cut: before what a split may fall: any "element", a "row" of a matrix, a "tensor", a
+            "layer" or a "unit".
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -113,38 +55,24 @@ class Axis:
 
         Args:
             shapes: the shape of every tensor, in order.
-            chromosomes: name to regular expression; a tensor belongs to the first whose expression is found in its name, and
-                to a last chromosome, "rest", if none is.
-            layout: how a tensor of two or more dimensions lies: as "stored", or "by_input", its second dimension outermost
-                (torch stores a linear layer output by output; the reference code of M2N2 lays it input by input).
-            cut: before what splits may fall: any "element", a "row" of a matrix (by_input: a column; a vector is one row), a
-                "tensor" or a "layer" (a run of tensors whose names are alike up to the first part that is a number).
+            chromosomes: name to regular expression. A tensor belongs to the first whose expression
+                is found in its name, and to a last chromosome, "rest", if none is.
+            layout: how a tensor of two or more dimensions lies: as "stored", or "by_input", its
+                second dimension outermost (torch stores a linear layer output by output; the
+                reference code of M2N2 lays it input by input).
+            cut: before what splits may fall: any "element", a "row" of a matrix (by_input: a
+                column; a vector is one row), a "tensor" or a "layer" (a run of tensors whose names
+                are alike up to the first part that is a number).
 
         Raises:
-            ValueError: if a setting is none of these, or an expression is not a regular expression or matches no tensor.
+            ValueError: if a setting is none of these, or an expression is not a regular expression
+                or matches no tensor.
         """
         for key, value, choice in (("layout", layout, Layout), ("cut", cut, FlatCut)):
             if value not in get_args(choice):
                 raise ValueError(f"{key}: expected one of {get_args(choice)}, got {value!r}")
-        groups: dict[str, list[Block]] = {name: [] for name in chromosomes or {}}
-        patterns = {name: _compiled(name, pattern) for name, pattern in (chromosomes or {}).items()}
-        for tensor, shape in shapes.items():
-            name = next(
-                (name for name, pattern in patterns.items() if pattern.search(tensor)), "rest"
-            )
-            groups.setdefault(name, []).append(_whole(tensor, shape, layout))
-        for name, blocks in groups.items():
-            if not blocks:
-                raise ValueError(
-                    f"chromosomes.{name}: no tensor's name matches {patterns[name].pattern!r}; {_names(shapes)}"
-                )
-        if not chromosomes:
-            groups = {"all": groups["rest"]}
-        return cls(
-            dict(shapes),
-            tuple(Chromosome(name, tuple(blocks)) for name, blocks in groups.items()),
-            cut,
-        )
+        groups = by_name(shapes, chromosomes or {}, by_input=layout == "by_input")
+        return cls(dict(shapes), tuple(groups), cut)
 
     @classmethod
     def unit(
@@ -156,55 +84,29 @@ class Axis:
 
         Args:
             shapes: the shape of every tensor, in order.
-            layers: the hidden layers, or for each its rows and columns. A matrix between two hidden layers belongs to the
-                receiving units: name it among the rows of the second.
+            layers: the hidden layers, or for each its rows and columns. A matrix between two
+                hidden layers belongs to the receiving units: name it among the rows of the second.
 
         Returns:
-            An axis of two chromosomes: "units", and "rest" for the tensors that no layer names (the output's bias, say).
+            An axis of two chromosomes: "units", and "rest" for the tensors that no layer names
+            (the output's bias, say).
 
         Raises:
-            ValueError: if a tensor is unknown, is named twice, or does not have as many rows or columns as its layer has units,
-                or a multiple of it.
+            ValueError: if a tensor is unknown, is named twice, or does not have as many rows or
+                columns as its layer has units, or a multiple of it.
         """
-        blocks: list[Block] = []
+        units: list[Block] = []
         named: set[str] = set()
-        for layer in (layer if isinstance(layer, Layer) else Layer(*layer) for layer in layers):
-            members, count = (
-                [(name, 0) for name in layer.rows] + [(name, 1) for name in layer.columns],
-                layer.count,
-            )
-            sizes = {}
-            for name, dim in members:
-                if name not in shapes:
-                    raise ValueError(f"layers: no tensor is called {name!r}; {_names(shapes)}")
-                if name in named:
-                    raise ValueError(
-                        f"layers: {name!r} is named twice; each tensor belongs to one layer"
-                    )
-                if len(shapes[name]) <= dim:
-                    raise ValueError(
-                        f"layers: {name!r} has shape {shapes[name]}, which has no dimension {dim}"
-                    )
-                named.add(name)
-                sizes[name] = shapes[name][dim] // (1 + (name in layer.twice))
-            units = count or next(iter(sizes.values()), 0)
-            if not units or any(
-                size % units if count else size != units for size in sizes.values()
-            ):
-                expected = f"; expected multiples of {count}" if count else ""
-                raise ValueError(
-                    f"layers: the tensors of one layer must agree on its number of units, got {sizes}{expected}"
-                )
-            parts = [
-                Part(name, dim, sizes[name] // units, 1 + (name in layer.twice))
-                for name, dim in members
-            ]
-            blocks.append(Block(units, tuple(parts)))
-        rest = tuple(
-            _whole(name, shape, "stored") for name, shape in shapes.items() if name not in named
-        )
-        groups = [Chromosome("units", tuple(blocks))] + ([Chromosome("rest", rest)] if rest else [])
-        return cls(dict(shapes), tuple(groups), "unit")
+        for layer in layers:
+            # A pair is a layer whose units have one row and one column of each tensor.
+            if not isinstance(layer, Layer):
+                layer = Layer(*layer)
+            units.append(unit_block(layer, shapes, named))
+        rest = [tensor_block(name, shape) for name, shape in shapes.items() if name not in named]
+        chromosomes = [Chromosome("units", tuple(units))]
+        if rest:
+            chromosomes.append(Chromosome(REST, tuple(rest)))
+        return cls(dict(shapes), tuple(chromosomes), "unit")
 
     @cached_property
     def size(self) -> int:
@@ -213,159 +115,136 @@ class Axis:
 
     @cached_property
     def unit_bounds(self) -> tuple[np.ndarray, ...]:
-        """For each chromosome the positions on the axis where its units begin, and where the last one ends."""
-        return tuple(
-            np.concatenate(
-                [
-                    [placed[0][1]],
-                    *(
-                        start + self._unit_size(block) * np.arange(1, block.count + 1)
-                        for block, start in placed
-                    ),
-                ]
-            )
-            for placed in self._placed
-        )
+        """For each chromosome the positions where its units begin, and where the last one ends."""
+        # Blocks follow one another without a gap, so each adds only the ends of its units.
+        bounds = []
+        for placed in self._placed:
+            _, first = placed[0]
+            edges = [np.array([first])]
+            for block, start in placed:
+                edges.append(start + block.unit_size(self.shapes) * np.arange(1, block.count + 1))
+            bounds.append(np.concatenate(edges))  # (units + 1,)
+        return tuple(bounds)
 
     @cached_property
     def cuts(self) -> tuple[Sequence[int], ...]:
         """For each chromosome the positions on the axis where a split may fall."""
-        return tuple(
-            self._cuts(bounds, placed)
-            for bounds, placed in zip(self.unit_bounds, self._placed, strict=True)
-        )
+        cuts = []
+        for bounds, placed in zip(self.unit_bounds, self._placed, strict=True):
+            cuts.append(self._cuts(bounds, placed))
+        return tuple(cuts)
 
     @cached_property
     def whole_tensors(self) -> bool:
         """Whether every unit is one whole tensor, so that a tensor has one angle."""
-        blocks = [block for chromosome in self.chromosomes for block in chromosome.blocks]
-        return all(block.count == 1 and len(block.parts) == 1 for block in blocks)
+        for chromosome in self.chromosomes:
+            if not all(block.is_tensor for block in chromosome.blocks):
+                return False
+        return True
 
     @cached_property
     def order(self) -> np.ndarray | None:
-        """(P,) where each position of the axis lies in the state dict laid end to end; None if that is the same order."""
-        offsets = np.cumsum([0, *(prod(shape) for shape in self.shapes.values())])
-        indices = {
-            name: np.arange(start, start + prod(shape)).reshape(shape or (1,))
-            for (name, shape), start in zip(self.shapes.items(), offsets, strict=False)
-        }
+        """The state dict's place of each position of the axis.
+
+        Returns:
+            (P,) places in the state dict laid end to end; None if the axis has the same order.
+        """
+        stored = self._stored_places()
         laid = []
-        for chromosome in self.chromosomes:
-            for block in chromosome.blocks:
-                parts = [np.moveaxis(indices[part.tensor], part.dim, 0) for part in block.parts]
-                runs = [
-                    of.reshape(part.runs, block.count, -1)
-                    for of, part in zip(parts, block.parts, strict=True)
-                ]
-                laid.append(np.concatenate([run for of in runs for run in of], axis=1).ravel())
+        for placed in self._placed:
+            for block, _ in placed:
+                columns: list[np.ndarray] = []  # (units, entries) each
+                for part in block.parts:
+                    # The dimension that counts units comes first, so that units can be told apart.
+                    places = np.moveaxis(stored[part.tensor], part.dim, 0)
+                    # (runs, units, entries of a unit in a run)
+                    columns.extend(places.reshape(part.runs, block.count, -1))
+                # A row is a unit: its parts beside one another.
+                laid.append(np.concatenate(columns, axis=1).ravel())
         order = np.concatenate(laid)
-        return None if np.array_equal(order, np.arange(self.size)) else order
+        if np.array_equal(order, np.arange(self.size)):
+            return None
+        return order
 
     def placements(self, bounds: np.ndarray) -> Iterator[Placement]:
         """Where each tensor lies among stretches of the axis, tensor after tensor along the axis.
+
+        A network of four inputs, three hidden units and two outputs has an axis of
+        12 + 3 + 6 + 2 = 23 positions. It is cut at position 8, before the last row of the first
+        matrix, and at 19, inside the second row of the second matrix:
+
+            >>> import numpy as np
+            >>> from evomerge.genome import Axis
+            >>> axis = Axis.flat({"w1": (3, 4), "b1": (3,), "w2": (2, 3), "b2": (2,)})
+            >>> for placement in axis.placements(np.array([0, 8, 19, 23])):
+            ...     print(placement.tensor, placement.dim, placement.edges, placement.stretches)
+            w1 0 [0 2 3] [0 1]
+            b1 0 [0 3] [1]
+            w2 None [0 4 6] [1 2]
+            b2 0 [0 2] [2]
+
+        Rows 0 and 1 of "w1" lie in stretch 0, row 2 in stretch 1. No row ends where "w2" is cut,
+        so its edges are entries of the flat matrix.
+
+        On the unit axis a hidden unit is a row of "w1", an entry of "b1" and a column of "w2",
+        seven positions in all. A bound at 14 gives the third unit to the next stretch:
+
+            >>> axis = Axis.unit(axis.shapes, [(["w1", "b1"], ["w2"])])
+            >>> for placement in axis.placements(np.array([0, 14, 23])):
+            ...     print(placement.tensor, placement.dim, placement.edges, placement.stretches)
+            w1 0 [0 2 3] [0 1]
+            b1 0 [0 2 3] [0 1]
+            w2 1 [0 2 3] [0 1]
+            b2 0 [0 2] [1]
 
         Args:
             bounds: (m + 1,) positions from 0 to P: stretch i is [bounds[i], bounds[i + 1]).
 
         Raises:
-            ValueError: if a bound falls inside a unit of several parts, or inside one that does not lie as it is stored.
+            ValueError: if a bound falls inside a unit of several parts, or inside one that does
+                not lie as it is stored.
         """
         for placed in self._placed:
             for block, start in placed:
-                size = self._unit_size(block)
-                first, last = np.searchsorted(
-                    bounds, (start, start + block.count * size), side="left"
-                )
-                inside = bounds[first:last] - start
-                inside = inside[inside > 0]
-                stretches = (
-                    np.arange(len(inside) + 1) + np.searchsorted(bounds, start, side="right") - 1
-                )
-                if not (inside % size).any():
-                    edges = np.concatenate([[0], inside // size, [block.count]])
-                    for part in block.parts:
-                        runs = [
-                            edges[:-1] * part.width + run * block.count * part.width
-                            for run in range(part.runs)
-                        ]
-                        ends = np.concatenate([*runs, [part.runs * block.count * part.width]])
-                        yield Placement(part.tensor, part.dim, ends, np.tile(stretches, part.runs))
-                    continue
-                (part, *others), shape = block.parts, self.shapes[block.parts[0].tensor]
-                row = size // part.width
-                if not others and block.count == 1 and not (inside % row).any():
-                    yield Placement(
-                        part.tensor,
-                        part.dim,
-                        np.concatenate([[0], inside // row, [part.width]]),
-                        stretches,
-                    )
-                elif not others and block.count == 1 and part.dim == 0:
-                    yield Placement(
-                        part.tensor, None, np.concatenate([[0], inside, [prod(shape)]]), stretches
-                    )
-                else:
-                    raise ValueError(
-                        f"bounds: one falls inside a unit of {', '.join(part.tensor for part in block.parts)}"
-                    )
+                yield from block_placements(block, start, bounds, self.shapes)
 
     @cached_property
     def _placed(self) -> tuple[tuple[tuple[Block, int], ...], ...]:
         """For each chromosome its blocks, each with where it begins on the axis."""
-        placed, start = [], 0
+        chromosomes = []
+        start = 0
         for chromosome in self.chromosomes:
-            here = []
+            placed = []
             for block in chromosome.blocks:
-                here.append((block, start))
-                start += block.count * self._unit_size(block)
-            placed.append(tuple(here))
-        return tuple(placed)
+                placed.append((block, start))
+                start += block.count * block.unit_size(self.shapes)
+            chromosomes.append(tuple(placed))
+        return tuple(chromosomes)
 
-    def _unit_size(self, block: Block) -> int:
-        """How many parameters a unit of a block has."""
-        return sum(prod(self.shapes[part.tensor]) // block.count for part in block.parts)
+    def _stored_places(self) -> dict[str, np.ndarray]:
+        """For each tensor, in its shape, the places of its entries in the state dict."""
+        places = {}
+        start = 0
+        for name, shape in self.shapes.items():
+            stop = start + prod(shape)
+            # A number without dimensions is a vector of one entry here.
+            places[name] = np.arange(start, stop).reshape(shape or (1,))
+            start = stop
+        return places
 
     def _cuts(self, bounds: np.ndarray, placed: Sequence[tuple[Block, int]]) -> Sequence[int]:
-        """Where a split may fall in one chromosome."""
+        """Where a split may fall in one chromosome.
+
+        Args:
+            bounds: (units + 1,) where its units begin, and where the last one ends.
+            placed: its blocks, each with where it begins.
+        """
         if self.cut == "element":
+            # A range, because a list of billions of positions would not fit into memory.
             return range(int(bounds[0]), int(bounds[-1]))
         if self.cut == "layer":
-            layers = [LAYER.match(block.parts[0].tensor) for block, _ in placed]
-            names = [
-                layer[1] if layer else block.parts[0].tensor
-                for layer, (block, _) in zip(layers, placed, strict=True)
-            ]
-            return [
-                start for i, (_, start) in enumerate(placed) if not i or names[i] != names[i - 1]
-            ]
+            return layer_starts(placed)
         if self.cut == "row":
-            rows = []
-            for block, start in placed:
-                part = block.parts[0]
-                count = part.width if len(self.shapes[part.tensor]) > 1 else 1
-                rows.append(start + self._unit_size(block) // max(count, 1) * np.arange(count))
-            return np.concatenate(rows).tolist()
+            return row_starts(placed, self.shapes)
+        # "tensor" and "unit": a unit of a flat axis is a tensor.
         return bounds[:-1].tolist()
-
-
-def _whole(tensor: str, shape: tuple[int, ...], layout: Layout) -> Block:
-    dim = 1 if layout == "by_input" and len(shape) > 1 else 0
-    return Block(1, (Part(tensor, dim, shape[dim] if shape else 1),))
-
-
-def _compiled(name: str, pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(
-            f"chromosomes.{name}: {pattern!r} is not a regular expression ({error})"
-        ) from None
-
-
-def _names(shapes: Mapping[str, tuple[int, ...]], most: int = 6) -> str:
-    names = list(shapes)
-    return (
-        "its tensors are "
-        + ", ".join(names[:most])
-        + (f" and {len(names) - most} more" if len(names) > most else "")
-    )

@@ -1,8 +1,9 @@
-"""Inner products of the seeds, from which every angle between recipes follows: taken once, unit by unit, in float64.
+"""Inner products of the seeds, from which every angle between recipes follows.
 
-A recipe is a linear combination of the seeds on every stretch of the axis, so <A, B> over a stretch is a @ G @ b with the (K, K)
-Gram matrix G of the seeds over that stretch. Where a stretch begins or ends inside a tensor, one more pass over the front of that
-tensor is needed, where the seeds are; it is kept, too.
+A recipe is a linear combination of the seeds on every stretch of the axis. So <A, B> over a stretch
+is a @ G @ b, with the (K, K) Gram matrix G of the seeds over that stretch. The matrices are taken
+once, unit by unit, in float64. A stretch may begin or end inside a tensor. That takes one more pass
+over the front of the tensor, where the seeds are, and its result is kept, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ import numpy as np
 from evomerge.genome.axis import Axis
 
 Front = Callable[[str, int], np.ndarray]
-"""A tensor's name and n to the (K, K) float64 inner products of its first n entries, in the order of the axis, in all seeds."""
+"""The inner products of a tensor's first entries in all seeds.
+
+It takes the tensor's name and the number of entries, in the order of the axis, and gives (K, K)
+float64.
+"""
 
 
 @dataclass(eq=False)
@@ -44,36 +49,34 @@ class Grams:
         Returns:
             (m, K, K) float64.
         """
-        starts = self._bounds
-        units = (
-            np.searchsorted(starts, bounds, side="right") - 1
-        )  # the unit in which a bound lies, or which it begins
-        fronts = [
-            self._front(bound, unit)
-            for bound, unit in zip(bounds.tolist(), units.tolist(), strict=True)
-        ]
-        within = [self.units[first:last].sum(axis=0) for first, last in pairwise(units)]
-        return np.array(
-            [
-                gram + after - before
-                for gram, (before, after) in zip(within, pairwise(fronts), strict=True)
-            ]
-        )
+        # (m + 1,) the unit in which a bound lies, or which it begins.
+        units = np.searchsorted(self._bounds, bounds, side="right") - 1
+        fronts = []
+        for bound, unit in zip(bounds.tolist(), units.tolist(), strict=True):
+            fronts.append(self._front(bound, unit))
+        grams = []
+        for stretch, (first, last) in enumerate(pairwise(units)):
+            # From the first unit's beginning to the last one's. What the stretch has of the last
+            # unit is added, and what it leaves of the first is taken away.
+            whole_units = self.units[first:last].sum(axis=0)
+            grams.append(whole_units + fronts[stretch + 1] - fronts[stretch])
+        return np.array(grams)
 
     @cached_property
     def _bounds(self) -> np.ndarray:
         """(U + 1,) where units begin, and where the last one ends."""
+        # Each chromosome begins where the one before ends, so its first bound is there already.
         return np.concatenate([[0], *(bounds[1:] for bounds in self.axis.unit_bounds)])
 
     @cached_property
     def _tensors(self) -> list[str]:
         """For each unit the tensor that it lies in, empty where it lies in several."""
-        return [
-            block.parts[0].tensor if len(block.parts) == 1 and block.count == 1 else ""
-            for chromosome in self.axis.chromosomes
-            for block in chromosome.blocks
-            for _ in range(block.count)
-        ]
+        tensors = []
+        for chromosome in self.axis.chromosomes:
+            for block in chromosome.blocks:
+                tensor = block.parts[0].tensor if block.is_tensor else ""
+                tensors += [tensor] * block.count
+        return tensors
 
     def _front(self, bound: int, unit: int) -> np.ndarray | float:
         """Inner products from the beginning of a unit to a bound inside it."""

@@ -1,17 +1,39 @@
-"""Groups of parameters along an axis: what has one number of a search's vector, or as many as there are seeds."""
+"""Groups of parameters along an axis: chromosomes, layers, blocks or tensors.
+
+A search over coefficients has one number, or as many as there are seeds, for each group. A report
+shows what a member has of each seed, `Stretch` by `Stretch`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from evomerge.genome.axis import LAYER, Axis
-
-if TYPE_CHECKING:
-    pass
+from evomerge.genome.axis import Axis
+from evomerge.genome.layers import layer_name
 
 By = Literal["chromosome", "layer", "block", "tensor"]
+
+
+class Stretch(NamedTuple):
+    """What a chromosome has of a layer: [start, stop) on the axis."""
+
+    chromosome: str
+    layer: str
+    start: int
+    stop: int
+
+
+def stretches_along(axis: Axis) -> tuple[Stretch, ...]:
+    """What lies where on an axis, in its order."""
+    bounds, names = stretches(axis, "block")
+    along = []
+    for (chromosome, layer), start, stop in zip(
+        names, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True
+    ):
+        along.append(Stretch(chromosome, layer, start, stop))
+    return tuple(along)
 
 
 def check_groups(by: By, layers: int | None) -> None:
@@ -34,14 +56,21 @@ def groups(axis: Axis, by: By, layers: int | None = None) -> tuple[np.ndarray, n
     Args: as `stretches`.
 
     Returns:
-        (m + 1,) int64 bounds of stretches, and (m,) the group that each belongs to, numbered by first appearance.
+        (m + 1,) int64 bounds of stretches, and (m,) the group that each belongs to, numbered by
+        first appearance.
 
     Raises:
         ValueError: as `stretches`.
     """
     bounds, names = stretches(axis, by, layers)
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return bounds, np.array([numbers[name] for name in names])
+    # A layer lies in several stretches where chromosomes take its tensors apart.
+    numbers: dict[tuple[str, ...], int] = {}
+    members = []
+    for name in names:
+        if name not in numbers:
+            numbers[name] = len(numbers)
+        members.append(numbers[name])
+    return bounds, np.array(members)
 
 
 def stretches(
@@ -51,17 +80,21 @@ def stretches(
 
     Args:
         axis: the axis.
-        by: a group is a whole "chromosome"; a "layer", wherever its tensors lie (tensors whose names are alike up to the first part
-            that is a number); a "block", what a chromosome has of a layer; or a "tensor".
-        layers: so many layers that follow one another are one; what stands before the first (embeddings) counts as part of it, what
-            stands behind the last (norm, head) as part of that, as in mergekit. None: each layer is one, and so is each tensor outside
-            of all layers.
+        by: a group is a whole "chromosome"; a "layer", wherever its tensors lie (tensors whose
+            names are alike up to the first part that is a number); a "block", what a chromosome has
+            of a layer; or a "tensor".
+        layers: so many layers that follow one another are one. What stands before the first
+            (embeddings) counts as part of it, and what stands behind the last (norm, head) as part
+            of that, as in mergekit. None: each layer is one, and so is each tensor outside of all
+            layers.
 
     Returns:
-        (m + 1,) int64 bounds of stretches, and their m names, each by chromosome, by layer, by both or by tensor.
+        (m + 1,) int64 bounds of stretches, and their m names, each by chromosome, by layer, by both
+        or by tensor.
 
     Raises:
-        ValueError: if a tensor does not lie in one piece, and each is to be a group; if layers are to be counted and there are none.
+        ValueError: if a tensor does not lie in one piece, and each is to be a group; if layers are
+            to be counted and there are none.
     """
     layer_of = _layers(axis, layers)
     names: list[tuple[str, ...]] = []
@@ -73,54 +106,53 @@ def stretches(
                 raise ValueError(
                     "by: 'tensor' needs a flat axis, on the unit axis tensors lie unit by unit"
                 )
+            # Where tensors lie unit by unit, a block counts as part of its first tensor's layer.
             tensor = block.parts[0].tensor
-            chosen = {
+            name_by: dict[By, tuple[str, ...]] = {
                 "chromosome": (chromosome.name,),
                 "layer": (layer_of[tensor],),
                 "block": (chromosome.name, layer_of[tensor]),
                 "tensor": (tensor,),
-            }[by]
+            }
+            name = name_by[by]
             last += block.count
             end = int(units[last])
-            if names and names[-1] == chosen:
+            # A block of the same name as the one before makes its stretch longer.
+            if names and names[-1] == name:
                 bounds[-1] = end
             else:
-                names.append(chosen)
+                names.append(name)
                 bounds.append(end)
     return np.array(bounds, dtype=np.int64), names
 
 
 def _layers(axis: Axis, together: int | None) -> dict[str, str]:
-    """For each tensor the name of the layer, or of the run of layers, that it counts as part of."""
-    found = {tensor: match[1] if (match := LAYER.match(tensor)) else None for tensor in axis.shapes}
+    """For each tensor the name of the layer, or of the run of layers, that it counts as part of.
+
+    Args:
+        axis: the axis.
+        together: how many layers make a run; None if each is one.
+    """
+    layers = {tensor: layer_name(tensor) for tensor in axis.shapes}
     if together is None:
-        return {tensor: layer or tensor for tensor, layer in found.items()}
-    runs = {}
-    for tensor, layer in found.items():
-        stack, dot, number = (layer or "").rpartition(".")
-        runs[tensor] = f"{stack}{dot}{int(number) // together}" if layer else None
-    current = next((run for run in runs.values() if run), None)
+        # A tensor outside of all layers is a layer of its own.
+        return {tensor: layer or tensor for tensor, layer in layers.items()}
+    runs = [_run(layer, together) for layer in layers.values()]
+    current = next((run for run in runs if run), None)
     if current is None:
         raise ValueError("layers: no tensor's name has a number, so there are no layers to count")
-    filled = {}
-    for tensor, run in runs.items():
-        filled[tensor] = current = run or current
-    return filled
+    # Embeddings come before every layer and count with the first one; all else outside of layers
+    # counts with the one before.
+    counted = {}
+    for tensor, run in zip(layers, runs, strict=True):
+        current = run or current
+        counted[tensor] = current
+    return counted
 
 
-class Stretch(NamedTuple):
-    """What a chromosome has of a layer: [start, stop) on the axis."""
-
-    chromosome: str
-    layer: str
-    start: int
-    stop: int
-
-
-def stretches_along(axis: Axis) -> tuple[Stretch, ...]:
-    """What lies where on an axis."""
-    bounds, names = stretches(axis, "block")
-    ends = zip(names, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-    return tuple(
-        Stretch(chromosome, layer, start, stop) for (chromosome, layer), start, stop in ends
-    )
+def _run(layer: str | None, together: int) -> str | None:
+    """The run of layers that a layer belongs to ("layers.7" by 4: "layers.1"), None without one."""
+    if layer is None:
+        return None
+    stack, dot, number = layer.rpartition(".")
+    return f"{stack}{dot}{int(number) // together}"

@@ -1,44 +1,27 @@
-"""Genomes: what is needed to rebuild a member, all its weights or a recipe for them."""
+"""A genome as a recipe: coefficients over the seeds, stretch by stretch of the axis."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
-from evomerge.genome.axis import Axis
-from evomerge.genome.crossover import Crossing, regions, slerp_coefficients
-from evomerge.genome.grams import Grams
+from evomerge.genome.crossover import Crossing, Region, regions
+from evomerge.genome.slerp import slerp_coefficients
+from evomerge.genome.species import SpeciesOfRecipes
 
 Noise = Literal["zero-sum", "free"]
 """Noise on a recipe's coefficients: with a sum of zero over the seeds, or on each one alone."""
 
-NEARLY_ON_A_LINE = 0.9
-"""Squared cosine above which float32 is too coarse for the angle between two vectors."""
-
-
-class Species(Protocol):
-    """What crossing two genomes needs to know of their population; `grams` for recipes only."""
-
-    @property
-    def axis(self) -> Axis:
-        """The order of the parameters."""
-
-
-class SpeciesOfRecipes(Species, Protocol):
-    """A species whose members are linear combinations of its seeds."""
-
-    @property
-    def grams(self) -> Grams:
-        """Inner products of the seeds along the axis."""
-
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A linear combination of the seeds on every stretch of the axis: the genome of models too large to keep.
+    """A linear combination of the seeds on every stretch of the axis.
+
+    It is the genome of models too large to keep:
 
     weights on [bounds[i], bounds[i + 1])  =  sum_k coefficients[i, k] * seed_k
 
@@ -56,25 +39,56 @@ class Recipe:
         return cls(np.array([0, size], dtype=np.int64), np.eye(count)[index : index + 1])
 
     def cross(self, other: Recipe, crossing: Crossing, species: SpeciesOfRecipes) -> Recipe:
-        """The child that takes `crossing`'s shares of this parent, the first, and of the other, the second."""
-        found = list(regions(crossing, species.axis))
-        ends = [stop for region in found for _, stop, _ in region.parts]
-        bounds = np.union1d(np.union1d(self.bounds, other.bounds), ends).astype(np.int64)
-        a, b = self.at(bounds[:-1]), other.at(bounds[:-1])
-        child = np.empty_like(a)
+        """The child of this parent, the first, and the other, the second (M2N2, equation 2).
+
+        SLERP is a linear merge whose two scalars depend on inner products. So a child of two
+        recipes is a recipe, and no weights are needed to make it:
+
+        child[i]  =  first * a[i] + second * b[i],    <A, B>  =  sum_i a[i] @ grams[i] @ b[i]
+
+        Two seeds are crossed over an axis of ten parameters, without an angle. The split falls at
+        position 4. The child has 25 % of the second seed before it, and 75 % behind it:
+
+            >>> from types import SimpleNamespace
+            >>> from evomerge.genome import Axis, Crossing, Recipe
+            >>> species = SimpleNamespace(axis=Axis.flat({"w": (10,)}))
+            >>> one, two = Recipe.seed(0, 2, size=10), Recipe.seed(1, 2, size=10)
+            >>> child = one.cross(two, Crossing((0.25,), ((4,),), "none"), species)
+            >>> child.bounds.tolist()
+            [0, 4, 10]
+            >>> child.coefficients.tolist()
+            [[0.75, 0.25], [0.25, 0.75]]
+
+        A child of that child and the second seed, with a split at 7, has both splits:
+
+            >>> child = child.cross(two, Crossing((0.25,), ((7,),), "none"), species)
+            >>> child.bounds.tolist()
+            [0, 4, 7, 10]
+            >>> child.coefficients.tolist()
+            [[0.5625, 0.4375], [0.1875, 0.8125], [0.0625, 0.9375]]
+
+        Args:
+            other: the second parent.
+            crossing: the shares of the parents along the axis.
+            species: their population; its `grams` are read where the crossing has an angle.
+        """
+        crossed = list(regions(crossing, species.axis))
+        bounds = _common_bounds(self, other, crossed)  # (m + 1,)
+        a = self.at(bounds[:-1])  # (m, K)
+        b = other.at(bounds[:-1])  # (m, K)
+        # (3, m): <A, A>, <A, B> and <B, B> on every stretch. A linear merge needs none of them.
         products = np.zeros((3, len(a)))
         if crossing.angle != "none":
-            grams = species.grams.over(bounds)
-            products = np.stack(
-                [np.einsum("ik,ikl,il->i", x, grams, y) for x, y in ((a, a), (a, b), (b, b))]
-            )
-        for region in found:
+            grams = species.grams.over(bounds)  # (m, K, K)
+            products = np.stack([_dot(a, grams, a), _dot(a, grams, b), _dot(b, grams, b)])
+        child = np.empty_like(a)
+        for region in crossed:
             first, last = np.searchsorted(bounds, (region.start, region.stop))
             aa, ab, bb = products[:, first:last].sum(axis=1).tolist()
-            for start, stop, w in region.parts:
-                here = slice(*np.searchsorted(bounds, (start, stop)))
-                one, two = slerp_coefficients(w, aa, ab, bb, crossing.angle)
-                child[here] = one * a[here] + two * b[here]
+            for start, stop, share in region.parts:
+                part = slice(*np.searchsorted(bounds, (start, stop)))
+                one, two = slerp_coefficients(share, aa, ab, bb, crossing.angle)
+                child[part] = one * a[part] + two * b[part]
         return Recipe(bounds, child)._joined()
 
     def mutate(self, scale: float, seed: int, noise: Noise = "zero-sum") -> Recipe:
@@ -83,17 +97,17 @@ class Recipe:
         Args:
             scale: the standard deviation, of each coefficient's noise in either case.
             seed: what the noise is drawn from.
-            noise: "zero-sum": on every stretch the noise sums to zero over the seeds, so what all seeds
-                share keeps its scale. "free": each coefficient's noise is drawn alone, so a merge may
-                also become stronger or weaker than the seeds.
+            noise: "zero-sum": on every stretch the noise sums to zero over the seeds, so what all
+                seeds share keeps its scale. "free": each coefficient's noise is drawn alone, so a
+                merge may also become stronger or weaker than the seeds.
         """
-        drawn = np.random.default_rng(seed).standard_normal(self.coefficients.shape)
+        drawn = np.random.default_rng(seed).standard_normal(self.coefficients.shape)  # (m, K)
         if noise == "zero-sum":
-            # A mean taken out of K numbers leaves 1 - 1/K of their variance; the factor gives it back.
+            # A mean taken out of K numbers leaves 1 - 1/K of their variance. The factor gives the
+            # rest back.
             count = drawn.shape[1]
-            drawn = (drawn - drawn.mean(axis=1, keepdims=True)) * math.sqrt(
-                count / max(count - 1, 1)
-            )
+            factor = math.sqrt(count / max(count - 1, 1))
+            drawn = (drawn - drawn.mean(axis=1, keepdims=True)) * factor
         return Recipe(self.bounds, self.coefficients + scale * drawn)
 
     def at(self, positions: np.ndarray) -> np.ndarray:
@@ -119,17 +133,26 @@ class Recipe:
         return cls(tensors["bounds"].numpy(), tensors["coefficients"].numpy())
 
     def _joined(self) -> Recipe:
-        """The same with adjacent stretches of equal coefficients as one."""
-        differs = np.append(True, (np.diff(self.coefficients, axis=0) != 0).any(axis=1))
-        return Recipe(
-            np.append(self.bounds[:-1][differs], self.bounds[-1]), self.coefficients[differs]
-        )
+        """The same with adjacent stretches of equal coefficients as one.
+
+        Without it the child of a hundred generations would have a hundred splits, most of which
+        lie inside what it took from one ancestor.
+        """
+        changes = (np.diff(self.coefficients, axis=0) != 0).any(axis=1)  # (m - 1,)
+        begins = np.append(True, changes)  # (m,)
+        bounds = np.append(self.bounds[:-1][begins], self.bounds[-1])
+        return Recipe(bounds, self.coefficients[begins])
 
 
-def _inner_products(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
-    """<A, A>, <A, B> and <B, B>; in float64 where the angle between them would be lost in float32."""
-    aa, ab, bb = float(a @ a), float(a @ b), float(b @ b)
-    if ab * ab > NEARLY_ON_A_LINE * aa * bb:
-        a, b = a.astype(np.float64), b.astype(np.float64)
-        aa, ab, bb = (float(np.einsum("i,i->", x, y)) for x, y in ((a, a), (a, b), (b, b)))
-    return aa, ab, bb
+def _common_bounds(first: Recipe, second: Recipe, crossed: Sequence[Region]) -> np.ndarray:
+    """Bounds between which both parents and the shares that a child takes of them are constant."""
+    ends = []
+    for region in crossed:
+        ends += [portion.stop for portion in region.parts]
+    parents = np.union1d(first.bounds, second.bounds)
+    return np.union1d(parents, ends).astype(np.int64)
+
+
+def _dot(a: np.ndarray, grams: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The inner products a[i] @ grams[i] @ b[i] on every stretch: (m,)."""
+    return np.einsum("ik,ikl,il->i", a, grams, b)

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.genome.crossover import Crossing, regions, slerp_coefficients
-from evomerge.genome.recipe import Species, _inner_products
+from evomerge.genome.crossover import Crossing, regions
+from evomerge.genome.slerp import inner_products, slerp_coefficients
+from evomerge.genome.species import Species
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """All parameters of a model as one flat vector: the genome of models that are small, or that mutate.
+    """All parameters of a model as one flat vector.
+
+    It is the genome of models that are small, or that mutate.
 
     Attributes:
         vector: (P,) float32, in the order of the population's axis. Never changed in place.
@@ -24,12 +27,22 @@ class Weights:
     vector: np.ndarray
 
     def cross(self, other: Weights, crossing: Crossing, species: Species) -> Weights:
-        """The child that takes `crossing`'s shares of this parent, the first, and of the other, the second."""
-        a, b, child = self.vector, other.vector, np.empty_like(self.vector)
+        """The child of this parent, the first, and the other, the second (M2N2, equation 2).
+
+        Args:
+            other: the second parent.
+            crossing: the shares of the parents along the axis.
+            species: their population.
+        """
+        a = self.vector
+        b = other.vector
+        child = np.empty_like(a)  # (P,)
         for region in regions(crossing, species.axis):
-            products = _inner_products(a[region.start : region.stop], b[region.start : region.stop])
-            for start, stop, w in region.parts:
-                first, second = slerp_coefficients(w, *products, crossing.angle)
+            span = slice(region.start, region.stop)
+            aa, ab, bb = inner_products(a[span], b[span])
+            for start, stop, share in region.parts:
+                first, second = slerp_coefficients(share, aa, ab, bb, crossing.angle)
+                # Written into the child's own memory, which saves an array for each term.
                 part = child[start:stop]
                 np.multiply(a[start:stop], np.float32(first), out=part)
                 part += b[start:stop] * np.float32(second)
@@ -37,7 +50,8 @@ class Weights:
 
     def mutate(self, scale: float, seed: int) -> Weights:
         """Adds Gaussian noise of standard deviation `scale` to every parameter."""
-        import torch  # draws normal numbers three times as fast as numpy
+        # torch draws normal numbers three times as fast as numpy.
+        import torch
 
         vector = np.empty_like(self.vector)
         torch.from_numpy(vector).normal_(0.0, scale, generator=torch.Generator().manual_seed(seed))
@@ -46,6 +60,7 @@ class Weights:
 
     def finite(self) -> bool:
         """Whether every parameter is a finite number."""
+        # A finite sum says so in one pass. A sum of finite numbers may overflow, though.
         return math.isfinite(self.vector.sum()) or bool(np.isfinite(self.vector).all())
 
     def tensors(self) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evomerge.archives.archive import Archive, Member, Tiling
+from evomerge.archives.archive import Archive, Member
+from evomerge.archives.tiling import Tiling
 from evomerge.contracts import Genome
 from evomerge.datapoints import group_codes
 from evomerge.errors import UserError, as_user_error

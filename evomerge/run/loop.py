@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.archives.archive import Archive, Member, Tiling
+from evomerge.archives.archive import Archive, Member
+from evomerge.archives.tiling import Tiling
 from evomerge.errors import Interrupted, Lost, Stopped, UserError
 from evomerge.run.best import Best
 from evomerge.run.progress import Progress

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from evomerge.archives.archive import Archive, Tiling
+from evomerge.archives.archive import Archive
+from evomerge.archives.tiling import Tiling
 from evomerge.contracts import Fitness, Population, ScoresStacks, Stacks
 from evomerge.datapoints import sizes_of, weights_of
 from evomerge.errors import UserError, as_user_error

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.archives.archive import Archive, Competition, Member, Tiling, View
+from evomerge.archives.archive import Archive, Member, View
+from evomerge.archives.competition import Competition
+from evomerge.archives.tiling import Tiling
 from evomerge.config.targets import import_path, path_of
 from evomerge.contracts import Genome
 from evomerge.genome.crossover import Crossing

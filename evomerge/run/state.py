@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from evomerge.archives.archive import Archive, Tiling
+from evomerge.archives.archive import Archive
+from evomerge.archives.tiling import Tiling
 from evomerge.run.best import Best
 from evomerge.workers.job import Job
 

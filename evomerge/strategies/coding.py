@@ -1,19 +1,19 @@
-"""What a vector stands for, where a search moves in a space of numbers: all weights of a small model, or a recipe's coefficients.
+"""Codings: the way from the vectors of a search to genomes.
 
-A setting (`AllWeights`, `Ratios`, `Coefficients`, `Genomes`) becomes, with a population's founders, a coding: the way from vectors to genomes.
+A search moves in a space of numbers: all weights of a small model, or a recipe's coefficients. A
+setting (`evomerge.strategies.vector`) says which, and makes a coding for a population.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from evomerge.contracts import Genome, Population
+from evomerge.contracts import Genome, Immigrants, Population
 from evomerge.genome.crossover import Crossover
-from evomerge.genome.groups import By, check_groups, groups
+from evomerge.genome.groups import By, groups
 from evomerge.genome.recipe import Recipe
 from evomerge.genome.weights import Weights
 
@@ -23,7 +23,8 @@ class Coding(Protocol):
 
     Attributes:
         size: how many numbers a vector has; None where a solution is no vector.
-        dtype: of its numbers: float32 for weights, float64 for coefficients; object where a solution is no vector.
+        dtype: of its numbers: float32 for weights, float64 for coefficients; object where a
+            solution is no vector.
         parents: how many founders a genome is made from.
     """
 
@@ -35,7 +36,10 @@ class Coding(Protocol):
         """(size,) where a search begins that begins at one point."""
 
     def start(self, count: int, rng: np.random.Generator) -> Any:
-        """(count, size) where a search begins that begins with many: the founders, then random ones."""
+        """(count, size) where a search begins that begins with many.
+
+        The founders come first, then random ones.
+        """
 
     def genome(self, vector: Any) -> Genome:
         """The genome that a vector stands for."""
@@ -51,86 +55,16 @@ class Coding(Protocol):
         """A child of two vectors."""
 
 
-class Vector(Protocol):
-    """What the vectors of a search stand for."""
-
-    def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
-        """The coding for a population with these founders.
-
-        Raises:
-            ValueError: if its genomes are of another kind.
-        """
-
-
-@dataclass(frozen=True)
-class AllWeights:
-    """Every parameter of the model, in the order of the axis: for populations of small models."""
-
-    def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
-        """As `Vector.coding`."""
-        if not isinstance(founders[0], Weights):
-            raise ValueError(f"expected members with weights of their own, {type(population).__name__} breeds recipes; "
-                             "choose evomerge.Ratios or evomerge.Coefficients")  # fmt: skip
-        return _WeightCoding(population, founders)
-
-
-@dataclass(frozen=True)
-class _Grouped:
-    """Numbers for each group of parameters."""
-
-    by: By = "layer"
-    layers: int | None = None
-
-    def __post_init__(self) -> None:
-        check_groups(self.by, self.layers)
-
-    def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
-        """As `Vector.coding`."""
-        return _RecipeCoding(population, founders, self)
-
-
-@dataclass(frozen=True)
-class Ratios(_Grouped):
-    """For each group of parameters how much each seed but the first gives; the first gives the rest, so that they sum to one.
-
-    Attributes:
-        by: what a group is, as `evomerge.genome.groups.groups` has it.
-        layers: how many layers a group has, likewise.
-    """
-
-
-@dataclass(frozen=True)
-class Coefficients(_Grouped):
-    """For each group of parameters the coefficient of each seed, which need not sum to one.
-
-    Attributes:
-        by: as `Ratios.by`.
-        layers: as `Ratios.layers`.
-        negative: whether a coefficient may be below 0; if not, it is the absolute value of its number.
-        normalize: whether those of a group are divided by their sum.
-    """
-
-    negative: bool = True
-    normalize: bool = False
-
-
-@dataclass(frozen=True)
-class Genomes:
-    """The genome itself, for searches whose solutions may be objects, such as `evomerge.evotorch.M2N2`: recipes of any stretches."""
-
-    def coding(self, population: Population, founders: Sequence[Any]) -> Coding:
-        """As `Vector.coding`."""
-        return _GenomeCoding(population, founders)
-
-
-class _WeightCoding:
-    """Vectors that are all weights."""
+class WeightCoding:
+    """Vectors that are all weights: (P,) float32, in the order of the axis."""
 
     dtype: Any = np.float32
     parents = 0
 
     def __init__(self, population: Any, founders: Sequence[Weights]) -> None:
-        self.population, self.founders = population, founders
+        """Takes a population and its founders."""
+        self.population = population
+        self.founders = founders
         self.size: int | None = len(founders[0].vector)
 
     def centre(self) -> np.ndarray:
@@ -138,18 +72,19 @@ class _WeightCoding:
         return self.founders[0].vector
 
     def start(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """The founders, then immigrants where the population has some, otherwise mixtures of two founders."""
-        rows = [founder.vector for founder in self.founders[:count]]
-        while len(rows) < count:
-            rows.append(self._another(rng))
-        return np.stack(rows)
+        """(count, P): the founders, then immigrants or, without any, mixtures of two founders."""
+        vectors = [founder.vector for founder in self.founders[:count]]
+        while len(vectors) < count:
+            vectors.append(self._another(rng))
+        return np.stack(vectors)
 
     def genome(self, vector: np.ndarray) -> Weights:
         """All of them."""
+        # A copy: the search goes on changing its vectors, and a genome never changes.
         return Weights(np.array(vector, dtype=self.dtype))
 
     def vectors(self, genomes: Sequence[Weights]) -> np.ndarray:
-        """All of them."""
+        """(n, P) all of them."""
         return np.stack([genome.vector for genome in genomes])
 
     def cross(
@@ -160,31 +95,57 @@ class _WeightCoding:
         return Weights(a).cross(Weights(b), crossing, self.population).vector
 
     def _another(self, rng: np.random.Generator) -> np.ndarray:
-        try:
-            immigrant: Weights = self.population.immigrant(rng)
-        except (
-            AttributeError,
-            ValueError,
-        ):  # founders that are not random have no more of their kind
-            first, second = rng.permutation(len(self.founders))[:2]
-            w = np.float32(rng.random())
-            return (1 - w) * self.founders[first].vector + w * self.founders[second].vector
-        return immigrant.vector
+        """(P,) one more vector to start from."""
+        if isinstance(self.population, Immigrants):
+            # The method may be there, and yet founders that are trained have no more of their kind.
+            try:
+                immigrant = self.population.immigrant(rng)
+            except ValueError:
+                return self._mixture(rng)
+            return immigrant.vector
+        return self._mixture(rng)
+
+    def _mixture(self, rng: np.random.Generator) -> np.ndarray:
+        """(P,) two founders, mixed linearly."""
+        first, second = rng.permutation(len(self.founders))[:2]
+        w = np.float32(rng.random())
+        return (1 - w) * self.founders[first].vector + w * self.founders[second].vector
 
 
-class _RecipeCoding:
-    """Vectors that are coefficients over the seeds, (G, K) or, where they sum to one, (G, K - 1) laid end to end."""
+class CoefficientCoding:
+    """Vectors that are coefficients over K seeds for each of G groups: (G, K) laid end to end."""
 
     dtype: Any = np.float64
 
-    def __init__(self, population: Population, founders: Sequence[Any], vector: _Grouped) -> None:
-        if not isinstance(founders[0], Recipe):
-            raise ValueError(f"expected members that are recipes, {type(population).__name__} breeds weights; "
-                             "choose evomerge.AllWeights")  # fmt: skip
+    implied = 0
+    """How many seeds, from the first on, have a coefficient that follows from the others'."""
+
+    def __init__(
+        self,
+        population: Population,
+        founders: Sequence[Recipe],
+        *,
+        by: By,
+        layers: int | None,
+        negative: bool = True,
+        normalize: bool = False,
+    ) -> None:
+        """Cuts the population's axis into groups.
+
+        Args:
+            population: the species.
+            founders: its K seeds as recipes.
+            by: what a group is, as `evomerge.genome.groups.groups` has it.
+            layers: how many layers a group has, likewise.
+            negative: whether a coefficient may be below 0.
+            normalize: whether those of a group are divided by their sum.
+        """
+        self.negative = negative
+        self.normalize = normalize
         self.seeds = self.parents = len(founders)
-        self.vector = vector
-        self.bounds, self.groups = groups(population.axis, vector.by, vector.layers)
-        self.shape = (int(self.groups.max()) + 1, self.seeds - isinstance(vector, Ratios))
+        self.bounds, self.groups = groups(population.axis, by, layers)
+        # (G, K), less the coefficients that are implied.
+        self.shape = (int(self.groups.max()) + 1, self.seeds - self.implied)
         self.size: int | None = self.shape[0] * self.shape[1]
 
     def centre(self) -> np.ndarray:
@@ -192,27 +153,28 @@ class _RecipeCoding:
         return np.full(self.shape[0] * self.shape[1], 1 / self.seeds)
 
     def start(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """The seeds, then mixtures that are drawn for each group by itself, uniformly among all."""
-        own = np.repeat(np.eye(self.seeds)[:, None], self.shape[0], axis=1)
-        more = rng.dirichlet(np.ones(self.seeds), size=(max(count - self.seeds, 0), self.shape[0]))
-        return np.concatenate([own, more])[:count, :, self.seeds - self.shape[1] :].reshape(
-            count, -1
-        )
+        """(count, size): the seeds, then mixtures.
+
+        They are drawn for each group by itself, uniformly among all.
+        """
+        group_count = self.shape[0]
+        alone = np.repeat(np.eye(self.seeds)[:, None], group_count, axis=1)  # (K, G, K)
+        missing = max(count - self.seeds, 0)
+        mixtures = rng.dirichlet(np.ones(self.seeds), size=(missing, group_count))  # (n, G, K)
+        tables = np.concatenate([alone, mixtures])[:count]
+        return tables[:, :, self.implied :].reshape(count, -1)
 
     def genome(self, vector: np.ndarray) -> Recipe:
         """The recipe with these coefficients."""
         table = np.asarray(vector, dtype=self.dtype).reshape(self.shape)
-        if isinstance(self.vector, Coefficients):
-            table = table if self.vector.negative else np.abs(table)
-            table = table / table.sum(axis=1, keepdims=True) if self.vector.normalize else table
-        else:
-            table = np.concatenate([1 - table.sum(axis=1, keepdims=True), table], axis=1)
-        return Recipe(self.bounds, table[self.groups])
+        # (m, K): a group may lie in several stretches, which share its coefficients.
+        return Recipe(self.bounds, self._coefficients(table)[self.groups])
 
     def vectors(self, genomes: Sequence[Recipe]) -> np.ndarray:  # noqa: ARG002
         """Most recipes have none, since their stretches are others."""
         raise ValueError(
-            "vector: recipes have stretches of their own, which no vector of fixed length holds; choose evomerge.Genomes"
+            "vector: recipes have stretches of their own, which no vector of fixed length holds; "
+            "choose evomerge.Genomes"
         )
 
     def cross(
@@ -221,13 +183,35 @@ class _RecipeCoding:
         """Linearly, with splits between groups."""
         low, high = crossover.ratio
         w = low + (high - low) * rng.random()
-        splits = rng.integers(self.shape[0], size=crossover.splits)
-        behind = (np.arange(self.shape[0])[:, None] >= splits).sum(axis=1) % 2 == 1
-        share = np.where(behind, 1 - w, w)[:, None]
-        return ((1 - share) * a.reshape(self.shape) + share * b.reshape(self.shape)).reshape(-1)
+        group_count = self.shape[0]
+        splits = rng.integers(group_count, size=crossover.splits)
+        # (G,) how many splits lie before a group, which has its parents take turns.
+        turns = (np.arange(group_count)[:, None] >= splits).sum(axis=1)
+        share = np.where(turns % 2 == 1, 1 - w, w)[:, None]  # (G, 1)
+        child = (1 - share) * a.reshape(self.shape) + share * b.reshape(self.shape)
+        return child.reshape(-1)
+
+    def _coefficients(self, table: np.ndarray) -> np.ndarray:
+        """(G, K) the coefficients of a recipe, from the numbers of a vector."""
+        if not self.negative:
+            table = np.abs(table)
+        # After the absolute value: negative numbers could sum to zero.
+        if self.normalize:
+            table = table / table.sum(axis=1, keepdims=True)
+        return table
 
 
-class _GenomeCoding:
+class RatioCoding(CoefficientCoding):
+    """Vectors that are ratios, (G, K - 1) laid end to end: the first seed gives the rest."""
+
+    implied = 1
+
+    def _coefficients(self, table: np.ndarray) -> np.ndarray:
+        rest = 1 - table.sum(axis=1, keepdims=True)  # (G, 1)
+        return np.concatenate([rest, table], axis=1)
+
+
+class GenomeCoding:
     """Solutions that are genomes, as the numbers that a snapshot stores of them, by name."""
 
     size: int | None = None
@@ -235,31 +219,37 @@ class _GenomeCoding:
     parents = 0
 
     def __init__(self, population: Any, founders: Sequence[Any]) -> None:
-        self.population, self.founders, self.kind = population, founders, type(founders[0])
+        """Takes a population and its founders."""
+        self.population = population
+        self.founders = founders
+        self.kind = type(founders[0])
 
     def centre(self) -> dict[str, np.ndarray]:
         """The first founder."""
-        return self.vectors(self.founders[:1])[0]
+        return _numbers(self.founders[0])
 
-    def start(self, count: int, rng: np.random.Generator) -> list[dict[str, np.ndarray]]:  # noqa: ARG002
+    def start(
+        self,
+        count: int,
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> list[dict[str, np.ndarray]]:
         """The founders, again and again."""
-        return self.vectors([self.founders[row % len(self.founders)] for row in range(count)])
+        solutions = []
+        for row in range(count):
+            solutions.append(_numbers(self.founders[row % len(self.founders)]))
+        return solutions
 
     def genome(self, vector: Mapping[str, np.ndarray]) -> Genome:
         """The genome with these numbers."""
         import torch
 
-        genome: Genome = self.kind.from_tensors(
-            {name: torch.from_numpy(numbers) for name, numbers in vector.items()}
-        )
+        tensors = {name: torch.from_numpy(numbers) for name, numbers in vector.items()}
+        genome: Genome = self.kind.from_tensors(tensors)
         return genome
 
     def vectors(self, genomes: Sequence[Genome]) -> list[dict[str, np.ndarray]]:
         """What a snapshot stores of them."""
-        return [
-            {name: tensor.numpy() for name, tensor in genome.tensors().items()}
-            for genome in genomes
-        ]
+        return [_numbers(genome) for genome in genomes]
 
     def cross(
         self,
@@ -270,4 +260,9 @@ class _GenomeCoding:
     ) -> dict[str, np.ndarray]:
         """As genomes are crossed."""
         crossing = crossover.draw(self.population.axis, rng)
-        return self.vectors([self.genome(a).cross(self.genome(b), crossing, self.population)])[0]
+        return _numbers(self.genome(a).cross(self.genome(b), crossing, self.population))
+
+
+def _numbers(genome: Genome) -> dict[str, np.ndarray]:
+    """What a snapshot stores of a genome, as arrays by name."""
+    return {name: tensor.numpy() for name, tensor in genome.tensors().items()}

@@ -1,4 +1,8 @@
-"""Which births to plan next: NaturalNiches (M2N2), its warm-up and its ablations."""
+"""What a strategy is: it plans births, each of which is a child to be raised.
+
+A `Strategy` is settings. A run begins it anew, as a `Planner`, which plans one `Birth` after
+another.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,14 @@ from evomerge.genome.recipe import Noise, Recipe
 
 @dataclass(frozen=True, eq=False)
 class Birth:
-    """One planned child, the unit of work: whoever raises it, wherever and whenever, raises the same child.
+    """One planned child, the unit of work.
+
+    Whoever raises it, wherever and whenever, raises the same child.
 
     Attributes:
         number: from 1; also the child's id.
-        parents: ids of the parents, the first one first; one parent where nothing is crossed, none for an immigrant.
+        parents: ids of the parents, the first one first; one parent where nothing is crossed, none
+            for an immigrant.
         genomes: the parents' genomes; none where the child's is there already.
         crossing: mixing ratios and split points, None where nothing is crossed.
         mutation: standard deviation of the Gaussian noise, 0 for none.
@@ -40,22 +47,30 @@ class Birth:
 
     def child(self, population: Population) -> Genome:
         """The genome of the child."""
+        # A search makes its children itself: they are points that it has chosen.
         if self.made is not None:
             return self.made
+        # Nobody's child is an immigrant. The strategy has checked that the population has them.
         if not self.genomes:
-            return population.immigrant(np.random.default_rng(self.mutation_seed))  # type: ignore[attr-defined]
+            rng = np.random.default_rng(self.mutation_seed)
+            return population.immigrant(rng)  # type: ignore[attr-defined]
+        # First merged, then mutated, as in the paper; either may be missing.
         genome = self.genomes[0]
         if self.crossing is not None:
             genome = genome.cross(self.genomes[1], self.crossing, population)
         if not self.mutation:
             return genome
+        # Only coefficients know two kinds of noise.
         if isinstance(genome, Recipe):
             return genome.mutate(self.mutation, self.mutation_seed, self.noise)
         return genome.mutate(self.mutation, self.mutation_seed)
 
 
 class Planner(Protocol):
-    """Who decides which births there are, while a run goes on; some are a `Learner`, or `Stoppable`, too."""
+    """Who decides which births there are, while a run goes on.
+
+    Some planners are a `Learner`, or `Stoppable`, too.
+    """
 
     def plan(self, number: int, view: View, population: Population, seed: int) -> Birth | None:
         """Plans a birth from the archive as it is.
@@ -79,7 +94,10 @@ class Learner(Protocol):
     """
 
     def tell(self, entry: Mapping[str, Any]) -> None:
-        """Takes the log's line of a birth: in order, when it is decided, and again after a resume."""
+        """Takes the log's line of a birth.
+
+        Lines come in order, each when its birth is decided, and all again after a resume.
+        """
 
 
 @runtime_checkable
@@ -110,7 +128,13 @@ class Strategy(Protocol):
         founders: Callable[[], Sequence[Genome]],
         seed: int,
     ) -> Planner:
-        """Who plans the births of one run, with this seed; `founders` gives the founders' genomes again.
+        """Who plans the births of one run.
+
+        Args:
+            population: the species.
+            fitness: what a member is worth.
+            founders: gives the founders' genomes again.
+            seed: the run's seed.
 
         Raises:
             ValueError: if it cannot.
@@ -119,9 +143,14 @@ class Strategy(Protocol):
 
 def birth_rng(seed: int, birth: int) -> np.random.Generator:
     """The random state of one birth: it depends on the run's seed and the birth's number alone."""
+    # PCG64 is what `default_rng` gives today. By its name it stays so in every numpy.
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(birth,))))
 
 
 def founders_rng(seed: int) -> np.random.Generator:
-    """The random state of the founders: founder i draws from `spawn(K)[i]`, whose spawn key is (0, i)."""
+    """The random state of the founders.
+
+    Founder i draws from `spawn(K)[i]`, whose spawn key is (0, i). Births count from 1, so no birth
+    has the key of a founder.
+    """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))

@@ -8,7 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from evomerge.archives.archive import Tiling, View
+from evomerge.archives.archive import View
+from evomerge.archives.tiling import Tiling
 from evomerge.contracts import Fitness, Genome, Population
 from evomerge.strategies.strategy import Birth
 

@@ -12,7 +12,8 @@ from types import MappingProxyType
 import numpy as np
 import torch
 
-from evomerge.genome.axis import Axis, Block, Part
+from evomerge.genome.axis import Axis
+from evomerge.genome.blocks import Block, Part
 from evomerge.genome.grams import Grams
 from populations.seeds.embedding_rows import known_rows, with_lent_rows
 from populations.seeds.seed_devices import Kept, Place, fitting_place

@@ -6,7 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from evomerge.archives.archive import Archive, Competition, Member, Tiling, View
+from evomerge.archives.archive import Archive, Member, View
+from evomerge.archives.competition import Competition
+from evomerge.archives.tiling import Tiling
 from fitness.attraction import attraction
 from fitness.competition import RejectionBound, competitive_fitness
 
@@ -66,7 +68,8 @@ def test_admission_agrees_with_the_reference_code(shared):
 
 
 def test_the_least_fit_leaves():
-    # z of the first = 4, of the second = 1, of the third = 2: fitness 1/4 + 1, 1/4, 1/4 + 1/2, newcomer 1/4 + 1/2
+    # z of the first = 4, of the second = 1, of the third = 2:
+    # fitness 1/4 + 1, 1/4, 1/4 + 1/2, newcomer 1/4 + 1/2
     kept = archive([[1, 1, 0], [1, 0, 0], [1, 0, 1]])
     leaver, fitness = kept.admit(member(3, [1, 0, 1]))
     assert leaver.id == 1
@@ -115,7 +118,7 @@ def test_where_nobody_has_any_score_the_oldest_leaves():
 
 
 def test_relative_scores_are_taken_over_all_who_compete():
-    """The newcomer lowers the worst score of the first datapoint, so that what both members share there counts."""
+    """The newcomer lowers a worst score, so that what both members share there counts."""
     scores, newcomer = [[0.5, 0.5, 0.0], [0.5, 0.0, 0.25]], [0.0, 0.375, 0.125]
     kept = archive(scores, relative=True, capacity="one")
     assert kept.view.fitness.tolist() == [1, 1]
@@ -230,7 +233,7 @@ def test_scores_of_another_length_are_told(wrong):
 
 
 def test_a_long_life_agrees_with_the_plain_algorithm():
-    """400 newcomers against a list that is sorted out the slow way; restored from its members it goes on alike."""
+    """400 newcomers against a list sorted out the slow way; restored, it goes on alike."""
     rng, kept, plain = np.random.default_rng(8), Archive(6), []
     for number in range(400):
         scores = (rng.random(40) < rng.random()).astype(np.float32) * np.float32(

@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from evomerge.genome.axis import Axis, Layer
+from evomerge.genome.axis import Axis
+from evomerge.genome.layers import Layer
 
 MLP = {"0.weight": (3, 4), "0.bias": (3,), "2.weight": (2, 3), "2.bias": (2,)}
 DEEP = {

@@ -1,4 +1,4 @@
-"""EvoTorch's own ways on our ground: its searches, loggers and operators over our populations, and M2N2 as one of its searches."""
+"""EvoTorch on our ground: its searches, loggers and operators, and M2N2 among them."""
 
 import pickle
 
@@ -26,7 +26,7 @@ SMALL = {"hidden": (16,), "sd": 0.1}
 
 
 class Closeness:
-    """How near each of a few numbers of a language model is to those of a target mixture of its seeds."""
+    """How near a few numbers of a language model are to those of a target mixture of its seeds."""
 
     def size(self, split):
         return 24 if split == "train" else 0

@@ -5,8 +5,9 @@ import pytest
 from decoder import SHAPES
 
 from evomerge import Coefficients, Ratios
-from evomerge.genome.axis import Axis, Layer
+from evomerge.genome.axis import Axis
 from evomerge.genome.groups import groups
+from evomerge.genome.layers import Layer
 
 
 def by_tensor(axis, by, layers=None):

@@ -10,9 +10,10 @@ import torch
 from mergekit.merge_methods.slerp import slerp
 
 from evomerge.genome.axis import Axis
-from evomerge.genome.crossover import Crossing, Crossover, slerp_coefficients
+from evomerge.genome.crossover import Crossing, Crossover
 from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
+from evomerge.genome.slerp import slerp_coefficients
 from evomerge.strategies.natural_niches import NaturalNiches
 
 SHAPES = {

@@ -1,4 +1,4 @@
-"""EvoTorch's searches as strategies of a run: any of them, the same after a resume, told what was wrong with their settings."""
+"""EvoTorch's searches as strategies of a run: the same after a resume, refused in words."""
 
 import os
 import signal
@@ -119,7 +119,7 @@ def test_a_distribution_keeps_its_last_generation(tmp_path):
 
 
 def population_of(search, generations):
-    """The population that EvoTorch has after so many generations, scored by ourselves; which of it counts."""
+    """EvoTorch's population after so many generations, scored by ourselves; which of it counts."""
     population, fitness = Classifiers(DIGITS, hidden=(16,), sd=0.1), Classification(DIGITS)
     features = (
         Features.from_groups(fitness, search.features, search.bins) if search.features else None
@@ -136,7 +136,7 @@ def population_of(search, generations):
 
 @pytest.mark.parametrize("name", ["GA", "MAP-Elites"])
 def test_the_archive_is_the_searchs_own_population(name):
-    """Besides the founders, which are members from the start; here both are their first generation's, too."""
+    """Besides the founders, which are members from the start, and their first generation's."""
     search = SEARCHES[name]
     size = 8 if name == "GA" else 9
     archive = small_run(
@@ -278,7 +278,8 @@ def test_what_only_the_search_itself_knows_to_be_wrong_is_told(tmp_path):
 def test_a_grid_of_more_cells_than_births_could_fill_is_refused():
     with pytest.raises(
         UserError,
-        match=r"strategy: features: 10 features \(0, 1, 2, 3, \.\.\.\) of 3 bins make 59,049 cells, expected at most 10,000",
+        match=r"strategy: features: 10 features \(0, 1, 2, 3, \.\.\.\) of 3 bins "
+        r"make 59,049 cells, expected at most 10,000",
     ):
         small_run(births=10, strategy=Search(MAPElites, {"re_evaluate": False}, (MUTATE,), bins=3))
 

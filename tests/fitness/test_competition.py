@@ -190,7 +190,7 @@ def test_a_rejection_that_is_certain_comes_true():
 
 
 def test_the_bound_keeps_ties_out():
-    """A newcomer that equals a member is not the least fit, the older one is; rounding must not decide otherwise."""
+    """Of equals the older is the least fit, not the newcomer; rounding must not decide it."""
     rng = np.random.default_rng(4)
     for _ in range(300):
         scores = rng.random((3, 40), dtype=np.float32)

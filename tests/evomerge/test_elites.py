@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomerge.archives.archive import Competition, Member
+from evomerge.archives.archive import Member
+from evomerge.archives.competition import Competition
 from evomerge.archives.elites import Elites, Features, Newest
 from fitness.classification import Classification
 from fitness.images import SklearnDigits

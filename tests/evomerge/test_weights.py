@@ -36,7 +36,7 @@ def test_crossover_agrees_with_the_reference_code(shared):
 
 
 def mergekits_child(a, b, shapes, ratio, splits):
-    """Tensor by tensor with mergekit's own SLERP; where a split cuts a tensor, each side is taken from its own merge."""
+    """Tensor by tensor with mergekit's SLERP; each side of a split is taken from its own merge."""
     turns = (np.arange(len(a))[:, None] >= np.array(splits)).sum(axis=1) % 2
     child, start = np.empty(len(a)), 0
     for shape in shapes.values():
@@ -111,7 +111,7 @@ def test_parents_on_one_line_are_merged_linearly(angle, factor):
 
 
 def test_the_angle_has_its_scope():
-    """Two right angles and a straight line: the parts see them, the whole sees what they make together."""
+    """The parts see two right angles and a straight line, the whole what they make together."""
     a, b = np.array([1, 0, 1, 1], dtype=np.float32), np.array([0, 1, 1, 1], dtype=np.float32)
     axis = Axis.flat({"u": (2,), "v": (2,)})
 
