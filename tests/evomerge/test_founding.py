@@ -5,7 +5,7 @@ import pytest
 from faulty import Weighted
 from whole_runs import DIGITS, small_run
 
-from evomerge.datapoints import groups
+from evomerge.datapoints import group_codes
 from evomerge.genome.axis import Axis
 from evomerge.genome.groups import Stretch, stretches_along
 from evomerge.report.record import Record
@@ -51,10 +51,10 @@ def test_groups_that_overlap_or_cannot_be_told():
         def groups(self, split):
             return {"first": [0, 1], "second": [1, 2]}
 
-    codes, names = groups(Overlapping(), {"train": 4, "test": 0})
+    codes, names = group_codes(Overlapping(), {"train": 4, "test": 0})
     assert names == ("first", "second")
     assert codes["train"].tolist() == [0, 0, 1, -1]
-    assert groups(Overlapping(), {"train": 1}) == groups(object(), {"train": 1}) == ({}, ())
+    assert group_codes(Overlapping(), {"train": 1}) == group_codes(object(), {"train": 1}) == ({}, ())
 
 
 def test_the_axis_by_chromosome_and_layer():
