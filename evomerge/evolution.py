@@ -135,6 +135,7 @@ def evolve(
     path = _checked_place(run_dir, resume=resume)
     changed = path is None or not resume or not resumed.check_same(path, call)
     text = config.to_yaml(call)
+    # From here on a signal is heard between two tiles, and nothing that was decided is lost.
     with StopRequest() as stop_request:
         between = Between(stop_request, bool(progress))
         parts = Parts.fitted(population, fitness, strategy, workers, settings)
@@ -182,6 +183,7 @@ def _check_arguments(strategy: Any, workers: Any, settings: Settings) -> None:
     for name, part, method in (("strategy", strategy, "begin"), ("workers", workers, "submit")):
         if not hasattr(part, method):
             raise UserError(f"{name}: expected an object with a method {method}, got {part!r}")
+    # Workers of the user's own need not say how many they are.
     count = getattr(workers, "count", 1)
     if count > settings.lookahead:
         log.warning(
@@ -205,6 +207,7 @@ def _checked_place(run_dir: Any, *, resume: bool) -> Path | None:
     if not isinstance(run_dir, str | Path):
         raise UserError(f"run_dir: expected a path, got {run_dir!r}")
     path = place(run_dir)
+    # Told now, before anything is loaded; asked again once the directory is locked.
     if not resume:
         check_free(path)
     return path
@@ -220,8 +223,12 @@ def _conclude(run: Run) -> None:
     workers = run.parts.workers
     try:
         run.between(0)
-        status = dict(workers.status()) if isinstance(workers, Watched) else None
-        texts = {} if path is None else _answers(run, path)
+        status = None
+        if isinstance(workers, Watched):
+            status = dict(workers.status())
+        texts: dict[str, str | None] = {}
+        if path is not None:
+            texts = _answers(run, path)
     except Stopped:
         advice = "nothing is kept, since there is no run_dir"
         if path is not None:

@@ -35,7 +35,9 @@ class Aside:
     def silent(self) -> float:
         """Seconds since the call at hand was begun; 0 where there is none."""
         with self._changed:
-            return time.monotonic() - self._since if self._calls else 0.0
+            if not self._calls:
+                return 0.0
+            return time.monotonic() - self._since
 
     def add(self, call: Callable[[], None]) -> None:
         """Hands in a call."""
@@ -56,6 +58,7 @@ class Aside:
             Whether they are, or one has.
         """
         end = time.monotonic() + seconds
+        # A call that is at its end says so, and wakes whoever waits here.
         with self._changed:
             while self._calls and self.error is None:
                 left = min(end, self._since + silence) - time.monotonic()
@@ -66,6 +69,7 @@ class Aside:
 
     def _add(self, call: Callable[[], None] | None) -> None:
         with self._changed:
+            # A call that comes while another is at hand has not been begun yet.
             if not self._calls:
                 self._since = time.monotonic()
             self._calls.append(call)
@@ -84,6 +88,7 @@ class Aside:
                 # A library that exits the process, too, is no reason to wait for it.
                 except BaseException as raised:
                     error = raised
+            # Only now is the call taken out: until then, whoever waits has to wait for it.
             with self._changed:
                 self.error = error
                 self._calls.popleft()

@@ -37,7 +37,9 @@ class Best:
     @property
     def chosen_by(self) -> float:
         """The mean score that another child has to exceed."""
-        return self.train if self.validation is None else self.validation
+        if self.validation is None:
+            return self.train
+        return self.validation
 
     @property
     def other_scores(self) -> dict[str, float]:
@@ -54,5 +56,6 @@ class Best:
             weights: (D,) what each datapoint weighs; all the same if None.
         """
         mean = float(np.average(row.astype(np.float64), weights=weights))
+        # The split's name is the attribute's.
         scores: dict[str, Any] = {split: mean}
         return replace(self, rows={**self.rows, split: row}, **scores)

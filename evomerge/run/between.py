@@ -93,6 +93,7 @@ class Between:
             what: what goes on in it, such as "founder 1 of 2".
             size: datapoints that are scored in it; 0 where none are counted.
         """
+        # The thread that looks must not see half of a stage.
         with self._lock:
             self._stage = _Stage(what, size)
         try:
@@ -152,7 +153,9 @@ class Between:
         if stage.tenth != stage.shown_tenth:
             return now >= stage.shown_at + GAP
         silent = stage.shown_at == stage.began_at
-        return now >= stage.shown_at + (SOON if silent else LINE_SECONDS)
+        # A stage that has said nothing yet is not waited for as long as one that has.
+        wait = SOON if silent else LINE_SECONDS
+        return now >= stage.shown_at + wait
 
     def _draw(self) -> None:
         """Draws the stage's bar. A terminal may be gone by now, which costs no run."""
@@ -194,7 +197,9 @@ class _Stage:
     @property
     def tenth(self) -> int:
         """How many tenths of it are done."""
-        return 10 * self.scored // self.size if self.size else 0
+        if not self.size:
+            return 0
+        return 10 * self.scored // self.size
 
     def sentence(self, now: float) -> str:
         """How far it is, in words."""

@@ -46,7 +46,10 @@ class Checkpointer:
         Raises:
             UserError: as `RunDir.create`.
         """
-        return cls(None if path is None else RunDir.create(path), begun=False)
+        run_dir = None
+        if path is not None:
+            run_dir = RunDir.create(path)
+        return cls(run_dir, begun=False)
 
     @classmethod
     def reopen(cls, path: Path) -> tuple[Checkpointer, dict[str, Any], dict[str, Any]]:
@@ -78,7 +81,9 @@ class Checkpointer:
     @property
     def path(self) -> Path | None:
         """The run directory."""
-        return None if self._run_dir is None else self._run_dir.path
+        if self._run_dir is None:
+            return None
+        return self._run_dir.path
 
     @property
     def advice(self) -> str:
@@ -102,6 +107,7 @@ class Checkpointer:
         """Writes a snapshot."""
         if self._run_dir is None:
             return
+        # A snapshot of many large genomes takes long, and then comes more rarely.
         started = time.monotonic()
         state.memory = max(state.memory, memory.peak())
         self._run_dir.save(*pack(state))
@@ -134,6 +140,7 @@ class Checkpointer:
         if self._run_dir is None or not isinstance(population, Recipes):
             return
         units = self._run_dir.grams()
+        # What was kept may be damaged. Then the seeds are read again, which takes longer.
         if units is None:
             self.keep_grams(population, stage)
         else:

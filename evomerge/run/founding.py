@@ -49,6 +49,7 @@ def found(parts: Parts, stage: Stage) -> Founded:
     archive = parts.empty_archive()
     genomes = _make_founders(parts, stage)
     members = _score_founders(parts, genomes, stage)
+    # All are admitted once all are scored: none of them is a newcomer.
     for member in members:
         archive.admit(member)
 
@@ -115,5 +116,6 @@ def _founding(parts: Parts, founders: Sequence[Best]) -> Founding:
         weighed = parts.weights(split)
         if weighed is not None:
             weights[split] = weighed
+    # The splits that the founders were scored on are those that the fitness has.
     codes, names = group_codes(parts.fitness, sizes)
     return Founding(scores, weights, codes, names, stretches_along(parts.axis))

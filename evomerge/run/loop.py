@@ -49,6 +49,7 @@ class Loop:
         self.settings = run.parts.settings
         self.state = run.state
         self.planner = run.planner
+        # Asked once: it takes as long as the rest of planning a small child.
         self.learner = run.planner if isinstance(run.planner, Learner) else None
         self.stop_request = stop_request
         self.bar = bar
@@ -69,6 +70,7 @@ class Loop:
         gc.freeze()
         self.run.on_stop(gc.unfreeze)
         try:
+            # A run that goes on has births in flight, which were planned before.
             for job in state.jobs.values():
                 self._submit(job)
             while (reason := self._over(time.monotonic() - started)) is None:
@@ -130,7 +132,9 @@ class Loop:
         view = state.archive.view
         # A learner needs the mean score of every child, so none may be stopped.
         stops = settings.foresee and view.competition.bounded
-        foreseen = view if stops and self.learner is None else None
+        foreseen = None
+        if stops and self.learner is None:
+            foreseen = view
         # Best is chosen by another split then, so no training score can rule a child out.
         best = math.inf if settings.validate else state.best.train
         return Job(birth, state.tiling, foreseen, best)
@@ -150,6 +154,7 @@ class Loop:
         scored = sum(len(tile) for tile in tiles[: outcome.tiles]) / self.parts.sizes["train"]
         entry = _plan_entry(birth)
         entry |= {"seconds": round(outcome.seconds, 6), "worker": outcome.worker, "scored": scored}
+        # What the environment did was tried again.
         if outcome.attempts > 1:
             entry["attempts"] = outcome.attempts
 
@@ -171,6 +176,7 @@ class Loop:
                 lost = isinstance(error, Lost)
                 verdict = _failure(replace(outcome, failure=str(error), lost=lost))
             entry |= verdict
+        # An archive that is a grid of cells says where the child lies.
         if "train" in entry:
             entry |= archive.remarks(outcome.scores)
         entry |= {"coverage": archive.view.coverage, "entropy": archive.view.entropy}
@@ -178,12 +184,16 @@ class Loop:
         # Nothing above has changed the state, and nothing below fails.
         del state.jobs[birth.number]
         state.decided = birth.number
-        state.since_best = 0 if best is not state.best else state.since_best + 1
+        state.since_best += 1
+        if best is not state.best:
+            state.since_best = 0
         state.archive = archive
         state.best = best
         state.scored += scored
         state.failures += failed
-        state.failed_in_row = state.failed_in_row + 1 if failed else 0
+        state.failed_in_row += 1
+        if not failed:
+            state.failed_in_row = 0
         self._retile()
         if self.learner is not None:
             self.learner.tell(entry)
@@ -207,6 +217,7 @@ class Loop:
         view = self.state.archive.view
         if view is job.view:
             return True
+        # The archive has moved since. The bound is asked again, with what was scored by then.
         bound = view.bound(job.tiling)
         lead = np.zeros(1)
         for place, tile in enumerate(job.tiling.tiles[: outcome.tiles]):

@@ -76,6 +76,7 @@ class Parts:
             )
         if settings.stack > 1:
             _check_stacks(population, fitness, settings.stack)
+        # The axis comes from the headers of the seeds; no weight is read for it.
         axis = as_user_error("population", lambda: population.axis)
         as_user_error("strategy", lambda: strategy.fit(population, fitness))
         return cls(population, fitness, strategy, workers, settings, sizes, axis)
@@ -115,8 +116,10 @@ class Parts:
         rows = self.workers.score([best.genome for best in candidates], tiles, split)
         scored = []
         for place, best in enumerate(candidates, start=1):
-            # founders have ids up to 0, which say nothing to a person who watches
-            who = f"birth {best.id}" if best.id > 0 else f"founder {place} of {len(candidates)}"
+            # A founder's id, 0 or less, says nothing to a person who watches.
+            who = f"founder {place} of {len(candidates)}"
+            if best.id > 0:
+                who = f"birth {best.id}"
             with stage(f"{who}, {split} split", size):
                 row = as_user_error(f"fitness on the {split} split", lambda: next(rows))
             scored.append(best.with_scores(split, row, weights))

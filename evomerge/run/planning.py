@@ -69,6 +69,7 @@ def _same_child(one: Birth, other: Birth | None) -> bool:
     """Whether two plans make the same child, to the bit."""
     if one.made is None or other is None or other.made is None:
         return False
+    # Both may be recipes of other lengths.
     before, now = one.made.tensors(), other.made.tensors()
     if before.keys() != now.keys():
         return False

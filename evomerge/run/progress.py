@@ -67,7 +67,10 @@ class Progress:
             # A run that goes on has births behind it, which are none of this clock's.
             self._first = state.decided - 1
             self._tenth = tenth
-            self._next = now if self._shows_bar else now + LINE_SECONDS
+            # A bar is there from the first birth on, a line has time.
+            self._next = now
+            if not self._shows_bar:
+                self._next += LINE_SECONDS
         due = now >= self._next or state.decided == self._births
         if self._shows_bar and due:
             self._next = now + BAR_SECONDS
@@ -113,8 +116,11 @@ class Progress:
 
 def _scores(state: State) -> str:
     """How good the best and the archive are."""
-    test = "" if state.best.test is None else f", test {state.best.test:.4f}"
-    return f"best train {state.best.train:.4f}{test}, coverage {state.archive.view.coverage:.3f}"
+    text = f"best train {state.best.train:.4f}"
+    # Some fitnesses have no test split.
+    if state.best.test is not None:
+        text += f", test {state.best.test:.4f}"
+    return text + f", coverage {state.archive.view.coverage:.3f}"
 
 
 def _status(workers: Any) -> str:

@@ -124,6 +124,7 @@ class Run:
                 checkpoints.restore_grams(parts.population, between.stage)
                 state = unpack(data, tensors, parts.empty_archive())
                 _check_data(parts, state)
+                # A planner that learns is told again what it had been told.
                 entries = read_births(path)
                 births = [entry for entry in entries if "founder" not in entry]
                 planner = planner_for(
@@ -203,6 +204,7 @@ def _held() -> Iterator[ExitStack]:
 
 def _start_workers(parts: Parts, between: Callable[[int], None], resources: ExitStack) -> None:
     """Starts the workers; whoever holds the resources stops them."""
+    # Registered first: workers that fail while they start have something to let go of, too.
     resources.callback(parts.workers.stop)
     if isinstance(parts.workers, Heeding):
         parts.workers.heed(between)

@@ -104,6 +104,7 @@ def _genomes(state: State) -> dict[int, Genome]:
         birth = job.birth
         if birth.made is not None:
             genomes[birth.number] = birth.made
+        # Its parents may have left the archive since it was planned.
         else:
             genomes |= dict(zip(birth.parents, birth.genomes, strict=True))
     return genomes
@@ -147,10 +148,15 @@ def _read_view(
 
 def _job_data(job: Job, views: list[View]) -> dict[str, Any]:
     birth = job.birth
+    crossing = view = None
+    if birth.crossing is not None:
+        crossing = asdict(birth.crossing)
+    if job.view is not None:
+        view = views.index(job.view)
     plan = {
         "number": birth.number,
         "parents": birth.parents,
-        "crossing": None if birth.crossing is None else asdict(birth.crossing),
+        "crossing": crossing,
         "mutation": birth.mutation,
         "mutation_seed": birth.mutation_seed,
         "noise": birth.noise,
@@ -158,7 +164,7 @@ def _job_data(job: Job, views: list[View]) -> dict[str, Any]:
     return {
         "birth": plan,
         "tiling": job.tiling.number,
-        "view": None if job.view is None else views.index(job.view),
+        "view": view,
         "best": job.best,
     }
 
@@ -180,7 +186,9 @@ def _read_job(
     if made is None:
         plan["genomes"] = tuple(genomes[id] for id in parents)
     birth = Birth(parents=parents, crossing=crossing, made=made, **plan)
-    view = None if entry["view"] is None else views[entry["view"]]
+    view = None
+    if entry["view"] is not None:
+        view = views[entry["view"]]
     return Job(birth, tilings[entry["tiling"]], view, entry["best"])
 
 

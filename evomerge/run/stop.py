@@ -34,6 +34,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         """Listens, where this is the main thread."""
+        # Python takes handlers from the main thread alone.
         if threading.current_thread() is threading.main_thread():
             asking = [signal.SIGINT, signal.SIGTERM]
             # Under nohup the signal is ignored: the run is to outlive its terminal.

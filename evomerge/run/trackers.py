@@ -59,7 +59,10 @@ class TensorBoard:
         """As `Tracker.begin`; what was written of births that were not kept is struck out."""
         from torch.utils.tensorboard import SummaryWriter
 
-        purged = birth + 1 if birth else None
+        # Points behind this birth are of births that were not kept.
+        purged = None
+        if birth:
+            purged = birth + 1
         self._writer = SummaryWriter(str(path / "tensorboard"), purge_step=purged, flush_secs=5)
 
     def put(self, birth: int, numbers: Mapping[str, float]) -> None:
@@ -189,6 +192,7 @@ class MLflow:
         """
         runs = self._client.search_runs([experiment], f"tags.{TAG} = '{id}'", max_results=1)
         folder = str(path.resolve())
+        # There is no way to write both kinds of quotes into a query.
         quote = "'" if '"' in folder else '"'
         if not runs and id == identity.from_path(path) and quote not in folder:
             query = f"tags.{TAG} = {quote}{folder}{quote}"
@@ -196,7 +200,9 @@ class MLflow:
             # From now on it is known when the directory has moved, too.
             for run in runs:
                 self._client.set_tag(run.info.run_id, TAG, id)
-        return runs[0].info.run_id if runs else None
+        if not runs:
+            return None
+        return str(runs[0].info.run_id)
 
     def put(self, birth: int, numbers: Mapping[str, float]) -> None:
         """As `Tracker.put`."""
@@ -226,6 +232,7 @@ def _parameters(call: Any) -> list[tuple[str, str]]:
     parameters = dict[str, str]()
     for key, value in _flat(call):
         name = re.sub(r"[^\w.\- ]", "_", key, flags=re.ASCII)[:KEY]
+        # Two keys may have become alike by that.
         while name in parameters:
             name += "_"
         parameters[name] = _readable(str(value))[:PARAMETER]
@@ -241,6 +248,7 @@ def _flat(call: Any, where: str = "") -> Iterator[tuple[str, Any]]:
     """(key, value) of every number and text of a call."""
     if isinstance(call, Mapping):
         for key, value in call.items():
-            yield from _flat(value, f"{where}.{key}" if where else str(key))
+            place = f"{where}.{key}" if where else str(key)
+            yield from _flat(value, place)
     else:
         yield where, call

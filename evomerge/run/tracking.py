@@ -59,7 +59,9 @@ def tracked(
     Raises:
         Interrupted: if the run's identity cannot be written.
     """
-    tracking = Tracking(default_trackers() if trackers is None else trackers)
+    if trackers is None:
+        trackers = default_trackers()
+    tracking = Tracking(trackers)
     try:
         if path is not None:
             tracking.begin(path, call, birth)
@@ -158,6 +160,8 @@ class Tracking:
 def _numbers(entry: Mapping[str, Any], state: State) -> dict[str, float]:
     """What is told of a birth."""
     best = state.best
+    # The clock of a run that has just begun stands at 0.
+    speed = state.decided / state.seconds if state.seconds else None
     numbers = {
         "best/train": best.train,
         "best/validation": best.validation,
@@ -167,7 +171,7 @@ def _numbers(entry: Mapping[str, Any], state: State) -> dict[str, float]:
         "birth/train": entry.get("train"),
         "birth/scored": entry.get("scored"),
         "birth/seconds": entry.get("seconds"),
-        "run/births_per_second": state.decided / state.seconds if state.seconds else None,
+        "run/births_per_second": speed,
         "run/failures": state.failures,
     }
     return {name: float(number) for name, number in numbers.items() if number is not None}
