@@ -47,14 +47,16 @@ def checked_by(check: Callable[[Any], object]) -> Callable[[S], S]:
     return give
 
 
-def check_reference(score: Score, reference: Any) -> None:
-    """Asks a score whether a response can be right against a reference.
+def check_of(score: Score) -> Callable[[Any], object]:
+    """How a score checks a reference, which is asked for once and called for each record.
 
-    Raises:
-        ValueError: if the score says that none can.
+    Returns:
+        A function of a reference, which raises a ValueError if no response can be right against it.
+        One that takes any where the score has none.
     """
     if isinstance(score, ChecksReferences):
-        score.check(reference)
+        return score.check
+    return _takes_any
 
 
 def _text(reference: Any) -> str:
@@ -97,11 +99,11 @@ def _number(reference: Any) -> Decimal:
         ValueError: if it is none, or can be read in more than one way.
     """
     value = None
-    if _is_number(reference):
-        value = Decimal(str(reference))
-    elif isinstance(reference, str):
+    if isinstance(reference, str):
         # a reference of GSM8K's shows how it was worked out, with other numbers in it
         value = _behind_mark(reference) if MARK in reference else one_number(reference)
+    elif _is_number(reference):
+        value = Decimal(str(reference))
     if value is None or not value.is_finite():
         expected = f"expected {_lacking(reference)} in the reference"
         raise ValueError(f"{expected}, got {shown(reference)}{_hint(reference)}")
@@ -209,9 +211,13 @@ class AnyOf:
         Raises:
             ValueError: if there is none, or the score cannot take one.
         """
+        check = check_of(self.score)
         for one in _several(reference):
-            # a score without a check of its own takes any
-            check_reference(self.score, one)
+            check(one)
+
+
+def _takes_any(reference: Any) -> None:
+    """The check of a score that says nothing of references."""
 
 
 def _several(reference: Any) -> list[Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from fitness.generation import Generator, LanguageModel, chat_prompt
-from fitness.matching import Score, check_reference, exact
+from fitness.matching import Score, check_of, exact
 from fitness.messages import datapoint_name, shown
 from fitness.portable import Portable
 from fitness.responses import cut, extracted, pattern, special_tokens
@@ -207,40 +207,38 @@ class QuestionAnswering(Portable):
         """
         if split not in self._checked:
             written = parts(self.template)
+            needed = [("template", field) for _, field in written if field is not None]
+            needed.append(("answer", self.answer))
+            check = check_of(self.score)
             questions = []
             for index, record in enumerate(self.data.split(split) or ()):
-                self._check_fields(written, index, record, split)
+                self._check_fields(needed, index, record, split)
                 try:
                     prompt = filled(written, record)
                 except ValueError as error:
                     raise ValueError(f"{self._where(index, split)}: {error}") from None
-                self._check_reference(index, record[self.answer], split)
+                self._check_reference(check, index, record[self.answer], split)
                 questions.append((prompt, record[self.answer]))
             self._checked[split] = questions
         return self._checked[split]
 
     def _check_fields(
-        self,
-        written: Sequence[tuple[str, str | None]],
-        index: int,
-        record: Mapping[str, Any],
-        split: str,
+        self, needed: Sequence[tuple[str, str]], index: int, record: Mapping[str, Any], split: str
     ) -> None:
-        """Refuses a record that lacks a field of the template, or that of the reference."""
-        needed = [("template", field) for _, field in written if field is not None]
-        needed.append(("answer", self.answer))
+        """Refuses a record without a field that is needed, each given as (setting, field)."""
         for setting, field in needed:
             if field not in record:
                 known = ", ".join(map(str, record)) or "none"
                 raise ValueError(
-                    f"{self._where(index, split)}: {setting}: no field {field!r}; "
-                    f"its fields: {known}"
+                    f"{self._where(index, split)}: {setting}: no field {field!r}; its fields: {known}"
                 )
 
-    def _check_reference(self, index: int, reference: Any, split: str) -> None:
+    def _check_reference(
+        self, check: Callable[[Any], object], index: int, reference: Any, split: str
+    ) -> None:
         """Refuses a reference against which no response could be right."""
         try:
-            check_reference(self.score, reference)
+            check(reference)
             self._check_stop(reference)
         except (OSError, MemoryError):
             raise

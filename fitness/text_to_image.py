@@ -146,15 +146,11 @@ class TextToImage(Portable):
         """For each datapoint its prompt, the picture as a small PNG in a data URI, the score."""
         pictures = self._draw(model, datapoints, split)  # (B, 3, H, W)
         scores = self._judged(pictures, datapoints, split)  # (B,)
+        prompts = self._prompts(split)
         entries = []
         for index, picture, score in zip(datapoints, pictures, scores, strict=True):
-            entries.append(
-                {
-                    "prompt": self._prompts(split)[index],
-                    "picture": data_uri(picture),
-                    "score": float(score),
-                }
-            )
+            entry = {"prompt": prompts[index], "picture": data_uri(picture), "score": float(score)}
+            entries.append(entry)
         return entries
 
     def showcase(self, split: str) -> np.ndarray:
@@ -236,15 +232,18 @@ class TextToImage(Portable):
             records = self.data.split(split) or ()
             self._records[split] = records
             written = parts(self.template)
+            # asked once, as the answer takes longer than a check
+            judge = self.score if isinstance(self.score, ChecksRecords) else None
             prompts = []
             for index, record in enumerate(records):
-                prompts.append(self._prompt(written, index, record, split))
+                prompts.append(self._prompt(written, judge, index, record, split))
             self._filled[split] = prompts
         return self._filled[split]
 
     def _prompt(
         self,
         written: Sequence[tuple[str, str | None]],
+        judge: ChecksRecords | None,
         index: int,
         record: Mapping[str, Any],
         split: str,
@@ -260,8 +259,8 @@ class TextToImage(Portable):
                 )
         # what the judge misses is known before the first picture, which takes its time
         try:
-            if isinstance(self.score, ChecksRecords):
-                self.score.check(record)
+            if judge is not None:
+                judge.check(record)
             return filled(written, record)
         except ValueError as error:
             raise ValueError(f"{self._where(index, split)}: {error}") from None

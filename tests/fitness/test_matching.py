@@ -6,7 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from fitness.matching import AnyOf, check_reference, exact, gsm8k, numbers, numeric
+from fitness.matching import AnyOf, check_of, exact, gsm8k, numbers, numeric
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_gsm8k_of_large_and_negative_numbers():
     ],
 )
 def test_references_that_a_response_can_be_right_for(score, reference, response):
-    check_reference(score, reference)
+    check_of(score)(reference)
     assert score("", response, reference) == 1
     assert score("", response + "9", reference) == 0
 
@@ -180,12 +180,12 @@ REFUSED = {
 def test_references_that_no_response_can_be_right_for(name):
     score, reference, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
-        check_reference(score, reference)
+        check_of(score)(reference)
 
 
 def test_a_score_of_ones_own_takes_any_reference_unless_it_checks():
     for reference in (None, ["a"], {"a": 1}, "", float("nan"), "\ud83d"):
-        check_reference(lambda *_: 1.0, reference)
+        check_of(lambda *_: 1.0)(reference)
 
     class Even:
         def __call__(self, prompt, response, reference):
@@ -195,9 +195,9 @@ def test_a_score_of_ones_own_takes_any_reference_unless_it_checks():
             if reference % 2:
                 raise ValueError(f"expected an even number, got {reference}")
 
-    check_reference(Even(), 2)
+    check_of(Even())(2)
     with pytest.raises(ValueError, match="expected an even number, got 3"):
-        check_reference(Even(), 3)
+        check_of(Even())(3)
 
 
 @pytest.mark.parametrize(
