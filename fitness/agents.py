@@ -9,44 +9,23 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from fitness.families import positions_of
 from fitness.generation import Generator, LanguageModel, chat_prompt
-from fitness.play import Play, transcript
+from fitness.play import Environment, Episode, Play, transcript
 from fitness.portable import Portable
 from fitness.responses import extracted, pattern
 from fitness.templates import parts
+
+__all__ = ["Agents", "Environment", "Episode"]
 
 log = logging.getLogger(__name__)
 
 WHOLE_TRANSCRIPT = "{transcript}"
 """The template of a prompt that is all that was said and nothing else."""
-
-
-class Episode(Protocol):
-    """One datapoint, played once. Optional: `close()`, called when it is over."""
-
-    def reset(self) -> str:
-        """The first observation."""
-
-    def step(self, action: str) -> tuple[str, float, bool]:
-        """What an action leads to.
-
-        It is the next observation, the reward so far, in [0, 1], and whether the episode is over.
-        """
-
-
-class Environment(Protocol):
-    """Where a model acts."""
-
-    def size(self, split: str) -> int:
-        """D, the datapoints of "train", "test" or "validation"; 0 if there is no such split."""
-
-    def episode(self, datapoint: int, split: str) -> Episode:
-        """A new episode, the same for the same datapoint."""
 
 
 class Agents(Portable):

@@ -7,17 +7,37 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from fitness.contracts import Closes
 from fitness.readable import check_readable
 
-if TYPE_CHECKING:
-    from fitness.agents import Environment, Episode
-
 log = logging.getLogger(__name__)
+
+
+class Episode(Protocol):
+    """One datapoint, played once. Optional: `close()`, called when it is over."""
+
+    def reset(self) -> str:
+        """The first observation."""
+
+    def step(self, action: str) -> tuple[str, float, bool]:
+        """What an action leads to.
+
+        It is the next observation, the reward so far, in [0, 1], and whether the episode is over.
+        """
+
+
+class Environment(Protocol):
+    """Where a model acts."""
+
+    def size(self, split: str) -> int:
+        """D, the datapoints of "train", "test" or "validation"; 0 if there is no such split."""
+
+    def episode(self, datapoint: int, split: str) -> Episode:
+        """A new episode, the same for the same datapoint."""
 
 
 @dataclass
