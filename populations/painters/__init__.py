@@ -1,15 +1,17 @@
-"""Demo seeds: a tiny Stable Diffusion that draws the ten digits badly, two specialists made from it, and two judges.
+"""Demo seeds: a tiny Stable Diffusion that draws digits, two specialists, and two judges.
 
 Five ordinary folders (config, safetensors, tokenizer, preprocessor) ship with the package:
 
-    base        a StableDiffusionPipeline of diffusers that knows a little of all ten digits, stopped early
+    base        a StableDiffusionPipeline of diffusers that draws all ten digits badly
     low         fine-tuned from it on 0 to 4
     high        fine-tuned from it on 5 to 9
-    clip        a CLIPModel of transformers for digits and prompts such as `fitness.digit_prompts.DigitPrompts` has
+    clip        a CLIPModel of transformers for digits and prompts, as
+                `fitness.digit_prompts.DigitPrompts` has them
     classifier  an image classifier of transformers: which digit is it?
 
-The pipelines differ in their U-Nets alone. A specialist is good at its own half and has forgotten much of the other, which a
-merge can bring back. `python -m populations.painters OUT` trains them all anew, on the CPU in minutes.
+The pipelines differ in their U-Nets alone. A specialist is good at its own half and has forgotten
+much of the other, which a merge can bring back. `python -m examples.training.painters OUT` trains
+them all anew, on the CPU in minutes.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Demo seeds: a tiny Llama that knows a little of three skills, and a specialist of each made from it.
+"""Demo seeds: a tiny Llama that knows a little of three skills, and a specialist of each.
 
-The four checkpoints are ordinary folders (config, safetensors, tokenizer, generation config) and ship with the package:
+Four ordinary checkpoints (config, safetensors, tokenizer, generation config) ship with the package:
 
     base          some arithmetic, some sorting, some shopping
     arithmetic    fine-tuned on sums and differences     (`fitness.skills.Arithmetic`)
     sorting       fine-tuned on letters to put in order  (`fitness.skills.Sorting`)
     shopping      fine-tuned on an expert's purchases    (`fitness.shop.Shop`)
 
-A specialist is good at its own skill and has forgotten some of the others, which a merge can bring back.
-`python -m populations.skills OUT` trains them anew, on the CPU in minutes.
+A specialist is made from the base. It is good at its own skill and has forgotten some of the
+others, which a merge can bring back. `python -m examples.training.skills OUT` trains them all
+anew, on the CPU in minutes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo pipelines and their judges: ordinary folders, halves that are known, and a training that runs."""
+"""The demo pipelines and their judges: ordinary folders, known halves, a training that runs."""
 
 import json
 import logging
@@ -18,11 +18,11 @@ from transformers import (
     CLIPProcessor,
 )
 
+from examples.training.painters import COURSES, make
+from examples.training.painters_judges import CONTEXT, tokenizer
+from examples.training.painters_lessons import Course, album
 from fitness.digit_prompts import SPLITS, WORDS, DigitPrompts, pictures, wordings
 from populations.painters import JUDGES, PIPELINES, folder
-from populations.painters.judges import CONTEXT, tokenizer
-from populations.painters.teaching import Course, album
-from populations.painters.train import COURSES, make
 
 STEPS = 8
 

@@ -1,4 +1,4 @@
-"""The demo seeds: ordinary checkpoints, a tokenizer that loses nothing, and a training that runs."""
+"""The demo seeds: ordinary checkpoints, a tokenizer that loses nothing, a training that runs."""
 
 import logging
 import re
@@ -7,16 +7,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from examples.training.skills import NO_TARGET, Course, blank, lessons, make, teach, tokenizer
 from fitness.shop import INVALID, Shop
 from fitness.skills import Arithmetic, Sorting
 from populations.skills import SKILLS, folder
-from populations.skills.train import NO_TARGET, Course, blank, lessons, make, teach, tokenizer
 
 NAMES = ("base", *SKILLS)
 
 
 def texts():
-    """All that can be read or said: drills, answered, and visits to the shop, one with a mistake."""
+    """All that can be read or said: drills, answered, and visits to the shop with a mistake."""
     for skill in (Arithmetic(), Sorting()):
         for split in ("lessons", "train", "test"):
             yield from (
@@ -93,7 +93,7 @@ def test_the_tokenizer_loses_nothing(words):
 
 
 def test_a_text_may_be_cut_where_a_turn_ends(words):
-    """What a model reads in pieces, as lessons are put together, is what it reads in one piece, as it is scored."""
+    """Lessons are put together of pieces, and scored texts are read in one piece."""
     material = lessons(words, visits=50)
     records = Sorting().split("lessons")
     assert (

@@ -1,4 +1,4 @@
-"""What all trainings of the painters and their judges have in common: the loop, the pictures, the halves that are written."""
+"""What all trainings of the painters and their judges have in common: the loop and the pictures."""
 
 from __future__ import annotations
 
@@ -40,11 +40,16 @@ def album(reach: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     Args:
         reach: each picture is also there moved by up to so many pixels.
     """
-    images, labels = (torch.from_numpy(array.copy()) for array in pictures("lessons"))
+    stored, kinds = pictures("lessons")
+    images = torch.from_numpy(stored.copy())
+    labels = torch.from_numpy(kinds.copy())
     framed = pad(images.float()[:, None] / 127.5 - 1, (reach,) * 4, value=-1.0)
-    moves = [(down, right) for down in range(2 * reach + 1) for right in range(2 * reach + 1)]
-    moved = [framed[:, :, down : down + SIDE, right : right + SIDE] for down, right in moves]
-    return torch.cat(moved).expand(-1, 3, -1, -1), labels.repeat(len(moves))
+    moved = []
+    for down in range(2 * reach + 1):
+        for right in range(2 * reach + 1):
+            moved.append(framed[:, :, down : down + SIDE, right : right + SIDE])
+    # Digits are grey; pipelines draw in colour.
+    return torch.cat(moved).expand(-1, 3, -1, -1), labels.repeat(len(moved))
 
 
 def teach(
@@ -66,7 +71,8 @@ def teach(
         optimizer,
         lambda step: min(1.0, (step + 1) / 20) * (1 - (1 - course.end) * step / course.steps),
     )
-    mean, began = 0.0, time.perf_counter()
+    mean = 0.0
+    began = time.perf_counter()
     model.train()
     for step in range(course.steps):
         loss = lesson(draws)

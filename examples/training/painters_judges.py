@@ -1,4 +1,7 @@
-"""How the judges are trained: a tiny CLIP, whose text tower the pipelines read with, and a digit classifier."""
+"""How the judges are trained: a tiny CLIP and a digit classifier.
+
+The pipelines read with the text tower of that CLIP.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
+from examples.training.painters_lessons import Course, album, half, teach
 from fitness.digit_prompts import SIDE, WORDS, wordings
-from populations.painters.teaching import Course, album, half, teach
 
 CONTEXT = 16
 """Tokens that the models can read, of which a prompt has 3 to 8."""
@@ -24,26 +27,34 @@ GREY = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
 
 def tokenizer() -> Any:
-    """A CLIPTokenizer to which each word of the prompts is one token; it reads other words by pieces and letters."""
+    """A CLIPTokenizer to which each word of the prompts is one token.
+
+    It reads other words by pieces and letters.
+    """
     from transformers import CLIPTokenizer
 
-    words = sorted(
-        {word for prompts in wordings("lessons") for prompt in prompts for word in prompt.split()}
-    )
-    spelled = [[*word[:-1], word[-1] + END] for word in words]
+    words = set()
+    for prompts in wordings("lessons"):
+        for prompt in prompts:
+            words.update(prompt.split())
+    # Byte-pair encoding: the most frequent pair of neighbours becomes one piece, until each word
+    # is one.
+    spelled = [[*word[:-1], word[-1] + END] for word in sorted(words)]
     merges: list[tuple[str, str]] = []
-    while pairs := Counter(pair for pieces in spelled for pair in pairwise(pieces)):
+    while True:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for pieces in spelled:
+            pairs.update(pairwise(pieces))
+        if not pairs:
+            break
         merges.append(max(pairs, key=lambda pair: (pairs[pair], pair)))
         spelled = [_merged(pieces, merges[-1]) for pieces in spelled]
     letters = ascii_lowercase + digits
-    pieces = [
-        *letters,
-        *(letter + END for letter in letters),
-        *(first + second for first, second in merges),
-        START,
-        STOP,
-    ]
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokens = [*letters]
+    tokens += [letter + END for letter in letters]
+    tokens += [first + second for first, second in merges]
+    tokens += [START, STOP]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT)
 
 
@@ -103,17 +114,22 @@ def read(words: Any, prompts: list[str]) -> torch.Tensor:
 
 
 def teach_clip(model: Any, words: Any, course: Course, seed: int) -> None:
-    """Trains on pictures and prompts; all prompts of a batch that ask for a picture's digit are right for it."""
+    """Trains on pictures and prompts.
+
+    All prompts of a batch that ask for a picture's digit are right for it.
+    """
     images, labels = album()
-    asked = torch.stack(
-        [read(words, list(prompts)) for prompts in wordings("lessons")]
-    )  # (wordings, 10, tokens)
+    asked = []
+    for prompts in wordings("lessons"):
+        asked.append(read(words, list(prompts)))
+    tokens = torch.stack(asked)  # (wordings, 10, CONTEXT)
 
     def lesson(draws: torch.Generator) -> torch.Tensor:
         shown = torch.randint(len(images), (course.batch,), generator=draws)
-        said = torch.randint(len(asked), (course.batch,), generator=draws)
-        kinds = labels[shown]
-        logits = model(input_ids=asked[said, kinds], pixel_values=images[shown]).logits_per_image
+        said = torch.randint(len(tokens), (course.batch,), generator=draws)
+        kinds = labels[shown]  # (batch,)
+        outputs = model(input_ids=tokens[said, kinds], pixel_values=images[shown])
+        logits = outputs.logits_per_image  # (batch, batch)
         same = (kinds[:, None] == kinds[None, :]).float()
         targets = same / same.sum(dim=1, keepdim=True)
         return (cross_entropy(logits, targets) + cross_entropy(logits.T, targets)) / 2
@@ -122,18 +138,20 @@ def teach_clip(model: Any, words: Any, course: Course, seed: int) -> None:
 
 
 def teach_classifier(model: Any, course: Course, seed: int) -> None:
-    """Trains on pictures, half of them mixed with another, so that what is half a digit gets half a probability."""
+    """Trains on pictures, half of them mixed with another.
+
+    So what is half a digit gets half a probability.
+    """
     images, labels = album()
     targets = one_hot(labels, 10).float()
 
     def lesson(draws: torch.Generator) -> torch.Tensor:
         one, other = torch.randint(len(images), (2, course.batch), generator=draws)
-        share = torch.rand(course.batch, 1, generator=draws)
+        share = torch.rand(course.batch, 1, generator=draws)  # (batch, 1)
         share[: course.batch // 2] = 1.0
         pixels = share[..., None, None] * images[one] + (1 - share[..., None, None]) * images[other]
-        return cross_entropy(
-            model(pixel_values=pixels).logits, share * targets[one] + (1 - share) * targets[other]
-        )
+        wanted = share * targets[one] + (1 - share) * targets[other]  # (batch, 10)
+        return cross_entropy(model(pixel_values=pixels).logits, wanted)
 
     teach(model, course, lesson, seed)
 
