@@ -1,14 +1,17 @@
-"""What populations of merged checkpoints share: genomes are recipes over the seeds, expressed in the one resident model."""
+"""What populations of merged checkpoints share.
+
+Genomes are recipes over the seeds, and are expressed in the one resident model.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,13 +19,14 @@ import torch
 from evomerge.genome.axis import Axis, FlatCut
 from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
-from populations.express.express import express
-from populations.express.resident import OnFirstUse, check_device
+from populations.express.combine import express
 from populations.methods import Method
+from populations.on_first_use import OnFirstUse
 from populations.seeds.digests import digest
 from populations.seeds.model_cards import Model, origins
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
+from populations.setting_errors import check_choice, check_device
 from populations.units import Units, unit_axis
 
 log = logging.getLogger(__name__)
@@ -58,20 +62,20 @@ class Merged(OnFirstUse, ABC):
         """
         if isinstance(seeds, str) or len(seeds) < 2:
             raise ValueError(f"seeds: expected at least 2 models, got {seeds!r}")
-        for name, value, allowed in (
-            ("order", order, Order),
-            ("dtype", dtype, Dtype),
-            ("seed_device", seed_device, Place),
-        ):
-            check_choice(name, value, allowed)
+        check_choice("order", order, Order)
+        check_choice("dtype", dtype, Dtype)
+        check_choice("seed_device", seed_device, Place)
         if order == "unit" and (cut != "tensor" or chromosomes):
             raise ValueError(
-                "order: cut and chromosomes are settings of the flat axis; the unit axis has its own"
+                "order: cut and chromosomes are settings of the flat axis; "
+                "the unit axis has its own"
             )
         if method is not None:
+            # A method sees whole tensors, so no stretch may begin inside one.
             if order == "unit" or cut not in ("tensor", "layer"):
                 raise ValueError(
-                    f"method: {method.name} merges whole tensors; choose order: flat and cut: tensor or layer"
+                    f"method: {method.name} merges whole tensors; "
+                    "choose order: flat and cut: tensor or layer"
                 )
             try:
                 method.check(len(seeds), base is not None)
@@ -79,14 +83,24 @@ class Merged(OnFirstUse, ABC):
                 raise ValueError(f"method: {error}") from None
         if device != "auto":
             check_device(device)
-        self.seeds, self.base, self.method = seeds, base, method
-        self.order, self.cut, self.chromosomes, self.units = order, cut, chromosomes, units
-        self.dtype, self.device, self.seed_device = dtype, device, seed_device
+        self.seeds = seeds
+        self.base = base
+        self.method = method
+        self.order = order
+        self.cut = cut
+        self.chromosomes = chromosomes
+        self.units = units
+        self.dtype = dtype
+        self.device = device
+        self.seed_device = seed_device
 
     @cached_property
     @abstractmethod
     def _seeds(self) -> Seeds:
-        """The seeds' headers, checked against the model that their config describes; no weight is read for it."""
+        """The seeds' headers, checked against the model that their config describes.
+
+        No weight is read for it.
+        """
 
     @cached_property
     @abstractmethod
@@ -105,7 +119,7 @@ class Merged(OnFirstUse, ABC):
 
     @abstractmethod
     def _number(self, name: str, tensor: str) -> Any:
-        """A number of this name that the architecture has for the layer of a tensor, None if it has none."""
+        """A number of this name that the architecture has for the layer of a tensor, or None."""
 
     @property
     def _chromosomes(self) -> Mapping[str, str] | None:
@@ -119,18 +133,32 @@ class Merged(OnFirstUse, ABC):
 
     @abstractmethod
     def _models(self) -> tuple[list[Model], list[Model]]:
-        """Where each seed is, and what else is in its members' weights: bases of adapters, and of a method."""
+        """Where each seed is, and what else is in the members' weights.
+
+        Returns:
+            The seeds; the bases of adapters, and of a method.
+        """
 
     def card(self) -> dict[str, Any]:
-        """What a member's model card says, in the hub's words; of each seed, and what else is in it, what is known (`origins`)."""
+        """What a member's model card says, in the hub's words.
+
+        It has what is known (`origins`) of each seed, and of what else is in the weights.
+        """
         seeds, others = self._models()
-        beside = [model for model in dict.fromkeys(others) if model not in seeds]
+        # An adapter's base may be a seed, too, and several adapters may have the same one.
+        beside = []
+        for model in dict.fromkeys(others):
+            if model not in seeds:
+                beside.append(model)
         known = origins([*seeds, *beside])
         return {"tags": ["merge"], "seeds": known[: len(seeds)], "others": known[len(seeds) :]}
 
     @property
     def linear(self) -> bool:
-        """Whether genomes may be crossed linearly only: where coefficients are the weights of a method."""
+        """Whether genomes may be crossed linearly only.
+
+        SLERP has no meaning where coefficients are the weights of a method.
+        """
         return self.method is not None
 
     @cached_property
@@ -140,11 +168,13 @@ class Merged(OnFirstUse, ABC):
         Raises:
             FileNotFoundError: if a seed, or a file of it, is missing.
             ImportError: if a library that the species needs is not installed.
-            ValueError: if the seeds are not of one architecture and shape, or the axis does not fit them.
+            ValueError: if the seeds are not of one architecture and shape, or the axis does not
+                fit them.
         """
         shapes = {name: slot.shape for name, slot in self._seeds.slots.items()}
+        # The base is not needed for the axis. What is wrong with it is said before a run begins.
         if self.method is not None and self.method.needs_base:
-            _ = self._base  # whatever is wrong with it is told now
+            _ = self._base
         if self.order == "flat":
             return Axis.flat(shapes, chromosomes=self._chromosomes, cut=self.cut)
         return unit_axis(shapes, self._units, self._number)
@@ -159,18 +189,21 @@ class Merged(OnFirstUse, ABC):
         return self._kept.grams(self.axis)
 
     def restore_grams(self, units: np.ndarray) -> None:
-        """Takes Gram matrices (U, K, K), float64, as `grams.units` gave them, instead of reading every seed.
+        """Takes Gram matrices of an earlier run, instead of reading every seed.
+
+        Args:
+            units: (U, K, K) float64, as `grams.units` gave them.
 
         Raises:
             ValueError: if they are not of this axis and so many seeds.
         """
-        expected = (
-            sum(len(bounds) - 1 for bounds in self.axis.unit_bounds),
-            len(self.seeds),
-            len(self.seeds),
-        )
+        count = 0
+        for bounds in self.axis.unit_bounds:
+            count += len(bounds) - 1
+        expected = (count, len(self.seeds), len(self.seeds))
         if units.shape != expected:
             raise ValueError(f"grams: expected shape {expected}, got {units.shape}")
+        # Only a split inside a tensor reads the seeds, so `_kept` waits until then.
         self.grams = Grams(self.axis, units, lambda name, entries: self._kept.front(name, entries))
 
     def founders(self, rng: np.random.Generator) -> list[Recipe]:  # noqa: ARG002
@@ -179,10 +212,10 @@ class Merged(OnFirstUse, ABC):
         Raises:
             ValueError: as `grams`.
         """
-        _ = self.grams  # reads every number of every seed
-        return [
-            Recipe.seed(index, len(self.seeds), self.axis.size) for index in range(len(self.seeds))
-        ]
+        # Taking them reads every number of every seed, and so finds what is not finite.
+        _ = self.grams
+        count = len(self.seeds)
+        return [Recipe.seed(index, count, self.axis.size) for index in range(count)]
 
     def express(self, genome: Recipe) -> Any:
         """As `Population.express`: in place, in the one resident model."""
@@ -193,7 +226,10 @@ class Merged(OnFirstUse, ABC):
         return self._resident
 
     def footprint(self) -> dict[str, Any]:
-        """Bytes of the seeds and of the resident model, by headers alone, and whether the model runs on a GPU."""
+        """Bytes of the seeds and of the resident model, and whether the model runs on a GPU.
+
+        Headers alone are read for it.
+        """
         size = sum(math.prod(slot.shape) for slot in self._seeds.slots.values())
         return {
             "seeds": len(self.seeds) * size * self._seeds.dtype.itemsize,
@@ -202,7 +238,10 @@ class Merged(OnFirstUse, ABC):
         }
 
     def sources(self) -> list[dict[str, Any]]:
-        """Name and SHA-256 of each seed, and of the base if a method has one; files are read once for it."""
+        """Name and SHA-256 of each seed, and of the base if a method has one.
+
+        Files are read once for it.
+        """
         return self._sources
 
     @cached_property
@@ -215,23 +254,18 @@ class Merged(OnFirstUse, ABC):
 
     @torch.no_grad()
     def _merge(self, genome: Recipe, method: Method) -> None:
-        """Fills the resident model by one of mergekit's methods, tensor by tensor, in the resident model's type."""
+        """Fills the resident model by one of mergekit's methods, tensor by tensor, in its type."""
         for placement in self.axis.placements(genome.bounds):
             slot = self._slots[placement.tensor]
-            seeds = [
-                tensor.to(slot.device, slot.dtype)
-                for tensor in self._kept.tensors(placement.tensor)
-            ]
-            base = (
-                self._base.tensors(placement.tensor)[0].to(slot.device, slot.dtype)
-                if method.needs_base
-                else None
-            )
-            slot.copy_(
-                method.merge(
-                    placement.tensor, seeds, genome.coefficients[placement.stretches[0]], base
-                )
-            )
+            seeds = []
+            for tensor in self._kept.tensors(placement.tensor):
+                seeds.append(tensor.to(slot.device, slot.dtype))
+            base = None
+            if method.needs_base:
+                base = self._base.tensors(placement.tensor)[0].to(slot.device, slot.dtype)
+            # The constructor lets a method have whole tensors only, each in a single stretch.
+            weights = genome.coefficients[placement.stretches[0]]  # (K,)
+            slot.copy_(method.merge(placement.tensor, seeds, weights, base))
 
     @cached_property
     def _kept(self) -> Seeds:
@@ -245,37 +279,13 @@ class Merged(OnFirstUse, ABC):
     @property
     def _dtype(self) -> torch.dtype:
         """The resident model's type."""
-        return self._seeds.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
+        if self.dtype == "auto":
+            return self._seeds.dtype
+        return getattr(torch, self.dtype)
 
     @property
     def _device(self) -> str:
-        """Where it runs."""
-        return (
-            self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        )
-
-
-def check_choice(name: str, value: object, allowed: Any) -> None:
-    """Checks a setting that is one of a few words.
-
-    Raises:
-        ValueError: if it is none of them.
-    """
-    if value not in get_args(allowed):
-        raise ValueError(
-            f"{name}: expected {' or '.join(map(repr, get_args(allowed)))}, got {value!r}"
-        )
-
-
-def as_setting_error(setting: str, call: Callable[[], Any]) -> Any:
-    """What a call gives; its errors name the setting that they come from.
-
-    Raises:
-        FileNotFoundError: if something is missing.
-        ValueError: for everything else that the call says of its input.
-    """
-    try:
-        return call()
-    except (ValueError, OSError) as error:
-        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-        raise kind(f"{setting}: {str(error).removeprefix('seeds: ')}") from None
+        """Where the resident model runs."""
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"

@@ -72,7 +72,7 @@ def test_imports_run_one_way(package, barred, allowed):
 @pytest.mark.parametrize(
     ("module", "home"),
     [
-        ("numba", "populations/express/fused.py"),
+        ("numba", "populations/express/fused_numba.py"),
         ("omegaconf", "evomerge/config/config.py"),
         ("lm_eval", "fitness/lm_eval_library.py"),
     ],

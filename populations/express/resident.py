@@ -1,41 +1,12 @@
-"""What populations of resident models share: made on first use, on a device, with tensors that a genome fills."""
+"""The resident model: on its device, ready to be asked, with tensors that a genome fills."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
-from importlib import import_module
 from typing import Any
 
 import torch
 
-
-class OnFirstUse:
-    """An object whose cached properties stay behind when it travels, and are made again where it arrives."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything but what cached properties made."""
-        made = {
-            name
-            for name in vars(self)
-            if isinstance(getattr(type(self), name, None), cached_property)
-        }
-        return {name: value for name, value in vars(self).items() if name not in made}
-
-
-def check_device(device: str) -> None:
-    """Checks the name of a device.
-
-    Raises:
-        ValueError: if torch does not know it.
-    """
-    try:
-        torch.device(device)
-    except RuntimeError:
-        raise ValueError(
-            f"device: expected one that torch knows, such as cpu or cuda:0, got {device!r}"
-        ) from None
+from populations.setting_errors import first_line
 
 
 def moved(model: Any, device: str) -> None:
@@ -47,15 +18,16 @@ def moved(model: Any, device: str) -> None:
     try:
         model.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: {device!r} cannot be used: {line(error)}") from None
+        raise ValueError(f"device: {device!r} cannot be used: {first_line(error)}") from None
 
 
 def ready(model: Any) -> Any:
-    """A model that is ready to be asked: in evaluation mode, and keeping nothing for gradients when it is called.
+    """A model that is ready to be asked: in evaluation mode, keeping nothing for gradients.
 
-    Its parameters still require gradients, as `from_pretrained` gives them. For torch folds inputs (B, n, in) into one matrix before
-    it multiplies them by a weight, unless the weight is frozen and the strides of the inputs do not fold: then it expands the
-    weight, once for each of B. transformers multiplies `hidden[:, -1:]` by the head in that way, and on a CPU in bfloat16 this
+    Its parameters still require gradients, as `from_pretrained` gives them. For torch folds inputs
+    (B, n, in) into one matrix before it multiplies them by a weight, unless the weight is frozen
+    and the strides of the inputs do not fold: then it expands the weight, once for each of B.
+    transformers multiplies `hidden[:, -1:]` by the head in that way, and on a CPU in bfloat16 this
     took 350 times as long.
     """
     for parameter in model.parameters():
@@ -68,45 +40,32 @@ def ready(model: Any) -> Any:
 
 
 class _WithoutGradients:
-    """`torch.no_grad` around a model's forward pass, as hooks: these are copied and pickled with the model, a new forward is not."""
+    """`torch.no_grad` around a model's forward pass, as hooks.
+
+    Hooks are copied and pickled with the model, a new forward is not.
+    """
 
     def __init__(self) -> None:
         """Outside of any call."""
+        # A list, since a model may call itself.
         self.before: list[bool] = []
 
     def enter(self, *_: Any) -> None:
-        """What was before, noted; a model may call itself."""
+        """Turns gradients off, and notes what was before."""
         self.before.append(torch.is_grad_enabled())
         torch.set_grad_enabled(False)
 
     def leave(self, *_: Any) -> None:
-        """As it was before."""
+        """Sets gradients as they were before."""
         torch.set_grad_enabled(self.before.pop())
 
 
-@contextmanager
-def quiet(*libraries: str) -> Iterator[None]:
-    """Without the progress bars of transformers or diffusers, which would tear ours."""
-    shown = []
-    for library in libraries:
-        bars = import_module(f"{library}.utils.logging")
-        if bars.is_progress_bar_enabled():
-            bars.disable_progress_bar()
-            shown.append(bars)
-    try:
-        yield
-    finally:
-        for bars in shown:
-            bars.enable_progress_bar()
-
-
-def line(error: BaseException) -> str:
-    """The first line that an error says."""
-    return next((text for text in str(error).splitlines() if text.strip()), type(error).__name__)
-
-
 def slots_of(model: Any) -> dict[str, torch.Tensor]:
-    """What a genome fills, in the order of the state dict: each floating-point tensor of a model once, where it is tied too."""
+    """What a genome fills: each floating-point tensor of a model, in the order of the state dict.
+
+    Returns:
+        Tensors by name, each once, a tied one under its first name.
+    """
     slots: dict[int, tuple[str, torch.Tensor]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if tensor.is_floating_point():

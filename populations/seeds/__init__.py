@@ -13,7 +13,7 @@ The modules, in the order in which seeds meet them. What all seeds share:
 - `seed_devices`: whether their tensors are kept on the device, in pinned memory, or on disk
 - `digests`: SHA-256 of the seeds' files
 - `model_cards`: what seeds say of themselves in their README.md, such as their licence
-- `library_logging`: transformers and diffusers without their warnings
+- `library_logging`: transformers and diffusers without their warnings and progress bars
 
 Language models:
 

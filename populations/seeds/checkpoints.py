@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from populations.express.resident import OnFirstUse, line
+from populations.on_first_use import OnFirstUse
 from populations.seeds.json_files import read_json
 from populations.seeds.safetensors_headers import Entry, read_header
+from populations.setting_errors import first_line
 
 MODEL = "model"
 """What the files of a transformers model are called."""
@@ -99,7 +100,7 @@ class Checkpoint(OnFirstUse):
         try:
             tensor: torch.Tensor = self._open_file(path).get_tensor(name)
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path}: {name!r} cannot be read ({line(error)})") from None
+            raise ValueError(f"{path}: {name!r} cannot be read ({first_line(error)})") from None
         return tensor
 
     @cached_property

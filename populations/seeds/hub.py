@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from populations.express.resident import line
 from populations.seeds.checkpoints import Checkpoint
 from populations.seeds.safetensors_headers import Entry, dtype_of
+from populations.setting_errors import first_line
 
 REPOSITORY = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 """owner/name, or owner/name@revision."""
@@ -144,7 +144,7 @@ def open_remote(repository: str, revision: str | None, folder: Path) -> Remote:
         ) from None
     except Exception as error:
         # As in `fetch_files`, any kind of error may come.
-        reason = f"{type(error).__name__}: {line(error)}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise FileNotFoundError(
             f"{repository}: the hub does not give the headers of its weights ({reason})"
         ) from None

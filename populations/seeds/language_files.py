@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from populations.express.resident import line
 from populations.seeds.json_files import CONFIG, TOKENIZER_SETTINGS, read_json
+from populations.setting_errors import first_line
 
 TOKENIZER_JSON = "tokenizer.json"
 
@@ -97,9 +97,9 @@ def _in_one_line(folder: Path, files: Sequence[str], error: Exception) -> str:
             if not _importable(package):
                 return (
                     f"{model}: it needs the package {package}: pip install {package} "
-                    f"({line(error)})"
+                    f"({first_line(error)})"
                 )
-    return f"{line(error)} ({type(error).__name__})"
+    return f"{first_line(error)} ({type(error).__name__})"
 
 
 def _check_tokenizer(path: Path) -> None:
@@ -115,7 +115,7 @@ def _check_tokenizer(path: Path) -> None:
     except Exception as error:
         raise ValueError(
             f"{path}: tokenizers {tokenizers.__version__} cannot read it; "
-            f"a newer version may have written it ({line(error)})"
+            f"a newer version may have written it ({first_line(error)})"
         ) from None
 
 

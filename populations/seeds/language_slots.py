@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from populations.express.resident import line, slots_of
+from populations.express.resident import slots_of
 from populations.seeds.slots import Slot, described_slots, spare_of
+from populations.setting_errors import first_line
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _without_weights(config: Any, attention: str | None, trust_remote_code: bool
         blamed = "attention"
         if attention is None:
             blamed = f"seeds: {config.name_or_path}"
-        raise ValueError(f"{blamed}: {line(error)}") from None
+        raise ValueError(f"{blamed}: {first_line(error)}") from None
 
 
 def _transposed(model: Any) -> frozenset[str]:

@@ -1,9 +1,13 @@
-"""diffusers and transformers without their warnings; diffusers is imported where it is needed."""
+"""diffusers and transformers without their warnings and progress bars.
+
+diffusers is imported where it is needed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 
 @contextmanager
@@ -34,6 +38,27 @@ def transformers_silenced() -> Iterator[None]:
         yield
     finally:
         transformers_logging.set_verbosity(before)
+
+
+@contextmanager
+def without_progress_bars(*libraries: str) -> Iterator[None]:
+    """Keeps libraries such as transformers and diffusers from drawing bars, which would tear ours.
+
+    Args:
+        libraries: their names.
+    """
+    # The user may have turned them off, and then they stay off.
+    shown = []
+    for library in libraries:
+        bars = import_module(f"{library}.utils.logging")
+        if bars.is_progress_bar_enabled():
+            bars.disable_progress_bar()
+            shown.append(bars)
+    try:
+        yield
+    finally:
+        for bars in shown:
+            bars.enable_progress_bar()
 
 
 def import_diffusers() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from populations.express.resident import line
+from populations.setting_errors import first_line
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def head(folder: Path) -> dict[str, Any]:
         log.warning(
             "%s: what it says of its licence cannot be read, and is left out: %s",
             folder / README,
-            line(error),
+            first_line(error),
         )
         return {}
 

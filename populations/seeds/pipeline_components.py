@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from populations.express.resident import line
 from populations.seeds.library_logging import silenced
 from populations.seeds.pipeline_folders import INDEX, SCHEDULER, SCHEDULER_CONFIG
 from populations.seeds.pipeline_settings import architecture_of
 from populations.seeds.pipelines import LIBRARIES, Pipeline
 from populations.seeds.slots import described_slots
+from populations.setting_errors import first_line
 
 OPTIONAL = {"text_encoder_3", "tokenizer_3"}
 """Components that Stable Diffusion 3 can do without, whatever diffusers says."""
@@ -121,7 +121,9 @@ def blank_component(seed: Pipeline, component: str) -> torch.nn.Module:
                 )
             return made(transformers.AutoConfig.from_pretrained(seed.folder / component))
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-        raise ValueError(f"seeds: {seed.name}: {component} cannot be made: {line(error)}") from None
+        raise ValueError(
+            f"seeds: {seed.name}: {component} cannot be made: {first_line(error)}"
+        ) from None
 
 
 def _is_there(library: str, kind: str) -> bool:

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from populations.express.resident import line, quiet
 from populations.seeds.checkpoints import MODEL, PICKLES, Checkpoint, file_names, shards_of
 from populations.seeds.digests import digest_of
 from populations.seeds.hub import SMALL, Remote, fetch_files
 from populations.seeds.json_files import CONFIG
+from populations.seeds.library_logging import without_progress_bars
 from populations.seeds.pipeline_folders import PipelineFolder, files_in
+from populations.setting_errors import first_line
 
 WEIGHTS = "diffusion_pytorch_model"
 """What the files of a model of diffusers are called."""
@@ -109,11 +110,13 @@ class Pipeline(PipelineFolder):
             if stored_variant:
                 settings["variant"] = stored_variant
         try:
-            with quiet(*LIBRARIES):
+            with without_progress_bars(*LIBRARIES):
                 return made.from_pretrained(self.folder / component, **settings)
         except Exception as error:
             # Whatever the library stumbles on, it is this component.
-            raise ValueError(f"{self.name}: {component} cannot be loaded: {line(error)}") from None
+            raise ValueError(
+                f"{self.name}: {component} cannot be loaded: {first_line(error)}"
+            ) from None
 
     def digest(self, component: str) -> str:
         """SHA-256 of a component's files, one after another in the order of their names."""
@@ -163,7 +166,7 @@ class Pipeline(PipelineFolder):
                 )
         except Exception as error:
             # As in `hashes`, any kind of error may come.
-            reason = f"{type(error).__name__}: {line(error)}"
+            reason = f"{type(error).__name__}: {first_line(error)}"
             raise FileNotFoundError(
                 f"{self.name}: the hub does not give the headers of {component}/{single} ({reason})"
             ) from None

@@ -12,8 +12,9 @@ import torch
 
 from evomerge.genome.axis import Axis
 from evomerge.genome.recipe import Recipe
-from populations.express import express as module
-from populations.express.express import at_once, combine, compiled, express
+from populations.express import combine as module
+from populations.express.combine import combine, express
+from populations.express.fused_torch import combine_at_once, compiled_sum
 
 CUTS = [
     ((5000,), 0),
@@ -62,7 +63,7 @@ def expected(seeds, coefficients, edges, dim):
 @pytest.mark.parametrize("fused", [True, False])
 def test_sums_are_those_of_float64(shape, dim, dtype, fused, monkeypatch):
     if not fused:
-        monkeypatch.setattr(module, "_fused", lambda: None)
+        monkeypatch.setattr(module, "_numba_loop", lambda: None)
         monkeypatch.setattr(module, "PIECE", 1000)
     seeds = seeds_of(shape, dtype)
     edges, coefficients = stretches_of(shape, dim)
@@ -85,7 +86,7 @@ def test_what_is_compiled_for_a_gpu_is_the_same_sum(dim):
     rows, inner = (1, 130) if dim == 0 else (70, 1)
     for rest in (coefficients, coefficients[:1]):
         at = edges if len(rest) > 1 else edges[[0, -1]]
-        at_once(out, seeds, rest.astype(np.float32), at * inner, rows, inner)
+        combine_at_once(out, seeds, rest.astype(np.float32), at * inner, rows, inner)
         exact = expected(seeds, rest, at, dim)
         assert ((out.double() - exact).abs() <= torch.finfo(out.dtype).eps * exact.abs()).all()
 
@@ -95,7 +96,7 @@ def test_where_nothing_can_be_compiled_that_is_said(monkeypatch, caplog):
         raise RuntimeError("no compiler")
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
-    assert compiled.__wrapped__("cpu") is None
+    assert compiled_sum.__wrapped__("cpu") is None
     assert "torch.compile does not work here (RuntimeError)" in caplog.text
 
 
@@ -121,7 +122,7 @@ def test_both_ways_agree_to_the_bit_in_bfloat16(monkeypatch):
         torch.empty(300, 500, dtype=torch.bfloat16),
     )
     combine(compiled, seeds, coefficients, edges, 1)
-    monkeypatch.setattr(module, "_fused", lambda: None)
+    monkeypatch.setattr(module, "_numba_loop", lambda: None)
     combine(pieces, seeds, coefficients, edges, 1)
     assert (
         compiled != pieces
@@ -204,7 +205,10 @@ def test_a_loop_that_cannot_be_kept_on_disk_is_compiled_all_the_same(tmp_path):
     """As where the package belongs to somebody else, and the user has no home."""
     shutil.copytree(Path(module.__file__).parent, tmp_path / "populations")
     (tmp_path / "populations" / "__pycache__").rename(tmp_path / "gone")
-    code = "import numpy, numba; from populations import fused; print(fused.__file__, type(fused.combine).__name__)"
+    code = (
+        "import numpy, numba; from populations import fused_numba as loop; "
+        "print(loop.__file__, type(loop.combine).__name__)"
+    )
     refused = "import numba.core.caching as c; c.CacheImpl._locator_classes = []; "
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
@@ -214,24 +218,26 @@ def test_a_loop_that_cannot_be_kept_on_disk_is_compiled_all_the_same(tmp_path):
         env=environment,
         cwd=tmp_path,
     )
-    assert done.stdout.split() == [str(tmp_path / "populations" / "fused.py"), "CPUDispatcher"], (
-        done.stderr
-    )
+    home = tmp_path / "populations" / "fused_numba.py"
+    assert done.stdout.split() == [str(home), "CPUDispatcher"], done.stderr
 
 
 def test_torch_keeps_its_number_of_threads():
-    """Numba's first launch would set it to the number of processors, and scores of one thread would become scores of several."""
+    """Numba's first launch would set it to the number of processors.
+
+    Scores of one thread would become scores of several.
+    """
     code = """
 import numpy as np
 import torch
 torch.set_num_threads(1)
-from populations.express import combine
+from populations.express.combine import combine
 combine(torch.empty(8), [torch.ones(8), torch.ones(8)], np.array([[0.5, 0.5]]), np.array([0, 8]))
 print(torch.get_num_threads())
 """
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(module.__file__).parents[1]),
+        "PYTHONPATH": str(Path(module.__file__).parents[2]),
         "NUMBA_NUM_THREADS": "2",
     }
     done = subprocess.run(
