@@ -1,4 +1,7 @@
-"""Image generators: text-to-image pipelines of diffusers, whose denoisers are bred as recipes over the seeds'."""
+"""Image generators: text-to-image pipelines of diffusers.
+
+Their denoisers are bred as recipes over the seeds' denoisers.
+"""
 
 from __future__ import annotations
 
@@ -15,43 +18,41 @@ import torch
 
 from evomerge.genome.axis import FlatCut
 from evomerge.genome.recipe import Recipe
-from populations.express.resident import line, moved, quiet, slots_of
-from populations.merged import Dtype, Merged, Order, as_setting_error
+from populations.express.resident import moved, slots_of
+from populations.merged import Dtype, Merged, Order
 from populations.methods import Method
-from populations.seeds.json_files import CONFIG
-from populations.seeds.library_logging import import_diffusers, silenced
+from populations.pipeline_plan import PipelinePlan
+from populations.seeds.library_logging import import_diffusers, without_progress_bars
 from populations.seeds.model_cards import Model
 from populations.seeds.pipeline_agreement import (
-    FLOW,
     check_alike,
     check_constants,
     check_constants_equal,
     check_latents_alike,
     check_predictions,
-    first_pipeline,
 )
-from populations.seeds.pipeline_components import blank_component, check_files, check_index
-from populations.seeds.pipeline_differences import can_take, difference_lines
-from populations.seeds.pipeline_fit import check_fits
-from populations.seeds.pipeline_folders import CHECKER, DENOISERS, SCHEDULER
+from populations.seeds.pipeline_components import blank_component, check_index
+from populations.seeds.pipeline_folders import CHECKER
 from populations.seeds.pipeline_sources import Bred
 from populations.seeds.pipelines import Pipeline
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
 from populations.seeds.slots import described_slots, spare_of
+from populations.setting_errors import as_setting_error
 from populations.units import DENOISER, Units
 
 log = logging.getLogger(__name__)
 
 ATTENTION = {"attention": r"attn|attentions"}
-"""Attention layers are a chromosome of their own, as in M2N2's third experiment; the rest is another."""
+"""Attention layers are one chromosome, as in M2N2's third experiment; the rest is another."""
 
 
 class DiffusionModels(Merged):
-    """Pipelines of diffusers whose denoisers have one architecture; genomes are recipes over the seeds' denoisers.
+    """Pipelines of diffusers whose denoisers have one architecture.
 
-    A fitness gets the `DiffusionPipeline`, with this member's weights until the next one is expressed. Everything that is not bred is
-    there once.
+    Genomes are recipes over the seeds' denoisers. A fitness gets the `DiffusionPipeline`, with
+    this member's weights until the next one is expressed. Everything that is not bred is there
+    once.
     """
 
     def __init__(
@@ -74,23 +75,31 @@ class DiffusionModels(Merged):
         seed_device: Place = "auto",
         trust_remote_code: bool = False,
     ) -> None:
-        """Settings only; configs and headers are read on first use of `axis`, weights by `founders`.
+        """Settings only.
+
+        Configs and headers are read on first use of `axis`, weights by `founders`.
 
         Args:
-            seeds: two or more pipelines in safetensors: folders, or owner/name[@revision] of the hub. One at least is a whole
-                pipeline; others may be folders with what is bred alone.
-            bred: the components that are bred; None: the denoiser, which is called unet or transformer.
-            components: for other components the place of the seed that each comes from, counted from 0; what is not named comes
-                from the first whole pipeline.
-            scheduler: a scheduler of diffusers by its class's name, with the settings of the pipeline's own; None: its own.
+            seeds: two or more pipelines in safetensors: folders, or owner/name[@revision] of the
+                hub. One at least is a whole pipeline; others may be folders with what is bred
+                alone.
+            bred: the components that are bred; None: the denoiser, which is called unet or
+                transformer.
+            components: for other components the place of the seed that each comes from, counted
+                from 0; what is not named comes from the first whole pipeline.
+            scheduler: a scheduler of diffusers by its class's name, with the settings of the
+                pipeline's own; None: its own.
             safety_checker: whether a safety checker stays, which blackens pictures.
             base: what methods such as TIES take differences to.
-            method: one of mergekit's merge methods, its weights the recipe's coefficients; None: the sum of the weighted seeds.
-            order: the axis: "flat", the order of the tensors, or "unit", by attention heads, MLP units and convolution channels.
+            method: one of mergekit's merge methods, its weights the recipe's coefficients; None:
+                the sum of the weighted seeds.
+            order: the axis: "flat", the order of the tensors, or "unit", by attention heads, MLP
+                units and convolution channels.
             cut: on the flat axis, before what splits may fall (`Axis.flat`).
-            chromosomes: on the flat axis, name to regular expression over tensor names, which begin with their component's; None:
-                attention layers, and the rest.
-            units: on the unit axis, which tensors of a layer belong to the same units; None: those of diffusers' denoisers.
+            chromosomes: on the flat axis, name to regular expression over tensor names, which
+                begin with their component's; None: attention layers, and the rest.
+            units: on the unit axis, which tensors of a layer belong to the same units; None:
+                those of diffusers' denoisers.
             variant: which set of weights to read, such as "fp16", where a seed has several.
             dtype: the resident pipeline's type; "auto": that of the first seed's denoiser.
             device: where it runs; "auto": a GPU, if there is one.
@@ -101,231 +110,181 @@ class DiffusionModels(Merged):
             ValueError: if a setting is out of its range, or belongs to the other axis.
         """
         super().__init__(
-            seeds, base=base, method=method, order=order, cut=cut, chromosomes=chromosomes, units=units, dtype=dtype,
-            device=device, seed_device=seed_device,
+            seeds, base=base, method=method, order=order, cut=cut, chromosomes=chromosomes,
+            units=units, dtype=dtype, device=device, seed_device=seed_device,
         )  # fmt: skip
         if bred is not None and (isinstance(bred, str) or not bred):
             raise ValueError(f"bred: expected a list of components such as [unet], got {bred!r}")
         for name, place in (components or {}).items():
             if not 0 <= place < len(seeds):
                 raise ValueError(
-                    f"components: {name}: expected the place of a seed from 0 to {len(seeds) - 1}, got {place}"
+                    f"components: {name}: expected the place of a seed from 0 to "
+                    f"{len(seeds) - 1}, got {place}"
                 )
-        self.bred, self.components, self.scheduler, self.safety_checker = (
-            bred,
-            components,
-            scheduler,
-            safety_checker,
-        )
-        self.variant, self.trust_remote_code = variant, trust_remote_code
+        self.bred = bred
+        self.components = components
+        self.scheduler = scheduler
+        self.safety_checker = safety_checker
+        self.variant = variant
+        self.trust_remote_code = trust_remote_code
 
     def founders(self, rng: np.random.Generator) -> list[Recipe]:
-        """As `Merged.founders`; in what the seeds differ beside what is bred is said once, with whose is used.
+        """As `Merged.founders`; in what the seeds differ beside what is bred is logged once.
 
         Raises:
-            ValueError: as `Merged.founders`, or if constants of what is bred, such as tables of positions, differ.
+            ValueError: as `Merged.founders`, or if constants of what is bred, such as tables of
+                positions, differ.
         """
-        for words in self._news:
-            log.warning("%s", words)
-        self.__dict__["_news"] = []
-        check_constants_equal([self._source(seed) for seed in self._found], list(self._constants))
+        _ = self._logged_differences
+        sources = [self._source(seed) for seed in self._pipelines]
+        check_constants_equal(sources, list(self._constants))
         return super().founders(rng)
 
     @cached_property
-    def _news(self) -> list[str]:
-        """What is to be said of the seeds."""
-        used = {name: self._others.get(name, self._whole) for name in self._unbred}
-        if not self.safety_checker:
-            used.pop("feature_extractor", None)
-        return as_setting_error(
-            "seeds",
-            lambda: difference_lines(
-                self._found, self._whole, used, self.components or (), self._bred, self.variant
-            ),
-        )
+    def _logged_differences(self) -> list[str]:
+        """In what the seeds differ beside what is bred; it is logged when it is first asked for."""
+        lines = self._plan.difference_lines()
+        for text in lines:
+            log.warning("%s", text)
+        return lines
 
     def save(self, genome: Recipe, directory: Path) -> None:
         """As `Population.save`: what `DiffusionPipeline.from_pretrained` loads."""
         expressed = self.express(genome)
-        with quiet("diffusers", "transformers"):
+        with without_progress_bars("diffusers", "transformers"):
             expressed.save_pretrained(directory)
 
     def footprint(self) -> dict[str, Any]:
         """As `Merged.footprint`, the model with the components that are not bred."""
-        others = [
-            self._others.get(name, self._whole).weights(name, self.variant)
-            for name in self._unbred
-            if self._weighs(name)
-        ]
-        size = sum(
-            math.prod(entry.shape) for checkpoint in others for entry in checkpoint.entries.values()
-        )
+        numbers = 0
+        for name in self._plan.unbred:
+            if self._plan.has_weights(name):
+                checkpoint = self._plan.source_of(name).weights(name, self.variant)
+                for entry in checkpoint.entries.values():
+                    numbers += math.prod(entry.shape)
         bred = super().footprint()
-        return bred | {"model": bred["model"] + size * self._dtype.itemsize}
+        return bred | {"model": bred["model"] + numbers * self._dtype.itemsize}
 
     def sources(self) -> list[dict[str, Any]]:
-        """As `Merged.sources`, and of each component that is not bred whose it is, and the SHA-256 of its files."""
-        return super().sources() + self._parts
+        """As `Merged.sources`, and whose each component is that is not bred.
+
+        Each has the SHA-256 of its files.
+        """
+        return super().sources() + self._unbred_sources
 
     @cached_property
-    def _parts(self) -> list[dict[str, Any]]:
-        parts = []
-        for name in self._unbred:
-            seed = self._others.get(name, self._whole)
+    def _unbred_sources(self) -> list[dict[str, Any]]:
+        """Name and SHA-256 of each component that is not bred."""
+        sources = []
+        for name in self._plan.unbred:
+            seed = self._plan.source_of(name)
             seed.fetch([name], self.variant)
-            parts.append({"name": seed.pinned, "part": name, "sha256": seed.digest(name)})
-        return parts
+            sources.append({"name": seed.pinned, "part": name, "sha256": seed.digest(name)})
+        return sources
 
     def card(self) -> dict[str, Any]:
         """As `Merged.card`."""
         return super().card() | {"library_name": "diffusers", "pipeline_tag": "text-to-image"}
 
     def _models(self) -> tuple[list[Model], list[Model]]:
-        based = self.method is not None and self.method.needs_base
-        bases = [self._found_base] if based else []
-        return [(seed.folder, seed.repository) for seed in self._found], [
-            (base.folder, base.repository) for base in bases
-        ]
+        seeds: list[Model] = [(seed.folder, seed.repository) for seed in self._pipelines]
+        bases: list[Model] = []
+        if self.method is not None and self.method.needs_base:
+            bases = [(self._base_pipeline.folder, self._base_pipeline.repository)]
+        return seeds, bases
 
     @property
     def _chromosomes(self) -> Mapping[str, str] | None:
+        """The user's; attention layers and the rest, if there are any; or all in one."""
         if self.chromosomes is not None:
             return self.chromosomes
-        return (
-            ATTENTION
-            if any(re.search(ATTENTION["attention"], name) for name in self._seeds.slots)
-            else None
-        )
+        # A chromosome without tensors would be an error of the user's.
+        for name in self._seeds.slots:
+            if re.search(ATTENTION["attention"], name):
+                return ATTENTION
+        return None
 
     @property
     def _units(self) -> Sequence[Units]:
         """The user's, or those of the usual ones that this denoiser has."""
         if self.units is not None:
             return self.units
-        return [units for units in DENOISER if units.found(self._seeds.slots)]
+        return [units for units in DENOISER if units.match_any(self._seeds.slots)]
 
     def _number(self, name: str, tensor: str) -> Any:
         """The attribute of this name of the module that a tensor belongs to."""
         component, _, rest = tensor.partition(".")
-        module, found = self._blank[component], None
+        module = self._blank[component]
+        # The number of heads is an attribute of the attention module, of which the tensor's own
+        # module, a linear layer, is a part. The innermost module that has the name counts.
+        number = None
         for part in rest.split(".")[:-1]:
             module = module.get_submodule(part)
-            found = getattr(module, name, found)
-        return found
+            number = getattr(module, name, number)
+        return number
 
     @cached_property
-    def _found(self) -> list[Pipeline]:
-        """Where everything of each seed is."""
-        return [as_setting_error("seeds", lambda: Pipeline.find(seed)) for seed in self.seeds]  # noqa: B023
+    def _pipelines(self) -> list[Pipeline]:
+        """Each seed, with the places of all that belongs to it."""
+        with as_setting_error("seeds"):
+            return [Pipeline.find(seed) for seed in self.seeds]
 
     @cached_property
-    def _whole(self) -> Pipeline:
-        """The pipeline that the resident one is made from."""
-        return first_pipeline(self._found)
-
-    @cached_property
-    def _bred(self) -> list[str]:
-        """The names of what is bred."""
-        has = self._whole.components
-        chosen = (
-            list(self.bred)
-            if self.bred is not None
-            else [name for name in DENOISERS if name in has]
+    def _plan(self) -> PipelinePlan:
+        """Which component of the resident pipeline comes from which seed."""
+        return PipelinePlan(
+            self._pipelines,
+            bred=self.bred,
+            components=self.components,
+            scheduler=self.scheduler,
+            safety_checker=self.safety_checker,
+            variant=self.variant,
         )
-        unknown = [name for name in chosen if name not in has]
-        if unknown or not chosen:
-            wrong = (
-                f"no component {unknown[0]!r}"
-                if unknown
-                else f"no {' or '.join(DENOISERS)}; name what to breed"
-            )
-            raise ValueError(f"bred: {self._whole.name} has {wrong}; it has {', '.join(has)}")
-        return chosen
-
-    @cached_property
-    def _others(self) -> dict[str, Pipeline]:
-        """Where each of the other components comes from, if not from the whole pipeline; all are checked."""
-        mine, others = self._whole.components, {}
-        for name, place in (self.components or {}).items():
-            if name not in mine or name in self._bred:
-                rest = ", ".join(other for other in mine if other not in self._bred)
-                raise ValueError(
-                    f"components: {self._whole.name} has no other component {name!r}; it has {rest}"
-                )
-            seed = self._found[place]
-            theirs = seed.components.get(name)
-            if theirs is None:
-                raise ValueError(
-                    f"components: {name}: {seed.name} has none; it has {', '.join(seed.components) or 'no others'}"
-                )
-            if not can_take(self._whole, seed, name):
-                raise ValueError(
-                    f"components: {name}: expected a {mine[name][1]}, that of {seed.name} is a {theirs[1]}"
-                )
-            if seed is not self._whole:
-                others[name] = seed
-        for name in self._unbred:
-            as_setting_error(
-                "seeds", lambda: check_files(others.get(name, self._whole), name, self.variant)
-            )  # noqa: B023
-        denoisers = [name for name in DENOISERS if name in mine]
-        if denoisers:
-            check_fits(
-                lambda name: others.get(name, self._whole),
-                [*self._bred, *self._unbred],
-                denoisers[0],
-            )
-        return others
-
-    @property
-    def _unbred(self) -> list[str]:
-        """The names of what the resident pipeline has beside what is bred."""
-        return [
-            name
-            for name in self._whole.components
-            if name not in self._bred and (name != CHECKER or self.safety_checker)
-        ]
-
-    def _weighs(self, name: str) -> bool:
-        """Whether a component has weights, as tokenizers and schedulers have none."""
-        return f"{name}/{CONFIG}" in self._others.get(name, self._whole).files
 
     @cached_property
     def _blank(self) -> dict[str, torch.nn.Module]:
         """What is bred, as its config describes it, without weights."""
-        return {component: blank_component(self._whole, component) for component in self._bred}
+        plan = self._plan
+        return {component: blank_component(plan.whole, component) for component in plan.bred}
 
     @cached_property
     def _seeds(self) -> Seeds:
         import_diffusers()
-        for component in self._bred:
-            as_setting_error("seeds", lambda: check_alike(self._found, component))  # noqa: B023
-        check_predictions(self._found, self.components or ())
-        check_index(self._whole, [] if self.safety_checker else [CHECKER])
-        check_latents_alike(self._found, self.components or {})
-        sources = [as_setting_error("seeds", lambda: self._source(seed)) for seed in self._found]  # noqa: B023
-        _ = self._others, self._scheduler
-        parts = [
-            described_slots(model, f"{component}.") for component, model in self._blank.items()
-        ]
+        plan = self._plan
+        chosen = self.components or {}
+        unused = [] if self.safety_checker else [CHECKER]
+        # What is bred is compared first: who mixes two architectures should be told so, and not
+        # that some setting differs.
+        for component in plan.bred:
+            with as_setting_error("seeds"):
+                check_alike(self._pipelines, component)
+        check_predictions(self._pipelines, chosen)
+        check_index(plan.whole, unused)
+        check_latents_alike(self._pipelines, chosen)
+        with as_setting_error("seeds"):
+            sources = [self._source(seed) for seed in self._pipelines]
+        # What is wrong with the rest of the pipeline is known before a weight is read.
+        _ = plan.others
+        _ = plan.scheduler
+        described = {}
+        for component, model in self._blank.items():
+            described.update(described_slots(model, f"{component}."))
         check_constants(sources, self._constants)
-        slots = {
-            name: slot
-            for part in parts
-            for name, slot in part.items()
-            if name not in self._constants
-        }
+        # Constants are stored as weights are, but a mean of two tables of positions is no table.
+        slots = {}
+        for name, slot in described.items():
+            if name not in self._constants:
+                slots[name] = slot
         return Seeds(sources, slots, spare=self._spare)
 
-    @property
+    @cached_property
     def _constants(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of what is no parameter, such as the sines of places, by name."""
-        buffers = [(of, model.named_buffers()) for of, model in self._blank.items()]
-        return {
-            f"{of}.{name}": tuple(tensor.shape)
-            for of, tensors in buffers
-            for name, tensor in tensors
-        }
+        """The shapes of what is no parameter, such as the sines of positions, by name."""
+        shapes = {}
+        for component, model in self._blank.items():
+            for name, tensor in model.named_buffers():
+                shapes[f"{component}.{name}"] = tuple(tensor.shape)
+        return shapes
 
     @property
     def _spare(self) -> dict[str, tuple[str, ...]]:
@@ -334,89 +293,42 @@ class DiffusionModels(Merged):
 
     @cached_property
     def _base(self) -> Seeds:
-        base = self._found_base
-        for component in self._bred:
-            as_setting_error("base", lambda: check_alike([self._whole, base], component))  # noqa: B023
-        as_setting_error(
-            "base", lambda: check_predictions([*self._found, base], self.components or ())
-        )
-        return as_setting_error(
-            "base",
-            lambda: Seeds(
-                [self._source(base), *self._seeds.sources], self._seeds.slots, spare=self._spare
-            ),
-        )
+        base = self._base_pipeline
+        for component in self._plan.bred:
+            with as_setting_error("base"):
+                check_alike([self._plan.whole, base], component)
+        with as_setting_error("base"):
+            check_predictions([*self._pipelines, base], self.components or {})
+        with as_setting_error("base"):
+            sources = [self._source(base), *self._seeds.sources]
+            return Seeds(sources, self._seeds.slots, spare=self._spare)
 
     @cached_property
-    def _found_base(self) -> Pipeline:
-        """Where everything of a method's base is."""
-        return as_setting_error("base", lambda: Pipeline.find(self.base or ""))
+    def _base_pipeline(self) -> Pipeline:
+        """A method's base, with the places of all that belongs to it."""
+        with as_setting_error("base"):
+            return Pipeline.find(self.base or "")
 
     def _source(self, seed: Pipeline) -> Bred:
-        return Bred(
-            seed.pinned,
-            {component: seed.weights(component, self.variant) for component in self._bred},
-        )
-
-    @cached_property
-    def _scheduler(self) -> Any:
-        """The scheduler that was asked for, if one was, with the settings of the pipeline's own."""
-        if self.scheduler is None:
-            return None
-        import diffusers
-
-        settings = self._others.get(SCHEDULER, self._whole).config(
-            SCHEDULER, f"{SCHEDULER}_config.json"
-        )
-        own = getattr(diffusers, settings["_class_name"]).from_config(settings)
-        fitting = {kind.__name__: kind for kind in (type(own), *own.compatibles)}
-        if type(own).__name__.startswith(FLOW):  # these say nothing of each other
-            fitting |= {
-                name: getattr(diffusers, name) for name in dir(diffusers) if name.startswith(FLOW)
-            }
-        if self.scheduler not in fitting:
-            raise ValueError(
-                f"scheduler: expected one that takes the settings of a {type(own).__name__} ({', '.join(sorted(fitting))}), "
-                f"got {self.scheduler!r}"
-            )
-        return fitting[self.scheduler].from_config(settings)
+        """What is bred of a seed, by its headers."""
+        components = {name: seed.weights(name, self.variant) for name in self._plan.bred}
+        return Bred(seed.pinned, components)
 
     @cached_property
     def _resident(self) -> Any:
-        from diffusers import DiffusionPipeline
-
-        seed = self._whole
-        given: dict[str, Any] = dict.fromkeys(seed.lacks)
-        for name, other in self._others.items():
-            given[name] = as_setting_error(
-                "components", lambda: other.load(name, self._dtype, self.variant)
-            )  # noqa: B023
-        if CHECKER in seed.index and not self.safety_checker:
-            given |= {CHECKER: None, "requires_safety_checker": False}
-        mine = [name for name in seed.components if given.get(name, ...) is ...]
-        seed.fetch(mine, self.variant)
-        try:
-            with quiet("diffusers", "transformers"), silenced(), seed.loadable() as folder:
-                pipeline = DiffusionPipeline.from_pretrained(
-                    folder, dtype=self._dtype, variant=self.variant, use_safetensors=True,
-                    trust_remote_code=self.trust_remote_code, **given,
-                )  # fmt: skip
-        except Exception as error:  # whatever it stumbles on, it is this pipeline
-            raise ValueError(
-                f"seeds: {seed.name}: diffusers cannot load it: {line(error)}"
-            ) from None
-        if self._scheduler is not None:
-            pipeline.scheduler = self._scheduler
+        # Parameters keep their requires_grad, as `from_pretrained` gives them: torch's choice of a
+        # kernel, and so a last bit, can depend on it.
+        pipeline = self._plan.load(self._dtype, self.trust_remote_code)
         moved(pipeline, self._device)
-        # parameters keep their requires_grad, on which torch's choice of a kernel, and so a last bit, can depend
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
     @cached_property
     def _slots(self) -> dict[str, torch.Tensor]:
-        return {
-            f"{component}.{name}": tensor
-            for component in self._bred
-            for name, tensor in slots_of(getattr(self._resident, component)).items()
-            if f"{component}.{name}" in self._seeds.slots
-        }
+        """What a recipe fills; constants stay as they are."""
+        slots = {}
+        for component in self._plan.bred:
+            for name, tensor in slots_of(getattr(self._resident, component)).items():
+                if f"{component}.{name}" in self._seeds.slots:
+                    slots[f"{component}.{name}"] = tensor
+        return slots
