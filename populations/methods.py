@@ -1,12 +1,12 @@
-"""mergekit's merge methods that take a weight for each input: a recipe's coefficients are the weights, so the search drives them.
+"""mergekit's merge methods that take a weight for each input.
 
-mergekit is the authority on what a merge means: tensors go through its own in-memory functions, and which methods there are,
+A recipe's coefficients are the weights, so the search drives them. mergekit is the authority on
+what a merge means: tensors go through its own in-memory functions, and which methods there are,
 what they take and what they need is read from its registry. docs/methods.md lists them.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,24 +15,40 @@ from typing import Any
 
 import torch
 
+from populations.method_parameters import (
+    WEIGHT,
+    check_parameters,
+    nearest_hint,
+    parameters_of,
+    takes_weights,
+)
+
 SEARCHED = "searched"
 """A method that takes a weight for each seed."""
 
 SINGLE = "single child"
 """A method without weights: it makes one child of its seeds, and leaves nothing to search."""
 
-WEIGHT = "weight"
-"""What mergekit calls the parameter that the search sets."""
-
 DEFAULTS = {"normalize": False, "normalize_weights": False}
-"""Where they are not mergekit's: weights count as they are; divided by a sum near 0, as ratios beyond [0, 1] make it, they do not."""
+"""Where they are not mergekit's: weights count as they are.
 
-SHARES = ("density", "gamma", "select_topk")
-"""Parameters that are a share of a tensor's numbers; mergekit takes any number for them, a percentage too."""
+They are not divided by their sum, which ratios beyond [0, 1] can make nearly 0.
+"""
+
+OTHER_KIND = {
+    SEARCHED: "takes a weight for each seed: it is searched, and has no single child",
+    SINGLE: (
+        "takes no weight for each seed, so there is nothing to search: it makes a single child"
+    ),
+}
+"""What is said of a method that is of the other kind than is asked for."""
 
 
 def methods() -> dict[str, str]:
-    """Every merge method that mergekit registers, by name: `SEARCHED`, `SINGLE`, or why it cannot be had.
+    """Every merge method that mergekit registers, by name.
+
+    Returns:
+        For each `SEARCHED`, `SINGLE`, or why it cannot be had.
 
     Raises:
         ImportError: if mergekit is not installed.
@@ -46,10 +62,12 @@ class Method:
 
     Attributes:
         name: as mergekit has it: linear, task_arithmetic, ties, dare_ties, della, ...
-        parameters: its other settings (density, epsilon, lambda, ...) by mergekit's names; where mergekit has one for each input,
-            a value for all seeds or a list of one for each. What is left out is as mergekit has it, except that weights are not
-            normalised; and density must be given where it matters, because mergekit's drops nothing.
-        seed: of random drops. They depend on it and on the tensor's name alone, so all children share them.
+        parameters: its other settings (density, epsilon, lambda, ...) by mergekit's names; where
+            mergekit has one for each input, a value for all seeds or a list of one for each. What
+            is left out is as mergekit has it, except that weights are not normalised; and density
+            must be given where it matters, because mergekit's drops nothing.
+        seed: of random drops. They depend on it and on the tensor's name alone, so all children
+            share them.
     """
 
     name: str
@@ -62,49 +80,36 @@ class Method:
         return self._method.spec.contract.base == "required"
 
     def check(self, seeds: int, base: bool, *, searched: bool = True) -> None:
-        """Checks all that can be known before a weight is read; at the end by a trial on small tensors.
+        """Checks all that can be known before a weight is read.
+
+        At the end it tries the method on small tensors.
 
         Args:
             seeds: how many there are, the base not counted.
             base: whether there is a base.
-            searched: whether the method is for `merge`, which takes a weight for each seed, or for `single`.
+            searched: whether the method is for `merge`, which takes a weight for each seed, or for
+                `single`.
 
         Raises:
-            ValueError: if there is no such method, or it is of the other kind; if a parameter is unknown, missing, or of the
-                wrong type or size; if the method needs a base, or another number of seeds.
+            ValueError: if there is no such method, or it is of the other kind; if a parameter is
+                unknown, missing, or of the wrong type or size; if the method needs a base, or
+                another number of seeds.
             ImportError: if mergekit is not installed.
         """
         known = methods()
         if self.name not in known:
-            raise ValueError(
-                f"name: mergekit has no merge method {self.name!r}{_nearest(self.name, known)}"
-            )
+            guess = nearest_hint(self.name, known)
+            raise ValueError(f"name: mergekit has no merge method {self.name!r}{guess}")
         kind = known[self.name]
         if kind != (SEARCHED if searched else SINGLE):
-            words = {
-                SEARCHED: "takes a weight for each seed: it is searched, and has no single child",
-                SINGLE: "takes no weight for each seed, so there is nothing to search: it makes a single child",
-            }
-            raise ValueError(f"name: {self.name} {words.get(kind, kind)}")
+            raise ValueError(f"name: {self.name} {OTHER_KIND.get(kind, kind)}")
         if self.needs_base and not base:
             raise ValueError(
                 f"name: {self.name} merges differences from a base, and there is no base"
             )
-        self._check_parameters()
-        draw = torch.Generator().manual_seed(0)
-        first, *others = (torch.randn(8, 16, generator=draw) for _ in range(seeds + 1))
-        weights = {WEIGHT: [1.0 / len(others) for _ in others]} if searched else {}
-        child = self._run(
-            f"{seeds} seeds{' and a base' if base else ''}",
-            None,
-            others,
-            weights,
-            first if base else None,
-        )
-        if not child.isfinite().all():
-            raise ValueError(
-                f"parameters: {self.name} with {dict(self.parameters)} makes weights that are not finite"
-            )
+        drops = getattr(self._method, "sparsification_method", None) is not None
+        check_parameters(self.name, self._method.spec, self.parameters, needs_density=drops)
+        self._check_trial(seeds, base, searched)
 
     def merge(
         self,
@@ -122,8 +127,8 @@ class Method:
             base: the base's tensor; methods that know no base leave it out.
 
         Returns:
-            The merged tensor, in the seeds' type. mergekit computes in the type to which seeds and base promote, `linear` in
-            float32 at least: seeds in float32 lose nothing on the way.
+            The merged tensor, in the seeds' type. mergekit computes in the type to which seeds and
+            base promote, `linear` in float32 at least: seeds in float32 lose nothing on the way.
 
         Raises:
             ValueError: if mergekit cannot merge these.
@@ -139,25 +144,66 @@ class Method:
 
     @property
     def _method(self) -> Any:
+        """The method as mergekit registers it."""
         return _mergekit().get(self.name)
+
+    def _check_trial(self, seeds: int, base: bool, searched: bool) -> None:
+        """Merges small tensors, for what only the method itself can tell: counts, sizes of lists.
+
+        Raises:
+            ValueError: if it does not merge them, or makes numbers that are not finite.
+        """
+        draw = torch.Generator().manual_seed(0)
+        first = torch.randn(8, 16, generator=draw)
+        others = []
+        for _ in range(seeds):
+            others.append(torch.randn(8, 16, generator=draw))
+        weights = {}
+        if searched:
+            weights = {WEIGHT: [1.0 / seeds] * seeds}
+        if base:
+            child = self._run(f"{seeds} seeds and a base", None, others, weights, first)
+        else:
+            child = self._run(f"{seeds} seeds", None, others, weights, None)
+        if not child.isfinite().all():
+            raise ValueError(
+                f"parameters: {self.name} with {dict(self.parameters)} makes weights that are "
+                "not finite"
+            )
 
     def _run(
         self,
-        what: str,
+        label: str,
         tensor: str | None,
         seeds: Sequence[torch.Tensor],
         weights: Mapping[str, Any],
         base: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Mergekit's own function on one tensor; `what` is for messages."""
+        """Mergekit's own function on one tensor.
+
+        Args:
+            label: what is merged, in messages.
+            tensor: its name, from which random drops come.
+            seeds: (K,) tensors of one shape.
+            weights: the weights, by mergekit's name for them; empty for a method without.
+            base: the base's tensor, if there is one.
+
+        Raises:
+            ValueError: if mergekit cannot merge these.
+        """
         spec = self._method.spec
-        inputs, base_index = list(seeds), None
+        # mergekit takes a base as one of the inputs, and refuses one that its method does not know.
+        inputs = list(seeds)
+        base_index = None
         if base is not None and spec.contract.base in ("required", "optional"):
-            inputs, base_index = [base, *seeds], 0
-        defaults = {name: value for name, value in DEFAULTS.items() if name in _parameters(spec)}
-        parameters = {**defaults, **self.parameters, **weights}
+            inputs = [base, *seeds]
+            base_index = 0
+        known = parameters_of(spec)
+        parameters = {name: value for name, value in DEFAULTS.items() if name in known}
+        parameters.update(self.parameters)
+        parameters.update(weights)
         try:
-            with torch.no_grad(), _drops(self.seed, tensor, inputs):
+            with torch.no_grad(), _seeded_drops(self.seed, tensor, inputs):
                 merged: torch.Tensor = _mergekit().merge_tensors(
                     inputs,
                     self.name,
@@ -167,36 +213,12 @@ class Method:
                     out_dtype=inputs[-1].dtype,
                 )
         except (ValueError, TypeError, IndexError) as error:
-            raise ValueError(f"{self.name} of {what}: {error}") from error
+            raise ValueError(f"{self.name} of {label}: {error}") from error
         return merged
-
-    def _check_parameters(self) -> None:
-        """Checks names, types and shares, and that nothing is missing."""
-        known = _parameters(self._method.spec)
-        for name, value in self.parameters.items():
-            if name == WEIGHT:
-                raise ValueError("parameters: weight comes from the genome, it cannot be set")
-            if name not in known:
-                words = f"expected {', '.join(known)}" if known else "it has none"
-                raise ValueError(
-                    f"parameters: {self.name} has no {name!r}{_nearest(name, known)}; {words}"
-                )
-            listed = known[name].scope != "shared" and isinstance(value, list | tuple)
-            for one in value if listed else [value]:
-                _check_value(known[name], one)
-        for name, parameter in known.items():
-            if name not in self.parameters and parameter.required:
-                raise ValueError(f"parameters: {self.name} needs {name}")
-        if (
-            getattr(self._method, "sparsification_method", None)
-            and "density" not in self.parameters
-        ):
-            raise ValueError(
-                f"parameters: {self.name} needs density, the share of numbers that it keeps of each seed, such as 0.5"
-            )
 
 
 def _mergekit() -> Any:
+    """The merge methods of mergekit, which is imported late: it takes seconds."""
     try:
         from mergekit import merge_methods
     except ImportError as error:
@@ -209,44 +231,24 @@ def _mergekit() -> Any:
 def _kind(spec: Any) -> str:
     """What a method is here, by what mergekit says that it takes."""
     if spec.name == "slerp":
-        return "mixes two models by one ratio: this is crossover with angle: tensor, over any number of seeds"
+        return (
+            "mixes two models by one ratio: "
+            "this is crossover with angle: tensor, over any number of seeds"
+        )
     if spec.contract.max_inputs == 1:
         return "takes one model alone: there is nothing to merge"
-    return (
-        SEARCHED if any(parameter.name == WEIGHT for parameter in spec.input_parameters) else SINGLE
-    )
-
-
-def _parameters(spec: Any) -> dict[str, Any]:
-    """A method's parameters by name, without the weights."""
-    return {parameter.name: parameter for parameter in spec.parameters if parameter.name != WEIGHT}
-
-
-def _check_value(parameter: Any, value: Any) -> None:
-    """Checks type and range, for one input or for all."""
-    words = {float: "a number", int: "a whole number", bool: "true or false"}
-    try:
-        checked = parameter.validate(value)
-    except ValueError:
-        expected = words.get(parameter.value_type, str(parameter.value_type))
-        raise ValueError(
-            f"parameters: {parameter.name}: expected {expected}, got {value!r}"
-        ) from None
-    if parameter.name in SHARES and not 0 <= checked <= 1:
-        raise ValueError(
-            f"parameters: {parameter.name}: expected a share from 0 to 1, got {value!r}"
-        )
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return SEARCHED if takes_weights(spec) else SINGLE
 
 
 @contextmanager
-def _drops(seed: int, tensor: str | None, inputs: Sequence[torch.Tensor]) -> Iterator[None]:
-    """What is drawn inside comes from the seed and the tensor's name; the random state of before comes back."""
-    number = int.from_bytes(hashlib.sha256(f"{seed} {tensor}".encode()).digest()[:8], "little") >> 1
+def _seeded_drops(seed: int, tensor: str | None, inputs: Sequence[torch.Tensor]) -> Iterator[None]:
+    """What is drawn inside comes from the seed and the tensor's name.
+
+    The random state of before comes back.
+    """
+    # torch takes 63 bits. A hash of the name is the same in every process, unlike Python's own.
+    digest = hashlib.sha256(f"{seed} {tensor}".encode()).digest()
+    number = int.from_bytes(digest[:8], "little") >> 1
     gpus = sorted({tensor.device.index for tensor in inputs if tensor.device.type == "cuda"})
     with torch.random.fork_rng(devices=gpus):
         torch.default_generator.manual_seed(number)

@@ -17,8 +17,10 @@ from fitness.images import Images
 from populations.modules import Modules
 
 STEPS = 10
+"""Steps for which a specialist is trained in M2N2's first experiment."""
+
 LEARNING_RATE = 0.003
-"""How specialists are trained in M2N2's first experiment."""
+"""Learning rate of these steps."""
 
 
 class Classifiers(Modules):
@@ -44,8 +46,8 @@ class Classifiers(Modules):
         Args:
             data: the images; their size is the network's input.
             hidden: sizes of the hidden layers.
-            seeds: the founders: "random"; "specialists", one trained on the lower half of the classes and one on the upper half; or two
-                or more safetensors files.
+            seeds: the founders: "random"; "specialists", one trained on the lower half of the
+                classes and one on the upper half; or two or more safetensors files.
             classes: number of classes.
             count: random founders, at least 2.
             sd: standard deviation of random weights, of specialists before their training too.
@@ -62,9 +64,11 @@ class Classifiers(Modules):
             raise ValueError(f"hidden: expected sizes of at least 1, got {list(hidden)}")
         if classes < 2:
             raise ValueError(f"classes: expected at least 2, got {classes}")
+        # Specialists begin from random weights; to be trained they need this class's images.
+        founders = "random" if seeds == "specialists" else seeds
         super().__init__(
             self.network,
-            "random" if seeds == "specialists" else seeds,
+            founders,
             count=count,
             sd=sd,
             order=order,
@@ -73,7 +77,10 @@ class Classifiers(Modules):
             chromosomes=chromosomes,
             device=device,
         )
-        self.data, self.hidden, self.seeds, self.classes = data, hidden, seeds, classes
+        self.data = data
+        self.hidden = hidden
+        self.seeds = seeds
+        self.classes = classes
 
     def network(self) -> nn.Sequential:
         """A network of these sizes, with torch's own initial weights."""
@@ -82,6 +89,7 @@ class Classifiers(Modules):
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        # Outputs are logits, so the last layer has no ReLU behind it.
         return nn.Sequential(*layers[:-1])
 
     def card(self) -> dict[str, Any]:
@@ -92,33 +100,47 @@ class Classifiers(Modules):
         """As `Modules.founders`, and two specialists that are trained here.
 
         Raises:
-            ValueError: as `Modules.founders`, or if there are more classes in the images than in the network.
+            ValueError: as `Modules.founders`, or if there are more classes in the images than in
+                the network.
         """
+        # A label beyond the outputs would only fail in the first birth.
         split = self.data.split("train")
-        if split is not None and len(split[1]) and (highest := int(split[1].max())) >= self.classes:
-            raise ValueError(
-                f"classes: expected at least {highest + 1}, since labels go up to {highest}, got {self.classes}"
-            )
+        if split is not None and len(split[1]):
+            highest = int(split[1].max())
+            if highest >= self.classes:
+                raise ValueError(
+                    f"classes: expected at least {highest + 1}, since labels go up to {highest}, "
+                    f"got {self.classes}"
+                )
         if self.seeds != "specialists":
             return super().founders(rng)
         half = self.classes // 2
-        groups = (range(half), range(half, self.classes))
+        lower, upper = rng.spawn(2)
         return [
-            self.specialist(group, child) for group, child in zip(groups, rng.spawn(2), strict=True)
+            self.specialist(range(half), lower),
+            self.specialist(range(half, self.classes), upper),
         ]
 
     def specialist(self, classes: range, rng: np.random.Generator) -> Weights:
-        """A network trained on some classes only: full-batch Adam from a random start, as in M2N2's first experiment."""
+        """A network trained on some classes only, as in M2N2's first experiment.
+
+        It is trained by full-batch Adam from a random start.
+
+        Raises:
+            ValueError: if there are no training images of these classes.
+        """
         split = self.data.split("train")
         if split is None:
             raise ValueError("data: there are no training images to train specialists on")
         chosen = torch.isin(split[1], torch.tensor(list(classes)))
-        images, labels = split[0][chosen], split[1][chosen]
+        images = split[0][chosen]  # (n, pixels)
+        labels = split[1][chosen]  # (n,)
         if not len(images):
             raise ValueError(
                 f"seeds: no training image is of the classes {classes.start} to {classes.stop - 1}"
             )
-        with torch.random.fork_rng(devices=[]):  # its initial weights are overwritten
+        # Its initial weights are overwritten, and may not disturb the caller's random state.
+        with torch.random.fork_rng(devices=[]):
             network = self.network()
         network.load_state_dict(self.state(self._random(rng)))
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)

@@ -1,4 +1,7 @@
-"""Any torch module as a species: its genome is all of its floating-point parameters and buffers as one vector."""
+"""Any torch module as a species.
+
+Its genome is all of its floating-point parameters and buffers as one vector.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,12 @@ from torch import nn
 
 from evomerge.genome.axis import Axis, FlatCut, Layout
 from evomerge.genome.weights import Weights
-from populations.express.resident import OnFirstUse, check_device, ready, slots_of
-from populations.seeds.checkpoints import Checkpoint
-from populations.seeds.safetensors_headers import read_header
-
-ELEMENTWISE = (
-    nn.ReLU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Tanh,
-    nn.Sigmoid,
-    nn.ELU,
-    nn.LeakyReLU,
-    nn.Identity,
-    nn.Dropout,
-)
-
-NARROW = 32
-"""Outputs below which a linear layer is faster with the batch as its last dimension."""
-
-Chain = list[tuple[str, nn.Module]]
+from populations.express.resident import ready, slots_of
+from populations.linear_chains import hidden_layers
+from populations.on_first_use import OnFirstUse
+from populations.setting_errors import check_device
+from populations.stacks import Stack
+from populations.state_files import read_state
 
 
 class Modules(OnFirstUse):
@@ -56,16 +45,20 @@ class Modules(OnFirstUse):
 
         Args:
             build: makes the module.
-            seeds: the founders: two or more safetensors files, each a state dict of the module; or "random".
+            seeds: the founders: two or more safetensors files, each a state dict of the module; or
+                "random".
             count: random founders, at least 2.
-            sd: random founders draw every number from a normal distribution of this standard deviation; None keeps the
-                initialisation of `build`.
-            order: the axis: "flat", the order of the state dict, or "unit", hidden unit by hidden unit.
+            sd: random founders draw every number from a normal distribution of this standard
+                deviation; None keeps the initialisation of `build`.
+            order: the axis: "flat", the order of the state dict, or "unit", hidden unit by hidden
+                unit.
             layout: on the flat axis, how matrices lie: as "stored" or "by_input".
-            cut: on the flat axis, before what splits may fall: any "element", a "row", a "tensor" or a "layer" (`Axis.flat`).
+            cut: on the flat axis, before what splits may fall: any "element", a "row", a "tensor"
+                or a "layer" (`Axis.flat`).
             chromosomes: on the flat axis, name to regular expression over tensor names.
-            layers: on the unit axis, for each hidden layer the tensors whose rows and the tensors whose columns belong to its
-                units (`Axis.unit`). None reads them off an nn.Sequential of linear and elementwise layers.
+            layers: on the unit axis, for each hidden layer the tensors whose rows and the tensors
+                whose columns belong to its units (`Axis.unit`). None reads them off an
+                nn.Sequential of linear and elementwise layers.
             device: where models run.
 
         Raises:
@@ -84,35 +77,37 @@ class Modules(OnFirstUse):
         check_device(device)
         if order == "unit" and (layout != "stored" or cut != "element" or chromosomes):
             raise ValueError(
-                "order: layout, cut and chromosomes are settings of the flat axis; the unit axis has its own"
+                "order: layout, cut and chromosomes are settings of the flat axis; "
+                "the unit axis has its own"
             )
         if order == "flat" and layers is not None:
             raise ValueError("layers: belongs to order: unit")
-        self.build, self.count, self.sd = build, count, sd
+        self.build = build
         self.seeds: str | Sequence[Path] = seeds
-        self.order, self.layout, self.cut, self.chromosomes, self.layers = (
-            order,
-            layout,
-            cut,
-            chromosomes,
-            layers,
-        )
+        self.count = count
+        self.sd = sd
+        self.order = order
+        self.layout = layout
+        self.cut = cut
+        self.chromosomes = chromosomes
+        self.layers = layers
         self.device = device
 
     @cached_property
     def _module(self) -> nn.Module:
         """The one resident module."""
+        # Its initial weights are overwritten, but drawing them may not disturb the caller's
+        # random state. With a seed the module is the same in every process.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(
-                0
-            )  # its initial weights are overwritten, but may not disturb the caller's random state
+            torch.manual_seed(0)
             module = ready(self.build().float())
-        integers = {
-            name: tensor
-            for name, tensor in module.state_dict().items()
-            if not tensor.is_floating_point()
-        }
-        if integers and not isinstance(self.seeds, str):  # the first seed's are everybody's
+        # Integers, such as the count of a batch normalisation, cannot be bred: the first seed's
+        # are everybody's.
+        integers = {}
+        for name, tensor in module.state_dict().items():
+            if not tensor.is_floating_point():
+                integers[name] = tensor
+        if integers and not isinstance(self.seeds, str):
             for name, tensor in read_state(Path(self.seeds[0]).expanduser(), integers).items():
                 integers[name].copy_(tensor)
         return module.to(self.device)
@@ -127,14 +122,18 @@ class Modules(OnFirstUse):
         return slots_of(self._module)
 
     @cached_property
+    def _sizes(self) -> list[int]:
+        """How many numbers each tensor has, in the order of the state dict."""
+        return [slot.numel() for slot in self._slots.values()]
+
+    @cached_property
     def _flat(self) -> torch.Tensor:
-        """(P,) the resident module's numbers, in the order of the state dict; its tensors are views of this one."""
+        """(P,) the resident module's numbers, in the order of the state dict.
+
+        The module's tensors are views of it, so that one copy fills them all.
+        """
         flat = torch.cat([slot.detach().reshape(-1) for slot in self._slots.values()])
-        for slot, part in zip(
-            self._slots.values(),
-            flat.split([slot.numel() for slot in self._slots.values()]),
-            strict=True,
-        ):
+        for slot, part in zip(self._slots.values(), flat.split(self._sizes), strict=True):
             slot.data = part.view(slot.shape)
         return flat
 
@@ -148,14 +147,16 @@ class Modules(OnFirstUse):
         shapes = {name: tuple(tensor.shape) for name, tensor in self._slots.items()}
         if self.order == "flat":
             return Axis.flat(shapes, chromosomes=self.chromosomes, layout=self.layout, cut=self.cut)
-        return Axis.unit(
-            shapes, self.layers if self.layers is not None else hidden_layers(self._module)
-        )
+        if self.layers is not None:
+            return Axis.unit(shapes, self.layers)
+        return Axis.unit(shapes, hidden_layers(self._module))
 
     @cached_property
     def _inverse(self) -> np.ndarray | None:
-        """(P,) where on the axis each position of the state dict lies; None if in the same place."""
-        return None if self.axis.order is None else np.argsort(self.axis.order)
+        """(P,) where on the axis each number of the state dict is; None if in the same place."""
+        if self.axis.order is None:
+            return None
+        return np.argsort(self.axis.order)
 
     def founders(self, rng: np.random.Generator) -> list[Weights]:
         """As `Population.founders`.
@@ -164,11 +165,12 @@ class Modules(OnFirstUse):
             FileNotFoundError: if a seed is missing.
             ValueError: if a seed is not safetensors, or is the state dict of another module.
         """
-        if not isinstance(self.seeds, str):
-            return [
-                self.genome(read_state(Path(path).expanduser(), self._slots)) for path in self.seeds
-            ]
-        return [self._random(child) for child in rng.spawn(self.count)]
+        if isinstance(self.seeds, str):
+            return [self._random(child) for child in rng.spawn(self.count)]
+        founders = []
+        for path in self.seeds:
+            founders.append(self.genome(read_state(Path(path).expanduser(), self._slots)))
+        return founders
 
     def immigrant(self, rng: np.random.Generator) -> Weights:
         """A new random founder, for a run that is under way.
@@ -184,22 +186,22 @@ class Modules(OnFirstUse):
 
     def genome(self, state: Mapping[str, torch.Tensor]) -> Weights:
         """A state dict of the module as a genome."""
-        flat = torch.cat(
-            [state[name].detach().to("cpu", torch.float32).reshape(-1) for name in self._slots]
-        ).numpy()
-        return Weights(flat if self.axis.order is None else flat[self.axis.order])
+        parts = []
+        for name in self._slots:
+            parts.append(state[name].detach().to("cpu", torch.float32).reshape(-1))
+        flat = torch.cat(parts).numpy()  # (P,)
+        if self.axis.order is None:
+            return Weights(flat)
+        return Weights(flat[self.axis.order])
 
     def state(self, genome: Weights) -> dict[str, torch.Tensor]:
         """A genome as a state dict of the module, without its integer buffers."""
-        parts = (
-            torch.from_numpy(self._stored(genome))
-            .clone()
-            .split([slot.numel() for slot in self._slots.values()])
-        )
-        return {
-            name: part.view(slot.shape)
-            for (name, slot), part in zip(self._slots.items(), parts, strict=True)
-        }
+        # A copy: who changes the state dict must not change the genome.
+        parts = torch.from_numpy(self._stored(genome)).clone().split(self._sizes)
+        state = {}
+        for (name, slot), part in zip(self._slots.items(), parts, strict=True):
+            state[name] = part.view(slot.shape)
+        return state
 
     def express(self, genome: Weights) -> nn.Module:
         """As `Population.express`: in place, in the one resident module."""
@@ -207,11 +209,13 @@ class Modules(OnFirstUse):
         return self._module
 
     def express_many(self, genomes: Sequence[Weights]) -> Stack:
-        """W genomes as one stack, in place: it takes inputs (B, ...) and gives outputs (W, B, ...)."""
-        if len(genomes) not in self._stacks:
-            self._stacks[len(genomes)] = Stack(self._module, self._slots, len(genomes))
-        stack = self._stacks[len(genomes)]
-        stack.only(range(len(genomes)))
+        """W genomes as one stack, in place: it takes inputs (B, ...) to outputs (W, B, ...)."""
+        width = len(genomes)
+        if width not in self._stacks:
+            self._stacks[width] = Stack(self._module, self._slots, width)
+        stack = self._stacks[width]
+        # The call before may have left it narrowed.
+        stack.only(range(width))
         for place, genome in enumerate(genomes):
             stack.load(place, self._stored(genome))
         return stack
@@ -220,183 +224,24 @@ class Modules(OnFirstUse):
         """As `Population.save`: model.safetensors, which `nn.Module.load_state_dict` takes."""
         from safetensors.torch import save_file
 
-        state = self.express(genome).state_dict()
-        save_file(
-            {name: tensor.clone().contiguous() for name, tensor in state.items()},
-            str(directory / "model.safetensors"),
-        )
+        # Tied tensors share memory, as the views of `_flat` do, which safetensors refuses.
+        state = {}
+        for name, tensor in self.express(genome).state_dict().items():
+            state[name] = tensor.clone().contiguous()
+        save_file(state, str(directory / "model.safetensors"))
 
     def _stored(self, genome: Weights) -> np.ndarray:
-        """A genome's numbers in the order of the state dict."""
-        return genome.vector if self._inverse is None else genome.vector.take(self._inverse)
+        """(P,) a genome's numbers in the order of the state dict."""
+        if self._inverse is None:
+            return genome.vector
+        return genome.vector.take(self._inverse)
 
     def _random(self, rng: np.random.Generator) -> Weights:
+        """A founder with random weights."""
         if self.sd is not None:
-            return Weights(
-                rng.standard_normal(self.axis.size, dtype=np.float32) * np.float32(self.sd)
-            )
+            draws = rng.standard_normal(self.axis.size, dtype=np.float32)
+            return Weights(draws * np.float32(self.sd))
+        # The initialisation of `build` draws from torch's global state.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             return self.genome(self.build().state_dict())
-
-
-class Stack:
-    """W modules of one kind with different weights, resident and run together: inputs (B, ...) to outputs (W, B, ...).
-
-    Attributes:
-        device: where they are.
-    """
-
-    def __init__(self, module: nn.Module, slots: Mapping[str, torch.Tensor], width: int) -> None:
-        """Makes room for the weights of `width` modules such as `module`, whose tensors `slots` names."""
-        self.device = next(iter(slots.values())).device
-        self._width, self._places, self._module = width, list(range(width)), module
-        self._tensors = {
-            name: torch.empty((width, *slot.shape), device=self.device)
-            for name, slot in slots.items()
-        }
-        rows = [tensor.view(width, -1) for tensor in self._tensors.values()]
-        self._rows = [row.numpy() if row.device.type == "cpu" else row for row in rows]
-        self._chain = linear_chain(module)
-        if self._chain is not None and any(
-            f"{n}.{p}" not in slots for n, layer in self._chain for p, _ in layer.named_parameters()
-        ):
-            self._chain = None  # tied
-
-    def load(self, place: int, vector: np.ndarray) -> None:
-        """Makes (P,) numbers, in the order of the state dict, the weights of one of the modules."""
-        start = 0
-        for rows in self._rows:
-            numbers = vector[start : start + rows.shape[1]]
-            if isinstance(rows, np.ndarray):
-                rows[place] = numbers
-            else:
-                rows[place].copy_(torch.from_numpy(numbers))
-            start += rows.shape[1]
-
-    def only(self, places: Sequence[int]) -> None:
-        """Narrows the stack to the modules at these of its places, or widens it again; what each computes stays the same."""
-        self._places = list(places)
-
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Outputs of every module for the same inputs."""
-        chain = self._chain is not None and inputs.dim() == 2
-        if chain and self.device.type == "cpu":
-            return torch.stack([self._alone(place, inputs) for place in self._places])
-        # always at full width, since in floating point company can change a number
-        outputs = self._at_once(inputs) if chain else self._mapped(inputs)
-        return outputs if len(self._places) == self._width else outputs[self._places]
-
-    def _mapped(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Outputs of all modules, whatever they compute."""
-        if self._width == 1:  # not every module can be vmapped
-            alone = {name: tensor[0] for name, tensor in self._tensors.items()}
-            return torch.func.functional_call(self._module, alone, (inputs,))[None]
-        run = torch.func.vmap(
-            lambda tensors: torch.func.functional_call(self._module, tensors, (inputs,))
-        )
-        return run(dict(self._tensors))
-
-    def _at_once(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Outputs of all modules, each a chain of linear layers, in one product for each layer."""
-        hidden = inputs.T.expand(self._width, -1, -1)
-        for layer, parameters in self._layers:
-            if not parameters:
-                hidden = layer.forward(hidden)
-            elif len(parameters) == 1:
-                hidden = torch.bmm(parameters[0], hidden)
-            else:
-                hidden = torch.baddbmm(parameters[1][:, :, None], parameters[0], hidden)
-        return hidden.transpose(1, 2).contiguous()
-
-    def _alone(self, place: int, inputs: torch.Tensor) -> torch.Tensor:
-        """Outputs of one chain of linear layers, so that all of its numbers stay in the processor's cache.
-
-        The batch is the last dimension, (features, B), with which a narrow last layer is fastest.
-        """
-        hidden = inputs
-        for layer, parameters in self._layers:
-            if isinstance(layer, nn.ReLU):
-                hidden = hidden.relu_()
-            elif not parameters:
-                hidden = layer.forward(hidden)
-            elif parameters[0].shape[1] >= NARROW:
-                hidden = nn.functional.linear(hidden, *(tensor[place] for tensor in parameters))
-            elif len(parameters) == 1:
-                hidden = torch.mm(parameters[0][place], hidden.T).T
-            else:
-                hidden = torch.addmm(
-                    parameters[1][place][:, None], parameters[0][place], hidden.T
-                ).T
-        return hidden
-
-    @cached_property
-    def _layers(self) -> list[tuple[nn.Module, list[torch.Tensor]]]:
-        """The chain's layers, each with its stacked weight and, if there is one, bias; with none if it is elementwise."""
-        assert self._chain is not None
-        return [
-            (layer, [self._tensors[f"{name}.{part}"] for part, _ in layer.named_parameters()])
-            for name, layer in self._chain
-        ]
-
-
-def linear_chain(module: nn.Module) -> Chain | None:
-    """The layers of an nn.Sequential that begins with a linear layer and has only linear and elementwise ones; else None."""
-    if type(module).forward is not nn.Sequential.forward:
-        return None
-    layers = [(name, layer) for name, layer in module._modules.items() if layer is not None]
-    plain = all(type(layer) in (nn.Linear, *ELEMENTWISE) for _, layer in layers)
-    return layers if plain and layers and isinstance(layers[0][1], nn.Linear) else None
-
-
-def hidden_layers(module: nn.Module) -> list[tuple[list[str], list[str]]]:
-    """For each hidden layer of a linear chain the tensors whose rows, and those whose columns, belong to its units.
-
-    Raises:
-        ValueError: if the module is not such a chain, or has no hidden layer.
-    """
-    chain = linear_chain(module)
-    linear = [(name, layer) for name, layer in chain or [] if isinstance(layer, nn.Linear)]
-    if len(linear) < 2:
-        raise ValueError("layers: the unit axis reads hidden layers off an nn.Sequential of two or more linear layers; "
-                         f"for this {type(module).__name__} name them")  # fmt: skip
-    hidden = []
-    for index, (name, layer) in enumerate(linear[:-1]):
-        rows = [f"{name}.weight"] + ([f"{name}.bias"] if layer.bias is not None else [])
-        hidden.append((rows, [f"{linear[-1][0]}.weight"] if index == len(linear) - 2 else []))
-    return hidden
-
-
-def read_state(path: Path, wanted: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The wanted tensors from a safetensors file, checked against those that they have to fill.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not a safetensors file, or its names, shapes or numbers do not fit.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"seeds: expected a safetensors file, there is no file {path}")
-    try:
-        checkpoint = Checkpoint(path.parent, read_header(path))
-    except ValueError as error:
-        raise ValueError(f"seeds: {error}") from None
-    for name, slot in wanted.items():
-        entry = checkpoint.entries.get(name)
-        if entry is None or entry.shape != tuple(slot.shape):
-            got = (
-                f"it has {_few(list(checkpoint.entries))}"
-                if entry is None
-                else f"got {entry.shape}"
-            )
-            raise ValueError(
-                f"seeds: {path}: expected {name!r} of shape {tuple(slot.shape)}, {got}"
-            )
-    state = {name: checkpoint.tensor(name) for name in wanted}
-    for name, tensor in state.items():
-        if not torch.isfinite(tensor).all():
-            raise ValueError(f"seeds: {path}: {name!r} has numbers that are not finite")
-    return state
-
-
-def _few(names: Sequence[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -12,7 +12,8 @@ from torch import nn
 
 from evomerge.genome.crossover import Crossing
 from evomerge.genome.weights import Weights
-from populations.modules import Modules, hidden_layers
+from populations.linear_chains import hidden_layers
+from populations.modules import Modules
 
 
 def mlp():
