@@ -135,7 +135,9 @@ class DiffusionModels(Merged):
             ValueError: as `Merged.founders`, or if constants of what is bred, such as tables of
                 positions, differ.
         """
+        # Pipelines may differ in what is not bred. The user should know whose is used, once.
         _ = self._logged_differences
+        # Constants are read here and not with the headers, since they are weights.
         sources = [self._source(seed) for seed in self._pipelines]
         check_constants_equal(sources, list(self._constants))
         return super().founders(rng)
@@ -156,6 +158,7 @@ class DiffusionModels(Merged):
 
     def footprint(self) -> dict[str, Any]:
         """As `Merged.footprint`, the model with the components that are not bred."""
+        # An autoencoder or a text encoder may be larger than the denoiser.
         numbers = 0
         for name in self._plan.unbred:
             if self._plan.has_weights(name):
@@ -178,6 +181,7 @@ class DiffusionModels(Merged):
         sources = []
         for name in self._plan.unbred:
             seed = self._plan.source_of(name)
+            # Only whole files have a digest, and of a repository some may not be here yet.
             seed.fetch([name], self.variant)
             sources.append({"name": seed.pinned, "part": name, "sha256": seed.digest(name)})
         return sources
@@ -198,7 +202,7 @@ class DiffusionModels(Merged):
         """The user's; attention layers and the rest, if there are any; or all in one."""
         if self.chromosomes is not None:
             return self.chromosomes
-        # A chromosome without tensors would be an error of the user's.
+        # The axis refuses a chromosome without tensors, as one that the user has misspelt.
         for name in self._seeds.slots:
             if re.search(ATTENTION["attention"], name):
                 return ATTENTION
@@ -253,7 +257,7 @@ class DiffusionModels(Merged):
         plan = self._plan
         chosen = self.components or {}
         unused = [] if self.safety_checker else [CHECKER]
-        # What is bred is compared first: who mixes two architectures should be told so, and not
+        # What is bred is compared first: who mixes two architectures should read that, and not
         # that some setting differs.
         for component in plan.bred:
             with as_setting_error("seeds"):
@@ -293,6 +297,7 @@ class DiffusionModels(Merged):
 
     @cached_property
     def _base(self) -> Seeds:
+        # A base is held against the seeds as they are held against each other.
         base = self._base_pipeline
         for component in self._plan.bred:
             with as_setting_error("base"):
@@ -326,6 +331,7 @@ class DiffusionModels(Merged):
     @cached_property
     def _slots(self) -> dict[str, torch.Tensor]:
         """What a recipe fills; constants stay as they are."""
+        # Constants are floating-point tensors of the model, too, but the seeds' slots have none.
         slots = {}
         for component in self._plan.bred:
             for name, tensor in slots_of(getattr(self._resident, component)).items():

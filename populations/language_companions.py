@@ -68,6 +68,7 @@ class Companions:
     @cached_property
     def tokenizer(self) -> Any:
         """The members' tokenizer, as it is saved."""
+        # It may be a seed's own, which stays as it is to be compared.
         chosen, _ = self._tokenizers
         tokenizer = deepcopy(chosen)
         tokenizer.chat_template, _ = self._chat_templates
@@ -89,6 +90,7 @@ class Companions:
     @cached_property
     def generation_config(self) -> Any:
         """The members' generation config: end tokens of all seeds, the rest of one."""
+        # Where nobody said whose counts, it is that of the seed that the model is made from.
         _, seed, configs = self._configs
         chosen = self._like
         if chosen is None:
@@ -112,6 +114,7 @@ class Companions:
     @cached_property
     def _chat_templates(self) -> tuple[Any, str | None]:
         """The members' chat template, and one that refuses where the seeds' differ."""
+        # What the user says goes first: a template, then whose template.
         if self._chat_template is not None:
             return template_of(self._chat_template), None
         chosen, tokenizers = self._tokenizers

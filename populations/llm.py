@@ -178,6 +178,7 @@ class LanguageModels(Merged):
         }
 
     def _models(self) -> tuple[list[Model], list[Model]]:
+        # An adapter's licence does not free what it stands on, nor a member's its method's base.
         seeds = []
         others = []
         for seed in self._language_seeds:
@@ -228,12 +229,14 @@ class LanguageModels(Merged):
         model = self._described
         tokenizer = self._companions.tokenizer
         _ = self._companions.generation_config
+        # A token without a row would fail in the first birth that meets it.
         needed = max(tokenizer.get_vocab().values(), default=-1) + 1
         rows = model.slots[model.embeddings[0]].shape[0]
         if needed > rows:
             raise ValueError(
                 f"seeds: the tokenizer has {needed:,} tokens, the embedding only {rows:,} rows"
             )
+        # A seed's embedding may be padded beyond its tokens, so its tokens say which rows it has.
         trailing: Sequence[str] = ()
         tokens: list[set[int]] = []
         if self.vocabulary == "trailing":
@@ -250,6 +253,7 @@ class LanguageModels(Merged):
 
     def _fitted(self, seed: LanguageSeed) -> Checkpoint | Adapted:
         """A seed's tensors; an adapter is held against the model."""
+        # An adapter names modules and not tensors, and only the model knows which these are.
         if isinstance(seed.source, Adapted):
             seed.source.fit(self._described.slots, self._described.transposed)
         return seed.source

@@ -65,6 +65,7 @@ class Merged(OnFirstUse, ABC):
         check_choice("order", order, Order)
         check_choice("dtype", dtype, Dtype)
         check_choice("seed_device", seed_device, Place)
+        # A setting that nothing reads would be taken for one that works.
         if order == "unit" and (cut != "tensor" or chromosomes):
             raise ValueError(
                 "order: cut and chromosomes are settings of the flat axis; "
@@ -247,6 +248,7 @@ class Merged(OnFirstUse, ABC):
     @cached_property
     def _sources(self) -> list[dict[str, Any]]:
         seeds = [{"name": source.name, "sha256": digest(source)} for source in self._seeds.sources]
+        # A base that nothing takes differences to is in no member's weights.
         if self.method is None or not self.method.needs_base:
             return seeds
         base = self._base.sources[0]
@@ -270,6 +272,7 @@ class Merged(OnFirstUse, ABC):
     @cached_property
     def _kept(self) -> Seeds:
         """The seeds, where they are kept from now on."""
+        # It depends on how much memory there is, and how fast a birth is on it, so the log has it.
         place = self._seeds.keep(self._slots, self.seed_device)
         log.info(
             "%d seeds of %d parameters are kept on: %s", len(self.seeds), self.axis.size, place

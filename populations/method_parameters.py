@@ -48,6 +48,7 @@ def check_parameters(
         ValueError: if a parameter is unknown, missing or out of its range.
     """
     known = parameters_of(spec)
+    # Given ones before missing ones: a misspelt name explains why another one is missing.
     for name, value in given.items():
         if name == WEIGHT:
             raise ValueError("parameters: weight comes from the genome, it cannot be set")

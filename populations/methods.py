@@ -107,6 +107,7 @@ class Method:
             raise ValueError(
                 f"name: {self.name} merges differences from a base, and there is no base"
             )
+        # Methods that drop numbers say how they choose them; the others have no such attribute.
         drops = getattr(self._method, "sparsification_method", None) is not None
         check_parameters(self.name, self._method.spec, self.parameters, needs_density=drops)
         self._check_trial(seeds, base, searched)
@@ -153,6 +154,7 @@ class Method:
         Raises:
             ValueError: if it does not merge them, or makes numbers that are not finite.
         """
+        # Tensors that are alike, as those of zeros are, could hide what goes wrong.
         draw = torch.Generator().manual_seed(0)
         first = torch.randn(8, 16, generator=draw)
         others = []
@@ -198,6 +200,7 @@ class Method:
         if base is not None and spec.contract.base in ("required", "optional"):
             inputs = [base, *seeds]
             base_index = 0
+        # The user's settings go before our defaults, and the search's weights before both.
         known = parameters_of(spec)
         parameters = {name: value for name, value in DEFAULTS.items() if name in known}
         parameters.update(self.parameters)
@@ -230,6 +233,7 @@ def _mergekit() -> Any:
 
 def _kind(spec: Any) -> str:
     """What a method is here, by what mergekit says that it takes."""
+    # Its one ratio is no weight of an input, so it would count as a single child.
     if spec.name == "slerp":
         return (
             "mixes two models by one ratio: "

@@ -75,6 +75,7 @@ class Modules(OnFirstUse):
         if sd is not None and not (np.isfinite(sd) and sd >= 0):
             raise ValueError(f"sd: expected a finite number of at least 0, got {sd}")
         check_device(device)
+        # A setting that nothing reads would be taken for one that works.
         if order == "unit" and (layout != "stored" or cut != "element" or chromosomes):
             raise ValueError(
                 "order: layout, cut and chromosomes are settings of the flat axis; "

@@ -73,6 +73,7 @@ class PipelinePlan:
     @property
     def unbred(self) -> list[str]:
         """The names of what the members' pipeline has beside what is bred."""
+        # A safety checker stays only on request: a picture that it blackens scores nothing.
         names = []
         for name in self.whole.components:
             wanted = name != CHECKER or self._safety_checker
@@ -151,6 +152,7 @@ class PipelinePlan:
             return None
         import diffusers
 
+        # Settings belong to a family of schedulers, which diffusers calls compatible.
         source = self.source_of(SCHEDULER)
         settings = source.config(SCHEDULER, f"{SCHEDULER}_config.json")
         stored = getattr(diffusers, settings["_class_name"]).from_config(settings)

@@ -40,6 +40,7 @@ def read_state(path: Path, wanted: Mapping[str, torch.Tensor]) -> dict[str, torc
             raise ValueError(f"seeds: {path}: {expected}, it has {names}")
         if entry.shape != tuple(slot.shape):
             raise ValueError(f"seeds: {path}: {expected}, got {entry.shape}")
+    # A network whose training diverged would make every child of it useless.
     state = {name: checkpoint.tensor(name) for name in wanted}
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():

@@ -36,6 +36,7 @@ class Units:
     halves: str | None = None
 
     def __post_init__(self) -> None:
+        # Said here, a mistake in a pattern has the name of its setting.
         for name in ("rows", "columns", "halves"):
             try:
                 re.compile(getattr(self, name) or "")
@@ -59,6 +60,7 @@ class Units:
         Raises:
             ValueError: if there is no such layer, or one has only the one or the other.
         """
+        # By the layer's name, the matches of `rows` and of `columns`.
         layers: dict[str, tuple[list[str], list[str]]] = {}
         for name in names:
             for place, pattern in enumerate((self.rows, self.columns)):

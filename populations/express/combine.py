@@ -146,7 +146,7 @@ def _run_loop(
     blocks = -(-out.numel() // loop.BLOCK)
     loop.set_threads(min(threads, blocks))
 
-    # The loop is compiled for a tuple of so many arrays. A seed's weights lie together in it.
+    # The loop is compiled for tuples of so many arrays, one of weights for each seed.
     arrays = tuple(_as_flat_array(seed) for seed in seeds)
     loop.combine(_as_flat_array(out), arrays, edges, tuple(weights.T.copy()), rows)
 

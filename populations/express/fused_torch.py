@@ -23,7 +23,7 @@ def combine_at_once(
     rows: int,
     inner: int,
 ) -> None:
-    """As `combine`, in one pass; seeds that lie elsewhere are brought to the device first.
+    """As `combine`, in one pass; seeds that are elsewhere are brought to the device first.
 
     Args:
         out: of `rows` matrices, each of so many entries of `inner` numbers.

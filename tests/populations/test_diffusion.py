@@ -132,7 +132,10 @@ def test_pictures_do_not_depend_on_their_company(seeds):
 )
 @pytest.mark.parametrize("order", ["flat", "unit"])
 def test_real_layouts_are_bred(tmp_path, make, denoiser, order):
-    """SDXL: two text encoders, added conditions. Stable Diffusion 3: a transformer, and components that are left out."""
+    """SDXL has two text encoders and added conditions.
+
+    Stable Diffusion 3 has a transformer, and components that are left out.
+    """
     words = tiny_pipelines.tokenizer()
     folders = [tmp_path / "a", tmp_path / "b"]
     for seed, folder in enumerate(folders):
@@ -186,7 +189,8 @@ def test_units_are_heads_mlp_units_and_channels(seeds):
     channels = blocks["unet.down_blocks.0.resnets.0.conv1.weight"]
     assert channels.count == 8
     assert {part.tensor.split("resnets.0.")[1] for part in channels.parts} == {
-        "conv1.weight", "conv1.bias", "time_emb_proj.weight", "time_emb_proj.bias", "norm2.weight", "norm2.bias", "conv2.weight"
+        "conv1.weight", "conv1.bias", "time_emb_proj.weight", "time_emb_proj.bias",
+        "norm2.weight", "norm2.bias", "conv2.weight"
     }  # fmt: skip
 
 
@@ -232,8 +236,10 @@ def test_text_encoders_are_bred_where_one_says(seeds):
     population = DiffusionModels(seeds, bred=["unet", "text_encoder"])
     assert {name.split(".")[0] for name in population.axis.shapes} == {"unet", "text_encoder"}
     second = population.express(population.founders(np.random.default_rng(0))[1])
-    expected = DiffusionPipeline.from_pretrained(seeds[0], safety_checker=None, unet=second.unet,
-                                                 text_encoder=DiffusionPipeline.from_pretrained(seeds[1]).text_encoder)  # fmt: skip
+    text_encoder = DiffusionPipeline.from_pretrained(seeds[1]).text_encoder
+    expected = DiffusionPipeline.from_pretrained(
+        seeds[0], safety_checker=None, unet=second.unet, text_encoder=text_encoder
+    )
     assert torch.equal(drawn(second), drawn(expected))
 
 
@@ -450,7 +456,8 @@ BAD = {
         edited(
             "model_index.json", lambda index: index.update(_class_name="StableDiffusionXLPipeline")
         ),
-        "seeds: expected pipelines of one class; .*seed0 is a StableDiffusionPipeline, .*bad a StableDiffusionXLPipeline",
+        "seeds: expected pipelines of one class; .*seed0 is a StableDiffusionPipeline, "
+        ".*bad a StableDiffusionXLPipeline",
     ),
     "no denoiser": (
         removed("unet"),
@@ -495,7 +502,8 @@ BAD = {
             "scheduler/scheduler_config.json",
             lambda config: config.update(prediction_type="v_prediction"),
         ),
-        r"expected denoisers that predict the same, their schedulers say epsilon \(.*seed0\) and v_prediction \(.*bad\)",
+        r"expected denoisers that predict the same, their schedulers say epsilon \(.*seed0\) "
+        r"and v_prediction \(.*bad\)",
     ),
     "settings that are no JSON": (
         lambda folder: (folder / "unet" / "config.json").write_text("{"),
@@ -537,7 +545,8 @@ BAD_WHOLE = {
     ),
     "a denoiser of no known class": (
         edited("unet/config.json", lambda config: config.update(_class_name="Mine")),
-        "seeds: .*first: unet cannot be made: neither diffusers nor transformers has its class Mine",
+        "seeds: .*first: unet cannot be made: "
+        "neither diffusers nor transformers has its class Mine",
     ),
 }
 
@@ -559,7 +568,8 @@ def test_a_bad_pipeline_is_refused(seeds, tmp_path, what):
         ({"components": {"unet": 1}}, "no other component 'unet'"),
         (
             {"scheduler": "Mine"},
-            r"scheduler: expected one that takes the settings of a DDIMScheduler \(DDIM.*, got 'Mine'",
+            r"scheduler: expected one that takes the settings of a DDIMScheduler "
+            r"\(DDIM.*, got 'Mine'",
         ),
         (
             {"scheduler": "FlowMatchEulerDiscreteScheduler"},

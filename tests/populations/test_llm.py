@@ -208,7 +208,7 @@ def test_added_rows_come_from_the_seeds_that_have_them(tmp_path):
 
 
 def with_tokens(folder, added, rows, fill=None):
-    """Writes a fine-tune with these tokens more, and an embedding of so many rows; gives its model."""
+    """A fine-tune with these tokens more, and an embedding of so many rows, is written."""
     longer = tiny_llama.tiny_llama(seed=0)
     longer.tokenizer.add_tokens(added)
     longer.model.resize_token_embeddings(rows)
@@ -226,7 +226,10 @@ PLAIN = len(tiny_llama.CHARACTERS) + 4
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 @pytest.mark.parametrize("padded", [PLAIN + 2, PLAIN + 7, 128])
 def test_padding_of_an_embedding_is_no_row_of_the_vocabulary(tmp_path, order, padded):
-    """One seed has no token more but a padded embedding, one has a token more, one two and padding; whoever has a token gives its row."""
+    """One seed has no token more but a padded embedding, one has a token more, one two and padding.
+
+    Whoever has a token gives its row.
+    """
     with_tokens(tmp_path / "none", [], padded, fill=1000)
     with_tokens(tmp_path / "one", ["[x]"], PLAIN + 1, fill=10)
     with_tokens(tmp_path / "two", ["[x]", "[y]"], PLAIN + 3, fill=20)
@@ -404,7 +407,7 @@ def test_mergekit_builds_what_is_stored_twice_or_named_twice(tmp_path):
 
 
 def test_gram_matrices_that_were_kept_are_as_those_that_are_taken(tmp_path):
-    """Where a split falls inside a tensor a part of it is taken again, from where the seeds are kept."""
+    """Where a split falls inside a tensor, a part of it is read from where the seeds are kept."""
     settings = {"cut": "element", "dtype": "bfloat16", "seed_device": "device"}
     seeds = tiny_llama.tuned(tmp_path, "ab")
     first, second = LanguageModels(seeds, **settings), LanguageModels(seeds, **settings)
@@ -418,7 +421,10 @@ def test_gram_matrices_that_were_kept_are_as_those_that_are_taken(tmp_path):
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3_text", "opt", "bloom"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_no_weight_is_expanded_for_each_row_of_a_batch(tmp_path, name, dtype):
-    """As torch does with frozen weights where inputs are strided, such as the last of the hidden states before the head."""
+    """As torch does with frozen weights where inputs are strided.
+
+    The last of the hidden states before the head is such an input.
+    """
     made = family(name)
     made.model.save_pretrained(tmp_path)
     made.tokenizer.save_pretrained(tmp_path)

@@ -1,4 +1,7 @@
-"""mergekit's merge methods, all that it registers: what each is here, and mergekit's other ways to the same weights as judges."""
+"""mergekit's merge methods, all that it registers: what each is here.
+
+mergekit's other ways to the same weights are the judges.
+"""
 
 import pickle
 import re
@@ -35,7 +38,7 @@ def drops(name):
 
 
 def made(name, seed=0, **parameters):
-    """A method that drops half of what it may drop, and changes a tenth where it wants to know how much."""
+    """A method that drops half of what it may drop, and changes a tenth where it asks how much."""
     return Method(
         name,
         ({"density": 0.5} if drops(name) else {"t": 0.1} if name == "nearswap" else {})
@@ -66,7 +69,10 @@ def untouched():
 
 
 def row(method):
-    """What docs/methods.md should say of a method, from mergekit's registry and from what `check` lets through."""
+    """What docs/methods.md should say of a method.
+
+    It follows from mergekit's registry, and from what `check` lets through.
+    """
     name, spec = method.spec.name, method.spec
     if ALL[name] not in (SEARCHED, SINGLE):
         return f"| {name} | {ALL[name]} | | | |"
@@ -94,7 +100,8 @@ def row(method):
                 else parameter.default
             )
             settings.append(f"{parameter.name} = {default}")
-    return f"| {name} | {ALL[name]} | {base} | {seeds} | {', '.join(one for one in settings if one != '**weight**') or 'none'} |"
+    listed = ", ".join(one for one in settings if one != "**weight**") or "none"
+    return f"| {name} | {ALL[name]} | {base} | {seeds} | {listed} |"
 
 
 def fits(method, count):
@@ -109,7 +116,10 @@ def fits(method, count):
 
 @pytest.mark.parametrize("method", registered_methods(), ids=lambda method: method.spec.name)
 def test_the_docs_say_of_each_method_what_it_is(method):
-    """Searched, a single child, or why it cannot be had: none that mergekit registers is left out, and none is made up."""
+    """Searched, a single child, or why it cannot be had.
+
+    None that mergekit registers is left out, and none is made up.
+    """
     rows = re.findall(r"^\| [a-z_0-9]+ \|.*$", DOCS.read_text(), re.MULTILINE)
     rows = [line for line in rows if not line.startswith("| method |")]
     assert row(method) in rows
@@ -216,7 +226,10 @@ def checkpoints(tmp_path_factory):
 
 @pytest.mark.parametrize("name", [*FIXED, *WITHOUT])
 def test_a_child_is_what_mergekit_makes_of_checkpoints_on_disk(name, checkpoints, tmp_path):
-    """A recipe with a split between tensors, as the YAML of mergekit-yaml: other weights for the MLPs than for the rest."""
+    """A recipe with a split between tensors, as the YAML of mergekit-yaml.
+
+    It has other weights for the MLPs than for the rest.
+    """
     names = ["first", "second"][: COUNTS.get(name, 2)]
     shares = {"first": (0.8, 0.3), "second": (0.2, 0.7)}
     method, spec = made(name), get(name).spec
@@ -268,7 +281,10 @@ def test_drops_come_from_the_seed_and_the_tensors_name_alone(name):
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("name", DROPPING)
 def test_children_with_the_same_drops_are_right(name, normalize):
-    """What a seed keeps shows in the child that is this seed alone; from there on the rule of each method is written out."""
+    """What a seed keeps shows in the child that is this seed alone.
+
+    From there on the rule of each method is written out.
+    """
     base, seeds = tensors(3, (40, 50))
     method = made(name, rescale=False)
     kept = torch.stack([method.merge("w", seeds, np.eye(3)[k], base) - base for k in range(3)])
@@ -300,7 +316,7 @@ def test_linear_is_the_linear_combination():
 
 @pytest.mark.parametrize("name", ["linear", "task_arithmetic"])
 def test_recipes_that_cross_linearly_are_what_their_weights_would_be(name):
-    """Parents' weights merged dense, or their recipes crossed and then expressed: the same child."""
+    """Parents' weights merged dense, or their recipes crossed and expressed: the same child."""
     shapes = {"a": (4, 5), "b": (6,), "c": (3, 7), "d": (2, 2)}
     axis = Axis.flat(shapes, cut="tensor")
     base, seeds = {}, [{}, {}, {}]
@@ -349,7 +365,8 @@ def test_recipes_that_cross_linearly_are_what_their_weights_would_be(name):
             {},
             2,
             True,
-            "name: karcher takes no weight for each seed, so there is nothing to search: it makes a single",
+            "name: karcher takes no weight for each seed, so there is nothing to search: "
+            "it makes a single",
         ),
         (
             "slerp",
@@ -384,7 +401,8 @@ def test_recipes_that_cross_linearly_are_what_their_weights_would_be(name):
             {},
             2,
             True,
-            "parameters: ties needs density, the share of numbers that it keeps of each seed, such as 0.5",
+            "parameters: ties needs density, the share of numbers that it keeps of each seed, "
+            "such as 0.5",
         ),
         (
             "ties",

@@ -218,7 +218,8 @@ def test_a_chain_of_linear_layers_takes_inputs_of_any_shape():
 
 def test_a_genome_holds_floating_point_buffers_and_no_integers():
     assert list(Modules(convolutions).axis.shapes) == [
-        "1.weight", "1.bias", "2.weight", "2.bias", "2.running_mean", "2.running_var", "5.weight", "5.bias",
+        "1.weight", "1.bias", "2.weight", "2.bias", "2.running_mean", "2.running_var",
+        "5.weight", "5.bias",
     ]  # fmt: skip
 
 
@@ -267,7 +268,10 @@ def test_where_hidden_layers_cannot_be_read_off_they_are_asked_for(build):
 
 
 def test_a_split_hands_over_whole_units():
-    """Of a child with ratio 0 and then 1, unit by unit: what the hidden units of each parent do comes over unchanged."""
+    """A child has ratio 0 and then 1, unit by unit.
+
+    What the hidden units of each parent do comes over unchanged.
+    """
     population = Modules(mlp, order="unit")
     a, b = genomes(population, 2)
     units, rest = population.axis.unit_bounds

@@ -1,4 +1,4 @@
-"""A member made again from its recipe.json; recipes that are not to be trusted, or not of these seeds."""
+"""A member made again from its recipe.json; recipes not to be trusted, or not of these seeds."""
 
 import json
 import os
@@ -175,7 +175,7 @@ def test_what_is_there_stays_and_what_is_no_recipe_is_refused(exported, tmp_path
 
 
 def test_code_beside_a_recipe_runs_only_if_it_is_trusted(exported, tmp_path):
-    """A folder that somebody else has packed, with modules that bear the names of ours and of transformers."""
+    """A folder that somebody else has packed, with modules named as ours and transformers'."""
     for module in ("transformers", "populations"):
         (tmp_path / f"{module}.py").write_text(
             "from pathlib import Path\nPath('ran').touch()\nraise ImportError('stranger')\n"
