@@ -21,7 +21,6 @@ For all of them:
 
 - `seeds/`: what a user brings
 - `express/`: from a genome to the resident model
-- `on_first_use`, `setting_errors`: objects that travel without what is heavy; what is wrong with a
-  setting
+- `settings/`: settings are checked at once, and what is heavy is loaded on first use
 - `skills/`, `painters/`: tiny models that the demos breed
 """

@@ -38,7 +38,7 @@ from populations.seeds.pipelines import Pipeline
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
 from populations.seeds.slots import described_slots, spare_of
-from populations.setting_errors import as_setting_error
+from populations.settings.errors import as_setting_error
 from populations.units import DENOISER, Units
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from populations.express.resident import moved, ready, slots_of
 from populations.language_companions import Companions
 from populations.seeds.adapters import Adapted
 from populations.seeds.library_logging import without_progress_bars
-from populations.setting_errors import first_line
+from populations.settings.errors import first_line
 
 
 @dataclass(frozen=True)

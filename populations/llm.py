@@ -34,7 +34,7 @@ from populations.seeds.library_logging import without_progress_bars
 from populations.seeds.model_cards import Model
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
-from populations.setting_errors import as_setting_error, check_choice
+from populations.settings.errors import as_setting_error, check_choice
 from populations.units import LLAMA, Units
 
 log = logging.getLogger(__name__)

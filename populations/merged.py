@@ -21,12 +21,12 @@ from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
 from populations.express.combine import express
 from populations.methods import Method
-from populations.on_first_use import OnFirstUse
 from populations.seeds.digests import digest
 from populations.seeds.model_cards import Model, origins
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
-from populations.setting_errors import check_choice, check_device
+from populations.settings.errors import check_choice, check_device
+from populations.settings.on_first_use import OnFirstUse
 from populations.units import Units, unit_axis
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from evomerge.genome.axis import Axis, FlatCut, Layout
 from evomerge.genome.weights import Weights
 from populations.express.resident import ready, slots_of
 from populations.linear_chains import hidden_layers
-from populations.on_first_use import OnFirstUse
-from populations.setting_errors import check_device
+from populations.settings.errors import check_device
+from populations.settings.on_first_use import OnFirstUse
 from populations.stacks import Stack
 from populations.state_files import read_state
 

@@ -16,7 +16,7 @@ from populations.seeds.pipeline_differences import can_take, difference_lines
 from populations.seeds.pipeline_fit import check_fits
 from populations.seeds.pipeline_folders import CHECKER, DENOISERS, SCHEDULER
 from populations.seeds.pipelines import Pipeline
-from populations.setting_errors import as_setting_error, first_line
+from populations.settings.errors import as_setting_error, first_line
 
 
 class PipelinePlan:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from populations.setting_errors import first_line
+from populations.settings.errors import first_line
 
 
 def moved(model: Any, device: str) -> None:

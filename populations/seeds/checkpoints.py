@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from populations.on_first_use import OnFirstUse
 from populations.seeds.json_files import read_json
 from populations.seeds.safetensors_headers import Entry, read_header
-from populations.setting_errors import first_line
+from populations.settings.errors import first_line
+from populations.settings.on_first_use import OnFirstUse
 
 MODEL = "model"
 """What the files of a transformers model are called."""

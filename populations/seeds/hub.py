@@ -14,7 +14,7 @@ import torch
 
 from populations.seeds.checkpoints import Checkpoint
 from populations.seeds.safetensors_headers import Entry, dtype_of
-from populations.setting_errors import first_line
+from populations.settings.errors import first_line
 
 REPOSITORY = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 """owner/name, or owner/name@revision."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from populations.seeds.json_files import CONFIG, TOKENIZER_SETTINGS, read_json
-from populations.setting_errors import first_line
+from populations.settings.errors import first_line
 
 TOKENIZER_JSON = "tokenizer.json"
 

@@ -9,7 +9,7 @@ import torch
 
 from populations.express.resident import slots_of
 from populations.seeds.slots import Slot, described_slots, spare_of
-from populations.setting_errors import first_line
+from populations.settings.errors import first_line
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from populations.setting_errors import first_line
+from populations.settings.errors import first_line
 
 log = logging.getLogger(__name__)
 

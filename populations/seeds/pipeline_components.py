@@ -13,7 +13,7 @@ from populations.seeds.pipeline_folders import INDEX, SCHEDULER, SCHEDULER_CONFI
 from populations.seeds.pipeline_settings import architecture_of
 from populations.seeds.pipelines import LIBRARIES, Pipeline
 from populations.seeds.slots import described_slots
-from populations.setting_errors import first_line
+from populations.settings.errors import first_line
 
 OPTIONAL = {"text_encoder_3", "tokenizer_3"}
 """Components that Stable Diffusion 3 can do without, whatever diffusers says."""

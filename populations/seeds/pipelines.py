@@ -16,7 +16,7 @@ from populations.seeds.hub import SMALL, Remote, fetch_files
 from populations.seeds.json_files import CONFIG
 from populations.seeds.library_logging import without_progress_bars
 from populations.seeds.pipeline_folders import PipelineFolder, files_in
-from populations.setting_errors import first_line
+from populations.settings.errors import first_line
 
 WEIGHTS = "diffusion_pytorch_model"
 """What the files of a model of diffusers are called."""
