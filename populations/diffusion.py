@@ -144,7 +144,7 @@ class DiffusionModels(Merged):
 
     @cached_property
     def _logged_differences(self) -> list[str]:
-        """In what the seeds differ beside what is bred; it is logged when it is first asked for."""
+        """In what the seeds differ beside what is bred; reading it for the first time logs it."""
         lines = self._plan.difference_lines()
         for text in lines:
             log.warning("%s", text)

@@ -108,12 +108,11 @@ class PipelinePlan:
         for name in self.unbred:
             with as_setting_error("seeds"):
                 check_files(others.get(name, self.whole), name, self._variant)
-        # A pipeline of an autoencoder alone, say, has no denoiser that something would have to fit.
-        for denoiser in DENOISERS:
-            if denoiser in self.whole.components:
-                names = [*self.bred, *self.unbred]
-                check_fits(lambda name: others.get(name, self.whole), names, denoiser)
-                break
+        # A pipeline whose user breeds another kind of component may have no denoiser to fit.
+        denoisers = [name for name in DENOISERS if name in self.whole.components]
+        if denoisers:
+            names = [*self.bred, *self.unbred]
+            check_fits(lambda name: others.get(name, self.whole), names, denoisers[0])
         return others
 
     def _check_chosen(self, name: str, seed: Pipeline) -> None:
@@ -173,7 +172,7 @@ class PipelinePlan:
         return fitting[self._scheduler].from_config(settings)
 
     def difference_lines(self) -> list[str]:
-        """In what the seeds differ beside what is bred, a line for each difference.
+        """Says in what the seeds differ beside what is bred, a line for each difference.
 
         Raises:
             ValueError: if a file cannot be read.
@@ -188,7 +187,7 @@ class PipelinePlan:
             )
 
     def load(self, dtype: torch.dtype, trust_remote_code: bool) -> Any:
-        """The pipeline, with what is bred of the whole seed.
+        """Loads the pipeline; what is bred has the whole seed's weights until a genome fills it.
 
         Args:
             dtype: the type of its weights.
