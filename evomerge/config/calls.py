@@ -51,6 +51,7 @@ def build(
         UserError: if anything is wrong; the message has a line for each mistake.
     """
     mistakes: list[Mistake] = []
+    # The ranges of what could be made are checked, too, so that a user sees all mistakes at once.
     arguments = _arguments(dict(given), function, "", mistakes, outside)
     if check is not None:
         mistakes += _out_of_range(check, arguments)
@@ -78,6 +79,7 @@ def _arguments(
     outside: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The arguments of one call, made; mistakes are added to `mistakes`."""
+    # What a user may set is neither given from outside nor a *rest.
     asked = hints_of(function)
     declared = parameters_of(function)
     any_key = takes_any_key(declared)
@@ -98,6 +100,7 @@ def _arguments(
         if len(mistakes) == before:
             arguments[key] = made
 
+    # A key that is given and wrong has its mistake already.
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in given:
             expected = hints.in_words(asked.get(name, Any))
@@ -180,6 +183,7 @@ def _from_scalar(value: Any, hint: Any) -> Any:
         return _MISFIT
     if hint in (None, types.NoneType) and value is None:
         return None
+    # YAML writes 1 for 1.0. A bool is no number here, though it is one to Python.
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if hint in (int, str, bool) and type(value) is hint:
@@ -191,6 +195,7 @@ def _from_scalar(value: Any, hint: Any) -> Any:
 
 def _from_dict(value: dict[str, Any], hint: Any, where: str, mistakes: list[Mistake]) -> Any:
     """Keys and values as a hint wants them, or a misfit."""
+    # Settings need no `_target_`: there is only one class that they can be of.
     if dataclasses.is_dataclass(hint):
         return _made(typing.cast("type", hint), value, where, mistakes)
     if typing.get_origin(hint) in (dict, collections.abc.Mapping):
@@ -238,6 +243,7 @@ def _object(value: dict[str, Any], hint: Any, where: str, mistakes: list[Mistake
     function = _callable(target, place, mistakes)
     if function is None:
         return None
+    # A class that a user names may be any, so what it made is looked at and not its name.
     before = len(mistakes)
     settings = {key: item for key, item in value.items() if key != TARGET}
     made = _made(function, settings, where, mistakes)
@@ -258,6 +264,7 @@ def _made(
     arguments = _arguments(given, function, where, mistakes)
     if len(mistakes) > before:
         return None
+    # A user's class may raise anything, which is one mistake among the others.
     try:
         return function(**arguments)
     except Exception as error:

@@ -37,6 +37,7 @@ class _Dumper(yaml.SafeDumper):
     """
 
 
+# To OmegaConf, which reads configs, 1e5 is a number; to PyYAML, which writes them, it is a text.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
@@ -111,6 +112,7 @@ def parsing(where: object) -> Iterator[None]:
 
 def to_yaml(call: Mapping[str, Any]) -> str:
     """A described call as YAML; its head says with which command and which versions it was made."""
+    # A line break in an argument would end the comment.
     command = " ".join(shlex.join(sys.argv).split())
     python = sys.version.split()[0]
     versions = [f"{name} {_version(name)}" for name in NAMED_VERSIONS]
@@ -161,11 +163,13 @@ def _override(config: Any, key: str, value: str, override: str) -> None:
     Raises:
         UserError: if there is no such place.
     """
+    # The text is read as YAML in a config of its own, so that its interpolations stay.
     new = OmegaConf.from_dotlist([f"value={value}"])._get_node("value")
     try:
         old = OmegaConf.select(config, key, throw_on_missing=False)
         if OmegaConf.is_list(new) and OmegaConf.is_dict(old):
             raise UserError(f"{override!r}: a list cannot take the place of keys and values")
+        # Settings of another class take the place of those there; of the same one they are added.
         both = OmegaConf.is_dict(new) and OmegaConf.is_dict(old)
         OmegaConf.update(config, key, new, merge=not both or _same_call(old, new), force_add=True)
     except (IndexError, ValueError, ConfigTypeError):
@@ -186,6 +190,7 @@ def _with_base(path: Path) -> Any:
     if not OmegaConf.is_dict(config):
         kind = type(OmegaConf.to_container(config)).__name__
         raise UserError(f"{path}: expected keys and values, got a {kind}")
+    # The key is evomerge's own, and no argument of the call.
     base = config.pop(BASE, None)
     if base is None:
         return config
@@ -209,6 +214,7 @@ def _same_call(below: Any, above: Any) -> bool:
     """
     if TARGET in above and above[TARGET] != below.get(TARGET):
         return False
+    # Nodes are asked for, since a value may be an interpolation that leads nowhere yet.
     for key in above:
         one = below._get_node(key)
         other = above._get_node(key)

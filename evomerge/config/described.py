@@ -21,6 +21,7 @@ def describe(**arguments: Any) -> dict[str, Any]:
 
 def _described(value: Any) -> Any:
     """A value as YAML can have it."""
+    # A number of numpy's is a float to Python, but not to YAML.
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -52,6 +53,7 @@ def _object_described(value: Any) -> Any:
         # A class written in C does not say its arguments. An address in its text would be another
         # one in every process.
         return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    # A class that keeps an argument under another name does not have it described.
     described = {TARGET: path_of(type(value))}
     for name in names:
         if hasattr(value, name):

@@ -88,6 +88,7 @@ def suggest(value: Any, hint: Any) -> str:
     """The question whether the nearest of a hint's words was meant; nothing if none is near."""
     if not isinstance(value, str):
         return ""
+    # Only a literal has words that a text can be near to.
     words = []
     for option in options(hint):
         if typing.get_origin(option) is typing.Literal:
@@ -104,6 +105,7 @@ def article(noun: str) -> str:
 
 def _is_one(made: Any, hint: Any) -> bool:
     """Whether an object is as a hint wants it that is no union; any is, where it names no class."""
+    # A hint that names no class, such as a type variable, cannot be held against an object.
     kind = origin(hint)
     if kind is Any or not inspect.isclass(kind):
         return True
@@ -118,6 +120,7 @@ def _is_protocol(hint: Any) -> bool:
 
 def _missing(made: Any, protocol: type) -> list[str]:
     """Members of a protocol that an object has not; properties are not run for this."""
+    # A protocol's private members are Python's own, but for a call.
     missing = []
     for name in vars(protocol):
         private = name.startswith("_") and name != "__call__"

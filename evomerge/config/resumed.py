@@ -48,6 +48,7 @@ def check_same(path: Path, call: Mapping[str, Any]) -> bool:
         UserError: if there is no such run, births went down, or anything was changed that a resume
             may not change.
     """
+    # Births may change, but only up: those that there are stay.
     problems = changes(path, call)
     before = load(path / CONFIG)
     after = plain(call)
@@ -67,6 +68,7 @@ def differences(before: Any, after: Any, where: str = "") -> list[tuple[str, Any
     The later one's classes and functions are loaded. So a class that has moved since is the same.
     """
     if isinstance(before, dict) and isinstance(after, dict):
+        # A setting that only one of them has is none, to the other.
         differing = []
         for key in before | after:
             differing += differences(before.get(key), after.get(key), join(where, key))

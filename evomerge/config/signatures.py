@@ -54,9 +54,8 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 def _function_hints(function: Callable[..., Any]) -> dict[str, Any]:
     """The hints of a function's parameters, or of those of a method."""
-    written = inspect.unwrap(function)
-    namespace = getattr(written, "__globals__", {})
-    return _resolved(getattr(function, "__annotations__", {}), namespace, namespace)
+    namespace = _names_in(function)
+    return _resolved(_annotations_of(function), namespace, namespace)
 
 
 def _constructor_hints(owner: type, constructor: Callable[..., Any]) -> dict[str, Any]:
@@ -66,31 +65,41 @@ def _constructor_hints(owner: type, constructor: Callable[..., Any]) -> dict[str
         owner: the class that has the constructor.
         constructor: its `__init__`, written by hand or made by `dataclass`.
     """
-    hints = _function_hints(constructor)
     # A class that is no dataclass itself inherits fields, but its constructor is written by hand.
     fields = vars(owner).get("__dataclass_fields__", {})
-    annotations = getattr(constructor, "__annotations__", {})
-    for name, annotation in annotations.items():
-        field = fields.get(name)
+    hints: dict[str, Any] = {}
+    by_hand = {}
+    for name, annotation in _annotations_of(constructor).items():
         # A constructor that `dataclass` made has the very annotations of the fields. One that is
         # written by hand may ask for something else.
-        if field is None or field.type != annotation:
-            continue
-        hints.pop(name, None)
-        hints |= _field_hint(owner, name)
-    return hints
+        if name in fields and fields[name].type == annotation:
+            hints |= _field_hint(owner, name, annotation)
+        else:
+            by_hand[name] = annotation
+    namespace = _names_in(constructor)
+    return hints | _resolved(by_hand, namespace, namespace)
 
 
-def _field_hint(owner: type, name: str) -> dict[str, Any]:
+def _field_hint(owner: type, name: str, annotation: Any) -> dict[str, Any]:
     """The hint of a dataclass's field, in the module of the class that declares it."""
     for declaring in owner.__mro__:
-        annotations = inspect.get_annotations(declaring)
-        if name in annotations:
+        if inspect.get_annotations(declaring).get(name) == annotation:
             # A class may use what stands in its own body. The module's names come first, since a
             # field may have the name of its type.
-            module = vars(sys.modules[declaring.__module__])
-            return _resolved({name: annotations[name]}, dict(vars(declaring)), module)
+            module = sys.modules.get(declaring.__module__)
+            names = getattr(module, "__dict__", {})
+            return _resolved({name: annotation}, dict(vars(declaring)), names)
     return {}
+
+
+def _annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """What is written beside a function's parameters; nothing, for what is written in C."""
+    return getattr(function, "__annotations__", {})
+
+
+def _names_in(function: Callable[..., Any]) -> dict[str, Any]:
+    """The names that a function can use, and so can its annotations."""
+    return getattr(inspect.unwrap(function), "__globals__", {})
 
 
 def _resolved(
@@ -113,6 +122,7 @@ def _resolved(
 
 def _type_of(annotation: Any, outer: dict[str, Any], inner: dict[str, Any]) -> Any:
     """The type that an annotation names; None if it names nothing."""
+    # They are resolved one by one, so that one that names nothing leaves the others as they are.
     holder = types.SimpleNamespace(__annotations__={"hint": annotation})
     try:
         return typing.get_type_hints(holder, outer, inner)["hint"]

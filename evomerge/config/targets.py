@@ -90,6 +90,7 @@ def path_of(named: Any) -> str:
     script = getattr(sys.modules["__main__"], "__file__", None)
     if module == "__main__" and script:
         return f"{Path(script).stem}.{name}"
+    # Only what is loaded counts: a look must not import a package that nobody asked for.
     folders = module.split(".")
     for cut in range(1, len(folders)):
         public = ".".join([*folders[:cut], name])
@@ -108,6 +109,7 @@ def names_the_same(one: Any, other: Any) -> bool:
     if not (isinstance(one, str) and isinstance(other, str)):
         return False
     meant = _loaded(other)
+    # Most texts of a config are no paths, and importing what they seem to name would run code.
     if not callable(meant) or not all(part.isidentifier() for part in one.split(".")):
         return False
     try:

@@ -23,6 +23,7 @@ _BY_NAME = {field.name: field for field in FIELDS}
 
 def read_births(path: Path) -> list[dict[str, Any]]:
     """The lines of a run directory's births.jsonl; a last line that is not whole is left out."""
+    # The run may be in the midst of writing the last line.
     with open(path / LOG, "rb") as file:
         return [json.loads(line) for line in file if line.endswith(b"\n")]
 
@@ -83,6 +84,7 @@ def births_dataframe(path: Path | str) -> pandas.DataFrame:
         ) from error
     with Tail(find_log(path)) as tail:
         entries = list(checked(tail))
+    # Founders have no birth of their own, so the member's id tells rows apart.
     index = pd.Index([id_of(entry) for entry in entries], dtype="int64", name="id")
 
     # Every run has the same columns, also those that none of its lines has.

@@ -77,6 +77,7 @@ def check_free(path: Path) -> None:
             f"{path}: a run is in it that has lost its config.yaml; "
             "put it back, or name another run_dir"
         )
+    # Files of somebody else's would be taken for the run's, or written over.
     if not path.is_dir():
         return
     for entry in path.iterdir():
@@ -111,6 +112,7 @@ def check_place(path: Path) -> None:
     """
     path = place(path)
     nearest = _nearest_that_exists(path)
+    # A link to nothing is there, but no folder can be made below it.
     if not nearest.exists():
         raise UserError(
             f"{path}: expected a path through folders, {nearest} is a link to "
@@ -144,6 +146,7 @@ def _has_lost_its_config(path: Path) -> bool:
         return False
     if not (path / LOG).is_file():
         return True
+    # Births took time and cannot be had again, so nobody may write over them unasked.
     # A snapshot of the founders alone is a beginning: the first one is written before config.yaml.
     return any("founder" not in entry for entry in read_births(path))
 
@@ -160,6 +163,7 @@ def _unbegun(path: Path) -> bool:
     """Whether a run was stopped here while it was founded, and nobody is at it now."""
     if not (path / LOG).is_file():
         return False
+    # Whatever cannot be read there is not ours to take.
     try:
         check_free(path)
         who = lock.holder(path)

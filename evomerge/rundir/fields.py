@@ -25,6 +25,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_moment(value: Any) -> bool:
+    # NaN and infinity are numbers, but no times, and so fall out here.
     return _is_number(value) and 0 <= value <= LATEST
 
 
@@ -121,6 +122,7 @@ class Field:
 
 
 FIELDS = (
+    # Which member a line is about, and where it comes from.
     Field("birth", "whole number", "all", "number of the birth, from 1; 0 for founders"),
     Field(
         "id",
@@ -154,6 +156,7 @@ FIELDS = (
         "true where the strategy made the child itself, as a search does",
         absent=False,
     ),
+    # What it took to raise it, which another run of the same seed has otherwise.
     Field("seconds", "number", "births", "time that raising it took"),
     Field("worker", "whole number", "births", "who raised it"),
     Field(
@@ -163,6 +166,7 @@ FIELDS = (
         "how often it was raised, where it was more than once",
         absent=1,
     ),
+    # How good it is.
     Field("scored", "number", "births", "share of the training datapoints that was scored"),
     Field("train", "number", "all", "weighted mean training score; where it was scored to the end"),
     Field(
@@ -186,6 +190,7 @@ FIELDS = (
     Field(
         "features", "numbers by name", "births", "what tells cells apart, for MAP-Elites; likewise"
     ),
+    # What became of it.
     Field("admitted", "true or false", "births", "whether it is in the archive"),
     Field("replaced", "whole number", "births", "id of the member that left for it"),
     Field(
@@ -204,6 +209,7 @@ FIELDS = (
         "true where it failed because it cost too many workers",
         absent=False,
     ),
+    # What the archive is then.
     Field(
         "coverage",
         "number",

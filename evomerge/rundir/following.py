@@ -86,6 +86,7 @@ def condition(log_path: Path, decided: int) -> Condition:
     who = lock.holder(folder)
     if who is not None and who.locked:
         return "running"
+    # Who ends in order takes back its name.
     if who is not None and who.here:
         return "killed"
     if who is not None:
@@ -147,6 +148,8 @@ def _follow(
                 yield entry
             now = condition(path, decided)
 
+            # A run that stopped or was killed may be resumed while somebody lingers; one that ended
+            # is over.
             if before in GOING or now in GOING:
                 over_since = math.inf
             else:

@@ -130,6 +130,7 @@ def differing(best: np.ndarray, founders: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     ahead = founders.max(axis=0)  # (D,)
     margin = np.abs(best - ahead)  # (D,)
+    # Scores need not be 0 and 1, so a datapoint is solved or not by a threshold.
     won = (best >= SOLVED) & (ahead < SOLVED)  # (D,)
     lost = (best < SOLVED) & (ahead >= SOLVED)  # (D,)
     return _by_margin(won, margin), _by_margin(lost, margin)

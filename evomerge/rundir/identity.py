@@ -32,6 +32,7 @@ def keep(folder: Path) -> None:
     gets one of its own. A run of a version of evomerge that kept none gets the one that trackers
     know it by.
     """
+    # Trackers of an older version know it by its path, and are to find it again.
     kept = _read(folder)
     if kept is None:
         _write(folder, from_path(folder))

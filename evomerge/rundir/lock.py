@@ -86,8 +86,10 @@ def take(folder: Path) -> int:
         # one sees the other.
         if not locked:
             _stand_in(folder, lock, no_locks=locked is None)
+        # The name of the process before may be longer.
         os.ftruncate(lock, 0)
         os.pwrite(lock, Process.this().text.encode(), 0)
+        # A process that had no lock here, and was killed, has left its stand-in.
         if locked:
             other = named_in(folder / STAND_IN)
             if other is not None:
@@ -199,6 +201,7 @@ def _stand_in(folder: Path, lock: int, *, no_locks: bool) -> None:
         UserError: if another process that may be alive has such a file, or the lock.
         OSError: if the file cannot be written.
     """
+    # It is noted at once, so that it is removed whatever comes next.
     stand_in.make(folder)
     _ours[lock] = folder / STAND_IN
     other = named_in(folder / LOCK)

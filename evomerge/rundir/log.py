@@ -35,6 +35,7 @@ class Log:
         Raises:
             OSError: if it cannot be read or written.
         """
+        # The file is opened behind the cut, which may make it another one.
         kept = _cut(path, length)
         self.length = len(kept)
         self._hash = hashlib.sha256(kept)
@@ -52,6 +53,8 @@ class Log:
         Raises:
             OSError: if it cannot be written; the line is kept, and written with the next one.
         """
+        # Length and checksum are of what was handed over, not of what the system has taken: a
+        # snapshot is written only when both are the same.
         line = _compact(record).encode() + b"\n"
         self._waiting += line
         self._hash.update(line)

@@ -79,6 +79,7 @@ class Process:
         except PermissionError:
             # It lives, and is somebody else's.
             pass
+        # Signals reach a process that has ended, as long as nobody has waited for it.
         state, start = _stat(self.pid)
         if state in ENDED:
             return True

@@ -92,12 +92,14 @@ class RunDir:
             UserError: if there is no run, no snapshot is whole, or another process uses it.
             Interrupted: if the system refuses to write.
         """
+        # A snapshot without its log is of no use, which is said before the lock is asked for.
         check_run(path)
         if not (path / LOG).is_file():
             raise UserError(f"{path}: its births.jsonl is missing, without it the run cannot go on")
         with saving(path):
             held = lock.take(path)
         try:
+            # Births behind the snapshot are raised again, so the log ends where the snapshot does.
             snapshot = read_snapshot(path)
             _drop_damaged(path, snapshot)
             with saving(path):
@@ -162,6 +164,7 @@ class RunDir:
 
     def abandon(self) -> None:
         """Takes away what `create` has made, where a run could not begin and left nothing else."""
+        # With a snapshot it is a beginning that the same command takes over.
         if (self.path / STATE).exists():
             return
         for made in self._made:
@@ -174,6 +177,7 @@ class RunDir:
 
     def close(self) -> None:
         """Lets another process have the directory."""
+        # What a full disk does not take now is raised again by a resume.
         with suppress(OSError):
             self._log.flush()
         self._log.close()

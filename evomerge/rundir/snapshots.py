@@ -90,7 +90,7 @@ def write_snapshot(
         shutil.rmtree(new, ignore_errors=True)
         raise
 
-    # A kill between these steps leaves at least one snapshot that is whole.
+    # A rename is a single step. A kill between these leaves at least one snapshot that is whole.
     latest = folder / LATEST
     previous = folder / PREVIOUS
     if latest.exists():
@@ -108,6 +108,7 @@ def read_snapshot(path: Path) -> Snapshot:
     """
     from safetensors.torch import load
 
+    # What is wrong with the newest one is said only when it is known whether there is another.
     problems = []
     for name in SNAPSHOTS:
         try:
@@ -146,6 +147,7 @@ def _checked(path: Path, folder: Path) -> tuple[dict[str, Any], bytes]:
         ValueError: if a checksum or the format is not as expected.
         OSError, KeyError, TypeError, AttributeError: if it is otherwise damaged.
     """
+    # Its own checksum comes first: nothing else in a damaged file can be relied upon.
     data = json.loads((folder / STATE_DATA).read_bytes())
     if data.pop("sha256", None) != _digest(data):
         raise ValueError("state.json does not match its checksum")

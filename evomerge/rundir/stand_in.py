@@ -46,6 +46,7 @@ def make(folder: Path) -> None:
                 # It gets its name next, or has just been removed.
                 time.sleep(PAUSE)
             continue
+        # A file without a name in it would keep everybody out.
         try:
             with open(new, "w") as file:
                 file.write(Process.this().text)
