@@ -33,7 +33,7 @@ class Lost(Interrupted):
 
 
 class Stopped(KeyboardInterrupt):
-    """A run was asked to stop and did. As in a shell, the exit code is 128 + the signal's number."""
+    """A run was asked to stop and did. As in a shell, it exits with 128 + the signal's number."""
 
     def __init__(self, number: int) -> None:
         """Takes the signal's number."""
