@@ -36,7 +36,7 @@ STATE_DATA = "state.json"
 STATE_TENSORS = "tensors.safetensors"
 """A snapshot's tensors."""
 
-BEST = "best"
+BEST_FOLDER = "best"
 """The folder of the best member in its native format."""
 
 LINEAGE = "lineage.json"
