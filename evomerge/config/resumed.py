@@ -10,7 +10,9 @@ from evomerge.config.config import load, plain
 from evomerge.config.mistakes import join
 from evomerge.config.targets import names_the_same
 from evomerge.errors import UserError
-from evomerge.rundir.places import CONFIG
+
+CONFIG = "config.yaml"
+"""The call of a run, in its directory: `evomerge.rundir.places`, which this room stands below."""
 
 CHANGEABLE = ("births", "workers", "trackers", "hours", "patience", "save_every")
 """What a resume may change."""
