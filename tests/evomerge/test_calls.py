@@ -1,4 +1,4 @@
-"""Plain data to calls and back: each value as the signature wants it, each mistake with its line."""
+"""Plain data to calls and back: values as the signature wants them, each mistake with its line."""
 
 import json
 import sys
@@ -303,7 +303,8 @@ def take_strict(strict: Strict | int) -> None:
         ({"size": 10}, "strict: RuntimeError: 10 is too large"),
         (
             {"whole": False},
-            "strict: expected a Strict (its settings) or a whole number, got {'whole': False} (dict)",
+            "strict: expected a Strict (its settings) or a whole number, "
+            "got {'whole': False} (dict)",
         ),
         ({"_target_": f"{__name__}.Strict", "whole": False}, "strict: expected something whole"),
         ({"_target_": f"{__name__}.Strict", "size": 0}, "strict.size: expected at least 1, got 0"),
