@@ -29,7 +29,7 @@ from evomerge.export import recipe_file
 from evomerge.files import place, saving, shortened, write_file
 from evomerge.report import report
 from evomerge.run.settings import RANGES
-from evomerge.rundir.places import check_free, check_place, check_run, free_name
+from evomerge.rundir.checks import check_free, check_place, check_run, free_name
 from evomerge.watch.watch import watch
 
 

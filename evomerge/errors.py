@@ -1,10 +1,16 @@
-"""The two ways in which a run ends early, each with its exit code. Anything else that is raised is a bug of evomerge."""
+"""The ways in which a run ends early, each with its exit code.
+
+Anything else that is raised is a bug of evomerge.
+"""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
 from typing import Any
+
+LONGEST_REASON = 300
+"""Characters of an exception's text that a reason has."""
 
 
 class UserError(Exception):
@@ -14,13 +20,25 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """What the environment did: a full disk, a silent server. What was there is saved, and a resume goes on."""
+    """What the environment did: a full disk, a silent server. What was there is saved."""
 
     exit_code = 1
 
 
 class Lost(Interrupted):
-    """One thing cost so many workers that it is rather its own fault: a birth's, if it was one that was scored."""
+    """One thing cost so many workers that it is rather its own fault.
+
+    It is a birth's fault, if it was one that was scored.
+    """
+
+
+class Stopped(KeyboardInterrupt):
+    """A run was asked to stop and did. As in a shell, it exits with 128 + the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        """Takes the signal's number."""
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
 
 
 def as_user_error(where: str, call: Callable[[], Any]) -> Any:
@@ -34,6 +52,7 @@ def as_user_error(where: str, call: Callable[[], Any]) -> Any:
     except (UserError, Interrupted):
         raise
     except (ValueError, OSError, ImportError) as error:
+        # These are raised on purpose, with a message for the user.
         raise UserError(f"{where}: {error}") from error
     except Exception as error:
         raise UserError(f"{where}: {reason(error)}") from error
@@ -41,22 +60,17 @@ def as_user_error(where: str, call: Callable[[], Any]) -> Any:
 
 def reason(error: BaseException) -> str:
     """An exception in one line, with the line of code that raised it."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = (
-        f" ({trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})"
-        if trace is not None
-        else ""
-    )
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}{where}"
+    return f"{type(error).__name__}: {text[:LONGEST_REASON]}{_raised_at(error)}"
 
 
-class Stopped(KeyboardInterrupt):
-    """A run was asked to stop and did. As a shell has it, the exit code is 128 and the signal's number."""
-
-    def __init__(self, number: int) -> None:
-        """Takes the signal's number."""
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
+def _raised_at(error: BaseException) -> str:
+    """The file and line that raised an exception, in brackets; nothing if it was never raised."""
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    # The innermost frame is the one that knows what went wrong.
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    file = trace.tb_frame.f_code.co_filename.rpartition("/")[2]
+    return f" ({file}:{trace.tb_lineno})"

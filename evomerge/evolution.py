@@ -24,8 +24,9 @@ from evomerge.run.settings import Settings
 from evomerge.run.stop import StopRequest
 from evomerge.run.trackers import Tracker
 from evomerge.run.tracking import tracked
+from evomerge.rundir.checks import check_free
 from evomerge.rundir.founders import Founding
-from evomerge.rundir.places import ANSWERS, CHANGES, check_free
+from evomerge.rundir.places import ANSWERS, CHANGES
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.strategy import Strategy
 from evomerge.workers.job import Watched, Workers

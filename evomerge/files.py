@@ -1,4 +1,7 @@
-"""Files and folders that are whole or not there: written beside their place and renamed; and what to do where that fails."""
+"""Files and folders that are whole or not there: they are written beside their place and renamed.
+
+And paths as users give them, and what a failure of the file system becomes.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ ROOM = 200
 """Bytes that the longest path inside a folder of ours has."""
 
 OUTSIDE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
-"""What happens to a path that was right."""
+"""Errors that befall a path which was right: a full disk, a server that is gone, too many files."""
 
 
 def place(path: Path | str) -> Path:
@@ -29,51 +32,66 @@ def place(path: Path | str) -> Path:
         UserError: if no file can be there, whatever is made: the message says why.
     """
     text = str(path)
-    if not text or "\0" in text:
-        raise UserError(
-            f"{text!r}: expected a path, got {'an empty text' if not text else 'a text with a zero byte'}"
-        )
+    if not text:
+        raise UserError(f"{text!r}: expected a path, got an empty text")
+    if "\0" in text:
+        raise UserError(f"{text!r}: expected a path, got a text with a zero byte")
     try:
         os.fsencode(text)
-        whole = Path(text).expanduser()
-        whole = whole if whole.is_absolute() else Path(os.getcwd()) / whole
-        os.stat(whole)
+        absolute = Path(text).expanduser()
+        if not absolute.is_absolute():
+            absolute = Path(os.getcwd()) / absolute
+        os.stat(absolute)
     except UnicodeEncodeError:
         raise UserError(
-            f"{text}: this system's file names have only letters of its encoding; set PYTHONUTF8=1 or LANG=C.UTF-8"
+            f"{text}: this system's file names have only letters of its encoding; "
+            "set PYTHONUTF8=1 or LANG=C.UTF-8"
         ) from None
     except RuntimeError:
+        # `expanduser` knows no such user, or the one who asks has no home.
         who = text.split("/", 1)[0]
         raise UserError(
             f"{text}: there is no home folder for {who}; a folder of that name is ./{who}"
         ) from None
     except (FileNotFoundError, NotADirectoryError):
-        if not Path(text).expanduser().is_absolute() and not _working_directory():
+        # Nothing is there yet, which is no mistake. But a relative path leads nowhere where
+        # somebody has removed the working directory.
+        if not Path(text).expanduser().is_absolute() and not _working_directory_exists():
             raise UserError(
                 f"{text}: the working directory is gone; change to one that is there"
             ) from None
     except OSError as error:
         raise UserError(f"{text}: there can be no such path ({error.strerror or error})") from None
-    size = len(os.fsencode(whole))
-    if size > os.pathconf("/", "PC_PATH_MAX") - ROOM or any(
-        len(os.fsencode(part)) > LONGEST for part in whole.parts
-    ):
+    _check_length(absolute, text)
+    return absolute
+
+
+def _check_length(path: Path, text: str) -> None:
+    """Checks that a path that is not there yet could be made, and files of ours inside it.
+
+    Raises:
+        UserError: if it, or one of its names, is too long; `text` is what the user wrote.
+    """
+    longest_name = max(len(os.fsencode(part)) for part in path.parts)
+    longest_path = os.pathconf("/", "PC_PATH_MAX") - ROOM
+    if longest_name > LONGEST or len(os.fsencode(path)) > longest_path:
         raise UserError(f"{text}: there can be no such path (File name too long)")
-    return whole
 
 
-def _working_directory() -> bool:
+def _working_directory_exists() -> bool:
     try:
-        return bool(os.getcwd())
+        os.getcwd()
     except FileNotFoundError:
         return False
+    return True
 
 
 @contextmanager
 def within(folder: Path | None) -> Iterator[None]:
-    """A block in a working directory, whatever the one around it is; None: in the one that it has when it begins.
+    """A block in a working directory; what the block changes of that ends with it.
 
-    What a block changes of that ends with it.
+    Args:
+        folder: the working directory; None for the one that there is when the block begins.
     """
     before = os.getcwd()
     if folder is not None:
@@ -85,9 +103,11 @@ def within(folder: Path | None) -> Iterator[None]:
 
 
 def shortened(text: str, folder: str) -> str:
-    """A text in which paths below a folder are told as one who is there would say them."""
+    """A text in which paths below a folder are written as one who is there would write them."""
+    # Below the root, all paths would lose their first character.
     if len(folder) < 2:
         return text
+    # Not where the folder is the end of a longer path, and not where nothing follows it.
     return re.sub(rf"(?<![\w./~-]){re.escape(folder)}/(?=[^\s/])", "", text)
 
 
@@ -104,13 +124,21 @@ def saving(path: Path) -> Iterator[None]:
         raise Interrupted(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def beside(path: Path) -> Path:
+    """Where a file or a folder is filled before it is renamed to its place."""
+    return path.with_name(f".{path.name}.new")
+
+
 def write_file(path: Path, content: str | bytes) -> None:
-    r"""Writes a file beside its place and renames it. Half a character in a text, which UTF-8 has not, is written as \ud83d."""
-    new = path.with_name(f".{path.name}.new")
+    r"""Writes a file beside its place and renames it.
+
+    Half a character in a text, which UTF-8 has not, is written as \ud83d.
+    """
+    if isinstance(content, str):
+        content = content.encode(errors="backslashreplace")
+    new = beside(path)
     try:
-        write_synced(
-            new, content.encode(errors="backslashreplace") if isinstance(content, str) else content
-        )
+        write_synced(new, content)
         new.rename(path)
     except BaseException:
         new.unlink(missing_ok=True)
@@ -118,8 +146,9 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Fills a folder beside its place and renames it, so that the old one stays until the new one is whole."""
-    new, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
+    """Fills a folder beside its place and renames it: the old one stays until the new is whole."""
+    new = beside(path)
+    old = path.with_name(f".{path.name}.old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
@@ -129,6 +158,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(new, ignore_errors=True)
         raise
     if path.exists():
+        # A folder that is not empty cannot be replaced by a rename as a file can.
         path.rename(old)
     new.rename(path)
     shutil.rmtree(old, ignore_errors=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
+"""The share of intervals that hold the true mean."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,23 @@ class Mean:
         mean = float(np.average(values, weights=weights))
         if count < 2:
             return cls(mean, math.nan)
-        share = np.full(count, 1 / count) if weights is None else weights / np.sum(weights)
-        error = math.sqrt(count / (count - 1) * np.sum((share * (np.asarray(values) - mean)) ** 2))
+        if weights is None:
+            weights = np.ones(count)  # (n,)
+        shares = weights / np.sum(weights)  # (n,)
+        # With equal weights this is the usual standard error: the mean takes a degree of freedom.
+        deviations = shares * (np.asarray(values) - mean)  # (n,)
+        error = math.sqrt(count / (count - 1) * np.sum(deviations**2))
         return cls(mean, quantile(count - 1) * error)
 
 
 def quantile(freedom: float) -> float:
-    """How many standard errors half of an interval is, by Student's t with so many degrees of freedom."""
-    from scipy import stats  # which takes longer to import than all else that a command needs
+    """How many standard errors half of an interval is.
+
+    Args:
+        freedom: the degrees of freedom of Student's t.
+    """
+    # It takes longer to import than all else that a command needs.
+    from scipy import stats
 
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
@@ -52,28 +62,37 @@ def quantile(freedom: float) -> float:
 def interval(scores: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of a weighted mean over datapoints.
 
-    It is Wilson's, for the number of right or wrong answers that would be as uncertain: for such answers, equally weighted, Wilson's own.
-    So it is none of width zero where all answers are right.
+    It is Wilson's, for the number of right or wrong answers that would be as uncertain. For such
+    answers, equally weighted, it is Wilson's own. So its width is never zero, not even where all
+    answers are right.
 
     Args:
         scores: (n,) from 0 to 1.
         weights: (n,) above 0.
+
+    Returns:
+        Its lower and its upper end, from 0 to 1.
     """
     from scipy import stats
 
-    shares = weights / weights.sum()
+    shares = weights / weights.sum()  # (n,)
     mean = float(np.clip(shares @ scores, 0, 1))
-    most, count = mean * (1 - mean), 1 / float(shares @ shares)
+
+    # So many datapoints of equal weight would be as uncertain: Kish's effective sample size.
+    count = 1 / float(shares @ shares)
+
+    # The variance is taken from the scores themselves, but no scores of this mean vary more than
+    # right and wrong answers do.
+    most = mean * (1 - mean)
     variance = count * float(shares**2 @ (scores - mean) ** 2)
-    if (
-        variance < most and count > 1
-    ):  # it is taken from the scores themselves, but it is no larger than that of right and wrong
+    if variance < most and count > 1:
         variance = min(most, variance * count / (count - 1))
-    n = count * most / variance if variance > 0 else count
+    n = count
+    if variance > 0:
+        n = count * most / variance
+
     z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
-    middle, half = (
-        mean + z * z / (2 * n),
-        z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)),
-    )
-    low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
-    return max(0.0, low), min(1.0, high)
+    middle = mean + z * z / (2 * n)
+    half = z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)

@@ -1,18 +1,19 @@
-"""Figures in words: times and sizes in the unit that suits them; and texts that any file can hold."""
+"""Figures in words, in the unit that suits them; and texts that any file can hold."""
 
 from __future__ import annotations
 
 from typing import Any
 
+TIMES = ((5400, 3600, "hours"), (90, 60, "min"), (1, 1, "s"), (1e-3, 1e-3, "ms"))
+"""For each unit of time from how many seconds on it is used, its seconds, and its name."""
+
+SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+"""For each unit of size its bytes, from which on it is used, and its name."""
+
 
 def span(seconds: float, digits: int = 3) -> str:
     """A time with its unit, from microseconds to hours, with so many digits that count."""
-    for least, unit, name in (
-        (5400, 3600, "hours"),
-        (90, 60, "min"),
-        (1, 1, "s"),
-        (1e-3, 1e-3, "ms"),
-    ):
+    for least, unit, name in TIMES:
         if seconds >= least:
             return f"{_rounded(seconds / unit, digits)} {name}"
     return f"{_rounded(1e6 * seconds, digits)} µs"
@@ -20,7 +21,7 @@ def span(seconds: float, digits: int = 3) -> str:
 
 def size(count: float) -> str:
     """Bytes with their unit."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+    for unit, name in SIZES:
         if count >= unit:
             return f"{_rounded(count / unit, 3)} {name}"
     return f"{count:.0f} bytes"
@@ -34,13 +35,22 @@ def clock(seconds: float) -> str:
 
 
 def readable(value: Any) -> Any:
-    r"""Data as JSON has them, with every half of a character (a lone surrogate) written out as \ud83d: no file of UTF-8 holds one."""
+    r"""Data as JSON has them, with every half of a character written out as \ud83d.
+
+    Such a half, a lone surrogate, is in no file of UTF-8.
+    """
     if isinstance(value, str):
-        return value if value.isascii() else value.encode(errors="backslashreplace").decode()
+        # Most texts are ASCII, which takes no time to find out.
+        if value.isascii():
+            return value
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, dict):
         return {readable(key): readable(item) for key, item in value.items()}
-    return [readable(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [readable(item) for item in value]
+    return value
 
 
 def _rounded(value: float, digits: int) -> str:
+    """A number with so many digits that count, without zeros at its end."""
     return f"{float(f'{value:.{digits}g}'):g}"

@@ -1,4 +1,7 @@
-"""What users get wrong with text: records, templates, scores, environments and servers; one clear message each."""
+"""What users get wrong with text: records, templates, scores, environments and servers.
+
+Each mistake has one clear message.
+"""
 
 import json
 import re
@@ -27,7 +30,7 @@ def llama():
 
 
 def refused(error, words, call, *arguments):
-    """What is raised is of this class and says this, with every expected part in one line of text."""
+    """What is raised is of this class and says this, with all expected parts in one line."""
     with pytest.raises(error) as raised:
         call(*arguments)
     message = str(raised.value)
@@ -68,7 +71,10 @@ FILES = {
     "not UTF-8": (ValueError, "line 1: not JSON .*utf-8", b'{"question": "\xff"}\n', {}),
     "a missing field": (
         ValueError,
-        r"datapoint 1 of train \(.*train.jsonl, line 3\): template: no field 'question'; its fields: query, answer",
+        (
+            r"datapoint 1 of train \(.*train.jsonl, line 3\): template: no field 'question'; "
+            r"its fields: query, answer"
+        ),
         records(GOOD, "", {"query": "?", "answer": "1"}),
         {},
     ),
@@ -94,7 +100,10 @@ FILES = {
     ),
     "a list in a template": (
         ValueError,
-        r"line 1\): template: question: expected a text or a number, got a list of 2, \[.a., .b.\]$",
+        (
+            r"line 1\): template: question: expected a text or a number, got a list of 2, "
+            r"\[.a., .b.\]$"
+        ),
         records({"question": ["a", "b"], "answer": "1"}),
         {},
     ),
@@ -130,13 +139,19 @@ FILES = {
     ),
     "half a character in a prompt": (
         ValueError,
-        r"line 1\): template: question: half a character, '\\ud83d' \(a lone surrogate\), stands at place 2 of 'a \\ud83d'$",
+        (
+            r"line 1\): template: question: half a character, '\\ud83d' \(a lone surrogate\), "
+            r"stands at place 2 of 'a \\ud83d'$"
+        ),
         records({"question": "a \ud83d", "answer": "1"}),
         {},
     ),
     "half a character in a reference": (
         ValueError,
-        r"line 2\): answer: half a character, '\\udc00' \(a lone surrogate\), stands at place 0 of '\\udc00!'$",
+        (
+            r"line 2\): answer: half a character, '\\udc00' \(a lone surrogate\), stands at "
+            r"place 0 of '\\udc00!'$"
+        ),
         records(GOOD, {"question": "?", "answer": "\udc00!"}),
         {},
     ),
@@ -154,8 +169,10 @@ FILES = {
     ),
     "a list as the reference": (
         ValueError,
-        r"datapoint 0 of train \(.*train.jsonl, line 2\): answer: expected a text or a whole number as the reference, "
-        r'got a list of 2, \["2", "two"\]; where any of several counts, score: {_target_: fitness.matching.AnyOf}$',
+        r"datapoint 0 of train \(.*train.jsonl, line 2\): answer: expected a text or a "
+        r"whole number as the reference, "
+        r'got a list of 2, \["2", "two"\]; where any of several counts, score: {_target_: '
+        r"fitness.matching.AnyOf}$",
         records("", {"question": "?", "answer": ["2", "two"]}),
         {},
     ),
@@ -179,7 +196,10 @@ FILES = {
     ),
     "two numbers as the reference": (
         ValueError,
-        r"line 1\): answer: expected one plain number \(such as 1,234.5 or -3\) and nothing else in the reference, got '3 or 4'$",
+        (
+            r"line 1\): answer: expected one plain number \(such as 1,234.5 or -3\) and "
+            r"nothing else in the reference, got '3 or 4'$"
+        ),
         records({"question": "?", "answer": "3 or 4"}),
         {"score": numeric},
     ),
@@ -197,7 +217,10 @@ FILES = {
     ),
     "a text where queries should be": (
         ValueError,
-        "line 1.: answer: expected a list of one query or more, each a text with a word in it, got 'red hat'$",
+        (
+            "line 1.: answer: expected a list of one query or more, each a text with a word "
+            "in it, got 'red hat'$"
+        ),
         records({"question": "?", "answer": "red hat"}),
         {"score": overlap},
     ),
@@ -323,7 +346,10 @@ SETTINGS = {
     ),
     "a class as a score": (
         questions(score=AnyOf),
-        "^score: expected a function or an object, got the class AnyOf; in a config, {_target_: fitness.matching.AnyOf} makes one$",
+        (
+            "^score: expected a function or an object, got the class AnyOf; in a config, "
+            "{_target_: fitness.matching.AnyOf} makes one$"
+        ),
     ),
     "a template without a field": (
         questions(template="question"),
@@ -441,7 +467,10 @@ MODELS = {
     "a prompt that is too long": (
         lambda: tiny_llama(max_position_embeddings=16),
         {"max_new_tokens": 12},
-        "datapoint 0 of train: its prompt has 7 tokens and its answer up to 12 .max_new_tokens., the model has 16 positions",
+        (
+            "datapoint 0 of train: its prompt has 7 tokens and its answer up to 12 "
+            ".max_new_tokens., the model has 16 positions"
+        ),
     ),
     "a chat without a template": (
         tiny_llama,
@@ -451,7 +480,10 @@ MODELS = {
     "a chat template that refuses": (
         lambda: tiny_llama(chat=PICKY),
         {"chat": True, "system": "Be brief."},
-        "^chat: the tokenizer's chat template refuses the roles system, user: System role not supported",
+        (
+            "^chat: the tokenizer's chat template refuses the roles system, user: System role "
+            "not supported"
+        ),
     ),
     "a chat template that is broken": (
         lambda: tiny_llama(chat="{% for %}"),
@@ -571,7 +603,10 @@ SERVERS = {
     "a refusal": (
         {"reset": (422, b'{"detail": "session_id: field required"}')},
         ValueError,
-        r'datapoint 1 of train, reset: .*/reset: the server refused {"env_idx": 1, "session_id": 1}: 422, .*field required',
+        (
+            r'datapoint 1 of train, reset: .*/reset: the server refused {"env_idx": 1, '
+            r'"session_id": 1}: 422, .*field required'
+        ),
     ),
     "no such path": (
         {"create": (404, b"Not Found")},
@@ -653,7 +688,10 @@ def test_memory_for_no_prompt_at_all(llama):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     fitness = QuestionAnswering(Two(), max_new_tokens=4)
-    words = "^there is no memory to answer one prompt of 7 tokens with up to 4 new ones: lower max_new_tokens"
+    words = (
+        "^there is no memory to answer one prompt of 7 tokens with up to 4 new ones: lower "
+        "max_new_tokens"
+    )
     refused(
         MemoryError, words, fitness, TinyLlama(Full(), llama.tokenizer), np.array([0, 1]), "train"
     )

@@ -12,7 +12,7 @@ from whole_runs import ROOT, log_of, start, write_config
 from evomerge.errors import Stopped
 from evomerge.run.between import Between
 from evomerge.run.stop import StopRequest
-from evomerge.rundir.places import check_free, free_name
+from evomerge.rundir.checks import check_free, free_name
 from fitness.classification import Classification
 
 

@@ -23,7 +23,7 @@ from evomerge.report import figures, page
 from evomerge.report.figures import Curve
 from evomerge.report.page import card
 from evomerge.report.svg import INK, MUTED, PALETTE, standalone
-from evomerge.rundir.places import check_place
+from evomerge.rundir.checks import check_place
 
 COMPARISON = "comparison.json"
 """The file by which a comparison's folder is known: the runs of each row."""

@@ -21,7 +21,7 @@ from evomerge.config import config, resumed
 from evomerge.errors import Interrupted, UserError
 from evomerge.files import saving, write_file
 from evomerge.run.stop import StopRequest
-from evomerge.rundir.places import check_free
+from evomerge.rundir.checks import check_free
 
 log = logging.getLogger(__name__)
 

@@ -1,26 +1,34 @@
-"""Plain data to calls, and calls to plain data. Keys are a function's arguments, `_target_` names a class.
+"""Plain data to calls, and back. Keys are a function's arguments, `_target_` names a class.
 
-A whole call is held against the signatures of what it calls before any of it is loaded, and all mistakes are told at once.
+A whole call is held against the signatures of what it calls before any of it is loaded. All
+mistakes are named at once.
 """
 
 from __future__ import annotations
 
 import collections.abc
 import dataclasses
-import functools
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evomerge.config import hints
-from evomerge.config.targets import TARGET, import_path, nearest, path_of
+from evomerge.config.described import describe
+from evomerge.config.mistakes import Mistake, join, raised, shown
+from evomerge.config.signatures import VARIADIC, hints_of, parameters_of, takes_any_key
+from evomerge.config.targets import TARGET, import_path, nearest
 from evomerge.errors import UserError
+
+__all__ = ["build", "describe"]
+
+OTHER_TYPE = "another type"
+"""What a single option of a union expected; the message names all options instead."""
+
+_MISFIT = object()
+"""What is made of a value that is not as a hint wants it."""
 
 
 def build(
@@ -36,241 +44,244 @@ def build(
         given: the call as plain data, such as `config.load` gives.
         function: what it is a call of.
         outside: arguments that are not the data's to give.
-        check: called with those of the arguments that it has a name for; its ValueError has a line for each mistake.
+        check: called with those of the arguments that it has a name for; its ValueError has a line
+            for each mistake.
 
     Raises:
         UserError: if anything is wrong; the message has a line for each mistake.
     """
-    problems: list[str] = []
-    arguments = _arguments(dict(given), function, "", problems, outside)
+    mistakes: list[Mistake] = []
+    # The ranges of what could be made are checked, too, so that a user sees all mistakes at once.
+    arguments = _arguments(dict(given), function, "", mistakes, outside)
     if check is not None:
-        names = inspect.signature(check).parameters
-        try:
-            check(**{name: value for name, value in arguments.items() if name in names})
-        except ValueError as error:
-            problems += str(error).splitlines()
-    if problems:
-        raise UserError("\n".join(problems))
+        mistakes += _out_of_range(check, arguments)
+    if mistakes:
+        raise UserError("\n".join(mistake.text for mistake in mistakes))
     return arguments
 
 
-def describe(**arguments: Any) -> dict[str, Any]:
-    """A call as plain data: each object as its import path and the arguments that it has kept."""
-    return {name: _describe(value) for name, value in arguments.items()}
+def _out_of_range(check: Callable[..., object], arguments: Mapping[str, Any]) -> list[Mistake]:
+    """What a check finds wrong with the arguments that it has a name for."""
+    names = inspect.signature(check).parameters
+    known = {name: value for name, value in arguments.items() if name in names}
+    try:
+        check(**known)
+    except ValueError as error:
+        return [Mistake("", line) for line in str(error).splitlines()]
+    return []
 
 
 def _arguments(
     given: dict[str, Any],
     function: Callable[..., Any],
     where: str,
-    problems: list[str],
+    mistakes: list[Mistake],
     outside: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The arguments of one call, made; mistakes are added to `problems`."""
-    constructor = function.__init__ if inspect.isclass(function) else function
-    try:
-        asked = typing.get_type_hints(constructor)
-    except Exception:  # a user's annotation that cannot be resolved: take any value
-        asked = {}
-    named = _parameters(function)
-    parameters = {
-        name: parameter
-        for name, parameter in named.items()
-        if name not in outside
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    }
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in named.values())
+    """The arguments of one call, made; mistakes are added to `mistakes`."""
+    # What a user may set is neither given from outside nor a *rest.
+    asked = hints_of(function)
+    declared = parameters_of(function)
+    any_key = takes_any_key(declared)
+    parameters = {}
+    for name, parameter in declared.items():
+        if name not in outside and parameter.kind not in VARIADIC:
+            parameters[name] = parameter
+
     arguments = {}
     for key, value in given.items():
-        if key not in parameters and not open_ended:
-            space = (
-                "; between a key and its value stands ': ', with a space"
-                if value is None and ":" in str(key)
-                else ""
-            )
-            problems.append(f"{_join(where, key)}: unknown key{space or nearest(key, parameters)}")
+        place = join(where, key)
+        if key not in parameters and not any_key:
+            mistakes.append(_unknown_key(place, key, value, parameters))
             continue
-        before = len(problems)
-        made = _value(value, asked.get(key, Any), _join(where, key), problems)
-        if len(problems) == before:
+        # An argument that is wrong is left out, so that nobody checks it once more.
+        before = len(mistakes)
+        made = _value(value, asked.get(key, Any), place, mistakes)
+        if len(mistakes) == before:
             arguments[key] = made
+
+    # A key that is given and wrong has its mistake already.
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in given:
-            problems.append(
-                f"{_join(where, name)}: missing; expected {hints.in_words(asked.get(name, Any))}"
-            )
+            expected = hints.in_words(asked.get(name, Any))
+            mistakes.append(Mistake(join(where, name), "missing", expected))
     return arguments
 
 
-def _value(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
-    """One value as its type hint wants it; mistakes are added to `problems`."""
+def _unknown_key(
+    place: str, key: Any, value: Any, parameters: Mapping[str, inspect.Parameter]
+) -> Mistake:
+    """The mistake of a key that is no argument, with what may have been meant."""
+    # YAML takes {size:2} for the key "size:2" without a value.
+    if value is None and ":" in str(key):
+        hint = "; between a key and its value stands ': ', with a space"
+    else:
+        hint = nearest(key, parameters)
+    return Mistake(place, "unknown key", hint=hint)
+
+
+def _value(value: Any, hint: Any, where: str, mistakes: list[Mistake]) -> Any:
+    """One value as its type hint wants it; mistakes are added to `mistakes`."""
     if isinstance(value, dict) and TARGET in value:
-        return _object(value, hint, where, problems)
-    tried: list[list[str]] = []
+        return _object(value, hint, where, mistakes)
+
+    # The first option that the value fits is taken.
+    deeper: list[Mistake] = []
     for option in hints.options(hint):
-        attempt: list[str] = []
+        attempt: list[Mistake] = []
         made = _plain(value, option, where, attempt)
         if not attempt:
             return made
-        tried.append(attempt)
-    deeper = [attempt for attempt in tried if not attempt[0].startswith(f"{where}: expected")]
-    problems += (
-        deeper[0]
-        if deeper
-        else [
-            f"{where}: expected {hints.in_words(hint)}, got {_show(value)}{hints.suggest(value, hint)}"
-        ]
-    )
+        if not deeper and not attempt[0].is_misfit_at(where):
+            deeper = attempt
+
+    # Where an option was right but for something inside the value, that is what the user wants to
+    # know. Otherwise it is all that could have stood here.
+    if deeper:
+        mistakes += deeper
+    else:
+        expected = hints.in_words(hint)
+        got = f"got {shown(value)}"
+        mistakes.append(Mistake(where, "", expected, got, hints.suggest(value, hint)))
     return None
 
 
-def _plain(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
+def _plain(value: Any, hint: Any, where: str, mistakes: list[Mistake]) -> Any:
     """A value without `_target_` against a hint that is no union."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or isinstance(hint, typing.TypeVar):
-        if isinstance(value, dict):
-            return {
-                key: _value(item, Any, _join(where, key), problems) for key, item in value.items()
-            }
-        return (
-            [_value(item, Any, f"{where}[{i}]", problems) for i, item in enumerate(value)]
-            if isinstance(value, list)
-            else value
-        )
-    if origin is typing.Literal and value in args and type(value) is type(args[args.index(value)]):
-        return value
+        return _anything(value, where, mistakes)
+    if isinstance(value, dict):
+        made = _from_dict(value, hint, where, mistakes)
+    elif isinstance(value, list):
+        made = _from_list(value, hint, where, mistakes)
+    elif isinstance(value, str) and hints.origin(hint) is collections.abc.Callable:
+        made = _callable(value, where, mistakes)
+    else:
+        made = _from_scalar(value, hint)
+    if made is _MISFIT:
+        mistakes.append(Mistake(where, expected=OTHER_TYPE))
+        return None
+    return made
+
+
+def _anything(value: Any, where: str, mistakes: list[Mistake]) -> Any:
+    """A value where any is right; objects inside it are made."""
+    if isinstance(value, dict):
+        return _items(value, Any, where, mistakes)
+    if isinstance(value, list):
+        return _elements(value, [Any] * len(value), where, mistakes)
+    return value
+
+
+def _from_scalar(value: Any, hint: Any) -> Any:
+    """A value that is neither keys and values nor a list, as a hint wants it, or a misfit."""
+    if typing.get_origin(hint) is typing.Literal:
+        # To Python, True is 1 and 1.0 is 1.
+        for word in typing.get_args(hint):
+            if value == word:
+                return value if type(value) is type(word) else _MISFIT
+        return _MISFIT
     if hint in (None, types.NoneType) and value is None:
         return None
+    # YAML writes 1 for 1.0. A bool is no number here, though it is one to Python.
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if hint in (int, str, bool) and type(value) is hint:
         return value
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if (origin or hint) is collections.abc.Callable and isinstance(value, str):
-        return _callable(value, where, problems)
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _made(typing.cast("type", hint), value, where, problems)
-    if (
-        isinstance(value, list)
-        and origin is tuple
-        and (Ellipsis not in args and len(args) == len(value))
-    ):
-        return tuple(
-            _value(item, args[i], f"{where}[{i}]", problems) for i, item in enumerate(value)
-        )
-    if (
-        isinstance(value, list)
-        and origin in (list, tuple, collections.abc.Sequence)
-        and (origin is not tuple or Ellipsis in args)
-    ):
-        items = [_value(item, args[0], f"{where}[{i}]", problems) for i, item in enumerate(value)]
-        return tuple(items) if origin is tuple else items
-    if isinstance(value, dict) and origin in (dict, collections.abc.Mapping):
-        return {
-            key: _value(item, args[1], _join(where, str(key)), problems)
-            for key, item in value.items()
-        }
-    problems.append(f"{where}: expected")
-    return None
+    return _MISFIT
 
 
-def _object(value: dict[str, Any], hint: Any, where: str, problems: list[str]) -> Any:
+def _from_dict(value: dict[str, Any], hint: Any, where: str, mistakes: list[Mistake]) -> Any:
+    """Keys and values as a hint wants them, or a misfit."""
+    # Settings need no `_target_`: there is only one class that they can be of.
+    if dataclasses.is_dataclass(hint):
+        return _made(typing.cast("type", hint), value, where, mistakes)
+    if typing.get_origin(hint) in (dict, collections.abc.Mapping):
+        return _items(value, typing.get_args(hint)[1], where, mistakes)
+    return _MISFIT
+
+
+def _from_list(value: list[Any], hint: Any, where: str, mistakes: list[Mistake]) -> Any:
+    """A list as a hint wants it, or a misfit."""
+    origin = typing.get_origin(hint)
+    args = typing.get_args(hint)
+    if origin is tuple and Ellipsis not in args:
+        # Each place of such a tuple has a type of its own.
+        if len(args) != len(value):
+            return _MISFIT
+        return tuple(_elements(value, args, where, mistakes))
+    if origin in (list, tuple, collections.abc.Sequence):
+        elements = _elements(value, [args[0]] * len(value), where, mistakes)
+        return tuple(elements) if origin is tuple else elements
+    return _MISFIT
+
+
+def _items(value: dict[Any, Any], hint: Any, where: str, mistakes: list[Mistake]) -> dict[Any, Any]:
+    """The values of keys, each as a hint wants it."""
+    return {key: _value(item, hint, join(where, key), mistakes) for key, item in value.items()}
+
+
+def _elements(
+    value: list[Any], asked: Sequence[Any], where: str, mistakes: list[Mistake]
+) -> list[Any]:
+    """The elements of a list, each as its own hint wants it."""
+    made = []
+    for place, (element, hint) in enumerate(zip(value, asked, strict=True)):
+        made.append(_value(element, hint, f"{where}[{place}]", mistakes))
+    return made
+
+
+def _object(value: dict[str, Any], hint: Any, where: str, mistakes: list[Mistake]) -> Any:
     """What a mapping with `_target_` makes, held against the hint's class or protocol."""
     target = value[TARGET]
+    place = join(where, TARGET)
     if not isinstance(target, str):
-        problems.append(f"{where}.{TARGET}: expected an import path, got {_show(target)}")
+        mistakes.append(Mistake(place, expected="an import path", got=f"got {shown(target)}"))
         return None
-    found = _callable(target, f"{where}.{TARGET}", problems)
-    if found is None:
+    function = _callable(target, place, mistakes)
+    if function is None:
         return None
-    before = len(problems)
-    made = _made(
-        found, {key: item for key, item in value.items() if key != TARGET}, where, problems
-    )
-    if len(problems) == before and not hints.is_a(made, hint):
-        what = "nothing" if made is None else hints.article(type(made).__name__)
-        problems.append(
-            f"{where}: expected {hints.in_words(hint)}, {target} makes {what}{hints.lacks(made, hint)}"
-        )
+    # A class that a user names may be any, so what it made is looked at and not its name.
+    before = len(mistakes)
+    settings = {key: item for key, item in value.items() if key != TARGET}
+    made = _made(function, settings, where, mistakes)
+    if len(mistakes) == before and not hints.is_a(made, hint):
+        kind = hints.article(type(made).__name__)
+        if made is None:
+            kind = "nothing"
+        got = f"{target} makes {kind}{hints.lacks(made, hint)}"
+        mistakes.append(Mistake(where, expected=hints.in_words(hint), got=got))
     return made
 
 
 def _made(
-    function: Callable[..., Any], given: dict[str, Any], where: str, problems: list[str]
+    function: Callable[..., Any], given: dict[str, Any], where: str, mistakes: list[Mistake]
 ) -> Any:
     """Calls `function` if nothing was wrong with what it is given."""
-    before = len(problems)
-    arguments = _arguments(given, function, where, problems)
-    if len(problems) > before:
+    before = len(mistakes)
+    arguments = _arguments(given, function, where, mistakes)
+    if len(mistakes) > before:
         return None
+    # A user's class may raise anything, which is one mistake among the others.
     try:
         return function(**arguments)
     except Exception as error:
-        known = isinstance(error, ValueError | TypeError | OSError | ImportError)
-        text = str(error) if known else f"{type(error).__name__}: {error}"
-        named = re.match(r"(\w+)[\w.\[\]]*:", text)
-        ours = named is not None and (named[1] in arguments or named[1] in _parameters(function))
-        problems.append(f"{where}.{text}" if ours else f"{where}: {text}")
+        names = arguments.keys() | parameters_of(function).keys()
+        mistakes.append(raised(where, error, names))
         return None
 
 
-def _callable(path: str, where: str, problems: list[str]) -> Any:
+def _callable(path: str, where: str, mistakes: list[Mistake]) -> Any:
+    """The class or function that an import path names; None, and a mistake, if it names none."""
     try:
-        found = import_path(path)
+        named = import_path(path)
     except ValueError as error:
-        problems.append(f"{where}: {error}")
+        mistakes.append(Mistake(where, str(error)))
         return None
-    if not callable(found):
-        problems.append(
-            f"{where}: expected a class or a function, {path} is {hints.article(type(found).__name__)}"
-        )
+    if not callable(named):
+        got = f"{path} is {hints.article(type(named).__name__)}"
+        mistakes.append(Mistake(where, expected="a class or a function", got=got))
         return None
-    return found
-
-
-def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """The parameters of a call; any, for what is written in C and does not say."""
-    try:
-        return inspect.signature(function).parameters
-    except ValueError:
-        return {"keywords": inspect.Parameter("keywords", inspect.Parameter.VAR_KEYWORD)}
-
-
-def _describe(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _describe(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | range):
-        return [_describe(item) for item in value]
-    if isinstance(value, functools.partial):
-        return {
-            TARGET: "functools.partial",
-            "func": _describe(value.func),
-            "args": _describe(value.args),
-            **_describe(value.keywords),
-        }
-    if inspect.isclass(value) or inspect.isroutine(value):
-        return path_of(value)
-    try:
-        names = list(inspect.signature(type(value)).parameters)
-    except ValueError:  # a class written in C
-        return re.sub(
-            r" at 0x[0-9a-f]+", "", repr(value)
-        )  # an address would be another one in every process
-    kept = {name: _describe(getattr(value, name)) for name in names if hasattr(value, name)}
-    return {TARGET: path_of(type(value)), **kept}
-
-
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else str(key)
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return f"{text if len(text) < 80 else text[:77] + '...'} ({type(value).__name__})"
+    return named

@@ -1,4 +1,4 @@
-"""YAML to plain data, and plain data to YAML. A config is a call (`evomerge.config.calls`), of which a resume may change little."""
+"""YAML to plain data, and plain data to YAML. A config is a call (`evomerge.config.calls`)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,23 @@ from evomerge.config.targets import TARGET
 from evomerge.errors import UserError, reason
 
 BASE = "_base_"
+"""The key of a config that names the one below it."""
 
 VERSIONS = "# python "
 """How the comment of a config begins that says with which versions it was made."""
 
+NAMED_VERSIONS = ("evomerge", "mergekit", "numpy", "torch")
+"""The packages in that comment."""
+
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what `load` reads: a text that looks like a number to it, such as 1e5, is quoted; ${ is no interpolation."""
+    """Writes what `load` reads.
+
+    A text that looks like a number to it, such as 1e5, is quoted; ${ is no interpolation.
+    """
 
 
+# To OmegaConf, which reads configs, 1e5 is a number; to PyYAML, which writes them, it is a text.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
@@ -47,15 +55,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         UserError: if the file is missing or is not YAML, or an override is not `key=value`.
     """
     if not path.is_file():
-        near = difflib.get_close_matches(
-            path.name, [other.name for other in path.parent.glob("*.yaml")], 1
-        )
-        what = (
-            "expected a YAML file, this is a folder" if path.is_dir() else "there is no such file"
-        )
-        raise UserError(
-            f"{path}: {what}" + (f"; did you mean {path.parent / near[0]}?" if near else "")
-        )
+        raise UserError(_no_file(path))
     config = _with_base(path)
     for override in overrides:
         where, equals, value = override.partition("=")
@@ -77,15 +77,15 @@ def settings(overrides: Sequence[str]) -> dict[str, Any]:
         if "=" not in override.lstrip("="):
             raise UserError(f"{override!r}: expected key=value")
     with parsing(" ".join(overrides)):
-        return typing.cast(
-            "dict[str, Any]",
-            OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True),
-        )
+        config = OmegaConf.from_dotlist(list(overrides))
+        return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
 
 
 @contextmanager
 def parsing(where: object) -> Iterator[None]:
-    """Makes a mistake of the user of whatever a parser of YAML raises: what a tag makes of a text may end in any exception.
+    """Makes a mistake of the user of whatever a parser of YAML raises.
+
+    What a tag makes of a text may end in any exception.
 
     Args:
         where: the file, or the override; the message begins with it.
@@ -99,7 +99,8 @@ def parsing(where: object) -> Iterator[None]:
         raise
     except RecursionError:
         raise UserError(
-            f"{where}: expected values, got a value that refers to itself, or too many brackets in brackets"
+            f"{where}: expected values, got a value that refers to itself, "
+            "or too many brackets in brackets"
         ) from None
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         raise UserError(f"{where}: {' '.join(str(error).split())}") from None
@@ -111,17 +112,20 @@ def parsing(where: object) -> Iterator[None]:
 
 def to_yaml(call: Mapping[str, Any]) -> str:
     """A described call as YAML; its head says with which command and which versions it was made."""
-    names = ("evomerge", "mergekit", "numpy", "torch")
-    head = [
-        f"# {' '.join(shlex.join(sys.argv).split())}",
-        f"{VERSIONS}{sys.version.split()[0]}, " + ", ".join(f"{n} {_version(n)}" for n in names),
-    ]
-    return "\n".join(head) + "\n" + dumped(call)
+    # A line break in an argument would end the comment.
+    command = " ".join(shlex.join(sys.argv).split())
+    python = sys.version.split()[0]
+    versions = [f"{name} {_version(name)}" for name in NAMED_VERSIONS]
+    head = f"# {command}\n{VERSIONS}{python}, {', '.join(versions)}\n"
+    return head + dumped(call)
 
 
 def versions_in(text: str) -> str:
-    """The comment of a config that says with which versions it was made; nothing where there is none."""
-    return next((line for line in text.splitlines() if line.startswith(VERSIONS)), "")
+    """The comment of a config that says with which versions it was made; nothing without one."""
+    for line in text.splitlines():
+        if line.startswith(VERSIONS):
+            return line
+    return ""
 
 
 def dumped(call: Mapping[str, Any]) -> str:
@@ -134,17 +138,38 @@ def plain(call: Mapping[str, Any]) -> dict[str, Any]:
     return typing.cast("dict[str, Any]", yaml.safe_load(yaml.safe_dump(dict(call))))
 
 
+def _no_file(path: Path) -> str:
+    """The message where a config is none, with the name of one beside it that is like it."""
+    if path.is_dir():
+        message = f"{path}: expected a YAML file, this is a folder"
+    else:
+        message = f"{path}: there is no such file"
+    names = [other.name for other in path.parent.glob("*.yaml")]
+    near = difflib.get_close_matches(path.name, names, 1)
+    if near:
+        message += f"; did you mean {path.parent / near[0]}?"
+    return message
+
+
 def _override(config: Any, key: str, value: str, override: str) -> None:
-    """Sets a key of a config to what a text says; keys and values are laid over those that are there.
+    """Sets a key of a config to what a text says; keys and values are laid over those there.
+
+    Args:
+        config: what is changed.
+        key: where.
+        value: what the text says, as YAML.
+        override: the whole text, for messages.
 
     Raises:
         UserError: if there is no such place.
     """
+    # The text is read as YAML in a config of its own, so that its interpolations stay.
     new = OmegaConf.from_dotlist([f"value={value}"])._get_node("value")
     try:
         old = OmegaConf.select(config, key, throw_on_missing=False)
         if OmegaConf.is_list(new) and OmegaConf.is_dict(old):
             raise UserError(f"{override!r}: a list cannot take the place of keys and values")
+        # Settings of another class take the place of those there; of the same one they are added.
         both = OmegaConf.is_dict(new) and OmegaConf.is_dict(old)
         OmegaConf.update(config, key, new, merge=not both or _same_call(old, new), force_add=True)
     except (IndexError, ValueError, ConfigTypeError):
@@ -155,37 +180,51 @@ def _override(config: Any, key: str, value: str, override: str) -> None:
 
 
 def _with_base(path: Path) -> Any:
-    """A YAML file, laid over the one that its `_base_` names, if it has one."""
+    """A YAML file, laid over the one that its `_base_` names, if it has one.
+
+    Raises:
+        UserError: if one of them is missing, or is no YAML with keys and values.
+    """
     with parsing(path):
         config: Any = OmegaConf.load(path)
     if not OmegaConf.is_dict(config):
-        raise UserError(
-            f"{path}: expected keys and values, got a {type(OmegaConf.to_container(config)).__name__}"
-        )
+        kind = type(OmegaConf.to_container(config)).__name__
+        raise UserError(f"{path}: expected keys and values, got a {kind}")
+    # The key is evomerge's own, and no argument of the call.
     base = config.pop(BASE, None)
     if base is None:
         return config
     if not isinstance(base, str) or not (path.parent / base).is_file():
         raise UserError(
-            f"{path}: {BASE}: expected the path of another config, got {base!r}; there is no {path.parent / str(base)}"
+            f"{path}: {BASE}: expected the path of another config, got {base!r}; "
+            f"there is no {path.parent / str(base)}"
         )
     below = _with_base(path.parent / base)
     with parsing(path):
-        return OmegaConf.merge(below, config) if _same_call(below, config) else config
+        if not _same_call(below, config):
+            return config
+        return OmegaConf.merge(below, config)
 
 
 def _same_call(below: Any, above: Any) -> bool:
-    """Whether what is above has no other `_target_`: the settings of one class are none of another's. Such as are deeper are dropped below."""
+    """Whether what is above has no other `_target_`, so that the settings below are its, too.
+
+    The settings of one class are none of another's. Where a deeper `_target_` is another one, its
+    settings below are dropped.
+    """
     if TARGET in above and above[TARGET] != below.get(TARGET):
         return False
+    # Nodes are asked for, since a value may be an interpolation that leads nowhere yet.
     for key in above:
-        one, other = below._get_node(key), above._get_node(key)
+        one = below._get_node(key)
+        other = above._get_node(key)
         if OmegaConf.is_dict(one) and OmegaConf.is_dict(other) and not _same_call(one, other):
             del below[key]
     return True
 
 
 def _escaped(text: str) -> str:
+    """A text in which ${ is no interpolation, and a backslash before it stays one."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 

@@ -9,30 +9,55 @@ from evomerge.config.targets import TARGET
 
 
 def label(call: Any) -> str:
-    """What a described object is called: its class, and in brackets the task or the objects that it is made of."""
+    """What a described object is called.
+
+    It is called by its class, with the task, or the objects that it is made of, in brackets.
+    """
     if not isinstance(call, Mapping) or TARGET not in call:
         return ""
-    values = [
-        item for value in call.values() for item in (value if isinstance(value, list) else [value])
-    ]
-    inner = (
-        [call["task"]] if isinstance(call.get("task"), str) else [label(value) for value in values]
-    )
-    named = ", ".join(text for text in inner if text)
-    return str(call[TARGET]).rpartition(".")[2] + (f" ({named})" if named else "")
+    name = str(call[TARGET]).rpartition(".")[2]
+    inner = _labels_inside(call)
+    if not inner:
+        return name
+    return f"{name} ({', '.join(inner)})"
+
+
+def _labels_inside(call: Mapping[str, Any]) -> list[str]:
+    """What the parts of a described object are called that have a name."""
+    labels = []
+    if isinstance(call.get("task"), str):
+        # A fitness of a known task says more by that than by its parts.
+        labels.append(call["task"])
+    else:
+        for value in call.values():
+            objects = value if isinstance(value, list) else [value]
+            labels += map(label, objects)
+    return [text for text in labels if text]
 
 
 def titled(group: Any, call: Any) -> str:
-    """What a group of datapoints is called: its name, with that of the part of a combined fitness that it is.
+    """What a group of datapoints is called.
+
+    It is called by its name, with that of the part of a combined fitness that it is.
 
     Args:
         group: its name.
         call: the fitness as config.yaml has it.
     """
-    parts = call.get("parts") if isinstance(call, Mapping) else None
-    part = (
-        label(parts[int(group)])
-        if isinstance(parts, list) and str(group).isdigit() and int(group) < len(parts)
-        else ""
-    )
-    return f"{group}: {part}" if part else str(group)
+    part = label(_part(group, call))
+    if not part:
+        return str(group)
+    return f"{group}: {part}"
+
+
+def _part(group: Any, call: Any) -> Any:
+    """The part of a combined fitness that a group is, as config.yaml has it; None if it is none.
+
+    The groups of a combined fitness are called by the places of its parts.
+    """
+    if not isinstance(call, Mapping):
+        return None
+    parts = call.get("parts")
+    if not isinstance(parts, list) or not str(group).isdigit() or int(group) >= len(parts):
+        return None
+    return parts[int(group)]

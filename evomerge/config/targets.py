@@ -1,4 +1,7 @@
-"""Import paths: what one names, and which one names a class or function. A config's `_target_` is one."""
+"""Import paths: what one names, and which one names a class or function.
+
+A config's `_target_` is such a path.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ import pkgutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 TARGET = "_target_"
+"""The key of a config that names a class."""
 
 
 def import_path(path: str) -> Any:
@@ -19,62 +24,83 @@ def import_path(path: str) -> Any:
     Raises:
         ValueError: if there is no such module or name; the message has the nearest known one.
     """
+    # The longest part that is a module is imported; what is behind it is in that module.
     parts = path.split(".")
     for cut in range(len(parts), 0, -1):
-        name = ".".join(parts[:cut])
-        try:
-            found = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-                continue
-            raise ValueError(f"{path!r} cannot be imported: {error}") from None
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # whatever a user's module does while it is imported
-            raise ValueError(
-                f"{path!r} cannot be imported: {type(error).__name__}: {error}"
-            ) from None
-        for part in parts[cut:]:
-            if not hasattr(found, part):
-                known = [
-                    *dir(found),
-                    *(
-                        module.name
-                        for module in pkgutil.iter_modules(getattr(found, "__path__", ()))
-                    ),
-                ]
-                raise ValueError(
-                    f"{getattr(found, '__name__', name)} has no {part!r}{nearest(part, known)}"
-                )
-            found = getattr(found, part)
-        return found
-    known = [*sys.modules, *(module.name for module in pkgutil.iter_modules())]
+        module = _module(path, ".".join(parts[:cut]))
+        if module is not None:
+            return _inside(module, parts[cut:])
+    known = [*sys.modules, *_module_names(None)]
     raise ValueError(
         f"there is no module {parts[0]!r} on the import path{nearest(parts[0], known, 0.8)}"
     )
 
 
-def path_of(named: Any) -> str:
-    """The shortest import path of a class or function, such as `evomerge.Search`: what a run directory says of it.
+def _module(path: str, name: str) -> ModuleType | None:
+    """A module; None if there is none of that name.
 
-    A package that exports the very same object names it better than the module that defines it, which may move one day.
-    What a script defines is found in the module that its file is.
+    Raises:
+        ValueError: if it cannot be imported; the message has the whole path.
     """
-    module, name = named.__module__, named.__qualname__
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # It may be there, and import another one that is not.
+        missing = error.name
+        if missing is not None and (name == missing or name.startswith(f"{missing}.")):
+            return None
+        raise ValueError(f"{path!r} cannot be imported: {error}") from None
+    # A user's module does whatever it does while it is imported.
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{path!r} cannot be imported: {type(error).__name__}: {error}") from None
+
+
+def _inside(module: ModuleType, names: list[str]) -> Any:
+    """What is in a module under names of which each is in the one before.
+
+    Raises:
+        ValueError: if there is no such name.
+    """
+    named: Any = module
+    # Not all that a class has knows its own name.
+    last_name = module.__name__
+    for name in names:
+        if not hasattr(named, name):
+            known = [*dir(named), *_module_names(getattr(named, "__path__", ()))]
+            holder = getattr(named, "__name__", last_name)
+            raise ValueError(f"{holder} has no {name!r}{nearest(name, known)}")
+        named = getattr(named, name)
+    return named
+
+
+def _module_names(folders: Iterable[str] | None) -> list[str]:
+    """The names of the modules in some folders; in those of the import path, if None."""
+    return [module.name for module in pkgutil.iter_modules(folders)]
+
+
+def path_of(named: Any) -> str:
+    """The shortest import path of a class or function, such as `evomerge.Search`.
+
+    It is what a run directory says of it. A package that exports the very same object names it
+    better than the module that defines it, which may move one day. What a script defines is found
+    in the module that its file is.
+    """
+    module = named.__module__
+    name = named.__qualname__
     script = getattr(sys.modules["__main__"], "__file__", None)
     if module == "__main__" and script:
         return f"{Path(script).stem}.{name}"
+    # Only what is loaded counts: a look must not import a package that nobody asked for.
     folders = module.split(".")
     for cut in range(1, len(folders)):
-        package = ".".join(folders[:cut])
-        if _loaded(f"{package}.{name}") is named:
-            return f"{package}.{name}"
+        public = ".".join([*folders[:cut], name])
+        if _loaded(public) is named:
+            return public
     return f"{module}.{name}"
 
 
 def names_the_same(one: Any, other: Any) -> bool:
-    """Whether two import paths name the same class or function, as they do where a module has moved.
+    """Whether two import paths name the same class or function, as where a module has moved.
 
     Args:
         one: a path, which may be an old one; it is imported if need be.
@@ -83,6 +109,7 @@ def names_the_same(one: Any, other: Any) -> bool:
     if not (isinstance(one, str) and isinstance(other, str)):
         return False
     meant = _loaded(other)
+    # Most texts of a config are no paths, and importing what they seem to name would run code.
     if not callable(meant) or not all(part.isidentifier() for part in one.split(".")):
         return False
     try:
@@ -95,21 +122,33 @@ def _loaded(path: str) -> Any:
     """What an import path names, of what is loaded; None if that is nothing."""
     parts = path.split(".")
     for cut in range(len(parts) - 1, 0, -1):
-        found: Any = sys.modules.get(".".join(parts[:cut]))
-        if found is None:
-            continue
-        for part in parts[cut:]:
-            try:
-                found = getattr(found, part, None)
-            except (
-                Exception
-            ):  # a package that loads its parts when they are asked for, and lacks what they need
-                return None
-        return found
+        module = sys.modules.get(".".join(parts[:cut]))
+        if module is not None:
+            return _attribute(module, parts[cut:])
     return None
 
 
+def _attribute(module: ModuleType, names: list[str]) -> Any:
+    """What is in a module under names of which each is in the one before; None if nothing is."""
+    named: Any = module
+    for name in names:
+        try:
+            named = getattr(named, name, None)
+        # A package may load its parts when they are asked for, and lack what they need.
+        except Exception:
+            return None
+    return named
+
+
 def nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str:
-    """The question whether the nearest known name was meant; nothing if none is near."""
+    """The question whether the nearest known name was meant; nothing if none is near.
+
+    Args:
+        name: what the user wrote.
+        known: what there is.
+        alike: how alike they have to be, from 0 to 1.
+    """
     near = difflib.get_close_matches(str(name), list(known), 1, alike)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    if not near:
+        return ""
+    return f"; did you mean {near[0]!r}?"

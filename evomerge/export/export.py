@@ -23,7 +23,8 @@ from evomerge.genome.recipe import Recipe
 from evomerge.run.snapshot import unpack
 from evomerge.run.state import State
 from evomerge.rundir.births import id_of, read_births
-from evomerge.rundir.places import ANSWERS, check_new, check_run
+from evomerge.rundir.checks import check_new, check_run
+from evomerge.rundir.places import ANSWERS
 from evomerge.rundir.snapshots import read_snapshot
 
 log = logging.getLogger(__name__)

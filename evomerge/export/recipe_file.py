@@ -22,7 +22,7 @@ from evomerge.errors import UserError, as_user_error
 from evomerge.files import saving, write_folder
 from evomerge.genome.axis import Axis
 from evomerge.genome.recipe import Recipe
-from evomerge.rundir.places import check_new
+from evomerge.rundir.checks import check_new
 
 NAME = "recipe.json"
 TENSORS = "tensors"

@@ -1,4 +1,7 @@
-"""A process by a name that others can read: its machine, its number, and what tells it from a later process of that number."""
+"""A process by a name that others can read.
+
+The name has its machine, its number, and what tells it from a later process of that number.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,16 @@ from functools import cache
 from pathlib import Path
 
 PROC = Path("/proc")
+"""Where Linux says what it knows of processes."""
+
+MOST_DIGITS = 9
+"""Digits that the number of a process has at most."""
+
+ENDED = ("Z", "X")
+"""States of a process that has ended, though nobody has waited for it yet."""
+
+START = 19
+"""The place in /proc/*/stat, behind the program's name, of when a process began."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +32,8 @@ class Process:
     Attributes:
         host: name of its machine.
         pid: its number there.
-        kernel: which start of which machine it runs on, and among which processes (containers count their own); empty
-            where the system does not tell.
+        kernel: which start of which machine it runs on, and among which processes (containers
+            count their own); empty where the system does not tell.
         start: when it began, in the kernel's ticks; empty likewise.
     """
 
@@ -37,8 +50,9 @@ class Process:
     @classmethod
     def parse(cls, text: str) -> Process | None:
         """The process that a text names; None if it names none."""
+        # Older versions of evomerge wrote machine and number only, and a file may be empty.
         host, pid, kernel, start, *_ = [*text.split(), "", "", "", ""]
-        if not pid.isdecimal() or len(pid) > 9:
+        if not pid.isdecimal() or len(pid) > MOST_DIGITS:
             return None
         return cls(host, int(pid), kernel, start)
 
@@ -58,18 +72,27 @@ class Process:
         if not self.near or not self.pid:
             return False
         try:
+            # Signal 0 is sent to nobody; it only asks whether there is such a process.
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return True
-        except PermissionError:  # somebody else's
+        except PermissionError:
+            # It lives, and is somebody else's.
             pass
+        # Signals reach a process that has ended, as long as nobody has waited for it.
         state, start = _stat(self.pid)
-        return state in ("Z", "X") or ("" not in (start, self.start) and start != self.start)
+        if state in ENDED:
+            return True
+        # A process that began at another time only has the same number.
+        return bool(start and self.start) and start != self.start
 
 
 @cache
 def _kernel() -> str:
-    """The start of this machine, and the processes that can be seen; empty where the system does not tell."""
+    """The start of this machine, and the processes that can be seen here.
+
+    Empty where the system does not tell.
+    """
     with suppress(OSError):
         started = (PROC / "sys/kernel/random/boot_id").read_text().strip()
         return f"{started}/{os.readlink(PROC / 'self/ns/pid')}"
@@ -79,6 +102,8 @@ def _kernel() -> str:
 def _stat(pid: int) -> tuple[str, str]:
     """State and start of a process; empty texts where the system does not tell."""
     with suppress(OSError, IndexError):
-        fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
-        return fields[0], fields[19]
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+        # The program's name stands in brackets, and may have spaces and brackets in it.
+        fields = text.rpartition(")")[2].split()
+        return fields[0], fields[START]
     return "", ""

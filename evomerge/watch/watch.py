@@ -16,8 +16,9 @@ import yaml
 from evomerge.errors import UserError
 from evomerge.rundir import lock
 from evomerge.rundir.births import checked
-from evomerge.rundir.following import GOING, Condition, Tail, check_every, condition, find_log
-from evomerge.rundir.places import check_free
+from evomerge.rundir.checks import check_free
+from evomerge.rundir.following import GOING, Condition, check_every, condition, find_log
+from evomerge.rundir.tail import Tail
 from evomerge.watch.terminal import Screen, sparkline, wrap
 from evomerge.watch.vitals import Vitals
 from evomerge.words import clock, span

@@ -1,4 +1,4 @@
-"""births.jsonl: every line is as the schema says, the schema is as the docs say, and all lines are one table."""
+"""births.jsonl: each line is as the schema says, which the docs have; all lines are one table."""
 
 import json
 import re
@@ -66,8 +66,16 @@ def runs(tmp_path_factory, request):
     if find_spec("ray") is not None:
         request.getfixturevalue("cluster")
         (folder / "switch").touch()
-        small_run(folder / "lost", births=20, population=Vectors(), fitness=Unlucky("dies", str(folder / "switch")),
-                  strategy=NaturalNiches(size=8), workers=Ray(2, retries=2), lookahead=4, tile=8)  # fmt: skip
+        small_run(
+            folder / "lost",
+            births=20,
+            population=Vectors(),
+            fitness=Unlucky("dies", str(folder / "switch")),
+            strategy=NaturalNiches(size=8),
+            workers=Ray(2, retries=2),
+            lookahead=4,
+            tile=8,
+        )
     return {path.name: path for path in folder.iterdir() if path.is_dir()}
 
 

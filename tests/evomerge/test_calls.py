@@ -1,6 +1,7 @@
-"""Plain data to calls and back: each value as the signature asks for it, each mistake with its line."""
+"""Plain data to calls and back: values as the signature wants them, each mistake with its line."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from whole_runs import DIGITS
 
-from evomerge import UserError, evolve
+from evomerge import Crossover, UserError, evolve
 from evomerge.config import calls
 from evomerge.evolution import OUTSIDE
 from evomerge.run.settings import Settings
@@ -142,3 +143,174 @@ def test_objects_are_described_by_the_arguments_they_kept():
         None,
     ]
     assert json.loads(json.dumps(described)) == described
+
+
+# A user's module, which imports nothing that the fields of NaturalNiches are of.
+TASTES = """
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from evomerge import NaturalNiches
+
+
+@dataclass(frozen=True)
+class Crossover:
+    \"\"\"Nothing of evomerge's; it only has the name.\"\"\"
+
+    angle: int = 0
+
+
+@dataclass(frozen=True)
+class Taste:
+    sweet: float = 0.5
+
+
+@dataclass(frozen=True)
+class Plain(NaturalNiches):
+    \"\"\"Adds nothing.\"\"\"
+
+
+@dataclass(frozen=True)
+class Tasteful(NaturalNiches):
+    taste: Taste | None = None
+    other: Crossover = field(default_factory=Crossover)
+
+
+@dataclass(frozen=True)
+class Further(Tasteful):
+    \"\"\"Two modules and three classes have declared its fields.\"\"\"
+
+    tastes: tuple[Taste, ...] = ()
+
+
+class Undecorated(Tasteful):
+    pass
+
+
+class Own(NaturalNiches):
+    def __init__(self, taste: Taste, crossover: Crossover | None = None):
+        super().__init__()
+        object.__setattr__(self, "given", (taste, crossover))
+
+
+class Passing(NaturalNiches):
+    def __init__(self, taste: Taste, **settings: Any):
+        super().__init__(**settings)
+        object.__setattr__(self, "given", taste)
+
+
+@dataclass(frozen=True)
+class Unknown(NaturalNiches):
+    taste: NoSuchType | None = None
+"""
+
+
+@pytest.fixture
+def tastes(tmp_path, monkeypatch):
+    """Makes a strategy of the user's module, of its class and settings."""
+    (tmp_path / "tastes.py").write_text(TASTES)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tastes", raising=False)
+
+    def take(strategy: Any) -> None:
+        """What the call is of."""
+
+    def made(name, **settings):
+        given = {"strategy": {"_target_": f"tastes.{name}", **settings}}
+        return calls.build(given, take)["strategy"]
+
+    return made
+
+
+SPLITS = {"splits": 3, "ratio": [0, 1]}
+
+
+@pytest.mark.parametrize("name", ["Plain", "Tasteful", "Further", "Undecorated", "Passing"])
+def test_inherited_settings_are_those_of_the_class_that_declares_them(tastes, name):
+    more = {"taste": {"sweet": 1}} if name == "Passing" else {}
+    strategy = tastes(name, size=5, crossover=SPLITS, **more)
+    assert strategy.crossover == Crossover(splits=3, ratio=(0.0, 1.0))
+    assert strategy.size == 5
+    with pytest.raises(UserError, match=r"^strategy\.crossover\.splitz: unknown key; did you mean"):
+        tastes(name, crossover={"splitz": 3}, **more)
+
+
+@pytest.mark.parametrize("name", ["Tasteful", "Further", "Undecorated"])
+def test_settings_that_a_subclass_adds_are_of_its_own_module(tastes, name):
+    strategy = tastes(name, taste={"sweet": 1}, other={"angle": 2}, crossover=SPLITS)
+    module = sys.modules["tastes"]
+    assert strategy.taste == module.Taste(1.0)
+    assert strategy.other == module.Crossover(2)
+    assert strategy.crossover == Crossover(splits=3, ratio=(0.0, 1.0))
+    with pytest.raises(UserError, match=r"^strategy\.taste\.sweet: expected a number, got 'very'"):
+        tastes(name, taste={"sweet": "very"})
+
+
+def test_settings_of_three_classes(tastes):
+    strategy = tastes("Further", tastes=[{"sweet": 0}], taste={}, crossover={"splits": 2})
+    module = sys.modules["tastes"]
+    assert strategy.tastes == (module.Taste(0.0),)
+    assert strategy.taste == module.Taste()
+    assert strategy.crossover == Crossover(splits=2)
+
+
+def test_a_constructor_of_its_own_asks_for_what_its_own_module_says(tastes):
+    strategy = tastes("Own", taste={"sweet": 1}, crossover={"angle": 2})
+    module = sys.modules["tastes"]
+    assert strategy.given == (module.Taste(1.0), module.Crossover(2))
+    with pytest.raises(UserError) as caught:
+        tastes("Own", crossover=SPLITS, size=5)
+    assert [line.split(";")[0] for line in str(caught.value).splitlines()] == [
+        "strategy.crossover.splits: unknown key",
+        "strategy.crossover.ratio: unknown key",
+        "strategy.size: unknown key",
+        "strategy.taste: missing",
+    ]
+
+
+def test_a_type_that_cannot_be_resolved_takes_any_value_and_the_others_are_as_they_were(tastes):
+    strategy = tastes("Unknown", taste={"sweet": 1}, crossover=SPLITS)
+    assert strategy.taste == {"sweet": 1}
+    assert strategy.crossover == Crossover(splits=3, ratio=(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Strict:
+    """Says what it wants in words of its own."""
+
+    size: int = 1
+    whole: bool = True
+
+    def __post_init__(self):
+        if not self.whole:
+            raise ValueError("expected something whole")
+        if self.size < 1:
+            raise ValueError(f"size: expected at least 1, got {self.size}")
+        if self.size > 9:
+            raise RuntimeError(f"{self.size} is too large")
+
+
+def take_strict(strict: Strict | int) -> None:
+    """What the calls below are of."""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"size": 0}, "strict.size: expected at least 1, got 0"),
+        ({"size": 10}, "strict: RuntimeError: 10 is too large"),
+        (
+            {"whole": False},
+            "strict: expected a Strict (its settings) or a whole number, "
+            "got {'whole': False} (dict)",
+        ),
+        ({"_target_": f"{__name__}.Strict", "whole": False}, "strict: expected something whole"),
+        ({"_target_": f"{__name__}.Strict", "size": 0}, "strict.size: expected at least 1, got 0"),
+    ],
+)
+def test_what_a_constructor_says_is_said_where_it_belongs(given, said):
+    with pytest.raises(UserError) as caught:
+        calls.build({"strict": given}, take_strict)
+    assert str(caught.value) == said

@@ -87,7 +87,7 @@ def test_overrides_and_interpolations(tmp_path):
 
 
 def test_the_settings_of_one_class_are_none_of_anothers(tmp_path):
-    """Over another `_target_`, or over one that was not named, nothing of what is below is kept; over the same all is."""
+    """Over another `_target_`, or one that was not named, nothing of what is below is kept."""
     (tmp_path / "base.yaml").write_text(
         "a: {b: 1, c: {_target_: x.Y, d: 2}}\nz: {_target_: x.Y, d: 3}\n"
     )

@@ -1,4 +1,4 @@
-"""Reading along with a run: every line once, through kills and resumes, and nothing of the run is touched."""
+"""Reading along with a run: every line once, through kills and resumes; the run is not touched."""
 
 import errno
 import json
@@ -13,16 +13,29 @@ from whole_runs import PATIENCE, begun, small_run, start
 from evomerge import UserError, follow
 from evomerge.rundir import lock
 from evomerge.rundir.births import read_births
-from evomerge.rundir.following import SILENT, Tail, condition
+from evomerge.rundir.following import SILENT, condition
+from evomerge.rundir.log import Log
 from evomerge.rundir.rundir import RunDir
+from evomerge.rundir.tail import Tail
 
 
 def line(birth, **more):
     return json.dumps({"birth": birth, "seconds": 0.25} | more).encode() + b"\n"
 
 
+def cut(path, kept, again):
+    """Cuts a log back to what is kept, as a resume does, and adds what was raised again."""
+    log = Log(path, len(kept))
+    log.close()
+    with open(path, "ab") as file:
+        file.write(b"".join(again))
+
+
 def replaced(entries):
-    """What is left of followed lines by the rule: a birth that is not above the last one replaces it and all behind it."""
+    """What is left of followed lines by the rule.
+
+    A birth that is not above the last one replaces it and all behind it.
+    """
     kept, cuts = [], 0
     for entry in entries:
         id = entry.get("id", entry["birth"])
@@ -81,7 +94,7 @@ def test_a_log_that_was_cut_back_is_read_from_the_first_line_that_is_not_as_it_w
     tail = Tail(path)
     assert [entry["birth"] for entry in tail.new()] == [1, 2, 3]
     assert (list(tail.new()), tail.cuts) == ([], 0)
-    path.write_bytes(b"".join([line(1), *again]))
+    cut(path, line(1), again)
     assert [json.dumps(entry).encode() + b"\n" for entry in tail.new()] == again
     assert (list(tail.new()), tail.cuts) == ([], 1)
     with open(path, "ab") as file:
@@ -90,7 +103,7 @@ def test_a_log_that_was_cut_back_is_read_from_the_first_line_that_is_not_as_it_w
 
 
 def test_a_log_that_is_cut_back_while_it_is_read(tmp_path):
-    """What the reader has in its buffer goes on in what was written since, in the midst of a line."""
+    """It is read to its end as it was, and then from the first line that is another one."""
     path = tmp_path / "births.jsonl"
     lines = [line(birth) for birth in range(1, 2001)]
     path.write_bytes(b"".join(lines))
@@ -98,10 +111,49 @@ def test_a_log_that_is_cut_back_while_it_is_read(tmp_path):
     for entry in tail.new():
         read.append(entry)
         if entry["birth"] == 3:
-            path.write_bytes(
-                b"".join([*lines[:10], *(line(birth, seconds=1 / 3) for birth in range(11, 3001))])
-            )
-    kept, cuts = replaced(read + list(tail.new()))
+            again = [line(birth, seconds=1 / 3) for birth in range(11, 3001)]
+            cut(path, b"".join(lines[:10]), again)
+    then = list(tail.new())
+    assert [entry["birth"] for entry in then] == list(range(11, 3001))
+    kept, cuts = replaced(read + then)
+    assert kept == read_births(tmp_path)
+    assert cuts == tail.cuts == 1
+
+
+def test_a_log_that_is_cut_twice_between_two_looks(tmp_path):
+    """The second new file may not pass for the one that was read, whatever number it gets."""
+    path = tmp_path / "births.jsonl"
+    lines = [line(birth) for birth in range(1, 9)]
+    path.write_bytes(b"".join(lines))
+    tail = Tail(path)
+    assert len(list(tail.new())) == 8
+    for seconds in (1.5, 2.5):
+        again = [line(birth, seconds=seconds) for birth in range(6, 12)]
+        cut(path, b"".join(lines[:5]), again)
+    assert [json.dumps(entry).encode() + b"\n" for entry in tail.new()] == again
+    assert tail.cuts == 1
+
+
+def test_a_log_that_is_replaced_by_one_that_goes_on_from_it_was_not_cut(tmp_path):
+    """As where a resume takes away half a line, which nobody has read."""
+    path = tmp_path / "births.jsonl"
+    path.write_bytes(line(1) + line(2) + line(3)[:9])
+    tail = Tail(path)
+    assert len(list(tail.new())) == 2
+    cut(path, line(1) + line(2), [line(3)])
+    assert [entry["birth"] for entry in tail.new()] == [3]
+    assert tail.cuts == 0
+
+
+def test_a_log_that_somebody_else_cuts_in_its_place_comes_again(tmp_path):
+    """What it was is gone; births that come again replace themselves."""
+    path = tmp_path / "births.jsonl"
+    path.write_bytes(line(1) + line(2) + line(3))
+    tail = Tail(path)
+    read = list(tail.new())
+    path.write_bytes(line(1) + line(2, seconds=0.5))
+    read += list(tail.new())
+    kept, cuts = replaced(read)
     assert kept == read_births(tmp_path)
     assert cuts == tail.cuts == 1
 
@@ -130,7 +182,7 @@ def test_only_what_is_new_is_read(tmp_path):
 
 def test_an_event_ends_it(tmp_path):
     small_run(tmp_path / "run", births=5)
-    stop, run_dir = threading.Event(), RunDir(tmp_path / "run")
+    stop, (run_dir, *_) = threading.Event(), RunDir.reopen(tmp_path / "run")
     threading.Timer(0.2, stop.set).start()
     assert len(list(follow(tmp_path / "run", every=600, stop=stop))) == 7
     run_dir.close()
@@ -157,7 +209,7 @@ def test_the_files_tell_how_a_run_is(tmp_path):
     log = tmp_path / "run" / "births.jsonl"
     assert condition(log, 5) == "ended"
     assert condition(log, 6) == "stopped"  # resumed since its summary
-    run_dir = RunDir(tmp_path / "run")
+    run_dir, *_ = RunDir.reopen(tmp_path / "run")
     assert condition(log, 5) == "running"
     assert lock.holder(tmp_path / "run").pid == os.getpid()
     run_dir.close()

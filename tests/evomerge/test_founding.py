@@ -10,7 +10,8 @@ from evomerge.genome.axis import Axis
 from evomerge.genome.groups import Stretch, stretches_along
 from evomerge.report.record import Record
 from evomerge.rundir.births import read_births
-from evomerge.rundir.founders import NAME, Founding
+from evomerge.rundir.founders import Founding
+from evomerge.rundir.places import FOUNDERS
 from evomerge.rundir.snapshots import read_snapshot
 from fitness.classification import Classification
 from fitness.images import SklearnDigits
@@ -54,7 +55,9 @@ def test_groups_that_overlap_or_cannot_be_told():
     codes, names = group_codes(Overlapping(), {"train": 4, "test": 0})
     assert names == ("first", "second")
     assert codes["train"].tolist() == [0, 0, 1, -1]
-    assert group_codes(Overlapping(), {"train": 1}) == group_codes(object(), {"train": 1}) == ({}, ())
+    assert (
+        group_codes(Overlapping(), {"train": 1}) == group_codes(object(), {"train": 1}) == ({}, ())
+    )
 
 
 def test_the_axis_by_chromosome_and_layer():
@@ -71,17 +74,19 @@ def test_a_beginning_that_failed_can_begin_again(tmp_path):
     small_run(tmp_path / "run", births=10)
     begun = tmp_path / "begun"
     begun.mkdir()
-    for name in (NAME, f".{NAME}.new"):
-        (begun / name).write_bytes((tmp_path / "run" / NAME).read_bytes())
+    for name in (FOUNDERS, f".{FOUNDERS}.new"):
+        (begun / name).write_bytes((tmp_path / "run" / FOUNDERS).read_bytes())
     small_run(begun, births=10)
-    assert (begun / NAME).read_bytes() == (tmp_path / "run" / NAME).read_bytes()
+    assert (begun / FOUNDERS).read_bytes() == (tmp_path / "run" / FOUNDERS).read_bytes()
 
 
 @pytest.mark.parametrize("content", [b"", b"no such thing", None])
 def test_a_run_goes_on_without(tmp_path, content, caplog):
     """As runs do that are older than it."""
     small_run(tmp_path, births=10)
-    (tmp_path / NAME).unlink() if content is None else (tmp_path / NAME).write_bytes(content)
+    (tmp_path / FOUNDERS).unlink() if content is None else (tmp_path / FOUNDERS).write_bytes(
+        content
+    )
     small_run(tmp_path, births=20, resume=True)
     assert ("cannot be read" in caplog.text) == (content is not None)
     assert Record.read(tmp_path).ended == 20

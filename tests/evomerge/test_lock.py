@@ -1,4 +1,4 @@
-"""The lock: of one process, which no child of it has; and what stands in for it where the file system has none."""
+"""The lock: of one process, which no child of it has; and what stands in where there are none."""
 
 import errno
 import fcntl
@@ -43,11 +43,11 @@ def orphans():
         wait_for_end(pid)
 
 
-# Takes a folder's lock, starts a child in some way, writes the child's number and waits to be killed.
+# Takes a folder's lock, starts a child in some way, writes its number and waits to be killed.
 PARENT = """
 import ctypes, multiprocessing, os, pty, signal, subprocess, sys
 from pathlib import Path
-from evomerge import lock
+from evomerge.rundir import lock
 
 def sleep(*_):
     signal.pause()
@@ -304,8 +304,8 @@ def test_a_process_that_a_parent_has_not_noticed_is_gone_all_the_same(tmp_path):
 POOLED = """
 import multiprocessing, os, signal
 from pathlib import Path
-from evomerge import rundir
-from evomerge.reports import report
+from evomerge.report import report
+from evomerge.rundir import snapshots
 from fitness.classification import Classification
 
 def number(_):
@@ -318,7 +318,8 @@ class Pooled(Classification):
         moment = Path("moment").read_text() if Path("moment").exists() else ""
         self.last = int(moment) if moment.isdecimal() else None
         if moment == "snapshot":
-            self._die_in(rundir, "write_synced", 4)  # tensors.safetensors is there, state.json is not
+            # tensors.safetensors is there, state.json is not
+            self._die_in(snapshots, "write_synced", 4)
         if moment == "report":
             self._die_in(report, "write", 1)
 

@@ -1,5 +1,6 @@
 """The run directory: killed, damaged or out of space, a run goes on as if nothing had been."""
 
+import os
 import random
 import resource
 import shutil
@@ -18,7 +19,7 @@ from whole_runs import (
 )
 
 from evomerge import UserError
-from evomerge.rundir.places import free_name
+from evomerge.rundir.checks import free_name
 from evomerge.rundir.rundir import RunDir
 from evomerge.rundir.snapshots import read_snapshot
 
@@ -108,7 +109,7 @@ def test_a_log_that_was_cut_short_is_noticed(tmp_path):
 
 
 def test_a_full_disk_loses_nothing(tmp_path):
-    """The limit on a file's size stands for the disk's end: the system refuses to write, in the middle of a line."""
+    """The limit on a file's size stands for the disk's end: no more is written, amid a line."""
     config = write_config(tmp_path, births=4000, save_every=0.2)
 
     def limit():
@@ -129,7 +130,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
 
 def test_one_process_at_a_time(tmp_path):
     small_run(tmp_path / "run", births=5)
-    run_dir = RunDir(tmp_path / "run")
+    run_dir, *_ = RunDir.reopen(tmp_path / "run")
     with pytest.raises(UserError, match="another process is using this run directory"):
         small_run(tmp_path / "run", births=9, resume=True)
     run_dir.close()
@@ -155,3 +156,29 @@ def test_a_beginning_that_failed_can_begin_again_but_a_run_without_config_is_kep
     with pytest.raises(UserError, match=r"has lost its config\.yaml"):
         small_run(tmp_path / "run", births=5)
     assert (tmp_path / "run" / "births.jsonl").read_bytes() == before
+
+
+def test_a_resume_cuts_the_log_in_a_new_file(tmp_path):
+    """Who reads along has the old one open, and so can tell what is not as it was."""
+    small_run(tmp_path / "run", births=20)
+    log = tmp_path / "run" / "births.jsonl"
+    whole = log.read_bytes()
+    with open(log, "rb") as before:
+        small_run(tmp_path / "run", births=20, resume=True)
+        assert os.path.samestat(os.stat(log), os.fstat(before.fileno())), "nothing was to be cut"
+        log.write_bytes(whole + b'{"birth": 21}\n{"birth"')
+        small_run(tmp_path / "run", births=20, resume=True)
+        assert not os.path.samestat(os.stat(log), os.fstat(before.fileno()))
+        assert before.read() == whole + b'{"birth": 21}\n{"birth"'
+    assert log.read_bytes() == whole
+    assert not list((tmp_path / "run").glob(".births*"))
+
+
+def test_a_beginning_that_is_begun_again_has_a_new_log(tmp_path):
+    RunDir.create(tmp_path).close()
+    (tmp_path / "births.jsonl").write_bytes(b"half a li")
+    (tmp_path / ".births.jsonl.new").write_bytes(b"")
+    with open(tmp_path / "births.jsonl", "rb") as before:
+        RunDir.create(tmp_path).close()
+        assert before.read() == b"half a li"
+    assert (tmp_path / "births.jsonl").read_bytes() == b""

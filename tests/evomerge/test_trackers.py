@@ -13,6 +13,7 @@ from whole_runs import assert_same_run, log_of, small_run, start, wait_for_birth
 from evomerge import MLflow, TensorBoard, Wandb
 from evomerge.run import tracking
 from evomerge.rundir import identity
+from evomerge.rundir.places import IDENTITY
 from evomerge.rundir.rundir import RunDir
 
 
@@ -212,7 +213,7 @@ def test_the_identity_is_no_part_of_what_a_run_is(tmp_path):
         for path in (tmp_path / "one").rglob("*")
         if path.is_file() and name.encode() in path.read_bytes()
     ]
-    assert files == [tmp_path / "one" / identity.NAME]
+    assert files == [tmp_path / "one" / IDENTITY]
 
 
 def test_what_a_beginning_left_is_no_identity_of_the_next(tmp_path):
@@ -228,7 +229,7 @@ def test_what_a_beginning_left_is_no_identity_of_the_next(tmp_path):
 def test_a_run_without_an_identity_goes_on_by_its_path(tmp_path, content):
     """As versions of evomerge had it that kept none."""
     name_of(tmp_path / "run", births=5)
-    file = tmp_path / "run" / identity.NAME
+    file = tmp_path / "run" / IDENTITY
     if content is None:
         file.unlink()
     else:

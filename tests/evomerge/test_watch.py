@@ -284,7 +284,8 @@ def test_a_reader_that_goes_ends_it_quietly(endless):
 
 def test_a_resume_that_cuts_the_log_back_is_shown(tmp_path):
     small_run(tmp_path / "run", births=60)
-    log, run_dir, out = tmp_path / "run" / "births.jsonl", RunDir(tmp_path / "run"), io.StringIO()
+    log, out = tmp_path / "run" / "births.jsonl", io.StringIO()
+    run_dir, *_ = RunDir.reopen(tmp_path / "run")
     whole = log.read_bytes()
     watching = threading.Thread(target=watch, args=(log, out), kwargs={"every": 0.02})
     watching.start()
