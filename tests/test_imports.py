@@ -109,10 +109,10 @@ def room_of(file):
     parts = Path(file).with_suffix("").parts
     if parts[-1] == "__init__":
         parts = parts[:-1]
-    # fitness is flat and one room; so are the modules of populations that stand beside its folders
-    if parts[0] == "fitness" or (parts[0] == "populations" and f"{'/'.join(parts)}.py" in FILES):
-        if len(parts) < 3:
-            return parts[0]
+    # fitness is flat, and one room; so are the modules of populations that stand beside its folders
+    flat = parts[0] == "populations" and f"{'/'.join(parts)}.py" in FILES and len(parts) == 2
+    if parts[0] == "fitness" or flat:
+        return parts[0]
     return "/".join(parts[:2])
 
 

@@ -118,7 +118,8 @@ WHERE = """
 import json, sys
 from pathlib import Path
 import evomerge, fitness, populations
-from evomerge import cli, config
+from evomerge import cli
+from evomerge.config import config
 names = [path.relative_to(Path(sys.prefix) / "share/evomerge") for path in Path(sys.prefix).glob("share/evomerge/configs/**/*.yaml")]
 calls = {str(name): config.load(cli._find(name.relative_to("configs"))) for name in names}
 print(json.dumps({"path": sys.path, "files": [module.__file__ for module in (evomerge, fitness, populations)],

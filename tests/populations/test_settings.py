@@ -455,7 +455,8 @@ def test_answers_end_as_each_seed_ends_them(tmp_path):
     for order in permutations(names):
         population, genomes = founders(list(order))
         language = population.express(genomes[0])
-        assert set(Generator()._end_tokens(language)) == every
+        ends = Stopping(language.tokenizer, []).end_tokens(language.model)
+        assert set(ends) == every
     out = tmp_path / "out"
     out.mkdir()
     population.save(genomes[0], out)
