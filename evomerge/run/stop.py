@@ -26,7 +26,6 @@ class StopRequest:
         self.urgent = False
         self._number: int | None = None
         self._before: dict[int, Any] = {}
-        self._process = os.getpid()
 
     def __bool__(self) -> bool:
         """Whether the run is to stop."""
@@ -42,12 +41,20 @@ class StopRequest:
                 asking.append(signal.SIGHUP)
             for number in asking:
                 self._before[number] = signal.signal(number, self._ask)
+            _listening.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stops listening."""
+        if self in _listening:
+            _listening.remove(self)
+        self.unlisten()
+
+    def unlisten(self) -> None:
+        """Lets signals do what they did before."""
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # A handler that was not set by Python is None here, and cannot be set again.
+            signal.signal(number, handler or signal.SIG_DFL)
 
     def error(self) -> Stopped:
         """What to raise once everything is saved."""
@@ -56,12 +63,6 @@ class StopRequest:
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         """Hears a signal."""
-        # A process that a fitness has forked has our handlers, too, and is none of ours to save.
-        # A signal does there what it did before.
-        if os.getpid() != self._process:
-            signal.signal(number, self._before[number] or signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
         if self._number is not None:
             self.urgent = True
             # The way out of here may not end. So a third signal is the system's again.
@@ -69,3 +70,23 @@ class StopRequest:
                 signal.signal(other, signal.SIG_DFL)
             raise Stopped(number)
         self._number = number
+
+
+_listening: list[StopRequest] = []
+"""Those that listen in this process."""
+
+
+def _unlisten_in_child() -> None:
+    """Lets signals do in a forked process what they did before.
+
+    A process that a fitness has forked has our handlers, and is none of ours to save. A handler of
+    Python's waits there for what is at hand to end, and a child that waits for work never does.
+    """
+    for request in _listening:
+        request.unlisten()
+    _listening.clear()
+
+
+# Windows has no fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlisten_in_child)

@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from fitness.generation import Generator, chat_prompt
+from fitness.stopping import Stopping
 from populations.llm import LanguageModels
 from populations.seeds.config_settings import config_settings
 from populations.seeds.differences import differences, place_of
