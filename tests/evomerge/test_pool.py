@@ -210,7 +210,7 @@ def test_a_run_goes_on_with_other_workers(tmp_path):
 
 def test_a_worker_that_cannot_load_is_of_no_use_and_spoils_no_birth(tmp_path, caplog, monkeypatch):
     """Say, its node has no seeds: it is replaced, after a pause, and the others go on."""
-    monkeypatch.setattr("evomerge.workers.pool.PAUSE", 0.1)
+    monkeypatch.setattr("evomerge.workers.vacancies.PAUSE", 0.1)
     bred(Slow(0.05), births=25, run_dir=tmp_path / "whole")
     population = Poor(tmp_path)
     evolve(population, Slow(0.05), workers=Late(2, tmp_path), births=25, lookahead=6, tile=8, progress=False,
@@ -393,9 +393,9 @@ def test_a_listener_that_is_no_cluster_is_said():
     """One that says nothing, on which Ray itself would wait for ever."""
     code = """
 import socket
-from evomerge.actors import cluster
+from evomerge.workers import addresses, cluster
 from evomerge.errors import UserError
-cluster.ANSWER = 1
+addresses.ANSWER = 1
 with socket.create_server(("127.0.0.1", 0)) as mute:
     try:
         cluster.connected("127.0.0.1:%d" % mute.getsockname()[1], 1)
@@ -442,7 +442,7 @@ from evotorch.algorithms import SNES
 from on_ray import Slow, Vectors
 from evomerge import evolve
 from evomerge.workers.ray import Ray
-from evomerge.stop import Stopped
+from evomerge.errors import Stopped
 log = Path({str(tmp_path / "run" / "births.jsonl")!r})
 
 def stop():
