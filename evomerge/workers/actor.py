@@ -134,6 +134,7 @@ class Actor:
         if name not in self._views:
             self._views[name] = view
             if len(self._views) > VIEWS:
+                # Births come in order: the oldest archive is the least likely to come again.
                 oldest = next(iter(self._views))
                 del self._views[oldest]
         return self._views[name]

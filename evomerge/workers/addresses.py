@@ -51,6 +51,7 @@ def answering_address(address: str, name: str) -> str:
     way_out = "; leave it out for a Ray of our own"
     if name == "RAY_ADDRESS":
         way_out = "; unset it for a Ray of our own"
+    # Ray keeps the address of this machine's cluster in a file, which may outlive the cluster.
     if address == "auto":
         address = _running_here(name, way_out)
         name = f"{name}: auto"
@@ -92,6 +93,7 @@ def _host_and_port(address: str, name: str, way_out: str) -> tuple[str, int]:
         UserError: if it is no address.
     """
     host, _, port = str(address).rpartition(":")
+    # An address with // is that of Ray's client, or of its dashboard.
     if not host or "//" in host or not port.isdigit() or not 0 < int(port) < PORTS:
         raise UserError(
             f"{name}: expected auto, or host:port of a cluster, got {address!r}{way_out}"

@@ -76,5 +76,6 @@ def one_line(text: str) -> str:
     for part in text.splitlines():
         if part.strip():
             lines.append(" ".join(part.split()))
+    # A report of one line is its own first and last line, and is shown once.
     ends = dict.fromkeys([*lines[:1], *lines[-1:]])
     return " ... ".join(ends)[:LETTERS]

@@ -46,6 +46,7 @@ class Cluster:
 
     def close(self) -> None:
         """Ends the cluster, if it is our own."""
+        # Other processes may still work on a cluster that is somebody else's.
         if self.home is not None:
             self.ray.shutdown()
             self.home.close()
@@ -78,6 +79,7 @@ def connected(address: str | None, cpus: int, wait: float = 0.0) -> Cluster:
         return Cluster(ray)
     if address is None:
         return _start_cluster(ray, cpus, wait)
+    # Nothing is started for an address at which nobody answers.
     address = answering_address(address, name)
     _init_patiently(ray, {"address": address}, wait, f"{name}: cannot connect to {address}")
     return Cluster(ray)
@@ -154,9 +156,11 @@ def _init_patiently(ray: Any, settings: dict[str, Any], wait: float, failure: st
                 kill_failed_start(ray, error)
                 seconds = time.monotonic() - since
                 _check_version(error, failure)
+                # Ray cannot be stopped in the middle of a start; a signal is heard now.
                 if received:
                     raise Stopped(received[0]) from error
                 message = _in_one_line(error)
+                # To wait for what stays as it is would only keep the message back.
                 if _is_lasting(error):
                     raise Interrupted(f"{failure}: {message}") from error
                 if seconds >= wait:
@@ -207,6 +211,7 @@ def _heard_signals() -> Iterator[list[int]]:
     set_sigterm_handler = utils.set_sigterm_handler
     utils.set_sigterm_handler = lambda _handler: None
     for number, handler in handlers.items():
+        # A signal that is ignored, as under nohup, stays ignored.
         if callable(handler):
             signal.signal(number, receive)
     try:

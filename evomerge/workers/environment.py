@@ -22,6 +22,7 @@ def check_variables(runtime_env: Mapping[str, Any]) -> None:
     Raises:
         ValueError: if they are not texts under names.
     """
+    # Ray would say this only where the first worker starts, when the run has long begun.
     variables = dict(runtime_env).get("env_vars", {})
     if isinstance(variables, Mapping):
         texts = [*variables, *variables.values()]
@@ -40,6 +41,7 @@ def runtime_environment(runtime_env: Mapping[str, Any], threads: int) -> dict[st
     variables = dict.fromkeys(THREADS, str(threads))
     variables["PYTHONPATH"] = os.pathsep.join(_local_entries())
     environment = dict(runtime_env)
+    # The user may know better, and so has the last word on every variable.
     environment["env_vars"] = variables | dict(environment.get("env_vars", {}))
     return environment
 
@@ -49,6 +51,7 @@ def _local_entries() -> list[str]:
 
     A worker on this machine, or on one with the same folders, finds a user's own modules there.
     """
+    # Another machine has its own Python, perhaps of another version or for another processor.
     installed = [Path(sysconfig.get_path(name)) for name in INSTALLED]
     entries = []
     for entry in sys.path:

@@ -50,6 +50,7 @@ class Figures:
         """
         now = time.monotonic()
         alive = [worker for worker in workers if worker.alive]
+        # Workers that are gone count too, or each loss would change the share of the past.
         lived = self.lived
         busy = self.busy
         memory = 0

@@ -54,6 +54,7 @@ class RayHome:
         Raises:
             UserError: if no link can be made to a folder whose own name is too long.
         """
+        # A socket with a longer path cannot be made, and Ray then fails without naming the path.
         if len(os.fsencode(folder)) <= SOCKET_PATH - SOCKET_NAME:
             return folder
         for place in SHORT_PLACES:
@@ -61,6 +62,7 @@ class RayHome:
                 self._link = tempfile.TemporaryDirectory(
                     prefix="evomerge-", dir=place, ignore_cleanup_errors=True
                 )
+            # One of the places may be missing, or full.
             except OSError:
                 continue
             link = Path(self._link.name) / "ray"

@@ -96,6 +96,7 @@ class BirthsInFlight:
     def answered(self, call: Call, worker: int) -> None:
         """As `Births.answered`."""
         for number, outcome in zip(call.births, call.answer, strict=True):
+            # A worker does not know its number, nor how often the birth was tried before.
             attempts = self._attempts[number]
             self._settle(number, replace(owned(outcome), worker=worker, attempts=attempts))
 

@@ -114,6 +114,7 @@ def joined_row(tiles: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> np.
         scores: (B,) scores for each tile.
     """
     row = unscored_row(tiles)
+    # Tiles are cut by scarcity, so that their datapoints lie anywhere in the row.
     for tile, values in zip(tiles, scores, strict=True):
         row[tile] = values
     return row

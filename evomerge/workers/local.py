@@ -67,6 +67,7 @@ class Local:
         """As `Workers.start`."""
         import torch
 
+        # The number of threads belongs to the process, and `stop` gives it back.
         threads_before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         limits = threadpool_limits(self.threads)

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from evomerge.errors import Interrupted, Lost
+from evomerge.workers.absence import Absence
 from evomerge.workers.call import Births, Call, one_line
 from evomerge.workers.figures import Figures
 from evomerge.workers.job import ignore_progress
@@ -26,9 +27,6 @@ log = logging.getLogger(__name__)
 
 TICK = 0.5
 """Seconds after which a wait looks up for time limits, and for workers that do not come."""
-
-SILENT = 10.0
-"""Seconds without a worker before it is said."""
 
 NODE_DIED = "node has died"
 """What Ray says where a worker's end was not its own doing."""
@@ -67,8 +65,7 @@ class WorkerPool:
         # What Ray's threads report, for this one to take when it looks.
         self._events: SimpleQueue[tuple[Worker, Call, Any]] = SimpleQueue()
         self._vacancies = Vacancies(self.count)
-        self._without_workers_since = time.monotonic()
-        self._wait_was_logged = False
+        self._absence = Absence(self.wait, self.needs)
 
     def ask(self, method: str, *calls: tuple[Any, ...], seconds: float = math.inf) -> Iterator[Any]:
         """What workers answer to these calls of a method, which go before any birth that waits.
@@ -210,6 +207,7 @@ class WorkerPool:
         if call.method == "ready":
             worker.came_to_life(call.answer)
         elif call.method == "prepare":
+            # It can load, so that whatever kept others from it has not happened to all in a row.
             worker.state = WorkerState.PREPARED
             self._vacancies.failed_starts = 0
         elif call.births:
@@ -257,7 +255,7 @@ class WorkerPool:
         # It may only be out of reach, and would go on with a birth that somebody else has by then.
         self.ray.kill(worker.actor)
         if worker.alive:
-            self._without_workers_since = time.monotonic()
+            self._absence.begin()
             self._figures.add_lost(worker)
         worker.state = WorkerState.LOST
         log.warning("worker %d is lost (%s); another takes its place", worker.id, one_line(why))
@@ -282,6 +280,7 @@ class WorkerPool:
     def _stop_overdue(self) -> None:
         """Ends the workers whose call takes too long."""
         now = time.monotonic()
+        # The loop goes over a copy, since workers leave the pool on the way.
         for worker in list(self._workers):
             call = worker.call
             if call is not None and now - worker.sent > call.seconds:
@@ -294,24 +293,7 @@ class WorkerPool:
         Raises:
             Interrupted: if there has been none for `wait` seconds.
         """
-        now = time.monotonic()
         if any(worker.alive for worker in self._workers):
-            self._without_workers_since = now
-            self._wait_was_logged = False
-            return
-        seconds = now - self._without_workers_since
-        if seconds > self.wait:
-            # Ray's own names, such as node:127.0.0.1, say nothing here.
-            resources = {}
-            for name, amount in self.ray.cluster_resources().items():
-                if ":" not in name:
-                    resources[name] = amount
-            raise Interrupted(
-                f"there was no worker for {self.wait:g} s: one needs {self.needs}, "
-                f"the cluster has {resources}"
-            )
-        if seconds > SILENT and not self._wait_was_logged:
-            self._wait_was_logged = True
-            log.warning(
-                "there is no worker; waiting up to %g s (one needs %s)", self.wait, self.needs
-            )
+            self._absence.end()
+        else:
+            self._absence.check(self.ray.cluster_resources)

@@ -123,6 +123,7 @@ class Ray:
             Interrupted: if Ray does not start for `wait` seconds.
         """
         self._cluster = connected(self.address, math.ceil(self.count * self.cpus), self.wait)
+        # The cluster is an attribute first, so that `stop` closes it where the rest of this fails.
         ray = self._cluster.ray
         resources = dict(self.resources or {})
         try:
@@ -176,6 +177,7 @@ class Ray:
     def result(self, number: int) -> Outcome:
         """As `Workers.result`."""
         pool, births = self._running()
+        # Births that were submitted since the last result are handed out now, many to a call.
         pool.turn()
         while number not in births.outcomes:
             self._between(0)

@@ -51,6 +51,7 @@ def patient() -> Iterator[None]:
 
     ray_params = parameter.RayParams
     start_ray_process = services.start_ray_process
+    # The ports are chosen here, and told to the node and its agents alike.
     ports = dict(zip(AGENTS, _free_ports(len(AGENTS)), strict=True))
 
     class ParamsWithPorts(ray_params):  # type: ignore[misc,valid-type]
@@ -94,6 +95,7 @@ def kill_failed_start(ray: Any, error: BaseException) -> None:
     ray.shutdown()
     cause: BaseException | None = error
     while cause is not None:
+        # The error that arrives may hide the one in whose frames the node is.
         trace = cause.__traceback__
         while trace is not None:
             node = trace.tb_frame.f_locals.get("self")

@@ -104,6 +104,7 @@ class Worker:
         """Counts births that it has raised."""
         self.raised += len(outcomes)
         self.seconds += sum(outcome.seconds for outcome in outcomes)
+        # The most memory so far only grows, so that the last outcome has the newest figure.
         self.memory = outcomes[-1].memory
         self.gpu_memory = outcomes[-1].gpu_memory
 

@@ -291,7 +291,7 @@ class OnTest(Unlucky):
 
 
 def test_without_room_for_a_worker_it_waits_says_so_and_ends(caplog, monkeypatch):
-    monkeypatch.setattr("evomerge.workers.pool.SILENT", 0.2)
+    monkeypatch.setattr("evomerge.workers.absence.SILENT", 0.2)
     with pytest.raises(
         Interrupted,
         match=r"there was no worker for 1.5 s: one needs 1 CPU, 1 unobtainium, the cluster has",
