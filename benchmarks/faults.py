@@ -23,7 +23,8 @@ from scaling import DATAPOINTS, Sleep, Vectors
 
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.rundir.births import read_births
-from evomerge.workers.ray import LOOPBACK, Ray
+from evomerge.workers.ray import Ray
+from evomerge.workers.starting import LOOPBACK
 
 
 def bred(run_dir: Path, births: int, seconds: tuple[float, float], workers: Ray | None) -> None:

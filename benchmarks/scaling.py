@@ -94,14 +94,14 @@ class Watched(Ray):
     def founders(self, seed: int) -> list:
         """As `Ray.founders`."""
         while self.status()["alive"] < self.count:
-            self._crew.turn(0.5)
+            self._pool.turn(0.5)
         self.begun = time.perf_counter()
         return super().founders(seed)
 
     def submit(self, job: Job) -> None:
         """As `Ray.submit`; the clock of who is busy begins with the first birth, after the founders, which come one by one."""
         if job.birth.number == 1:
-            for worker in self._crew._workers:
+            for worker in self._pool._workers:
                 worker.born, worker.busy = time.monotonic(), 0.0
         super().submit(job)
 

@@ -1,4 +1,7 @@
-"""What tests on Ray share: a species of a hundred numbers, and fitnesses that are slow, deadly or wrong, without torch."""
+"""What tests on Ray share, without torch.
+
+A species of a hundred numbers, and fitnesses that are slow, deadly or wrong.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ class Slow:
 
 
 class Unlucky(Slow):
-    """One child in eight, always the same ones, does something that it should not, while a file says so."""
+    """One child in eight does something that it should not, while a file says so.
+
+    It is always the same ones.
+    """
 
     share = 0.125
 

@@ -96,7 +96,10 @@ def test_a_job_that_is_submitted_leaves_its_run(alone, tmp_path):
 
 
 def job_left_its_run(alone, folder):
-    """Starts a head and submits a job; whether Ray did what it was asked for. What the job itself does wrong fails the test."""
+    """Starts a head and submits a job; says whether Ray did what it was asked for.
+
+    What the job itself does wrong fails the test.
+    """
     dashboard = free_port()
     head = [
         sys.executable,
@@ -144,7 +147,10 @@ def answers(port):
 
 
 def submitted(alone, dashboard, head, tmp_path):
-    """Submits a job until the server takes it; False if the head ended, or the connection did before the job."""
+    """Submits a job until the server takes it.
+
+    Gives False if the head ended, or the connection did before the job.
+    """
     checkout = tmp_path / "checkout"
     for name in ("evomerge", "fitness", "populations", "configs"):
         shutil.copytree(
@@ -193,8 +199,19 @@ def submitted(alone, dashboard, head, tmp_path):
     return True
 
 
-GIVEN_UP = ("ConnectionError", "Connection refused", "Connection reset", "RemoteDisconnected", "ServerDisconnected", "Timeout",
-            "timed out", "No available agent", "Failed to connect", "job supervisor", "failed to start")  # fmt: skip
+GIVEN_UP = (
+    "ConnectionError",
+    "Connection refused",
+    "Connection reset",
+    "RemoteDisconnected",
+    "ServerDisconnected",
+    "Timeout",
+    "timed out",
+    "No available agent",
+    "Failed to connect",
+    "job supervisor",
+    "failed to start",
+)
 """What Ray says where its servers, and not the job, have failed."""
 
 

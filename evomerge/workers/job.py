@@ -38,7 +38,10 @@ class Workers(Protocol):
     def score(
         self, genomes: Sequence[Genome], tiles: Sequence[np.ndarray], split: str
     ) -> Iterator[np.ndarray]:
-        """All scores of each genome, in the order of the datapoints; what goes wrong with one is raised when its turn comes."""
+        """Yields all scores of each genome, in the order of the datapoints.
+
+        What goes wrong with a genome is raised when its turn comes.
+        """
 
     def explain(
         self, genome: Genome, datapoints: np.ndarray, split: str
@@ -57,7 +60,8 @@ class Job:
         birth: the plan.
         tiling: how its datapoints are cut.
         view: the archive that the birth was planned from, to stop by; None to score everything.
-        best: the mean score that it has to stay below to be stopped; infinite if nothing depends on it.
+        best: the mean score that it has to stay below to be stopped; infinite if nothing
+            depends on it.
     """
 
     birth: Birth
@@ -80,7 +84,8 @@ class Outcome:
         memory: most bytes that the process which raised it has had.
         gpu_memory: likewise on GPUs.
         attempts: how often it was raised, since workers can be lost.
-        lost: whether it failed because it lost its worker every time; such a verdict is kept at once.
+        lost: whether it failed because it lost its worker every time. Such a verdict is kept at
+            once.
     """
 
     genome: Genome | None
@@ -95,21 +100,28 @@ class Outcome:
     lost: bool = False
 
 
-def unscored(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    """(D,) float32 NaN: the row of a model that was scored nowhere yet."""
-    return np.full(sum(map(len, tiles)), np.nan, dtype=np.float32)
+def unscored_row(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    """The row of a model that was scored nowhere yet: (D,) float32 NaN."""
+    datapoints = sum(map(len, tiles))
+    return np.full(datapoints, np.nan, dtype=np.float32)  # (D,)
 
 
-def placed(tiles: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> np.ndarray:
-    """(D,) float32 scores in the order of the datapoints, from those of each tile."""
-    whole = unscored(tiles)
+def joined_row(tiles: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> np.ndarray:
+    """The row of a model, (D,) float32, from its scores on each tile.
+
+    Args:
+        tiles: (B,) indices each, which together name every datapoint once.
+        scores: (B,) scores for each tile.
+    """
+    row = unscored_row(tiles)
+    # Tiles are cut by scarcity, so that their datapoints lie anywhere in the row.
     for tile, values in zip(tiles, scores, strict=True):
-        whole[tile] = values
-    return whole
+        row[tile] = values
+    return row
 
 
-def unheeded(scored: int) -> None:
-    """What is called between two tiles where nobody asked for that: does nothing."""
+def ignore_progress(scored: int) -> None:
+    """Does nothing. It is called between two tiles where nobody asked for more."""
 
 
 @runtime_checkable
@@ -117,7 +129,7 @@ class Heeding(Protocol):
     """Workers that stop, or say how far they are, between two tiles."""
 
     def heed(self, between: Callable[[int], None]) -> None:
-        """Takes, before `start`, what is to be called between two tiles, and while there is only waiting.
+        """Takes, before `start`, what is called between two tiles and while workers are waited for.
 
         Args:
             between: takes the number of datapoints that were scored since the last call. It raises

@@ -133,7 +133,10 @@ def test_a_birth_that_hangs_too_often_is_a_failure(tmp_path):
 
 
 def test_the_verdict_outlives_the_driver(tmp_path):
-    """It is saved when it is reached: a resume does not ask again, though this time the birth would live."""
+    """It is saved when it is reached.
+
+    A resume does not ask again, though this time the birth would live.
+    """
     (tmp_path / "switch").touch()
     config = {
         "population": {"_target_": "on_ray.Vectors"},
@@ -210,11 +213,20 @@ def test_a_run_goes_on_with_other_workers(tmp_path):
 
 def test_a_worker_that_cannot_load_is_of_no_use_and_spoils_no_birth(tmp_path, caplog, monkeypatch):
     """Say, its node has no seeds: it is replaced, after a pause, and the others go on."""
-    monkeypatch.setattr("evomerge.workers.pool.PAUSE", 0.1)
+    monkeypatch.setattr("evomerge.workers.vacancies.PAUSE", 0.1)
     bred(Slow(0.05), births=25, run_dir=tmp_path / "whole")
     population = Poor(tmp_path)
-    evolve(population, Slow(0.05), workers=Late(2, tmp_path), births=25, lookahead=6, tile=8, progress=False,
-           strategy=NaturalNiches(size=8, crossover=Crossover()), run_dir=tmp_path / "poor")  # fmt: skip
+    evolve(
+        population,
+        Slow(0.05),
+        workers=Late(2, tmp_path),
+        births=25,
+        lookahead=6,
+        tile=8,
+        progress=False,
+        strategy=NaturalNiches(size=8, crossover=Crossover()),
+        run_dir=tmp_path / "poor",
+    )
     assert log_of(tmp_path / "whole") == log_of(tmp_path / "poor")
     assert "there are no seeds here" in caplog.text
 
@@ -279,7 +291,7 @@ class OnTest(Unlucky):
 
 
 def test_without_room_for_a_worker_it_waits_says_so_and_ends(caplog, monkeypatch):
-    monkeypatch.setattr("evomerge.workers.pool.SILENT", 0.2)
+    monkeypatch.setattr("evomerge.workers.absence.SILENT", 0.2)
     with pytest.raises(
         Interrupted,
         match=r"there was no worker for 1.5 s: one needs 1 CPU, 1 unobtainium, the cluster has",
@@ -362,8 +374,9 @@ except UserError as error:
     print(error)
 """
     assert python(code).splitlines() == [
-        "7", "workers: Ray is not installed: pip install 'evomerge[ray]', or use evomerge.workers.Local"
-    ]  # fmt: skip
+        "7",
+        "workers: Ray is not installed: pip install 'evomerge[ray]', or use evomerge.workers.Local",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -373,7 +386,8 @@ except UserError as error:
         ("nowhere", "workers.address: expected auto, or host:port of a cluster, got 'nowhere'"),
         (
             "ray://127.0.0.1:10001",
-            "workers.address: expected auto, or host:port of a cluster, got 'ray://127.0.0.1:10001'",
+            "workers.address: expected auto, or host:port of a cluster, "
+            "got 'ray://127.0.0.1:10001'",
         ),
     ],
 )
@@ -393,9 +407,9 @@ def test_a_listener_that_is_no_cluster_is_said():
     """One that says nothing, on which Ray itself would wait for ever."""
     code = """
 import socket
-from evomerge.actors import cluster
+from evomerge.workers import addresses, cluster
 from evomerge.errors import UserError
-cluster.ANSWER = 1
+addresses.ANSWER = 1
 with socket.create_server(("127.0.0.1", 0)) as mute:
     try:
         cluster.connected("127.0.0.1:%d" % mute.getsockname()[1], 1)
@@ -419,9 +433,13 @@ class Spy(Ray):
     def result(self, number):
         if number == 1:
             mine = {process.pid for process in psutil.Process().children(recursive=True)}
-            mine |= {p.pid for p in psutil.process_iter(["cmdline"]) if "ray" in " ".join(p.info["cmdline"] or ())}
-            listening = [c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.pid in mine]
-            print(len(listening), {c.laddr.ip.removeprefix("::ffff:") for c in listening} - {"127.0.0.1", "::1"})
+            for process in psutil.process_iter(["cmdline"]):
+                if "ray" in " ".join(process.info["cmdline"] or ()):
+                    mine.add(process.pid)
+            connections = psutil.net_connections("tcp")
+            listening = [c for c in connections if c.status == "LISTEN" and c.pid in mine]
+            addresses = {c.laddr.ip.removeprefix("::ffff:") for c in listening}
+            print(len(listening), addresses - {"127.0.0.1", "::1"})
         return super().result(number)
 
 evolve(Vectors(), Slow(), births=2, workers=Spy(1, address="local"), progress=False)
@@ -442,7 +460,7 @@ from evotorch.algorithms import SNES
 from on_ray import Slow, Vectors
 from evomerge import evolve
 from evomerge.workers.ray import Ray
-from evomerge.stop import Stopped
+from evomerge.errors import Stopped
 log = Path({str(tmp_path / "run" / "births.jsonl")!r})
 
 def stop():
@@ -452,7 +470,8 @@ def stop():
 
 threading.Thread(target=stop, daemon=True).start()
 try:
-    evolve(Vectors(), Slow(0.1), births=10_000, workers=Ray(1), run_dir={str(tmp_path / "run")!r}, progress=False)
+    run_dir = {str(tmp_path / "run")!r}
+    evolve(Vectors(), Slow(0.1), births=10_000, workers=Ray(1), run_dir=run_dir, progress=False)
 except Stopped as error:
     print(error.exit_code)
 """

@@ -1,4 +1,7 @@
-"""A Ray that does not start: one line with the way out, or another try; and one that starts where Ray alone would not."""
+"""A Ray that does not start: one line with the way out, or another try.
+
+And one that starts where Ray alone would not.
+"""
 
 import json
 import os
@@ -12,12 +15,20 @@ from whole_runs import PATIENCE, ROOT, write_config
 
 pytestmark = pytest.mark.ray
 
+KEEP = "workers: Ray cannot keep its files in "
+EXPECTED = "expected auto, or host:port of a cluster"
+
 NO_START = {"RAY_gcs_server_port_wait_time_s": "0"}
-"""Ray's own limit, so low that it gives up at once, as it does after half a minute where the machine is too busy."""
+"""Ray's own limit, so low that it gives up at once.
+
+It does so after half a minute where the machine is too busy."""
 
 
 def run(folder, environment, **workers):
-    """`evomerge run` of two births on Ray, in a process of its own that has no other settings of Ray than these."""
+    """`evomerge run` of two births on Ray, in a process of its own.
+
+    It has no other settings of Ray than these.
+    """
     write_config(folder, births=2, workers={"_target_": "evomerge.Ray", "count": 1} | workers)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     command = [sys.executable, "-m", "evomerge", "run", "config.yaml", "run_dir=run"]
@@ -69,17 +80,33 @@ def test_it_starts_in_a_folder_whose_name_is_too_long_for_sockets_and_without_a_
 @pytest.mark.parametrize(
     ("environment", "workers", "message"),
     [
-        ({"RAY_TMPDIR": "{folder}/file"}, {}, "workers: Ray cannot keep its files in file/ray: Not a directory; set RAY_TMPDIR"),
-        ({"TMPDIR": "/proc/nowhere"}, {}, "workers: Ray cannot keep its files in /proc/nowhere/ray: No such file or directory; set TMPDIR"),
-        ({"RAY_TMPDIR": "/dev/null"}, {}, "workers: Ray cannot keep its files in /dev/null/ray: Not a directory; set RAY_TMPDIR"),
+        ({"RAY_TMPDIR": "{folder}/file"}, {}, KEEP + "file/ray: Not a directory; set RAY_TMPDIR"),
+        (
+            {"TMPDIR": "/proc/nowhere"},
+            {},
+            KEEP + "/proc/nowhere/ray: No such file or directory; set TMPDIR",
+        ),
+        ({"RAY_TMPDIR": "/dev/null"}, {}, KEEP + "/dev/null/ray: Not a directory; set RAY_TMPDIR"),
         ({"RAY_ADDRESS": "127.0.0.1:1"}, {}, "RAY_ADDRESS: there is no cluster at 127.0.0.1:1 ("),
-        ({"RAY_ADDRESS": "http://127.0.0.1:8265"}, {}, "RAY_ADDRESS: expected auto, or host:port of a cluster, got 'http://"),
-        ({"RAY_ADDRESS": "127.0.0.1:1"}, {"address": "auto"}, "RAY_ADDRESS: there is no cluster at 127.0.0.1:1 ("),
-        ({}, {"address": "127.0.0.1:99999"}, "workers.address: expected auto, or host:port of a cluster, got '127.0.0.1:99999'"),
-        ({}, {"address": "no such host:6379"}, "workers.address: there is no cluster at no such host:6379 ("),
-        ({"PYTHONPATH": "{folder}/hides"}, {}, "workers: Ray cannot be imported: No module named 'ray._private'"),
+        ({"RAY_ADDRESS": "http://127.0.0.1:8265"}, {}, f"RAY_ADDRESS: {EXPECTED}, got 'http://"),
+        (
+            {"RAY_ADDRESS": "127.0.0.1:1"},
+            {"address": "auto"},
+            "RAY_ADDRESS: there is no cluster at 127.0.0.1:1 (",
+        ),
+        ({}, {"address": "127.0.0.1:99999"}, f"workers.address: {EXPECTED}, got '127.0.0.1:99999'"),
+        (
+            {},
+            {"address": "no such host:6379"},
+            "workers.address: there is no cluster at no such host:6379 (",
+        ),
+        (
+            {"PYTHONPATH": "{folder}/hides"},
+            {},
+            "workers: Ray cannot be imported: No module named 'ray._private'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_the_user_can_mend_is_one_line(tmp_path, environment, workers, message):
     (tmp_path / "file").touch()
     (tmp_path / "hides").mkdir()
