@@ -33,7 +33,7 @@ from evomerge.datapoints import sizes_of, weights_of
 from evomerge.evolution import evolve
 from evomerge.genome.crossover import Crossover
 from evomerge.strategies.strategy import Strategy, founders_rng
-from evomerge.workers.evaluator import check_scores
+from evomerge.workers.partial_score import check_scores
 
 SEED = 0
 SMALL_RUN = 6
