@@ -20,6 +20,7 @@ from evomerge import Crossover, NaturalNiches, UserError
 from evomerge.genome.groups import Stretch
 from evomerge.report import report
 from evomerge.report.record import Record
+from evomerge.report.sections import progress
 from evomerge.report.sections.answers import FEWER, SHOWN
 from evomerge.rundir.births import read_births
 from evomerge.rundir.founders import Founding
@@ -211,7 +212,7 @@ def test_mean_alive_ends_at_the_snapshot(finished):
         for member, row in zip(data["state"]["members"], tensors["scores"].numpy(), strict=True)
     }
     mean = np.mean([rows[id].mean(dtype=np.float64) for id in data["state"]["archive"]])
-    assert report._mean_alive(Record.read(finished)).values[-1] == pytest.approx(mean)
+    assert progress._mean_alive(Record.read(finished)).values[-1] == pytest.approx(mean)
 
 
 def test_no_births(tmp_path):
