@@ -113,7 +113,10 @@ def name_rows(axes: Axes, labels: Sequence[str]) -> None:
         axes.set_ylabel(f"{len(labels)} members, fittest on top", color=MUTED, fontsize=10)
         return
     names = [short(label, NAME_LETTERS) for label in labels]
-    axes.set_yticks(range(len(labels)), names, fontsize=9 if len(labels) <= ROOMY else 7.5)
+    size = 9.0
+    if len(labels) > ROOMY:
+        size = 7.5
+    axes.set_yticks(range(len(labels)), names, fontsize=size)
 
 
 def pixels_of(opacity: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:

@@ -54,8 +54,10 @@ def draw(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None:
     blue, orange = pixels_of(opacity, RAW_BLUE), pixels_of(opacity, RAW_ORANGE)  # (C, C, 4)
     axes.imshow(np.where(is_right, blue, orange), interpolation="none")
     size = 9.5 if are_few else 7
+    # Side by side, longer labels would cover each other.
+    turned = 90 if longest > 3 else 0
     places = range(len(labels))
-    axes.set_xticks(places, labels, rotation=90 if longest > 3 else 0, fontsize=size)
+    axes.set_xticks(places, labels, rotation=turned, fontsize=size)
     axes.set_yticks(places, labels, fontsize=size)
     axes.set_xlabel("answered", color=MUTED, fontsize=10)
     axes.set_ylabel("expected", color=MUTED, fontsize=10, labelpad=6)

@@ -153,7 +153,9 @@ class _Layout:
 
 def _column(columns: Mapping[int, int], node: Node) -> int:
     """Generations back from the best."""
-    return node[2] if isinstance(node, tuple) else columns[node]
+    if isinstance(node, tuple):
+        return node[2]
+    return columns[node]
 
 
 def _heights(columns: Mapping[int, int], chains: Sequence[Sequence[Node]]) -> dict[Node, float]:
@@ -179,6 +181,13 @@ def _heights(columns: Mapping[int, int], chains: Sequence[Sequence[Node]]) -> di
     return heights
 
 
+def _room(node: Node) -> float:
+    """Rows from a node to the one above it: a line needs less than a member."""
+    if isinstance(node, tuple):
+        return 0.75
+    return 1
+
+
 def _put_in_order(
     nodes: list[Node], near: Mapping[Node, Sequence[Node]], heights: dict[Node, float]
 ) -> None:
@@ -198,9 +207,7 @@ def _put_in_order(
     for node in nodes:
         height = wanted[node]
         if placed:
-            # A line needs less room than a member.
-            room = 0.75 if isinstance(node, tuple) else 1
-            height = max(height, placed[-1] + room)
+            height = max(height, placed[-1] + _room(node))
         placed.append(height)
     # Who had to make room was moved down: the column as a whole goes back to where it belongs.
     shift = fmean(wanted[node] for node in nodes) - fmean(placed)
@@ -246,7 +253,9 @@ def _draw_member(axes: Axes, relative: Relative, place: tuple[float, float], col
     }
     axes.add_patch(FancyBboxPatch((x - HALF, y - 13), 2 * HALF, 26, zorder=3, **frame))
     _write(axes, x, y - 5, short(relative.label, LETTERS), fontsize=9, color=INK)
-    score = "" if relative.score is None else f"{relative.score:.3f}"
+    score = ""
+    if relative.score is not None:
+        score = f"{relative.score:.3f}"
     _write(axes, x, y + 6, score, fontsize=8.5, color=MUTED)
 
 

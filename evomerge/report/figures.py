@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +172,9 @@ def _draw_curve(axes: Axes, line: Curve, zorder: float) -> None:
     # A line of one point would not be seen.
     if len(line.births) == 1:
         style |= {"marker": "o", "markersize": 5}
-    draw = functools.partial(axes.step, where="post") if line.step else axes.plot
+    draw: Callable[..., Any] = axes.plot
+    if line.step:
+        draw = functools.partial(axes.step, where="post")
     draw(line.births, line.values, label=line.label, **style)
 
 

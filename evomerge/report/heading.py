@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -46,8 +47,8 @@ def _classes(run: Record) -> list[str]:
 
 def _numbers(run: Record) -> dict[str, str | None]:
     """The numbers by what they are; None for one that is not known."""
-    best = run.bests[-1] if run.bests else {}
-    newest = run.births[-1] if run.births else {}
+    best: dict[str, Any] = next(reversed(run.bests), {})
+    newest: dict[str, Any] = next(reversed(run.births), {})
     coverage = newest.get("coverage")
     # Before the first birth, the founders' scores are known.
     if not run.births and run.scores.size:
@@ -68,12 +69,16 @@ def _numbers(run: Record) -> dict[str, str | None]:
 
 def _pace(run: Record) -> str | None:
     seconds, decided = run.counters.get("seconds"), run.counters.get("decided", 0)
-    return f"{decided / seconds:.3g}" if seconds and decided else None
+    if not seconds or not decided:
+        return None
+    return f"{decided / seconds:.3g}"
 
 
 def _share_scored(run: Record) -> str | None:
     shares = [entry["scored"] for entry in run.births]
-    return f"{100 * float(np.mean(shares)):.0f} %" if shares else None
+    if not shares:
+        return None
+    return f"{100 * float(np.mean(shares)):.0f} %"
 
 
 def _score(value: float | None) -> str | None:

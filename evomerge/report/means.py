@@ -118,4 +118,6 @@ def _row(run: Record, entry: Mapping[str, Any], split: str) -> np.ndarray | None
 
 def _weights(run: Record, split: str) -> np.ndarray | None:
     """(D,) weights of the datapoints of a split; None where all weigh the same."""
-    return run.founding.weights.get(split) if run.founding is not None else None
+    if run.founding is None:
+        return None
+    return run.founding.weights.get(split)

@@ -14,9 +14,10 @@ def founder_names(call: Mapping[str, Any], founders: Sequence[Mapping[str, Any]]
         founders: the log's lines of the founders.
     """
     population = call.get("population")
-    seeds = population.get("seeds") if isinstance(population, dict) else None
-    if isinstance(seeds, list) and len(seeds) == len(founders) and _are_paths(seeds):
-        return _shortest(seeds)
+    if isinstance(population, dict):
+        seeds = population.get("seeds")
+        if isinstance(seeds, list) and len(seeds) == len(founders) and _are_paths(seeds):
+            return _shortest(seeds)
     return [f"founder {entry['founder']}" for entry in founders]
 
 

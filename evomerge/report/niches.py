@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evomerge.report.axes import LABELLED, calm, name_rows, pixels_of, rows_height
+from evomerge.report.page import short
 from evomerge.report.svg import MUTED, ORANGE, RAW_BLUE, as_svg, resize
 from evomerge.rundir.founders import SOLVED
 
@@ -20,6 +21,9 @@ COLUMNS = 400
 
 GROUP_LETTERS = 44
 """Most letters of the names of groups that go side by side."""
+
+NAME_LETTERS = 12
+"""Longest name of a group."""
 
 TURNED = 1000
 """Most members among which branches are turned until neighbours are as alike as can be.
@@ -155,9 +159,7 @@ def _mark_groups(above: Axes, below: Axes, ends: np.ndarray, names: Sequence[str
     for axes in (above, below):
         for end in ends[(ends > 0) & (ends < ends[-1])]:
             axes.axvline(end, color=MUTED, linewidth=0.8)
-    shown = []
-    for name in names:
-        shown.append(name if len(name) <= 12 else name[:11] + "…")
+    shown = [short(name, NAME_LETTERS) for name in names]
     letters = sum(map(len, shown)) + len(shown)
     if letters > GROUP_LETTERS:
         shown = [""] * len(shown)

@@ -55,7 +55,9 @@ def fill(title: str, head: str, sections: Mapping[str, Sequence[str]]) -> str:
 
 def card(title: str, content: str, how_to_read: str, *, wide: bool = False) -> str:
     """A figure with its caption, under a heading if it has a title."""
-    heading = f"<h3>{title}</h3>" if title else ""
+    heading = ""
+    if title:
+        heading = f"<h3>{title}</h3>"
     kind = "card wide" if wide else "card"
     caption = f"<figcaption>{how_to_read}</figcaption>"
     return f'<figure class="{kind}">{heading}{content}{caption}</figure>'

@@ -79,13 +79,12 @@ class Record:
         call = readable(yaml.safe_load(config))
         snapshot = _Snapshot.read(path)
         summary = _data(path / "summary.json", {})
-        lineage = _data(path / "best" / "lineage.json", [])
         return cls(
             name=readable(path.resolve().name),
             founders=founders,
             births=[entry for entry in log if "founder" not in entry],
             config=config,
-            call=call if isinstance(call, dict) else {},
+            call=_as_dict(call),
             counters=snapshot.counters,
             alive=snapshot.alive,
             scores=snapshot.scores,
@@ -93,7 +92,7 @@ class Record:
             ended=summary.get("births"),
             workers=summary.get("workers", {}),
             answers=_lines(path / "best" / ANSWERS),
-            answered_by=id_of(lineage[0]) if lineage else None,
+            answered_by=_member_in(path / "best"),
             gallery=_gallery(path / GALLERY),
             founding=_founding(path, len(founders)),
             best_rows=snapshot.rows_of_the_best(log),
@@ -119,7 +118,9 @@ class Record:
     @property
     def stretches(self) -> Sequence[Stretch]:
         """What lies where on the parameter axis, in order; nothing where that was not kept."""
-        return self.founding.stretches if self.founding is not None else ()
+        if self.founding is None:
+            return ()
+        return self.founding.stretches
 
     @property
     def answers_are_of_the_best(self) -> bool:
@@ -129,8 +130,7 @@ class Record:
     @property
     def strategy(self) -> dict[str, Any]:
         """The settings of its strategy, as far as config.yaml has them."""
-        strategy = self.call.get("strategy")
-        return strategy if isinstance(strategy, dict) else {}
+        return _as_dict(self.call.get("strategy"))
 
     @property
     def competes(self) -> bool:
@@ -183,11 +183,14 @@ class _Snapshot:
         for member, scores in zip(state["members"], tensors["scores"].numpy(), strict=True):
             rows[member["id"]] = scores
         alive = state["archive"]
+        weights = None
+        if "weights" in tensors:
+            weights = tensors["weights"].numpy()
         return cls(
             counters=state["counters"],
             alive=alive,
             scores=np.array([rows[id] for id in alive], dtype=np.float64),
-            weights=tensors["weights"].numpy() if "weights" in tensors else None,
+            weights=weights,
             best=state["best"]["id"],
             best_rows=best_rows(tensors),
         )
@@ -198,6 +201,21 @@ class _Snapshot:
         if not bests or bests[-1] != self.best:
             return {}
         return self.best_rows
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    """A part of a config; nothing where somebody has written something else in its place."""
+    if isinstance(value, dict):
+        return value
+    return {}
+
+
+def _member_in(folder: Path) -> int | None:
+    """The id of the member that is in a folder, as its lineage has it first; None if none is."""
+    lineage = _data(folder / "lineage.json", [])
+    if not lineage:
+        return None
+    return id_of(lineage[0])
 
 
 def _founding(path: Path, founders: int) -> Founding | None:

@@ -57,10 +57,11 @@ def _by_kind(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, str]], list[En
     pictures = []
     names_with_picture = set()
     for entry in entries:
-        uri = picture(entry["picture"]) if "picture" in entry else None
-        if uri:
-            pictures.append((entry, uri))
-            names_with_picture.add(frozenset(entry))
+        if "picture" in entry:
+            uri = picture(entry["picture"])
+            if uri is not None:
+                pictures.append((entry, uri))
+                names_with_picture.add(frozenset(entry))
     texts = []
     for entry in entries:
         # Only the first wrong answers have their pictures in the file. One that has lost its
@@ -96,7 +97,10 @@ def _table(entries: Sequence[Entry]) -> str:
         names.update(dict.fromkeys(entry))
     rows = []
     for entry in entries:
-        rows.append("".join(answer_cell(name, entry.get(name, "")) for name in names))
+        cells = ""
+        for name in names:
+            cells += answer_cell(name, entry.get(name, ""))
+        rows.append(cells)
     return answer_table(list(names), rows)
 
 

@@ -1,7 +1,7 @@
 """What breeding changed: what the best solves and no founder did, and what it solves no more.
 
-Both are of the test split. They are known from their scores. Their answers were kept when the run ended
-(`evomerge.run.kept.explained`).
+Both are of the test split, and known from the scores there. The answers were kept when the run
+ended (`evomerge.run.kept.explained`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ Line: TypeAlias = Mapping[str, Any]
 def cards(run: Record) -> list[str]:
     """What was won and what was lost, with both answers where they were kept."""
     founding, row = run.founding, run.best_rows.get("test")
+    # A founder that is the best has changed nothing.
     if founding is None or row is None or id_of(run.bests[-1]) <= 0:
         return []
     founders = founding.scores["test"]  # (K, D)
@@ -100,7 +101,9 @@ def _answers(run: Record, lines: Sequence[Line]) -> str:
     """
     same, different = _names(lines)
     if "picture" in (*same, *different):
-        tiles = "".join(f"<li>{_tile(run, line, same, different)}</li>" for line in lines)
+        tiles = ""
+        for line in lines:
+            tiles += f"<li>{_tile(run, line, same, different)}</li>"
         opening = PAIRS if "picture" in different else '<ul class="gallery">'
         return f"{opening}{tiles}</ul>"
     rows = []
@@ -145,9 +148,11 @@ def _is_same(lines: Sequence[Line], name: str) -> bool:
 
 def _tile(run: Record, line: Line, same: Sequence[str], different: Sequence[str]) -> str:
     """Both pictures, or the one that both were asked about, with what was made of it."""
-    shown = ANSWERED if "picture" in different else ANSWERED[:1]
     images = ""
-    for who in shown:
+    for who in ANSWERED:
+        # Where both have the same picture, it is what they were asked about.
+        if who == "founder" and "picture" not in different:
+            continue
         uri = picture(line[who].get("picture"))
         if uri:
             images += f'<img src="{uri}" alt="">'
@@ -168,6 +173,10 @@ def _answer(answer: Mapping[str, Any], names: Sequence[str], most: int = LETTERS
         if name == "picture" or name not in answer:
             continue
         value = answer[name]
-        text = f"{value:.3g}" if isinstance(value, float) else short(value, most).strip()
-        texts.append(text if name == "answer" else f"{name} {text}")
+        text = short(value, most).strip()
+        if isinstance(value, float):
+            text = f"{value:.3g}"
+        if name != "answer":
+            text = f"{name} {text}"
+        texts.append(text)
     return "\n".join(texts)

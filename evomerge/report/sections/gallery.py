@@ -59,7 +59,7 @@ def cards(run: Record) -> list[str]:
 
 
 def _side_by_side(strips: Sequence[_Strip]) -> str:
-    scores = np.array([strip.scores for strip in strips])  # (members, n)
+    scores = _scores(strips)
     ahead = scores.argmax(axis=0)  # (n,)
     rows = ""
     for place, strip in enumerate(strips):
@@ -80,14 +80,16 @@ def _side_by_side(strips: Sequence[_Strip]) -> str:
 
 def _ahead(run: Record, strips: Sequence[_Strip]) -> str:
     """The table of who has the highest score at each datapoint; the best is the last strip."""
-    scores = np.array([strip.scores for strip in strips])  # (members, n)
+    scores = _scores(strips)
     ahead = scores.argmax(axis=0)  # (n,)
     are_alone = [strip.id in run.alone for strip in strips]
     rows = row(("prompt", "ahead", "score", "founders", "best"), "th")
     for column, entry in enumerate(strips[-1].entries):
         of_founders = scores[are_alone, column]
-        # A founder may have failed at it, and all of them may.
-        highest = f"{max(of_founders):.3f}" if len(of_founders) else ""
+        # A founder may have failed to draw, and all of them may.
+        highest = ""
+        if len(of_founders):
+            highest = f"{max(of_founders):.3f}"
         rows += row(
             (
                 escape(short(entry.get("prompt", column), PROMPT_LETTERS)),
@@ -105,14 +107,22 @@ def _strips(run: Record) -> list[_Strip]:
     strips = []
     for id in _ids(run):
         entries = run.gallery.get(id, [])
-        pictures = [picture(entry.get("picture")) for entry in entries]
-        known = [uri for uri in pictures if uri]
-        if entries and len(known) == len(entries):
+        pictures = []
+        for entry in entries:
+            uri = picture(entry.get("picture"))
+            if uri is not None:
+                pictures.append(uri)
+        if entries and len(pictures) == len(entries):
             scores = [entry["score"] for entry in entries]
-            strips.append(_Strip(id, _name(run, id), entries, known, scores))
+            strips.append(_Strip(id, _name(run, id), entries, pictures, scores))
     # Of another fitness, a file may have another number of datapoints.
     most = max((len(strip.entries) for strip in strips), default=0)
     return [strip for strip in strips if len(strip.entries) == most]
+
+
+def _scores(strips: Sequence[_Strip]) -> np.ndarray:
+    """(members, n) the scores in all strips."""
+    return np.array([strip.scores for strip in strips])
 
 
 def _ids(run: Record) -> list[int]:
@@ -132,4 +142,6 @@ def _ids(run: Record) -> list[int]:
 
 
 def _name(run: Record, id: int) -> str:
-    return run.label(id) if id in run.alone else f"birth {id}"
+    if id in run.alone:
+        return run.label(id)
+    return f"birth {id}"

@@ -30,7 +30,9 @@ def cards(run: Record) -> list[str]:
 def _fitness(run: Record, fitness: np.ndarray) -> str:
     """The card of (N,) competitive fitness, the fittest first."""
     order = np.argsort(-fitness, kind="stable")  # (N,)
-    best = id_of(run.bests[-1]) if run.bests else None
+    best = None
+    if run.bests:
+        best = id_of(run.bests[-1])
     labels = []
     colours = []
     for row in order:

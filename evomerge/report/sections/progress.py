@@ -83,12 +83,14 @@ def _mean_alive(run: Record) -> Curve:
 def _diversity(run: Record) -> str:
     if not run.births:
         return ""
-    entries = [run.births[row] for row in _thinned(len(run.births))]
-    births = [entry["birth"] for entry in entries]
-    lines = []
-    for name, colour in (("coverage", BLUE), ("entropy", ORANGE)):
-        values = [entry[name] for entry in entries]
-        lines.append(Curve(name, births, values, colour))
+    births = []
+    coverage = []
+    entropy = []
+    for row in _thinned(len(run.births)):
+        births.append(run.births[row]["birth"])
+        coverage.append(run.births[row]["coverage"])
+        entropy.append(run.births[row]["entropy"])
+    lines = [Curve("coverage", births, coverage, BLUE), Curve("entropy", births, entropy, ORANGE)]
     return card("Coverage and entropy", figures.curves(lines, top=1.02), DIVERSITY)
 
 

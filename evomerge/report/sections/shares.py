@@ -57,7 +57,9 @@ def cards(run: Record) -> list[str]:
     curves = _draw(labels, positions, values, run.stretches)
     tables = by_layer(run.stretches, positions, values)
     along = f"{shares.meaning} Below is what lies where on the parameter axis, to scale.{hidden}"
-    several = ", for each chromosome by itself" if len(tables) > 1 else ""
+    several = ""
+    if len(tables) > 1:
+        several = ", for each chromosome by itself"
     layers = (
         f"The mean over what lies in each layer{several}; the stronger the colour, the more, and "
         "orange is below 0."
@@ -156,6 +158,8 @@ def _draw(
         )
     axes.axhline(0, color=MUTED, linewidth=0.8)
     ruler(axes, stretches)
-    columns = len(labels) if sum(map(len, labels)) < LEGEND_LETTERS else 2
+    columns = 2
+    if sum(map(len, labels)) < LEGEND_LETTERS:
+        columns = len(labels)
     # It stands above the names of the chromosomes.
     legend(axes, columns=columns, height=1.06)

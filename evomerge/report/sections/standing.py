@@ -114,7 +114,9 @@ def _by_group(run: Record, founders: Sequence[Mapping[str, Any]], split: str) ->
 def _how_to_read(run: Record, *, are_intervals_known: bool, hidden: int) -> str:
     """What the table says, and what it does not."""
     is_child = "founder" not in run.bests[-1]
-    chosen_by = "training" if run.bests[-1].get("validation") is None else "validation"
+    chosen_by = "training"
+    if run.bests[-1].get("validation") is not None:
+        chosen_by = "validation"
     sentences = ["Mean scores. The best is one of the founders; no child has beaten it yet."]
     if is_child:
         sentences = [
