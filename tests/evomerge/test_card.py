@@ -15,10 +15,12 @@ from whole_runs import small_run
 from evomerge.cli import main
 from evomerge.config.labels import label
 from evomerge.export import card
+from evomerge.export.card_text import MERGEKIT
 from evomerge.export.licences import inherited
 from evomerge.export.markdown import details, fenced, line, link, plain, table
 from evomerge.export.measured import Score
 from evomerge.export.published import published, without_places
+from evomerge.export.subject import Subject
 from evomerge.genome.recipe import Recipe
 from evomerge.intervals import interval
 from evomerge.rundir.births import read_births
@@ -66,7 +68,7 @@ def subject(**changes):
             Score("test", 1.0, 1, group="0: mine"),
         ],
     }
-    return card.Subject(**given | changes)
+    return Subject(**given | changes)
 
 
 def written(folder, **changes):
@@ -99,7 +101,7 @@ def test_the_head_has_the_hubs_words(tmp_path):
         "tags": ["merge"],
         "seeds": seeds,
     }
-    (tmp_path / card.MERGEKIT).write_text("# mergekit-yaml mergekit.yaml OUT\n")
+    (tmp_path / MERGEKIT).write_text("# mergekit-yaml mergekit.yaml OUT\n")
     head, page = written(tmp_path, facts=facts)
     index = head.pop("model-index")
     assert head == {
