@@ -27,10 +27,12 @@ def head_of(subject: Subject, *, has_mergekit: bool = False) -> dict[str, Any]:
     bases: list[str] = []
     for model in models:
         bases += _bases(model)
+    # People search the hub by these.
     tags = list(subject.facts.get("tags", ()))
     if has_mergekit:
         tags.append("mergekit")
     tags.append("evomerge")
+    # Without the relation, the hub guesses one from the files.
     head: dict[str, Any] = {"base_model": _distinct(bases)}
     if bases:
         head["base_model_relation"] = "merge"
@@ -40,10 +42,12 @@ def head_of(subject: Subject, *, has_mergekit: bool = False) -> dict[str, Any]:
         for model in models:
             texts += model.get(key, ())
         head[key] = _distinct(texts)
+    # The population knows its ecosystem's words: library_name, pipeline_tag.
     for key, value in subject.facts.items():
         if key not in NOT_OF_THE_HEAD:
             head[key] = value
     head |= {"tags": _distinct(tags), "model-index": _index(subject)}
+    # An empty list says no more than no list.
     return {key: value for key, value in head.items() if value}
 
 
@@ -57,6 +61,7 @@ def _index(subject: Subject) -> list[dict[str, Any]]:
 
 def _result(subject: Subject, score: Score) -> dict[str, Any]:
     fitness = line(label(subject.call.get("fitness"))) or "fitness"
+    # The hub wants an identifier there, which a path or brackets are not.
     kind = re.sub(r"[^a-z0-9]+", "-", fitness.lower()).strip("-") or "fitness"
     dataset = {"name": fitness, "type": kind}
     if score.group is not None:

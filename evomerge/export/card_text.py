@@ -51,6 +51,7 @@ def text_of(subject: Subject, folder: Path) -> str:
         "How it was bred": _config(subject),
         "How to cite": _citation(),
     }
+    # What a run does not know has no heading.
     sections = [f"# {plain(subject.run)}: member {subject.id}\n\n{_origin(subject)}"]
     for title, text in parts.items():
         if text:
@@ -81,6 +82,7 @@ def _strategy(subject: Subject) -> str:
 
 def _ancestors(subject: Subject) -> str:
     """How many founders, immigrants and others it comes from; nothing where a search made all."""
+    # What a search made has no parents, either, but it came from nobody outside.
     alone = []
     for entry in subject.ancestors.values():
         if not entry.get("parents") and "made" not in entry:
@@ -113,6 +115,7 @@ def _scores(subject: Subject) -> str:
     """A table of the scores, with their intervals."""
     if not subject.scores:
         return ""
+    # A mean of the log alone has no interval, and no number of datapoints.
     rows = []
     for score in subject.scores:
         split = score.split
@@ -164,6 +167,7 @@ def _seeds(subject: Subject) -> str:
 
 def _add_scores_alone(subject: Subject, head: list[str], rows: list[list[str]]) -> None:
     """Adds what each seed scored alone to the table, where the founders are the seeds."""
+    # Founders may be mixtures of seeds, too, or in another order.
     places = [entry.get("founder") for entry in subject.founders]
     if places != list(range(len(rows))):
         return
@@ -180,6 +184,7 @@ def _model(model: Mapping[str, Any]) -> str:
     That is a link to the very revision on the hub; of a folder, it is what that says it was tuned
     from.
     """
+    # A branch on the hub may move on; a revision is what was merged.
     name = plain(model["name"])
     if "repository" in model:
         address = f"https://huggingface.co/{model['repository']}"
@@ -203,6 +208,7 @@ def _recipe(subject: Subject, folder: Path) -> str:
     stretches = "1 stretch"
     if count != 1:
         stretches = f"{count:,} stretches"
+    # Who gets the recipe from elsewhere can see whether it is this one.
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     text = (
         f"It has a coefficient for each seed on each of {stretches} of the parameters. All are in "
@@ -215,6 +221,7 @@ def _recipe(subject: Subject, folder: Path) -> str:
             f"\nWithout evomerge, as far as `{MERGEKIT}` finds the seeds where it says they are:"
             f"\n\n{fenced(first_line.removeprefix('# '), 'sh')}"
         )
+    # A recipe of many stretches is for machines.
     if count <= STRETCHES:
         text += f"\n{_coefficients(subject, genome)}"
     return text

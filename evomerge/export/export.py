@@ -65,6 +65,7 @@ def write_best(
         texts: by the name of their file; None for no file.
     """
 
+    # The folder is filled under another name and then renamed: best/ is never half a member.
     def fill(folder: Path) -> None:
         write_member(folder, path, population, fitness, state, state.best.id, texts.get(ANSWERS))
         for name, text in texts.items():
@@ -132,6 +133,7 @@ def _newest_state(path: Path, archive: Archive) -> State:
 
 def _answers_of(path: Path, member: int) -> str | None:
     """What a member answered on the test split, if it is the one whose answers the run has kept."""
+    # Only the best is asked, when the run ends; it may be another one since.
     lineage, answers = path / "best" / LINEAGE, path / "best" / ANSWERS
     if not lineage.is_file() or not answers.is_file():
         return None

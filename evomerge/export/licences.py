@@ -55,6 +55,7 @@ def inherited(models: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], str]
             f"All models that it was made of have the licence {name}, which is why it names that "
             "one.\n"
         )
+    # Nobody but the author can say what several licences, or an unknown one, allow.
     rows = [(plain(model["name"]), model_name(model)) for model in models]
     each = table(("model", "licence"), rows)
     if len(licences) == 1:
@@ -89,6 +90,7 @@ def _key(model: Mapping[str, Any]) -> tuple[Any, ...]:
 def _head(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model's licence in the hub's words."""
     ids = list(model["license"])
+    # A licence that the hub does not know keeps its own name there.
     if len(ids) == 1 and ids[0] not in HUB:
         return {"license": "other", "license_name": _slug(ids[0])}
     known = [id if id in HUB else "other" for id in ids]

@@ -11,6 +11,7 @@ ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
 
 def line(value: object) -> str:
     """A text in one line, without characters that do not show."""
+    # A line break could begin a heading, and a mark of direction turn the text after it round.
     shown = ""
     for character in str(value):
         shown += character if character.isprintable() else " "
@@ -19,6 +20,7 @@ def line(value: object) -> str:
 
 def plain(value: object) -> str:
     """Markdown that shows a text as it is, in one line: in a paragraph, a cell, a link."""
+    # Backslashes go first: the # of an entity is to get none.
     escaped = re.sub(r"([\\`*_\[\]~$#!])", r"\\\1", line(value))
     return re.sub("[&<>|]", lambda match: ENTITIES[match[0]], escaped)
 
@@ -41,6 +43,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def fenced(content: str, language: str) -> str:
     """A block of code, whatever is in it: its fence is longer than any row of backticks there."""
+    # CommonMark ends a block at the first fence that is as long as its own.
     longest = max(map(len, re.findall("`+", content)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{content.rstrip()}\n{fence}\n"

@@ -66,6 +66,7 @@ def measured(
     for split in SPLITS:
         if entry.get(split) is None:
             continue
+        # Of the validation split, no scores by datapoint are at hand.
         row = rows.get(split)
         if row is None:
             scores.append(Score(split, entry[split]))

@@ -53,6 +53,7 @@ def write_member(
     population.save(genome, folder)
     if isinstance(genome, Recipe) and isinstance(population, NamesSeeds):
         recipe_file.write(folder, population, genome)
+    # The card names parents by their ids; here is what these were.
     ancestors = lineage(id, births)
     (folder / LINEAGE).write_text(json.dumps(list(ancestors.values())) + "\n")
     train, test = _train_row(state, id), _test_scores(answers)
@@ -73,6 +74,7 @@ def write_member(
     )
     try:
         card.write(folder, subject)
+    # A full disk is no fault of the population.
     except OSError:
         raise
     # A population's facts may be of another kind than they have to be.
@@ -87,6 +89,7 @@ def lineage(id: int, births: Sequence[dict[str, Any]]) -> dict[int, dict[str, An
     ancestors: dict[int, dict[str, Any]] = {}
     waiting = {id}
     while waiting:
+        # Nobody is older than its parents, so nobody is met again that was taken.
         youngest = max(waiting)
         waiting.remove(youngest)
         ancestors[youngest] = by_id[youngest]
@@ -97,6 +100,7 @@ def lineage(id: int, births: Sequence[dict[str, Any]]) -> dict[int, dict[str, An
 def alive(state: State) -> dict[int, Genome]:
     """The genomes of the members alive, and of the best, by id."""
     genomes = {member.id: member.genome for member in state.archive.members}
+    # The best may have left the archive.
     genomes[state.best.id] = state.best.genome
     return genomes
 

@@ -1,6 +1,6 @@
 """What of a run's config is published with a member.
 
-That is what made it, without what its author would not want to tell.
+That is what made it, without what its author would keep to himself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TOKEN = re.compile(
     r"(?i)(\bbearer |(?:api[_-]?key|token|password|secret)(?:=| (?=\S*\d)))[^\s&'\",;]{4,200}"
     r"|\b()(?:hf_|sk-|gh[pousr]_|glpat-)[\w-]{16,200}"
 )
-"""A secret in the middle of a text, behind what tells it."""
+"""A secret in the middle of a text, behind what gives it away."""
 
 USER = re.compile(r"(?<=://)[^\s/@]+@")
 """Name and password in an address."""
@@ -69,6 +69,7 @@ def without_places(text: str) -> str:
 
     Paths of a machine are cut to their last parts, and what looks like a secret is struck out.
     """
+    # Users go before tokens: a token in front of an @ is gone as a whole.
     text = USER.sub("", text)
     text = TOKEN.sub(lambda match: f"{match[1] or ''}{HIDDEN}", text)
     return PLACE.sub(lambda match: match[match.lastindex or 0], text)

@@ -80,6 +80,7 @@ def rebuild(path: Path, out: Path, settings: Mapping[str, Any], *, trust: bool =
         UserError: if the recipe cannot be read or names such code, or the seeds are not those that
             it was made of.
     """
+    # All checks come before anything large is read, and before anything of the recipe is run.
     check_new(out)
     recipe = _read(path)
     if not trust:
@@ -188,6 +189,7 @@ def _check_seeds(path: Path, expected: Sequence[Any], seeds: Sequence[Mapping[st
         raise UserError(
             f"{path}: it was made of {len(expected)} models, there are {len(seeds)} here"
         )
+    # The order is that of the coefficients.
     for before, here in zip(expected, seeds, strict=True):
         if before["sha256"] != here["sha256"]:
             raise UserError(

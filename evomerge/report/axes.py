@@ -43,6 +43,7 @@ def calm(axes: Axes, *, grid: str | None = "y", baseline: bool = True) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom" and baseline)
         spine.set_color(LINE)
+    # The faint lines say where the numbers belong: ticks would say it twice.
     axes.tick_params(which="both", length=0, labelcolor=MUTED, labelsize=10, pad=5)
     axes.set_axisbelow(True)
     if grid:
@@ -83,6 +84,7 @@ def ruler(axes: Axes, stretches: Sequence[Stretch]) -> None:
     """
     size = stretches[-1].stop
     axes.set_xlim(0, size)
+    # A layer may be several stretches, and counts once among those that end in the same part.
     last_parts = {}
     for stretch in stretches:
         last_parts[stretch.layer] = _parts(stretch.layer)[-1]
@@ -94,6 +96,7 @@ def ruler(axes: Axes, stretches: Sequence[Stretch]) -> None:
         ticks.append((stretch.start + stretch.stop) / 2)
         is_alone = ends.count(last_parts[stretch.layer]) == 1
         names.append(_layer_name(stretch.layer, is_alone, room))
+        # The frame is where the first one begins.
         if stretch.start:
             axes.axvline(stretch.start, color=LINE, linewidth=0.8, zorder=0)
     axes.set_xticks(ticks, names, fontsize=8.5)
@@ -107,6 +110,7 @@ def rows_height(members: int) -> float:
 
 def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     """Names the members on the vertical axis, or says how they are sorted where they are many."""
+    # The first row is on top, so the axis runs downwards.
     axes.set_ylim(len(labels) - 0.5, -0.5)
     if len(labels) > LABELLED:
         axes.set_yticks([])
@@ -123,6 +127,7 @@ def pixels_of(opacity: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """(H, W) opacities in [0, 1] as (H, W, 4) uint8 pixels of one colour."""
     pixels = np.empty((*opacity.shape, 4), dtype=np.uint8)  # (H, W, 4)
     pixels[..., :3] = colour
+    # A mean over no datapoint is not a number, and is not drawn.
     pixels[..., 3] = np.rint(255 * np.clip(np.nan_to_num(opacity), 0, 1))
     return pixels
 
@@ -139,6 +144,7 @@ def _layer_name(layer: str, is_alone: bool, room: float) -> str:
         is_alone: whether no other layer ends in the same part, which then is enough.
         room: letters that fit.
     """
+    # What a reader knows a layer by is its end: the beginning is the same for all of a model.
     parts = _parts(layer)
     name = ".".join(parts[-2:])
     if len(name) < room:
@@ -153,6 +159,7 @@ def _name_chromosomes(axes: Axes, stretches: Sequence[Stretch]) -> None:
     starts: dict[str, int] = {}
     for stretch in stretches:
         starts.setdefault(stretch.chromosome, stretch.start)
+    # Where there is but one, its name says nothing.
     if len(starts) < 2:
         return
     for name, start in starts.items():

@@ -47,6 +47,7 @@ def draw(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None:
     resize(figure, 350 + 5 * min(longest, 14))
     axes = figure.subplots()
     calm(axes, grid=None, baseline=False)
+    # A label that was never expected has a row of zeros, and nothing is divided by zero.
     # The root, since rare mistakes should show.
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)  # (C, 1)
     opacity = np.sqrt(counts / totals) * 0.75  # (C, C)
@@ -61,6 +62,7 @@ def draw(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None:
     axes.set_yticks(places, labels, fontsize=size)
     axes.set_xlabel("answered", color=MUTED, fontsize=10)
     axes.set_ylabel("expected", color=MUTED, fontsize=10, labelpad=6)
+    # Zeros would hide where the mistakes are.
     if are_few:
         for row, column in np.argwhere(counts > 0):
             text = f"{counts[row, column]}"

@@ -1,4 +1,4 @@
-"""What a member has of whom along the parameter axis, as the log tells it of all its ancestors."""
+"""What a member has of whom along the parameter axis, by what the log has of all its ancestors."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def parts(entry: Mapping[str, Any], stretches: Sequence[Stretch]) -> list[tuple[
     Returns:
         (start, stop, w) of each part, with the share w of the second parent there.
     """
+    # Each chromosome lies in one piece on the axis, and has a ratio and split points of its own.
     edges_of: dict[str, tuple[int, int]] = {}
     for chromosome, _, start, stop in stretches:
         first, _ = edges_of.get(chromosome, (start, stop))
@@ -46,7 +47,7 @@ def parts(entry: Mapping[str, Any], stretches: Sequence[Stretch]) -> list[tuple[
 def second_share(
     entry: Mapping[str, Any], stretches: Sequence[Stretch], positions: np.ndarray
 ) -> np.ndarray:
-    """(n,) the share w of the second parent at (n,) positions, as a line of the log tells it."""
+    """(n,) the share w of the second parent at (n,) positions, from a line of the log."""
     share = np.empty(len(positions))  # (n,)
     for start, stop, w in parts(entry, stretches):
         share[(positions >= start) & (positions < stop)] = w
@@ -92,9 +93,11 @@ def founder_shares(run: Record, positions: np.ndarray) -> tuple[np.ndarray, int]
         if "founder" in entry:
             shares[:, entry["founder"]] = share
             continue
+        # What a search made of its parents, no mixing ratio says.
         if entry.get("made"):
             return None
         births += 1
+        # One without parents that is no founder came later, as a random one.
         if not entry["parents"]:
             immigrants += share
         for parent, given in _given(entry, run.stretches, positions):
@@ -138,6 +141,7 @@ def _given(
 ) -> Iterable[tuple[int, np.ndarray]]:
     """What a child has of each parent: the parent's id, and its (n,) shares at positions."""
     parents = entry["parents"]
+    # A child of one parent, which was only mutated, has all of it.
     second = np.zeros(len(positions))  # (n,)
     if len(parents) > 1:
         second = second_share(entry, stretches, positions)

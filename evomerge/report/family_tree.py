@@ -73,15 +73,18 @@ def draw(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None:
     """
     layout = _Layout.of(relatives, best)
     resize(figure, layout.height, layout.width)
+    # Nodes stand at units of the figure: no margin may be added to it.
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set(xlim=(0, layout.width), ylim=(layout.height, 0))
+    # Lines first, so that members and numbers lie on them.
     for (parent, child), chain in layout.chains.items():
         middle = _draw_line(axes, [layout.place(node) for node in chain])
         relative = relatives[child]
         if relative.shares:
             share = relative.shares[relative.parents.index(parent)]
+            # The line would run through the number.
             halo = {"boxstyle": "square,pad=0.12", "facecolor": CARD, "edgecolor": "none"}
             _write(axes, *middle, share, fontsize=8, color=MUTED, bbox=halo)
     for id, relative in relatives.items():
@@ -132,6 +135,7 @@ class _Layout:
         for child, relative in relatives.items():
             for parent in relative.parents:
                 if parent in relatives:
+                    # A parent may be much older than the generation before its child.
                     passed = range(columns[parent] - 1, columns[child], -1)
                     waypoints = [(parent, child, column) for column in passed]
                     chains[parent, child] = [parent, *waypoints, child]
@@ -175,6 +179,8 @@ def _heights(columns: Mapping[int, int], chains: Sequence[Sequence[Node]]) -> di
     for nodes in in_column.values():
         for rank, node in enumerate(nodes):
             heights[node] = float(rank)
+    # The neighbours of a column have moved when it is its turn again; after some sweeps nothing
+    # moves any more. To and fro, so that the young follow the old as the old follow the young.
     for sweep in range(SWEEPS):
         for column in sorted(in_column, reverse=bool(sweep % 2)):
             _put_in_order(in_column[column], near, heights)
@@ -202,6 +208,7 @@ def _put_in_order(
     for node in nodes:
         neighbours = [heights[other] for other in near[node]]
         wanted[node] = fmean(neighbours or [0.0])
+    # Of those that want to be at one height, the upper one stays above.
     nodes.sort(key=lambda node: (wanted[node], heights[node]))
     placed: list[float] = []
     for node in nodes:
@@ -231,9 +238,11 @@ def _draw_line(axes: Axes, places: Sequence[tuple[float, float]]) -> tuple[float
     for (left, y), (right, to_y) in pairwise(places):
         # From edge to edge; straight through the columns that it passes.
         x, to_x = left + HALF, right - HALF
+        # It leaves and arrives level, so that many lines at one member can be told apart.
         middle = (x + to_x) / 2, (y + to_y) / 2
         points += [(x, y), (middle[0], y), (middle[0], to_y), (to_x, to_y)]
         codes += [Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4]
+    # Every other piece goes on where the one before it ends.
     codes[0] = Path.MOVETO
     line = Path(points, codes)
     axes.add_patch(PathPatch(line, fill=False, edgecolor=MUTED, linewidth=1, alpha=0.65))

@@ -73,6 +73,7 @@ def curves(
     resize(figure, 240 + LEGEND_LINE * more_lines)
     axes = figure.subplots()
     calm(axes)
+    # What is named first is what the card is about: it lies on top.
     for order, line in enumerate(lines):
         _draw_curve(axes, line, zorder=3 - order / 10)
     if fill:

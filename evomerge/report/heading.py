@@ -30,6 +30,7 @@ def _state(run: Record) -> str:
     count = f"{births:,}"
     if isinstance(planned, int) and planned != births:
         count += f" of {planned:,}"
+    # The summary is of its last end; the log may have more births since a resume.
     if run.ended == births:
         return f"ended after {count} births"
     return f"not ended: {count} births so far"
@@ -53,6 +54,7 @@ def _numbers(run: Record) -> dict[str, str | None]:
     # Before the first birth, the founders' scores are known.
     if not run.births and run.scores.size:
         coverage = float(run.scores.max(axis=0).mean())
+    # Failed births have a line, too; they cost time, and are never admitted.
     failed = [entry for entry in run.births if "failure" in entry]
     return {
         "best, test": _score(best.get("test")),
@@ -68,6 +70,7 @@ def _numbers(run: Record) -> dict[str, str | None]:
 
 
 def _pace(run: Record) -> str | None:
+    # Both are the snapshot's: the log may be ahead of it.
     seconds, decided = run.counters.get("seconds"), run.counters.get("decided", 0)
     if not seconds or not decided:
         return None

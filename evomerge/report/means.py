@@ -30,6 +30,7 @@ class Lead(NamedTuple):
 def mean_score(run: Record, entry: Mapping[str, Any], split: str) -> MeanScore:
     """The mean score of a founder or of the best on a split."""
     row, weights = _row(run, entry, split), _weights(run, split)
+    # The mean is in the log, even where its row was not kept.
     if row is None:
         return MeanScore(entry.get(split, math.nan))
     if weights is None:
@@ -43,6 +44,7 @@ def lead(run: Record, split: str, founders: Sequence[Mapping[str, Any]]) -> Lead
     It is taken datapoint by datapoint, where both are known that well: what is hard for the one is
     hard for the other, and so the interval is narrower.
     """
+    # Split by split, another founder may be the highest one.
     best = run.bests[-1]
     highest = max(founders, key=lambda entry: entry.get(split, -math.inf))
     row, row_of_highest = _row(run, best, split), _row(run, highest, split)

@@ -30,6 +30,7 @@ def _shortest(paths: list[str]) -> list[str]:
     """The last parts of paths, as few as tell them all apart."""
     parts = [path.removesuffix(".safetensors").strip("/").split("/") for path in paths]
     deepest = max(map(len, parts))
+    # Hub names have two parts, and the last is what people say; folders may be many parts deep.
     for kept in range(1, deepest + 1):
         names = ["/".join(each[-kept:]) for each in parts]
         if len(set(names)) == len(names):

@@ -73,6 +73,7 @@ class Record:
         Raises:
             FileNotFoundError: if it has no log or no config.
         """
+        # All text goes through `readable`: one half of a character would make the page no UTF-8.
         log = readable(read_births(path))
         founders = [entry for entry in log if "founder" in entry]
         config = (path / "config.yaml").read_text(encoding="utf-8")
@@ -113,7 +114,11 @@ class Record:
     @cached_property
     def alone(self) -> set[int]:
         """The ids of those without parents: founders and immigrants, but not what a search made."""
-        return {id for id, entry in self.by_id.items() if _is_alone(entry)}
+        ids = set()
+        for id, entry in self.by_id.items():
+            if not entry.get("parents") and not entry.get("made"):
+                ids.add(id)
+        return ids
 
     @property
     def stretches(self) -> Sequence[Stretch]:
@@ -143,6 +148,7 @@ class Record:
 
     @cached_property
     def _labels(self) -> dict[int, str]:
+        # A founder has no parents either; its own name comes last, and stays.
         labels = {id: f"immigrant {id}" for id in self.alone}
         names = founder_names(self.call, self.founders)
         for entry, name in zip(self.founders, names, strict=True):
@@ -178,6 +184,7 @@ class _Snapshot:
         except UserError:
             # The run was killed before the first one.
             return cls()
+        # Some who have left have rows there, too: births in flight were planned from them.
         state = data["state"]
         rows = {}
         for member, scores in zip(state["members"], tensors["scores"].numpy(), strict=True):
@@ -197,6 +204,7 @@ class _Snapshot:
 
     def rows_of_the_best(self, log: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """By split (D,) the scores of who is best in a log; none where it became so later."""
+        # Rows of one that was best earlier would stand beside the numbers of another.
         bests = [id_of(entry) for entry in log if entry.get("best")]
         if not bests or bests[-1] != self.best:
             return {}
@@ -220,20 +228,18 @@ def _member_in(folder: Path) -> int | None:
 
 def _founding(path: Path, founders: int) -> Founding | None:
     """What is known of a run's beginning, if it is of as many founders as the log has."""
+    # The file may be of other founders, where a directory was copied over another.
     founding = Founding.read(path)
     if founding is not None and len(founding.scores.get("train", ())) != founders:
         return None
     return founding
 
 
-def _is_alone(entry: Mapping[str, Any]) -> bool:
-    return not entry.get("parents") and not entry.get("made")
-
-
 def _gallery(folder: Path) -> dict[int, list[dict[str, Any]]]:
     """What each member makes of a few datapoints, by its id, which is the name of its file."""
     shown = {}
     for file in folder.glob("*.json"):
+        # Somebody may have put another file there. Ids of founders are not above 0.
         if file.stem.lstrip("-").isdigit():
             shown[int(file.stem)] = _data(file, [])
     return shown

@@ -98,8 +98,10 @@ def _inline(svg: str) -> str:
     )
 
     def rewrite(tag: re.Match[str]) -> str:
+        # Inside HTML, a reference needs no namespace of its own.
         text = tag[0].replace("xlink:href", "href")
         text = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{prefix}", text)
+        # matplotlib names fonts that are here; the reader's browser has others.
         text = re.sub(r"(px) '[^;\"]*", r"\1 sans-serif", text)
         return re.sub(r"#10000(\d)", lambda colour: f"var(--{NAMES[int(colour[1])]})", text)
 

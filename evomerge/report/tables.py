@@ -32,6 +32,7 @@ def heat(head: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[f
         rows: for each row its name and its numbers.
     """
     names = "".join(f'<th class="number">{escape(name)}</th>' for name in columns)
+    # Names of founders and layers may be anything; numbers are ours.
     body = ""
     for name, numbers in rows:
         shaded = "".join(map(_shaded, numbers))

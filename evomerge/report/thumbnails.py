@@ -39,6 +39,7 @@ def picture(rows: Any) -> str | None:
             # Only now all of the file is read, and what is damaged found.
             image.load()
             kind = str(image.format).lower()
+            # Some hundred pictures may be on a page, which should open on a telephone.
             if len(data) > BYTES:
                 image.thumbnail((ACROSS, ACROSS))
                 kind = "jpeg"

@@ -29,9 +29,11 @@ Entry: TypeAlias = Mapping[str, Any]
 def cards(run: Record) -> list[str]:
     """Pictures where there are any, a table of the rest, beside or below a confusion matrix."""
     matrix = _confusion(run)
+    # Those that are right have nothing to show. Of equals, the order is the split's.
     lost = [entry for entry in run.answers if entry["score"] < 1]
     lost.sort(key=lambda entry: (entry["score"], entry["datapoint"]))
     pictures, texts = _by_kind(lost)
+    # A matrix takes half of the page's width.
     pictures = pictures[: FEWER if matrix else SHOWN]
     texts = texts[:FEWER]
     title = "Wrong answers"
@@ -43,12 +45,12 @@ def cards(run: Record) -> list[str]:
     shown = [matrix]
     if pictures:
         tiles = _tiles(pictures)
-        how = f"{count}; here are {len(pictures)}, the lowest scores first."
-        shown.append(card(title, tiles, how, wide=not matrix))
+        caption = f"{count}; here are {len(pictures)}, the lowest scores first."
+        shown.append(card(title, tiles, caption, wide=not matrix))
     if texts:
         table = _table(texts)
-        how = f"{count}; here are {len(texts)}, the lowest scores first."
-        shown.append(card(title, table, how, wide=True))
+        caption = f"{count}; here are {len(texts)}, the lowest scores first."
+        shown.append(card(title, table, caption, wide=True))
     return shown
 
 
@@ -65,7 +67,7 @@ def _by_kind(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, str]], list[En
     texts = []
     for entry in entries:
         # Only the first wrong answers have their pictures in the file. One that has lost its
-        # picture, and has nothing else to tell, is none to be read.
+        # picture, and says nothing else, is none to be read.
         lost_its_picture = frozenset({*entry, "picture"}) in names_with_picture
         if "picture" not in entry and not lost_its_picture:
             texts.append(entry)
@@ -81,6 +83,7 @@ def _tiles(pictures: Sequence[tuple[Entry, str]]) -> str:
 
 
 def _caption(entry: Entry) -> str:
+    # The picture is above, and its number says nothing.
     texts = {}
     for name, value in entry.items():
         if name not in ("picture", "datapoint"):
@@ -110,6 +113,7 @@ def _confusion(run: Record) -> str:
     for entry in run.answers:
         if {"expected", "answer"} <= entry.keys():
             pairs.append((short(entry["expected"]), short(entry["answer"])))
+    # Free text has almost as many labels as answers: a matrix of ones.
     labels = confusion.labels_of(pairs)
     if not 2 <= len(labels) <= LABELLED or 2 * len(labels) > len(pairs):
         return ""
@@ -119,8 +123,8 @@ def _confusion(run: Record) -> str:
     # After a kill, the answers in best/ may be of one that has been the best before.
     if run.answered_by is not None:
         who = f"member {run.label(run.answered_by)}"
-    how = (
+    caption = (
         f"Each row is a label of the test split, each column what {who} answered: blue is right, "
         "orange is mixed up."
     )
-    return card("Confusion", drawing, how)
+    return card("Confusion", drawing, caption)

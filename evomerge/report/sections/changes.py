@@ -75,16 +75,17 @@ def _card(run: Record, title: str, datapoints: np.ndarray, rest: str, solved: st
     count = f"{len(datapoints):,}"
     chosen = set(datapoints.tolist())
     lines = [line for line in _kept(run) if line["datapoint"] in chosen]
+    # Where no answers were kept, their number is all there is to show.
     content = f'<p class="count">{count}</p>'
     if lines:
         content = _answers(run, lines)
-    how = f"{count} {rest}"
+    caption = f"{count} {rest}"
     if 0 < len(lines) < len(datapoints):
-        how += f"; here are {len(lines)}"
-    how += f".{solved}"
+        caption += f"; here are {len(lines)}"
+    caption += f".{solved}"
     if PAIRS in content:
-        how += " Left is what the best made, right what a founder did."
-    return card(title, content, how, wide=True)
+        caption += " Left is what the best made, right what a founder did."
+    return card(title, content, caption, wide=True)
 
 
 def _kept(run: Record) -> list[Line]:
@@ -99,6 +100,7 @@ def _answers(run: Record, lines: Sequence[Line]) -> str:
 
     They are pictures if there are any, and else a table.
     """
+    # What both were asked is shown once; what each made of it, side by side.
     same, different = _names(lines)
     if "picture" in (*same, *different):
         tiles = ""
@@ -124,6 +126,7 @@ def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
     The answer itself is the first of the others. Scores of right and wrong are left out, since the
     card says which is which.
     """
+    # Not every answer has every name; their order is that in which they come up.
     names: dict[str, None] = {}
     has_parts = False
     for line in lines:
@@ -156,6 +159,7 @@ def _tile(run: Record, line: Line, same: Sequence[str], different: Sequence[str]
         uri = picture(line[who].get("picture"))
         if uri:
             images += f'<img src="{uri}" alt="">'
+    # Below a picture there is room for a few words.
     captions = {}
     for name in same:
         if name != "picture":

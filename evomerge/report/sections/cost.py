@@ -49,15 +49,16 @@ def _seconds(run: Record) -> str:
         _curve(timed, "seconds", "median", np.median, BLUE),
         _curve(timed, "seconds", "95th percentile", _slow, ORANGE),
     ]
-    how = (
+    caption = (
         f"Half of the births took less than {span(median)}, 19 of 20 less than {span(slow)}; each "
         "step up a marked line is ten times slower."
     )
-    return card("Time of a birth", figures.curves(lines, form="seconds"), how)
+    return card("Time of a birth", figures.curves(lines, form="seconds"), caption)
 
 
 def _workers(run: Record) -> str:
     """Who raised how many births and how fast, the slowest first, where there were several."""
+    # Who has a slow machine, or a neighbour on it, comes first.
     seconds: dict[int, list[float]] = {}
     for entry in run.births:
         if "worker" in entry and _is_timed(entry):
@@ -70,17 +71,17 @@ def _workers(run: Record) -> str:
         median, slow = span(float(np.median(times))), span(float(_slow(times)))
         rows += row((str(worker), f"{len(times):,}", median, slow))
     again = sum(entry.get("attempts", 1) - 1 for entry in run.births)
-    how = (
+    caption = (
         f"{len(seconds):,} workers, those with the slowest births first; a worker that takes the "
         "place of a lost one has a number of its own."
     )
     # Only some kinds of workers count this.
     if run.workers.get("busy") is not None:
-        how += (
+        caption += (
             f" They were busy {run.workers['busy']:.0%} of their time; "
             f"{run.workers['restarts']:,} were lost, {again:,} births raised again."
         )
-    return card("Workers", f"<table>{rows}</table>", how)
+    return card("Workers", f"<table>{rows}</table>", caption)
 
 
 def _is_timed(entry: Mapping[str, Any]) -> bool:
@@ -107,8 +108,9 @@ def _curve(
         reduce: makes one number of those of a stretch of births.
         colour: the curve's.
     """
-    values = np.array([entry[key] for entry in entries], dtype=np.float64)  # (n,)
-    births = np.array([entry["birth"] for entry in entries], dtype=np.float64)  # (n,)
+    pairs = [(entry["birth"], entry[key]) for entry in entries]
+    births, values = np.array(pairs, dtype=np.float64).T  # (n,) each
+    # Birth by birth, the times of 50,000 births are a cloud.
     count = min(len(values), max(1, min(STRETCHES, len(values) // 10)))
     middles = []
     reduced = []

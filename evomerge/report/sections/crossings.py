@@ -58,6 +58,7 @@ def cards(run: Record) -> list[str]:
     children = []
     for id in _merged(run):
         entry = run.by_id[id]
+        # One with ratios has two parents.
         first, second = entry["parents"]
         labels = run.label(first), run.label(second)
         children.append(_Child(run.label(id), labels, parts(entry, run.stretches)))
@@ -66,6 +67,7 @@ def cards(run: Record) -> list[str]:
 
 def _merged(run: Record) -> list[int]:
     """The ids of the best and of its ancestors some generations back, of those that were merged."""
+    # Lines of ancestors may come together again: each is shown once, where it comes up first.
     shown: list[int] = []
     generation = [id_of(run.bests[-1])]
     for _ in range(GENERATIONS + 1):
@@ -101,6 +103,7 @@ def _draw(figure: Figure, children: Sequence[_Child], stretches: Sequence[Stretc
                 ends = [bottom - 0.05, bottom + 0.55]
                 axes.plot([stop, stop], ends, color=colour, linewidth=width)
         x = 0.0
+        # Words of several colours are texts of their own, set side by side.
         for text, colour in _name(child, is_best=place == 0):
             axes.text(x, bottom + 0.62, text, color=colour, fontsize=9.5, va="bottom")
             x += size * (len(text) + 1.4) * LETTER / WIDTH

@@ -18,13 +18,14 @@ def cards(run: Record) -> list[str]:
     reasons = Counter(str(entry["failure"]) for entry in run.births if "failure" in entry)
     if not reasons:
         return []
+    # The same mistake a thousand times is one line.
     rows = row(("births", "reason"), "th")
     for reason, count in reasons.most_common(REASONS):
         rows += row((f"{count:,}", escape(short(reason))))
-    how = (
+    caption = (
         f"How often each reason ended a birth, {sum(reasons.values()):,} in all; such children are "
         "never admitted."
     )
     if len(reasons) > REASONS:
-        how += f" {len(reasons) - REASONS:,} more reasons are in births.jsonl."
-    return [card("", f"<table>{rows}</table>", how, wide=True)]
+        caption += f" {len(reasons) - REASONS:,} more reasons are in births.jsonl."
+    return [card("", f"<table>{rows}</table>", caption, wide=True)]

@@ -25,23 +25,28 @@ def cards(run: Record) -> list[str]:
     if not run.bests:
         return []
     best = id_of(run.bests[-1])
+    # A search that makes vectors of its own has no lineage.
     entry = run.by_id[best]
     if entry.get("made") and not entry.get("parents"):
         return []
     if best in run.alone:
-        how = f"The best is {run.label(best)}: no child has beaten it yet."
-        return [card("Family tree", "", how)]
+        caption = f"The best is {run.label(best)}: no child has beaten it yet."
+        return [card("Family tree", "", caption)]
     relatives = _relatives(run, best)
     tree = f'<div class="scroll">{draw(relatives, best)}</div>'
-    how = f"Children stand to the right of their parents, each with its training score; {LEGEND}"
+    caption = (
+        f"Children stand to the right of their parents, each with its training score; {LEGEND}"
+    )
     if any(relative.shares for relative in relatives.values()):
-        how += " A number on a line is the share that a parent gives"
-        how += ", up to the first split point." if _any_split(run, relatives) else "."
-    return [card("Family tree", tree, how, wide=True)]
+        caption += " A number on a line is the share that a parent gives"
+        caption += ", up to the first split point." if _any_split(run, relatives) else "."
+    return [card("Family tree", tree, caption, wide=True)]
 
 
 def _relatives(run: Record, best: int) -> dict[int, Relative]:
     """Who is in the tree, by id: as many generations as its columns have room for."""
+    # Where relatives had children together, the longest way down from one of them is longer than
+    # the generations that were gone back, and each step of it needs a column.
     for generations in range(GENERATIONS, 0, -1):
         ids = {best}
         youngest = {best}

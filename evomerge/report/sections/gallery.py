@@ -69,13 +69,13 @@ def _side_by_side(strips: Sequence[_Strip]) -> str:
             images += f'<img src="{uri}" alt="{score:.2f}" title="{score:.2f}"{outline}>'
         title = f"<p><b>{escape(strip.name)}</b> {scores[place].mean():.3f}</p>"
         rows += f"{title}<div>{images}</div>"
-    what = "prompt" if "prompt" in strips[0].entries[0] else "datapoint"
-    how = (
-        f"Every column is the same {what} with the same noise; the number is the mean score of a "
+    kind = "prompt" if "prompt" in strips[0].entries[0] else "datapoint"
+    caption = (
+        f"Every column is the same {kind} with the same noise; the number is the mean score of a "
         "row, an outline marks the highest score of a column."
     )
     style = f'style="--columns:{scores.shape[1]}"'
-    return card("Side by side", f'<div class="strips" {style}>{rows}</div>', how, wide=True)
+    return card("Side by side", f'<div class="strips" {style}>{rows}</div>', caption, wide=True)
 
 
 def _ahead(run: Record, strips: Sequence[_Strip]) -> str:

@@ -22,6 +22,7 @@ def cards(run: Record) -> list[str]:
     """A bar for each member, and a picture of what all of them solve; none without a snapshot."""
     if not run.scores.size:
         return []
+    # As the run's own archive computes it; a strategy of another kind gets the defaults.
     settings = {name: run.strategy[name] for name in COMPETITION if name in run.strategy}
     fitness = competitive_fitness(run.scores, weights=run.weights, **settings)  # (N,)
     return [_fitness(run, fitness), _niches(run, fitness)]
@@ -44,8 +45,10 @@ def _fitness(run: Record, fitness: np.ndarray) -> str:
     if run.counters["decided"] != len(run.births):
         when = f" after birth {run.counters['decided']:,}"
     leaves = "; who has the shortest is the first to go" if run.competes else ""
-    how = f"The longer the bar, the more a member{when} solves that few others do{leaves}. {LEGEND}"
-    return card("Competitive fitness", figures.bars(labels, fitness[order], colours), how)
+    caption = (
+        f"The longer the bar, the more a member{when} solves that few others do{leaves}. {LEGEND}"
+    )
+    return card("Competitive fitness", figures.bars(labels, fitness[order], colours), caption)
 
 
 def _colour(run: Record, id: int, best: int | None) -> str:
@@ -60,18 +63,18 @@ def _niches(run: Record, fitness: np.ndarray) -> str:
     labels = [run.label(run.alive[row]) for row in rows]
     codes, names = _groups(run)
     drawing = niches.draw(labels, run.scores[rows], codes, names)
-    how = (
+    caption = (
         "Each row is a member, those that solve alike side by side; each column is a datapoint, "
         "coloured where it is solved. The shape above counts the members that solve it. "
     )
     if codes is None:
-        how += "What is far to the right is somebody's niche, or nobody's."
+        caption += "What is far to the right is somebody's niche, or nobody's."
     else:
-        how += (
+        caption += (
             "The datapoints stand group by group, as the fitness names them below; in each, what "
             "is far to the right is somebody's niche, or nobody's."
         )
-    return card("Who solves what", drawing, how)
+    return card("Who solves what", drawing, caption)
 
 
 def _groups(run: Record) -> tuple[np.ndarray | None, list[str]]:
@@ -79,6 +82,7 @@ def _groups(run: Record) -> tuple[np.ndarray | None, list[str]]:
     founding = run.founding
     if founding is None or "train" not in founding.groups:
         return None, []
+    # One group sorts nothing, and of very many none can be told from the next.
     if not 1 < len(founding.names) <= GROUPS:
         return None, []
     return founding.groups["train"], list(founding.names)

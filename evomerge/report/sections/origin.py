@@ -44,6 +44,7 @@ def cards(run: Record) -> list[str]:
         "random seed": run.call.get("seed"),
         "made with": versions_in(run.config).removeprefix("# "),
     }
+    # A run that goes without something has no row for it.
     rows = ""
     for name, value in facts.items():
         if value not in (None, ""):
@@ -52,6 +53,7 @@ def cards(run: Record) -> list[str]:
 
 
 def _founders(run: Record) -> str:
+    # A run from many random founders would fill the card with their numbers.
     names = [run.label(entry["id"]) for entry in run.founders]
     text = ", ".join(names[:NAMES])
     if len(names) > NAMES:
@@ -72,6 +74,7 @@ def _datapoints(run: Record) -> str:
 
 def _births(run: Record) -> str:
     births, planned = len(run.births), run.call.get("births")
+    # The run may not have ended, or a resume may ask for more.
     if isinstance(planned, int) and planned != births:
         return f"{births:,} of {planned:,}"
     return f"{births:,}"
@@ -85,6 +88,7 @@ def _settings_of(part: Any) -> str:
     for name, value in part.items():
         if name in SETTINGS and value is not None:
             words.append(f"{name} {value}")
+    # A crossover, or an algorithm of EvoTorch, is a call within the strategy's.
     for value in part.values():
         inner = _settings_of(value)
         if inner:

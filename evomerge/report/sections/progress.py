@@ -63,6 +63,7 @@ def _mean_alive(run: Record) -> Curve:
     all_had_room = isinstance(size, int) and len(run.founders) <= size
     if not run.births or not all_had_room:
         return Curve("mean alive", [], [], MUTED)
+    # The snapshots are overwritten; only the log still tells who was alive at which birth.
     train = {entry["id"]: entry["train"] for entry in run.founders}
     total = sum(train.values())
     births = [0]

@@ -46,6 +46,7 @@ def cards(run: Record) -> list[str]:
     if not run.stretches or not run.bests or "founder" in run.bests[-1]:
         return []
     positions = positions_along(run.stretches)  # (n,)
+    # What a recipe says is exact; a lineage leaves out angles and mutation.
     if run.recipe is not None and run.answers_are_of_the_best:
         shares = _by_recipe(run, run.recipe, positions)
     else:
@@ -72,6 +73,7 @@ def cards(run: Record) -> list[str]:
 
 def _by_recipe(run: Record, recipe: Mapping[str, Any], positions: np.ndarray) -> _Shares:
     """The coefficients of a recipe at (n,) positions."""
+    # A stretch has the same coefficients from its bound to the next one.
     bounds = np.array(recipe["bounds"])  # (stretches + 1,)
     coefficients = np.array(recipe["coefficients"], dtype=np.float64)  # (stretches, K)
     values = coefficients[np.searchsorted(bounds, positions, side="right") - 1]
@@ -106,6 +108,7 @@ def _those_who_give_most(shares: _Shares) -> tuple[list[str], np.ndarray, str]:
     """As many founders as there are colours: names, (n, k) values, a sentence on the others."""
     count = shares.values.shape[1]
     by_share = np.argsort(-np.abs(shares.values).mean(axis=0), kind="stable")  # (K,)
+    # Those who are shown stay in the founders' order, as everywhere on the page.
     most = np.sort(by_share[:SHOWN])  # (k,)
     labels = [shares.labels[column] for column in most]
     hidden = ""

@@ -41,6 +41,7 @@ def cards(run: Record) -> list[str]:
     if not run.bests:
         return []
     best = run.bests[-1]
+    # The run has the splits that its best was scored on.
     splits = [split for split in SPLITS if best.get(split) is not None]
     first = splits[0]
     founders = sorted(run.founders, key=lambda entry: -entry[first])
@@ -67,15 +68,16 @@ def _table(
         colour = "orange" if entry is best else "green"
         means = cells(_mean_text(mean_score(run, entry, split)) for split in splits)
         rows += f'<tr><td class="{colour}">{escape(_name(run, entry))}</td>{means}</tr>'
+    # A founder that is the best has a lead of 0.
     if "founder" not in best:
         leads = [_lead_text(run, split, founders) for split in splits]
         rows += row(["best minus the best founder", *leads])
-    how = _how_to_read(
+    caption = _how_to_read(
         run,
         are_intervals_known=mean_score(run, shown[0], splits[0]).interval is not None,
         hidden=len(founders[SHOWN:]),
     )
-    return card("Scores", f'<table class="scores">{rows}</table>', how)
+    return card("Scores", f'<table class="scores">{rows}</table>', caption)
 
 
 def _drawing(run: Record, shown: Sequence[Mapping[str, Any]], split: str) -> str:
@@ -89,6 +91,7 @@ def _drawing(run: Record, shown: Sequence[Mapping[str, Any]], split: str) -> str
         mean = mean_score(run, entry, split)
         names.append(_name(run, entry))
         values.append(mean.value)
+        # Without an interval, it is a dot.
         between.append(mean.interval or (mean.value, mean.value))
         colours.append(ORANGE if entry is best else GREEN)
     drawing = figures.intervals(names, values, between, colours)
@@ -98,6 +101,7 @@ def _drawing(run: Record, shown: Sequence[Mapping[str, Any]], split: str) -> str
 def _by_group(run: Record, founders: Sequence[Mapping[str, Any]], split: str) -> str:
     """The card with the best's and the founders' mean scores in each group of datapoints."""
     best = run.bests[-1]
+    # A snapshot that is older than the log has no row of the best.
     if not has_row(run, best, split):
         return ""
     members = [best, *founders[:COMPARED]]
@@ -107,12 +111,13 @@ def _by_group(run: Record, founders: Sequence[Mapping[str, Any]], split: str) ->
     columns = []
     for entry in members:
         columns.append("best" if entry is best else run.label(id_of(entry)))
-    how = BY_GROUP.format(split=split)
-    return card("By group", heat("group", columns, table), how, wide=True)
+    caption = BY_GROUP.format(split=split)
+    return card("By group", heat("group", columns, table), caption, wide=True)
 
 
 def _how_to_read(run: Record, *, are_intervals_known: bool, hidden: int) -> str:
     """What the table says, and what it does not."""
+    # Who is the highest of many on a split is above what it is worth, on that split.
     is_child = "founder" not in run.bests[-1]
     chosen_by = "training"
     if run.bests[-1].get("validation") is not None:
