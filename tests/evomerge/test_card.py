@@ -1,4 +1,4 @@
-"""Model cards: what their heads inherit, that no text breaks them, how far scores can be trusted, and what real runs write."""
+"""Model cards: what heads inherit, that no text breaks them, intervals, what real runs write."""
 
 import json
 import re
@@ -148,8 +148,8 @@ def test_seeds_have_their_shares_and_what_they_scored_alone(tmp_path):
         "0.4000",
     ]
     assert (
-        "from 2 founders, 0 ancestors between. Parents: -1, 0. The run had 9 births, with random seed 3."
-        in page.text
+        "from 2 founders, 0 ancestors between. Parents: -1, 0. The run had 9 births, "
+        "with random seed 3." in page.text
     )
 
 
@@ -334,7 +334,7 @@ def test_the_interval_of_right_and_wrong_answers_is_wilsons(right, n):
 
 
 def test_the_interval_of_graded_and_weighted_scores_covers_the_mean():
-    """In 2,000 samples of 40 datapoints, of which ten weigh three times as much, it misses the true mean in about 5 %."""
+    """In 2,000 samples of 40 datapoints, ten of them heavier, it misses the mean in about 5 %."""
     rng, weights = np.random.default_rng(0), np.r_[np.full(10, 3.0), np.ones(30)]
     samples = rng.beta(2, 1, (2000, 40))
     ends = np.array([interval(scores, weights) for scores in samples])

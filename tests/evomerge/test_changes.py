@@ -92,8 +92,8 @@ def test_words_stand_in_a_table(tmp_path):
     run = Record.read(tmp_path)
     html, line = "".join(changes.cards(run)), run.changes[0]
     assert (
-        f'<td data-name="prompt">what is {line["datapoint"]}?</td><td data-name="best">{line["best"]["answer"]}</td>'
-        in html
+        f'<td data-name="prompt">what is {line["datapoint"]}?</td>'
+        f'<td data-name="best">{line["best"]["answer"]}</td>' in html
     )
     assert (
         f'<td data-name="founder">{run.label(line["id"])}: {line["founder"]["answer"]}</td>' in html

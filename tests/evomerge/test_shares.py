@@ -1,4 +1,4 @@
-"""Which founder gives what: shares are those of the weights themselves, where every merge is linear."""
+"""Which founder gives what: shares are those of the weights, where every merge is linear."""
 
 import re
 from dataclasses import replace
