@@ -71,7 +71,7 @@ def draw(figure: Figure, relatives: Mapping[int, Relative], best: int) -> None:
             left out.
         best: id of the last child.
     """
-    layout = _Layout.of(relatives, best)
+    layout = _Layout.arranged(relatives, best)
     resize(figure, layout.height, layout.width)
     # Nodes stand at units of the figure: no margin may be added to it.
     figure.set_layout_engine("none")
@@ -128,7 +128,7 @@ class _Layout:
     height: float
 
     @classmethod
-    def of(cls, relatives: Mapping[int, Relative], best: int) -> _Layout:
+    def arranged(cls, relatives: Mapping[int, Relative], best: int) -> _Layout:
         """The layout of a tree."""
         columns = generations_back(relatives, best)
         chains: dict[tuple[int, int], list[Node]] = {}

@@ -22,6 +22,9 @@ from evomerge.rundir.founders import SOLVED, differing
 ANSWERED = ("best", "founder")
 """Who has an answer in each line."""
 
+WON = "are solved by the best and were solved by no founder"
+LOST = "were solved by a founder and are not by the best"
+
 CAPTION_LETTERS = 60
 """Longest text below a picture."""
 
@@ -44,21 +47,10 @@ def cards(run: Record) -> list[str]:
     solved = ""
     if not np.isin(founders, (0, 1)).all():
         solved = f" Solved is a score of {SOLVED} and more."
+    share = f"of {len(row):,} test datapoints"
     return [
-        _card(
-            run,
-            "Won",
-            won,
-            f"of {len(row):,} test datapoints are solved by the best and were solved by no founder",
-            solved,
-        ),
-        _card(
-            run,
-            "Lost",
-            lost,
-            f"of {len(row):,} test datapoints were solved by a founder and are not by the best",
-            solved,
-        ),
+        _card(run, "Won", won, f"{share} {WON}", solved),
+        _card(run, "Lost", lost, f"{share} {LOST}", solved),
     ]
 
 
@@ -157,7 +149,7 @@ def _tile(run: Record, line: Line, same: Sequence[str], different: Sequence[str]
         if who == "founder" and "picture" not in different:
             continue
         uri = picture(line[who].get("picture"))
-        if uri:
+        if uri is not None:
             images += f'<img src="{uri}" alt="">'
     # Below a picture there is room for a few words.
     captions = {}

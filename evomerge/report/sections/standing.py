@@ -117,8 +117,8 @@ def _by_group(run: Record, founders: Sequence[Mapping[str, Any]], split: str) ->
 
 def _how_to_read(run: Record, *, are_intervals_known: bool, hidden: int) -> str:
     """What the table says, and what it does not."""
-    # Who is the highest of many on a split is above what it is worth, on that split.
     is_child = "founder" not in run.bests[-1]
+    # Who is the highest of many on a split is above what it is worth, on that split.
     chosen_by = "training"
     if run.bests[-1].get("validation") is not None:
         chosen_by = "validation"
