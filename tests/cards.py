@@ -1,4 +1,7 @@
-"""What every model card has to stand: the hub's own classes read it without a loss, and its head is as our schema says."""
+"""What every model card has to stand.
+
+The hub's own classes read it without a loss, and its head is as our schema says.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_a_card_is_without_what_cannot_stand_in_it(tmp_path, caplog, says):
 
 
 def test_a_report_that_cannot_be_drawn_costs_the_report_alone(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("evomerge.report.report._head", lambda _: 1 / 0)
+    monkeypatch.setattr("evomerge.report.heading.heading", lambda _: 1 / 0)
     small_run(tmp_path / "run", births=5)
     assert (tmp_path / "run" / "best" / "README.md").is_file()
     assert "report.html is not drawn: ZeroDivisionError" in caplog.text

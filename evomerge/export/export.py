@@ -1,49 +1,50 @@
-"""What leaves a run: the best member, or another, with a card that says where it comes from; the run in numbers."""
+"""What leaves a run: the best member, or another; and the run in numbers."""
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evomerge.archives.archive import Archive
-from evomerge.config import config
-from evomerge.config.targets import path_of
-from evomerge.contracts import Carded, Fitness, Genome, NamesSeeds, Population
-from evomerge.errors import UserError, as_user_error, reason
-from evomerge.export import card, recipe_file
-from evomerge.export.measured import measured
+from evomerge.contracts import Fitness, Population
+from evomerge.errors import UserError, as_user_error
+from evomerge.export.member import LINEAGE, alive, write_member
 from evomerge.files import saving, write_folder
-from evomerge.genome.recipe import Recipe
+from evomerge.run.best import SCORED
 from evomerge.run.snapshot import unpack
 from evomerge.run.state import State
-from evomerge.rundir.births import id_of, read_births
+from evomerge.rundir.births import id_of
 from evomerge.rundir.checks import check_new, check_run
 from evomerge.rundir.places import ANSWERS
 from evomerge.rundir.snapshots import read_snapshot
 
-log = logging.getLogger(__name__)
-
 
 def summary(state: State, workers: Mapping[str, Any] | None = None) -> str:
     """summary.json: the run in numbers, with what its workers say of themselves."""
-    view, best = state.archive.view, state.best
+    view = state.archive.view
+    # A run that was stopped before its first birth has no mean.
+    pace = None
+    if state.seconds:
+        pace = round(state.decided / state.seconds, 3)
+    share_scored = None
+    if state.decided:
+        share_scored = state.scored / state.decided
     numbers = {
         "births": state.decided,
         "seconds": round(state.seconds, 3),
-        "births_per_second": round(state.decided / state.seconds, 3) if state.seconds else None,
-        "best": {name: getattr(best, name) for name in ("id", "train", "validation", "test")},
+        "births_per_second": pace,
+        "best": {name: getattr(state.best, name) for name in SCORED},
         "coverage": view.coverage,
         "entropy": view.entropy,
-        "share_scored": state.scored / state.decided if state.decided else None,
+        "share_scored": share_scored,
         "failures": state.failures,
         "peak_memory": state.memory,
-    } | ({} if workers is None else {"workers": dict(workers)})
+    }
+    if workers is not None:
+        numbers["workers"] = dict(workers)
     return json.dumps(numbers, indent=2) + "\n"
 
 
@@ -54,8 +55,17 @@ def write_best(
     state: State,
     texts: Mapping[str, str | None],
 ) -> None:
-    """Writes best/ of a run directory: the member, its card and lineage, and texts by the name of their file, None for no file."""
+    """Writes best/ of a run directory: the member with its card and lineage, and other texts.
 
+    Args:
+        path: the run directory.
+        population: the run's population.
+        fitness: the run's fitness.
+        state: the run's state.
+        texts: by the name of their file; None for no file.
+    """
+
+    # The folder is filled under another name and then renamed: best/ is never half a member.
     def fill(folder: Path) -> None:
         write_member(folder, path, population, fitness, state, state.best.id, texts.get(ANSWERS))
         for name, text in texts.items():
@@ -91,129 +101,43 @@ def export(
     """
     check_run(path)
     check_new(out)
-    _, data, tensors = read_snapshot(path)
-    if "weights" in tensors:
-        archive = replace(
-            archive, competition=replace(archive.competition, weights=tensors["weights"].numpy())
-        )
-    state = unpack(data["state"], tensors, archive)
-    alive = _alive(state)
-    chosen = state.best.id if member is None else member
-    if chosen not in alive:
-        raise UserError(
-            f"--member: {chosen} is not alive in {path}; there are {', '.join(map(str, sorted(alive)))}"
-        )
-    as_user_error(
-        "population", lambda: population.express(alive[chosen])
-    )  # a device that is not here is no failure to write
+    state = _newest_state(path, archive)
+    genomes = alive(state)
+    chosen = state.best.id
+    if member is not None:
+        chosen = member
+    if chosen not in genomes:
+        ids = ", ".join(map(str, sorted(genomes)))
+        raise UserError(f"--member: {chosen} is not alive in {path}; there are {ids}")
+    # Here it fails for want of a device; below, that would read as a failure to write.
+    as_user_error("population", lambda: population.express(genomes[chosen]))
     answers = _answers_of(path, chosen)
+
+    def fill(folder: Path) -> None:
+        write_member(folder, path, population, fitness, state, chosen, answers)
+
     with saving(out):
-        write_folder(
-            out,
-            lambda folder: write_member(folder, path, population, fitness, state, chosen, answers),
-        )
+        write_folder(out, fill)
     return chosen
 
 
-def write_member(
-    folder: Path,
-    path: Path,
-    population: Population,
-    fitness: Fitness,
-    state: State,
-    id: int,
-    answers: str | None,
-) -> None:
-    """Writes one member into a folder: its weights, its recipe if it is one, lineage.json, and README.md, its card.
-
-    Args:
-        folder: where to.
-        path: the run directory.
-        population: the run's population.
-        fitness: the run's fitness.
-        state: the run's state, in which the member is alive.
-        id: the member's.
-        answers: what it answered on the test split, as `answers` gives it, if that is known.
-    """
-    genome, births = _alive(state)[id], read_births(path)
-    population.save(genome, folder)
-    if isinstance(genome, Recipe) and isinstance(population, NamesSeeds):
-        recipe_file.write(folder, population, genome)
-    ancestors = lineage(id, births)
-    (folder / "lineage.json").write_text(json.dumps(list(ancestors.values())) + "\n")
-    row = next(
-        (member.scores.astype(np.float64) for member in state.archive.members if member.id == id),
-        None,
-    )
-    weights = state.archive.competition.weights
-    train = None if row is None else (row, np.ones(len(row)) if weights is None else weights)
-    test = None if answers is None else _scores_in(answers)
-    call = config.load(path / "config.yaml")
-    facts = _facts(population)
-    subject = card.Subject(
-        path.resolve().name,
-        id,
-        genome,
-        path_of(type(population)),
-        facts,
-        (path / "config.yaml").read_text(encoding="utf-8"),
-        call,
-        state.decided,
-        ancestors,
-        [entry for entry in births if "founder" in entry],
-        measured(ancestors[id], train, test, fitness, call.get("fitness")),
-    )
-    try:
-        card.write(folder, subject)
-    except OSError:
-        raise
-    except Exception as error:  # facts that are not of the kind that they have to be
-        log.warning("the card is without what the population says of itself: %s", reason(error))
-        card.write(folder, replace(subject, facts={}))
-
-
-def lineage(id: int, births: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """The log's lines of a member and all its ancestors by id, the youngest first."""
-    by_id = {id_of(birth): birth for birth in births}
-    found: dict[int, dict[str, Any]] = {}
-    waiting = {id}
-    while waiting:
-        youngest = max(waiting)
-        waiting.remove(youngest)
-        found[youngest] = by_id[youngest]
-        waiting.update(by_id[youngest].get("parents", ()))
-    return found
-
-
-def _facts(population: Population) -> Mapping[str, Any]:
-    """What a population says for its card; nothing, with a warning, where that fails, which may not cost the member."""
-    try:
-        return dict(population.card()) if isinstance(population, Carded) else {}
-    except Exception as error:
-        log.warning("the card is without what the population says of itself: %s", reason(error))
-        return {}
-
-
-def _alive(state: State) -> dict[int, Genome]:
-    """The genomes of the members alive, and of the best, by id."""
-    return {member.id: member.genome for member in state.archive.members} | {
-        state.best.id: state.best.genome
-    }
+def _newest_state(path: Path, archive: Archive) -> State:
+    """The state of a run in its newest snapshot; its archive is like an empty one that is given."""
+    _, data, tensors = read_snapshot(path)
+    if "weights" in tensors:
+        # The snapshot's are those that the run began with; the fitness is not asked again.
+        competition = replace(archive.competition, weights=tensors["weights"].numpy())
+        archive = replace(archive, competition=competition)
+    return unpack(data["state"], tensors, archive)
 
 
 def _answers_of(path: Path, member: int) -> str | None:
     """What a member answered on the test split, if it is the one whose answers the run has kept."""
-    line, kept = path / "best" / "lineage.json", path / "best" / ANSWERS
-    if (
-        not (line.is_file() and kept.is_file())
-        or id_of(json.loads(line.read_text(encoding="utf-8"))[0]) != member
-    ):
+    # Only the best is asked, when the run ends; it may be another one since.
+    lineage, answers = path / "best" / LINEAGE, path / "best" / ANSWERS
+    if not lineage.is_file() or not answers.is_file():
         return None
-    return kept.read_text(encoding="utf-8")
-
-
-def _scores_in(answers: str) -> np.ndarray | None:
-    """(D,) the scores in what a member answered; None where a fitness explained something else by that name."""
-    scores = [json.loads(line)["score"] for line in answers.splitlines()]
-    numbers = all(isinstance(score, float) and 0 <= score <= 1 for score in scores)
-    return np.array(scores, dtype=np.float64) if numbers and scores else None
+    first = json.loads(lineage.read_text(encoding="utf-8"))[0]
+    if id_of(first) != member:
+        return None
+    return answers.read_text(encoding="utf-8")

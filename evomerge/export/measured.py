@@ -1,29 +1,27 @@
-"""What a member scored, for its card: means on each split, on groups of test datapoints, and how far they can be trusted."""
+"""What a member scored, for its card: means, of groups too, and how far they can be trusted."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from evomerge.config.labels import titled
 from evomerge.contracts import Fitness, Weighted
-from evomerge.datapoints import groups_of
+from evomerge.datapoints import SPLITS, groups_of
 from evomerge.errors import reason
 from evomerge.intervals import interval
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "validation", "test")
-
-Row = tuple[np.ndarray, np.ndarray]
-"""(D,) scores, and (D,) weights."""
-
 GROUPS = 32
-"""Most groups that are told one by one."""
+"""Most groups that are listed one by one."""
+
+Row: TypeAlias = tuple[np.ndarray, np.ndarray]
+"""(D,) scores, and (D,) weights."""
 
 
 @dataclass(frozen=True)
@@ -58,48 +56,69 @@ def measured(
         entry: the log's line of it.
         train: (D,) its scores at each training datapoint and (D,) their weights, if they are known.
         test: (D,) its scores at each test datapoint, if they are known.
-        fitness: the run's fitness, which is asked for weights and groups of the test datapoints, if their scores are known.
+        fitness: the run's fitness. It is asked for weights and groups of the test datapoints, if
+            their scores are known.
         call: the same as config.yaml has it.
     """
-    weights = None if test is None else _weights(fitness, "test", len(test))
-    rows = {"train": train, "test": None if test is None or weights is None else (test, weights)}
+    test_row = _with_weights(test, fitness)
+    rows = {"train": train, "test": test_row}
     scores = []
-    for split in (split for split in SPLITS if entry.get(split) is not None):
+    for split in SPLITS:
+        if entry.get(split) is None:
+            continue
+        # Of the validation split, no scores by datapoint are at hand.
         row = rows.get(split)
         if row is None:
             scores.append(Score(split, entry[split]))
         else:
             scores.append(Score(split, entry[split], len(row[0]), interval(*row)))
-    row = rows["test"] if entry.get("test") is not None else None
-    return scores if row is None else scores + _by_group(*row, fitness, call)
-
-
-def _by_group(row: np.ndarray, weights: np.ndarray, fitness: Fitness, call: Any) -> list[Score]:
-    """The scores on each group of test datapoints; on the parts of a combined fitness by their names."""
-    groups = groups_of(fitness, "test", len(row))
-    scores = []
-    for name, places in groups.items() if len(groups) <= GROUPS else ():
-        if len(places):
-            of, w = row[places], weights[places]
-            scores.append(
-                Score(
-                    "test",
-                    float(np.average(of, weights=w)),
-                    len(of),
-                    interval(of, w),
-                    titled(name, call),
-                )
-            )
+    if test_row is not None and entry.get("test") is not None:
+        scores += _by_group(*test_row, fitness, call)
     return scores
 
 
-def _weights(fitness: Fitness, split: str, size: int) -> np.ndarray | None:
-    """(D,) weights of a split's datapoints; None where the fitness does not tell those of as many."""
-    if not isinstance(fitness, Weighted):
-        return np.ones(size)
-    try:
-        weights = np.asarray(fitness.weights(split), dtype=np.float64)
-    except Exception as error:  # which may not cost the member
-        log.warning("weights(%r) of the fitness are not told: %s", split, reason(error))
+def _by_group(row: np.ndarray, weights: np.ndarray, fitness: Fitness, call: Any) -> list[Score]:
+    """The scores on each group of test datapoints; none where there are too many groups.
+
+    Args:
+        row: (D,) scores.
+        weights: (D,) weights.
+        fitness: says which groups there are.
+        call: the same as config.yaml has it, which names the parts of a combined fitness.
+    """
+    groups = groups_of(fitness, "test", len(row))
+    if len(groups) > GROUPS:
+        return []
+    scores = []
+    for name, places in groups.items():
+        # A mean over nothing is no number.
+        if not len(places):
+            continue
+        own_scores, own_weights = row[places], weights[places]  # (n,)
+        score = Score(
+            split="test",
+            value=float(np.average(own_scores, weights=own_weights)),
+            datapoints=len(own_scores),
+            interval=interval(own_scores, own_weights),
+            group=titled(name, call),
+        )
+        scores.append(score)
+    return scores
+
+
+def _with_weights(row: np.ndarray | None, fitness: Fitness) -> Row | None:
+    """(D,) scores at each test datapoint, and (D,) weights; None where these are not known."""
+    if row is None:
         return None
-    return weights if weights.shape == (size,) else None
+    if not isinstance(fitness, Weighted):
+        return row, np.ones(len(row))
+    # What fails here may not cost the member.
+    try:
+        weights = np.asarray(fitness.weights("test"), dtype=np.float64)
+    except Exception as error:
+        log.warning("weights('test') of the fitness are not told: %s", reason(error))
+        return None
+    # The data may be others by now than those that were scored.
+    if weights.shape != row.shape:
+        return None
+    return row, weights

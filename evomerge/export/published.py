@@ -1,4 +1,7 @@
-"""What of a run's config is published with a member: what made it, without what its author would not want to tell."""
+"""What of a run's config is published with a member.
+
+That is what made it, without what its author would keep to himself.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,17 @@ HIDDEN = "..."
 """What stands where a secret was."""
 
 SECRET = re.compile(
-    r"token(?!i|s$)|password|passwd|secret|credential|authorization|cookie|headers?$|(^|_)auth$|(^|_)(api_?)?key$",
+    r"token(?!i|s$)|password|passwd|secret|credential|authorization|cookie|headers?$"
+    r"|(^|_)auth$|(^|_)(api_?)?key$",
     re.IGNORECASE,
 )
 """The name of a setting whose value is nobody else's business."""
 
 TOKEN = re.compile(
-    r"(?i)(\bbearer |(?:api[_-]?key|token|password|secret)(?:=| (?=\S*\d)))[^\s&'\",;]{4,200}|\b()(?:hf_|sk-|gh[pousr]_|glpat-)[\w-]{16,200}"
+    r"(?i)(\bbearer |(?:api[_-]?key|token|password|secret)(?:=| (?=\S*\d)))[^\s&'\",;]{4,200}"
+    r"|\b()(?:hf_|sk-|gh[pousr]_|glpat-)[\w-]{16,200}"
 )
-"""A secret in the middle of a text, behind what tells it."""
+"""A secret in the middle of a text, behind what gives it away."""
 
 USER = re.compile(r"(?<=://)[^\s/@]+@")
 """Name and password in an address."""
@@ -44,35 +49,48 @@ PLACE = re.compile(
 def published(config: str, call: Mapping[str, Any]) -> str:
     """A config as YAML for others to read.
 
-    Trackers, workers and the command are left out; `...` stands for settings that are called like a secret; of a path on the machine its last
-    part is left, of an address all but user and password.
+    Trackers, workers and the command are left out. `...` stands for settings that are called like a
+    secret. Of a path on the machine its last part is left, of an address all but user and password.
 
     Args:
         config: text of config.yaml.
         call: the same as data.
     """
+    shown = {name: _shown(value) for name, value in call.items() if name not in LEFT_OUT}
     versions = versions_in(config)
-    return f"{versions}\n" * bool(versions) + dumped(
-        {name: _shown(value) for name, value in call.items() if name not in LEFT_OUT}
-    )
+    # A config that somebody wrote by hand names no versions.
+    if versions:
+        return f"{versions}\n{dumped(shown)}"
+    return dumped(shown)
 
 
 def without_places(text: str) -> str:
-    """A text without paths of a machine but for their last parts, and without what looks like a secret in it."""
-    text = TOKEN.sub(lambda match: f"{match[1] or ''}{HIDDEN}", USER.sub("", text))
+    """A text without what others may not see.
+
+    Paths of a machine are cut to their last parts, and what looks like a secret is struck out.
+    """
+    # Users go before tokens: a token in front of an @ is gone as a whole.
+    text = USER.sub("", text)
+    text = TOKEN.sub(lambda match: f"{match[1] or ''}{HIDDEN}", text)
     return PLACE.sub(lambda match: match[match.lastindex or 0], text)
 
 
 def _is_secret(name: Any, value: Any) -> bool:
     """Whether a setting is called like a secret; nothing, yes and no are none."""
-    return (
-        SECRET.search(str(name)) is not None and value is not None and not isinstance(value, bool)
-    )
+    if value is None or isinstance(value, bool):
+        return False
+    return SECRET.search(str(name)) is not None
 
 
 def _shown(value: Any) -> Any:
+    """A value of the config, as far as it may be shown."""
     if isinstance(value, Mapping):
-        return {name: HIDDEN if _is_secret(name, of) else _shown(of) for name, of in value.items()}
+        shown = {}
+        for name, item in value.items():
+            shown[name] = HIDDEN if _is_secret(name, item) else _shown(item)
+        return shown
     if isinstance(value, list):
         return [_shown(item) for item in value]
-    return without_places(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return without_places(value)
+    return value

@@ -1,37 +1,26 @@
-"""The diagrams of a report: curves over births, bars, intervals, a confusion matrix, the parameter axis."""
+"""The diagrams of a report: curves over births, bars, intervals."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evomerge.report.page import short
-from evomerge.report.svg import INK, LINE, MUTED, WIDTH, as_svg, resize
+from evomerge.report.axes import LEGEND_LETTERS, calm, legend, name_rows, rows_height
+from evomerge.report.svg import MUTED, as_svg, resize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from evomerge.genome.groups import Stretch
+LEGEND_COLUMN = 26
+"""Letters of a legend that go in half of a line."""
 
-RAW_BLUE, RAW_ORANGE = (47, 111, 222), (226, 118, 46)
-"""What a pixel can be: visible on light and on dark."""
-
-LABELLED = 30
-"""Most members, or classes, that are named one by one."""
-
-NAME_LETTERS = 18
-"""Longest name of a row."""
-
-LETTER = 6
-"""Units that a small letter is wide."""
-
-LEGEND_LETTERS, LEGEND_COLUMN = 44, 26
-"""Letters of a legend that go in one line, and in half of one."""
+LEGEND_LINE = 17
+"""Units that a line of a legend is high."""
 
 
 @dataclass(frozen=True)
@@ -77,91 +66,29 @@ def curves(
         bottom: its beginning.
         fill: shade what is below the first curve.
     """
-    from matplotlib.ticker import (
-        EngFormatter,
-        FuncFormatter,
-        MaxNLocator,
-        NullFormatter,
-        PercentFormatter,
-    )
-
     names = [line.label for line in lines]
-    columns = (
-        len(lines)
-        if sum(map(len, names)) < LEGEND_LETTERS
-        else 2
-        if max(map(len, names)) <= LEGEND_COLUMN
-        else 1
-    )
-    resize(figure, 240 + 17 * (-(-len(lines) // columns) - 1))
+    columns = _legend_columns(names)
+    # -(-a // b) is a / b, rounded up.
+    more_lines = -(-len(lines) // columns) - 1
+    resize(figure, 240 + LEGEND_LINE * more_lines)
     axes = figure.subplots()
     calm(axes)
+    # What is named first is what the card is about: it lies on top.
     for order, line in enumerate(lines):
-        style: dict[str, Any] = {
-            "color": line.colour,
-            "linewidth": 2.2,
-            "zorder": 3 - order / 10,
-            "solid_capstyle": "round",
-        }
-        if line.dashed:
-            style |= {"linestyle": (0, (4, 3)), "linewidth": 1.6, "dash_capstyle": "butt"}
-        if line.band is not None:
-            low, high = np.asarray(line.values) - line.band, np.asarray(line.values) + line.band
-            axes.fill_between(
-                line.births,
-                low,
-                high,
-                color=line.colour,
-                alpha=0.16,
-                linewidth=0,
-                zorder=style["zorder"] - 1,
-            )
-        draw = functools.partial(axes.step, where="post") if line.step else axes.plot
-        alone: dict[str, Any] = {"marker": "o", "markersize": 5} if len(line.births) == 1 else {}
-        draw(line.births, line.values, label=line.label, **style, **alone)
+        _draw_curve(axes, line, zorder=3 - order / 10)
     if fill:
-        axes.fill_between(
-            lines[0].births, lines[0].values, color=lines[0].colour, alpha=0.12, linewidth=0
-        )
-    last = max((line.births[-1] for line in lines if len(line.births)), default=1)
-    axes.set_xlim(0, max(last, 1))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda births, _: f"{births:,.0f}"))
+        first = lines[0]
+        axes.fill_between(first.births, first.values, color=first.colour, alpha=0.12, linewidth=0)
+    _scale_births(axes, lines)
     if form == "seconds":
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(EngFormatter(unit="s"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        low, high = axes.get_ylim()
-        if high < 20 * low:
-            axes.set_ylim(low / 3, high * 3)
+        _scale_seconds(axes)
     else:
-        axes.set_ylim(
-            bottom,
-            top
-            if top is not None
-            else 1.08 * max((max(line.values, default=0) for line in lines), default=0) or 1,
-        )
-        if form == "percent":
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _scale_values(axes, lines, bottom, top, percent=form == "percent")
     axes.set_xlabel("births", color=MUTED, fontsize=10, loc="right")
     if len(lines) > 1:
-        place: dict[str, Any] = {
-            "loc": "lower left",
-            "bbox_to_anchor": (-0.02, 1.0),
-            "ncols": columns,
-        }
+        # Bands and shades have no name of their own.
         handles = [artist for artist in axes.lines if artist.get_label() in names]
-        axes.legend(
-            handles,
-            names,
-            **place,
-            frameon=False,
-            labelcolor=INK,
-            fontsize=10.5,
-            handlelength=1.1,
-            columnspacing=1.4,
-            handletextpad=0.5,
-        )
+        legend(axes, handles, names, columns=columns)
 
 
 @as_svg
@@ -176,10 +103,10 @@ def bars(figure: Figure, labels: Sequence[str], values: np.ndarray, colours: Seq
     """
     resize(figure, rows_height(len(labels)) + 60)
     axes = figure.subplots()
-    calm(axes, grid="x")
-    axes.spines["bottom"].set_visible(False)
+    calm(axes, grid="x", baseline=False)
     axes.barh(np.arange(len(labels)), values, color=list(colours), height=0.72)
     name_rows(axes, labels)
+    # Where all bars have no length, a scale of none would be an error.
     axes.set_xlim(0, float(values.max(initial=0)) * 1.02 or 1)
 
 
@@ -202,120 +129,89 @@ def intervals(
     """
     resize(figure, 24 * len(labels) + 40)
     axes = figure.subplots()
-    calm(axes, grid="x")
-    axes.spines["bottom"].set_visible(False)
+    calm(axes, grid="x", baseline=False)
     for row, (value, ends, colour) in enumerate(zip(values, between, colours, strict=True)):
         axes.plot(ends, [row, row], color=colour, linewidth=3, alpha=0.5, solid_capstyle="round")
         axes.plot([value], [row], marker="o", markersize=7, color=colour)
     name_rows(axes, labels)
+    # Scores are from 0 to 1, and so is what is worth its room.
     low, high = axes.get_xlim()
     axes.set_xlim(max(0, low), min(1.02, high))
 
 
-@as_svg
-def confusion(figure: Figure, labels: Sequence[str], counts: np.ndarray) -> None:
-    """How often each label was answered for each expected one.
-
-    Args:
-        figure: where to draw.
-        labels: C names.
-        counts: (C, C), expected by answered.
-    """
-    longest = max(map(len, labels))
-    few = len(labels) <= 12
-    resize(figure, 350 + 5 * min(longest, 14))
-    axes = figure.subplots()
-    calm(axes, grid=None)
-    axes.spines["bottom"].set_visible(False)
-    share = (
-        np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)) * 0.75
-    )  # the root: rare mistakes should show
-    right = np.eye(len(labels), dtype=bool)[..., None]
-    axes.imshow(
-        np.where(right, pixels_of(share, RAW_BLUE), pixels_of(share, RAW_ORANGE)),
-        interpolation="none",
-    )
-    size = 9.5 if few else 7
-    axes.set_xticks(range(len(labels)), labels, rotation=90 if longest > 3 else 0, fontsize=size)
-    axes.set_yticks(range(len(labels)), labels, fontsize=size)
-    axes.set_xlabel("answered", color=MUTED, fontsize=10)
-    axes.set_ylabel("expected", color=MUTED, fontsize=10, labelpad=6)
-    for row, column in np.argwhere(counts > 0) if few else ():
-        axes.text(
-            column, row, f"{counts[row, column]}", ha="center", va="center", color=INK, fontsize=9
-        )
+def _legend_columns(names: Sequence[str]) -> int:
+    """How many names of a legend stand side by side."""
+    if sum(map(len, names)) < LEGEND_LETTERS:
+        return len(names)
+    if max(map(len, names)) <= LEGEND_COLUMN:
+        return 2
+    return 1
 
 
-def calm(axes: Axes, *, grid: str | None = "y") -> None:
-    """A calm diagram: no frame, faint lines."""
-    axes.set_facecolor("none")
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(LINE)
-    axes.tick_params(which="both", length=0, labelcolor=MUTED, labelsize=10, pad=5)
-    axes.set_axisbelow(True)
-    if grid:
-        axes.grid(axis=grid, color=LINE, linewidth=0.8)  # type: ignore[arg-type]
-
-
-def ruler(axes: Axes, stretches: Sequence[Stretch]) -> None:
-    """Says below a diagram what lies where on the parameter axis: layers by name where there is room, chromosomes above."""
-    size, room = stretches[-1].stop, WIDTH / LETTER
-    axes.set_xlim(0, size)
-    ticks, names = [], []
-    shortest = {
-        layer: layer.removesuffix(".weight").rpartition(".")[2]
-        for layer in {stretch.layer for stretch in stretches}
+def _draw_curve(axes: Axes, line: Curve, zorder: float) -> None:
+    """Draws one curve, over all whose zorder is lower."""
+    style: dict[str, Any] = {
+        "color": line.colour,
+        "linewidth": 2.2,
+        "zorder": zorder,
+        "solid_capstyle": "round",
     }
-    for stretch in stretches:
-        last = shortest[stretch.layer]
-        known = [".".join(stretch.layer.removesuffix(".weight").split(".")[-2:]), last]
-        if list(shortest.values()).count(last) > 1:  # of several layers
-            known.pop()
-        fits = [name for name in known if len(name) < room * (stretch.stop - stretch.start) / size]
-        ticks.append((stretch.start + stretch.stop) / 2)
-        names.append(fits[0] if fits else "")
-        if stretch.start:
-            axes.axvline(stretch.start, color=LINE, linewidth=0.8, zorder=0)
-    axes.set_xticks(ticks, names, fontsize=8.5)
-    own: dict[str, list[Stretch]] = {}
-    for stretch in stretches:
-        own.setdefault(stretch.chromosome, []).append(stretch)
-    for name, of in own.items() if len(own) > 1 else ():
-        axes.axvline(of[0].start, color=MUTED, linewidth=1.2)
-        axes.annotate(
-            name,
-            (of[0].start, 1),
-            (3, 2),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            fontsize=9,
-            color=MUTED,
+    if line.dashed:
+        style |= {"linestyle": (0, (4, 3)), "linewidth": 1.6, "dash_capstyle": "butt"}
+    if line.band is not None:
+        low = np.asarray(line.values) - line.band  # (n,)
+        high = np.asarray(line.values) + line.band  # (n,)
+        axes.fill_between(
+            line.births,
+            low,
+            high,
+            color=line.colour,
+            alpha=0.16,
+            linewidth=0,
+            zorder=zorder - 1,
         )
+    # A line of one point would not be seen.
+    if len(line.births) == 1:
+        style |= {"marker": "o", "markersize": 5}
+    draw: Callable[..., Any] = axes.plot
+    if line.step:
+        draw = functools.partial(axes.step, where="post")
+    draw(line.births, line.values, label=line.label, **style)
 
 
-def rows_height(members: int) -> float:
-    """Units that a diagram with a row for each member is high."""
-    return float(np.clip(13 * members + 40, 150, 340))
+def _scale_births(axes: Axes, lines: Sequence[Curve]) -> None:
+    """Scales the horizontal axis, from the first birth to the last."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    last = max((line.births[-1] for line in lines if len(line.births)), default=1)
+    axes.set_xlim(0, max(last, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda births, _: f"{births:,.0f}"))
 
 
-def name_rows(axes: Axes, labels: Sequence[str]) -> None:
-    """Names the members on the vertical axis, or says how they are sorted where there are too many to name."""
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    if len(labels) <= LABELLED:
-        axes.set_yticks(
-            range(len(labels)),
-            [short(label, NAME_LETTERS) for label in labels],
-            fontsize=9 if len(labels) <= 22 else 7.5,
-        )
-    else:
-        axes.set_yticks([])
-        axes.set_ylabel(f"{len(labels)} members, fittest on top", color=MUTED, fontsize=10)
+def _scale_seconds(axes: Axes) -> None:
+    """Scales the vertical axis by the logarithm of seconds."""
+    from matplotlib.ticker import EngFormatter, NullFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(EngFormatter(unit="s"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_ylim()
+    # A narrow scale would have no power of ten on it, and so no number.
+    if high < 20 * low:
+        axes.set_ylim(low / 3, high * 3)
 
 
-def pixels_of(opacity: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """(H, W) opacities in [0, 1] as (H, W, 4) pixels of one colour."""
-    pixels = np.empty((*opacity.shape, 4), dtype=np.uint8)
-    pixels[..., :3] = colour
-    pixels[..., 3] = np.rint(255 * np.clip(np.nan_to_num(opacity), 0, 1))
-    return pixels
+def _scale_values(
+    axes: Axes, lines: Sequence[Curve], bottom: float, top: float | None, *, percent: bool
+) -> None:
+    """Scales the vertical axis of numbers; its end is above all curves where it is not given."""
+    from matplotlib.ticker import PercentFormatter
+
+    if top is None:
+        highest = max((max(line.values, default=0) for line in lines), default=0)
+        # Where all values are 0, a scale of none would be an error.
+        top = 1.08 * highest or 1
+    axes.set_ylim(bottom, top)
+    if percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -1,4 +1,4 @@
-"""The page that a report is: how it looks, and the cards that it is made of."""
+"""The page that a report is: its sections, and the cards that these are made of."""
 
 from __future__ import annotations
 
@@ -7,13 +7,33 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from evomerge.report.svg import COLOURS
+from evomerge.report.style import STYLE
 
-LEGEND = '<b class="orange">Orange</b> is the best member, <b class="green">green</b> a founder or an immigrant.'
+LEGEND = (
+    '<b class="orange">Orange</b> is the best member, '
+    '<b class="green">green</b> a founder or an immigrant.'
+)
 """What the colours of members mean."""
 
 LETTERS = 500
 """Longest text of an answer."""
+
+# No script and nothing from elsewhere may run, whatever others have written into a run's files.
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" \
+content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>{title}: evomerge</title>
+<style>{style}</style>
+</head>
+<body><main>{head}{body}</main></body>
+</html>
+"""
+"""The page without its parts."""
 
 
 def fill(title: str, head: str, sections: Mapping[str, Sequence[str]]) -> str:
@@ -24,122 +44,30 @@ def fill(title: str, head: str, sections: Mapping[str, Sequence[str]]) -> str:
         head: what stands above all sections.
         sections: cards by heading; a section without any is left out.
     """
-    body = "".join(
-        f'<section><h2>{heading}</h2><div class="cards">{"".join(cards)}</div></section>'
-        for heading, cards in sections.items()
-        if any(cards)
-    )
+    body = ""
+    for heading, cards in sections.items():
+        # A card is empty where the run does not know what it would show.
+        if any(cards):
+            content = f'<div class="cards">{"".join(cards)}</div>'
+            body += f"<section><h2>{heading}</h2>{content}</section>"
     return PAGE.format(title=escape(title), style=STYLE, head=head, body=body)
 
 
 def card(title: str, content: str, how_to_read: str, *, wide: bool = False) -> str:
     """A figure with its caption, under a heading if it has a title."""
-    heading = f"<h3>{title}</h3>" if title else ""
-    return f'<figure class="card{" wide" * wide}">{heading}{content}<figcaption>{how_to_read}</figcaption></figure>'
-
-
-def heat(head: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> str:
-    """A table of numbers, coloured the more strongly the higher they are; those below 0 are orange.
-
-    Args:
-        head: what the rows are.
-        columns: what the numbers are.
-        rows: for each row its name and its numbers.
-    """
-    names = "".join(f'<th class="number">{escape(name)}</th>' for name in columns)
-    body = "".join(
-        f"<tr><td>{escape(name)}</td>{''.join(map(_shaded, numbers))}</tr>"
-        for name, numbers in rows
-    )
-    return f'<div class="table"><table class="heat"><tr><th>{head}</th>{names}</tr>{body}</table></div>'
-
-
-def _shaded(number: float) -> str:
-    colour = "47,111,222" if number >= 0 else "226,118,46"
-    return f'<td style="background:rgba({colour},{0.6 * min(abs(number), 1.0):.2f})">{round(number, 2) + 0.0:.2f}</td>'
+    heading = ""
+    if title:
+        heading = f"<h3>{title}</h3>"
+    kind = "card wide" if wide else "card"
+    caption = f"<figcaption>{how_to_read}</figcaption>"
+    return f'<figure class="{kind}">{heading}{content}{caption}</figure>'
 
 
 def short(value: Any, most: int = LETTERS) -> str:
-    """A value from a fitness as short text."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _colours(dark: int) -> str:
-    return ";".join(f"--{name}:{shades[dark]}" for name, shades in COLOURS.items())
-
-
-STYLE = (
-    f"""
-:root{{color-scheme:light dark;--page:#f5f6f8;{_colours(0)}}}
-@media(prefers-color-scheme:dark){{:root{{--page:#12151a;{_colours(1)}}}}}
-"""
-    + """
-*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;
--webkit-text-size-adjust:100%}
-main{max-width:984px;margin:0 auto;padding:28px 12px 48px}
-h1{font-size:26px;line-height:1.2;margin:0;overflow-wrap:anywhere}
-h2{font-size:18px;margin:34px 0 12px}
-h3{font-size:15px;margin:0 0 8px}
-.orange{color:var(--orange)}.green{color:var(--green)}
-.sub{color:var(--muted);margin:4px 0 20px;overflow-wrap:anywhere}
-dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(104px,1fr));margin:0;background:var(--card);
-border:1px solid var(--line);border-radius:14px;overflow:hidden}
-dl div{box-shadow:0 0 0 .5px var(--line);padding:12px 14px;display:flex;flex-direction:column}
-dd{margin:0;font-size:21px;font-weight:600;font-variant-numeric:tabular-nums}
-dt{color:var(--muted);font-size:12.5px;line-height:1.3}
-.cards{display:grid;grid-template-columns:minmax(0,1fr);gap:14px}
-.card{margin:0;min-width:0;background:var(--card);border:1px solid var(--line);border-radius:14px;padding:16px}
-.card svg{display:block;height:auto;margin:0 auto;stroke-linejoin:round;stroke-linecap:butt}
-.card svg text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif!important}
-figcaption{color:var(--muted);font-size:13.5px;margin-top:10px}
-details{margin-top:8px}details.card{margin:0}
-summary{cursor:pointer;font-size:13.5px;color:var(--muted)}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,Menlo,Consolas,monospace;margin:12px 0 0}
-.card>svg{width:100%;max-width:520px}
-.scroll{overflow-x:auto;direction:rtl}.scroll svg{direction:ltr}
-table{border-collapse:collapse;width:100%;font-size:13.5px;margin-top:4px}
-th{color:var(--muted);font-weight:500;text-align:left}
-th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-.table{overflow-x:auto}.table td,.table th{white-space:nowrap}
-.gallery{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(72px,1fr));gap:14px 12px}
-.gallery li{font-size:12px;line-height:1.35;color:var(--muted);overflow-wrap:anywhere;min-width:0}
-.gallery b{color:var(--ink)}
-.gallery img{display:block;width:100%;image-rendering:pixelated;border-radius:8px;margin-bottom:5px;background:#000}
-.strips p{margin:10px 0 4px;font-size:13px;color:var(--muted)}.strips p b{color:var(--ink)}
-.strips div{display:grid;grid-template-columns:repeat(var(--columns),minmax(0,1fr));gap:4px}
-.strips img{display:block;width:100%;image-rendering:pixelated;border-radius:5px;background:#000}
-.strips .won{outline:2px solid var(--orange);outline-offset:1px}
-.ahead th,.ahead td+td{overflow-wrap:normal;white-space:nowrap}
-.answers td{white-space:pre-wrap}.answers th{white-space:nowrap}.answers td[data-name=datapoint],.answers td[data-name=part]{width:1%;overflow-wrap:normal}
-.gallery div{display:flex;gap:4px}.gallery div img{min-width:0;flex:1}.pairs{grid-template-columns:repeat(auto-fill,minmax(128px,1fr))}
-.facts th{width:1%;padding-right:20px;white-space:nowrap}
-.scores td+td,.heat td{font-variant-numeric:tabular-nums}.scores small{color:var(--muted);white-space:nowrap}
-.scores tr:last-child td,.facts tr:last-child>*{border-bottom:0}
-.heat{border-spacing:0}.heat td[style]{text-align:right;padding:4px 10px}.heat td:first-child{white-space:normal;min-width:80px}.heat .number{text-align:right;padding-left:10px}
-.chromosomes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));gap:16px 28px}
-.chromosomes>div{min-width:0}.chromosomes p{margin:0;font-weight:600;font-size:13.5px}
-.count{font-size:21px;font-weight:600;margin:0}
-@media(min-width:760px){main{padding:44px 24px 64px}.cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:18px}
-.wide{grid-column:1/-1}.card{padding:20px}h1{font-size:32px}}
-@media(min-width:601px){.answers td[data-name=best],.answers td[data-name=founder]{min-width:170px}}
-@media(max-width:600px){.heat td[style]{padding:4px 6px}.heat .number{padding:6px 6px 6px 4px}
-.answers thead{display:none}.answers tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}
-.answers tr td[data-name]{display:block;border:0;padding:1px 0;width:auto}.answers td::before{content:attr(data-name) " ";color:var(--muted)}}
-"""
-)
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<title>{title}: evomerge</title>
-<style>{style}</style>
-</head>
-<body><main>{head}{body}</main></body>
-</html>
-"""
+    """A value from a fitness as text of at most so many letters."""
+    text = value
+    if not isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False)
+    if len(text) > most:
+        text = text[: most - 1] + "…"
+    return str(text)

@@ -32,23 +32,21 @@ def picture(rows: Any) -> str | None:
     """
     from PIL import Image
 
+    damaged = (TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError)
     try:
         data = _decoded(rows) if isinstance(rows, str) else _encoded(rows)
         with Image.open(io.BytesIO(data), formats=("png", "jpeg")) as image:
+            # Only now all of the file is read, and what is damaged found.
             image.load()
             kind = str(image.format).lower()
+            # Some hundred pictures may be on a page, which should open on a telephone.
             if len(data) > BYTES:
                 image.thumbnail((ACROSS, ACROSS))
-                file, kind = io.BytesIO(), "jpeg"
-                image.convert("RGB").save(file, format="jpeg", quality=QUALITY)
+                kind = "jpeg"
+                file = io.BytesIO()
+                image.convert("RGB").save(file, format=kind, quality=QUALITY)
                 data = file.getvalue()
-    except (
-        TypeError,
-        ValueError,
-        OSError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ):  # as pillow says that a file is damaged
+    except damaged:
         return None
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
@@ -59,10 +57,10 @@ def _decoded(uri: str) -> bytes:
     Raises:
         ValueError: if it is none of a picture.
     """
-    found = DATA_URI.fullmatch(uri)
-    if found is None:
+    match = DATA_URI.fullmatch(uri)
+    if match is None:
         raise ValueError("no data URI of a picture")
-    return base64.b64decode(found[2], validate=True)
+    return base64.b64decode(match[2], validate=True)
 
 
 def _encoded(rows: Any) -> bytes:
@@ -74,14 +72,17 @@ def _encoded(rows: Any) -> bytes:
     """
     from matplotlib.image import imsave
 
-    pixels = np.nan_to_num(np.asarray(rows, dtype=np.float64)).clip(0, 255).astype(np.uint8)
-    if (
-        pixels.size == 0
-        or pixels.ndim not in (2, 3)
-        or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4))
-    ):
+    values = np.nan_to_num(np.asarray(rows, dtype=np.float64))
+    pixels = values.clip(0, 255).astype(np.uint8)  # (H, W), (H, W, 3) or (H, W, 4)
+    is_grey = pixels.ndim == 2
+    is_colour = pixels.ndim == 3 and pixels.shape[2] in (3, 4)
+    if pixels.size == 0 or not (is_grey or is_colour):
         raise ValueError(f"no picture has the shape {pixels.shape}")
-    pixels = pixels[:: -(-pixels.shape[0] // SIZE), :: -(-pixels.shape[1] // SIZE)]
+    # Every so many-th pixel: of rows of values it is not known how they may be blurred.
+    step_down = -(-pixels.shape[0] // SIZE)
+    step_across = -(-pixels.shape[1] // SIZE)
+    pixels = pixels[::step_down, ::step_across]
     file = io.BytesIO()
+    # The name of the software would change the file from version to version.
     imsave(file, pixels, format="png", cmap="gray", vmin=0, vmax=255, metadata={"Software": ""})
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Model cards: what their heads inherit, that no text breaks them, how far scores can be trusted, and what real runs write."""
+"""Model cards: what heads inherit, that no text breaks them, intervals, what real runs write."""
 
 import json
 import re
@@ -15,10 +15,12 @@ from whole_runs import small_run
 from evomerge.cli import main
 from evomerge.config.labels import label
 from evomerge.export import card
+from evomerge.export.card_text import MERGEKIT
 from evomerge.export.licences import inherited
 from evomerge.export.markdown import details, fenced, line, link, plain, table
 from evomerge.export.measured import Score
 from evomerge.export.published import published, without_places
+from evomerge.export.subject import Subject
 from evomerge.genome.recipe import Recipe
 from evomerge.intervals import interval
 from evomerge.rundir.births import read_births
@@ -66,7 +68,7 @@ def subject(**changes):
             Score("test", 1.0, 1, group="0: mine"),
         ],
     }
-    return card.Subject(**given | changes)
+    return Subject(**given | changes)
 
 
 def written(folder, **changes):
@@ -99,7 +101,7 @@ def test_the_head_has_the_hubs_words(tmp_path):
         "tags": ["merge"],
         "seeds": seeds,
     }
-    (tmp_path / card.MERGEKIT).write_text("# mergekit-yaml mergekit.yaml OUT\n")
+    (tmp_path / MERGEKIT).write_text("# mergekit-yaml mergekit.yaml OUT\n")
     head, page = written(tmp_path, facts=facts)
     index = head.pop("model-index")
     assert head == {
@@ -146,8 +148,8 @@ def test_seeds_have_their_shares_and_what_they_scored_alone(tmp_path):
         "0.4000",
     ]
     assert (
-        "from 2 founders, 0 ancestors between. Parents: -1, 0. The run had 9 births, with random seed 3."
-        in page.text
+        "from 2 founders, 0 ancestors between. Parents: -1, 0. The run had 9 births, "
+        "with random seed 3." in page.text
     )
 
 
@@ -332,7 +334,7 @@ def test_the_interval_of_right_and_wrong_answers_is_wilsons(right, n):
 
 
 def test_the_interval_of_graded_and_weighted_scores_covers_the_mean():
-    """In 2,000 samples of 40 datapoints, of which ten weigh three times as much, it misses the true mean in about 5 %."""
+    """In 2,000 samples of 40 datapoints, ten of them heavier, it misses the mean in about 5 %."""
     rng, weights = np.random.default_rng(0), np.r_[np.full(10, 3.0), np.ones(30)]
     samples = rng.beta(2, 1, (2000, 40))
     ends = np.array([interval(scores, weights) for scores in samples])

@@ -10,13 +10,14 @@ from evomerge.report.record import Record
 from evomerge.report.sections import changes
 from evomerge.run import kept
 from evomerge.rundir.births import read_births
+from evomerge.rundir.founders import differing
 from fitness.classification import Classification
 
 
 def test_differing():
     best = np.array([1, 1, 0, 0, 0.6, 0.4], dtype=np.float32)
     founders = np.array([[0, 1, 1, 0, 0.45, 0.2], [0, 0, 0, 0, 0.2, 0.9]], dtype=np.float32)
-    won, lost = changes.differing(best, founders)
+    won, lost = differing(best, founders)
     assert won.tolist() == [0, 4]
     assert lost.tolist() == [2, 5]
 
@@ -39,7 +40,7 @@ def test_lines_say_what_the_rows_say(tmp_path):
         assert (line["founder"]["answer"] == line["founder"]["expected"]) == (
             line["founder"]["score"] == 1
         )
-    counts = [len(of) for of in changes.differing(best, founders)]
+    counts = [len(of) for of in differing(best, founders)]
     assert all(
         f"{count} of 360 test datapoints" in card
         for count, card in zip(counts, changes.cards(run), strict=True)
@@ -91,8 +92,8 @@ def test_words_stand_in_a_table(tmp_path):
     run = Record.read(tmp_path)
     html, line = "".join(changes.cards(run)), run.changes[0]
     assert (
-        f'<td data-name="prompt">what is {line["datapoint"]}?</td><td data-name="best">{line["best"]["answer"]}</td>'
-        in html
+        f'<td data-name="prompt">what is {line["datapoint"]}?</td>'
+        f'<td data-name="best">{line["best"]["answer"]}</td>' in html
     )
     assert (
         f'<td data-name="founder">{run.label(line["id"])}: {line["founder"]["answer"]}</td>' in html

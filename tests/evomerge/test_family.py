@@ -2,7 +2,7 @@
 
 import re
 
-from evomerge.report.sections.family import Relative, draw, generations_back
+from evomerge.report.family_tree import Relative, draw, generations_back
 
 
 def test_family_has_everybody_once():

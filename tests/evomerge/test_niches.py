@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evomerge.report.sections.niches import alike, in_blocks
+from evomerge.report.niches import alike, in_blocks
 
 
 def test_niches_stand_together():

@@ -4,7 +4,7 @@ import pytest
 from whole_runs import small_run
 
 from evomerge.report.record import Record
-from evomerge.report.sections.origin import settled
+from evomerge.report.sections import origin
 
 
 @pytest.mark.parametrize(
@@ -33,5 +33,5 @@ def test_a_strategy_in_words():
         "warmup": 3,
         "crossover": {"_target_": "Crossover", "ratio": [0, 1]},
     }
-    assert settled(strategy) == "NaturalNiches (size 20, Crossover (ratio [0, 1]))"
-    assert settled(None) == settled("text") == ""
+    assert origin._settings_of(strategy) == "NaturalNiches (size 20, Crossover (ratio [0, 1]))"
+    assert origin._settings_of(None) == origin._settings_of("text") == ""

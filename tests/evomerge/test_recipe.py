@@ -88,7 +88,7 @@ def dense(recipe, seeds):
 
 
 def turns(crossing, axis):
-    """(P,) the mixing ratio at each position, and the number of the part and of the chromosome that it lies in."""
+    """(P,) the mixing ratio at each position, and the numbers of its part and its chromosome."""
     ratio, part, whole = np.empty(axis.size), np.empty(axis.size, int), np.empty(axis.size, int)
     for index, (bounds, w, splits) in enumerate(
         zip(axis.unit_bounds, crossing.ratios, crossing.splits, strict=True)
@@ -104,7 +104,7 @@ def turns(crossing, axis):
 
 
 def directly(a, b, crossing, axis):
-    """A dense child: mergekit's own SLERP for each tensor, and the equations of M2N2 for parts and chromosomes."""
+    """A dense child: mergekit's SLERP for each tensor, M2N2's for parts and chromosomes."""
     ratio, part, whole = turns(crossing, axis)
     child = np.empty_like(a)
     if crossing.angle == "tensor":
@@ -247,7 +247,7 @@ def test_noise_of_another_kind_is_refused():
 
 
 def test_mergekit_and_recipes_agree_where_seeds_are_nearly_parallel():
-    """Above a cosine of 0.9995 mergekit merges linearly, and so does a recipe with an angle for each tensor."""
+    """Above a cosine of 0.9995 mergekit merges linearly, and so does a recipe by tensors."""
     first, second = slerp_coefficients(0.3, 1.0, 0.9996, 1.0, "tensor")
     assert (first, second) == (0.7, 0.3)
     first, second = slerp_coefficients(0.3, 1.0, 0.9994, 1.0, "tensor")

@@ -1,4 +1,7 @@
-"""The report: one page that needs nothing else, of any run in any state, and says what the run's files say."""
+"""The report: one page that needs nothing else, of any run in any state.
+
+It says what the run's files say.
+"""
 
 import json
 import random
@@ -20,6 +23,7 @@ from evomerge import Crossover, NaturalNiches, UserError
 from evomerge.genome.groups import Stretch
 from evomerge.report import report
 from evomerge.report.record import Record
+from evomerge.report.sections import progress
 from evomerge.report.sections.answers import FEWER, SHOWN
 from evomerge.rundir.births import read_births
 from evomerge.rundir.founders import Founding
@@ -29,7 +33,10 @@ from populations.mnist import Classifiers
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 HOSTILE_NAME = "<b>me&you"
-HOSTILE = "<script>document.title=('\"&amp;')</script><img src=x onerror=document.title=1> $\\frac{1}{$ ]]>"
+HOSTILE = (
+    "<script>document.title=('\"&amp;')</script><img src=x onerror=document.title=1> "
+    "$\\frac{1}{$ ]]>"
+)
 
 
 class Page(HTMLParser):
@@ -211,7 +218,7 @@ def test_mean_alive_ends_at_the_snapshot(finished):
         for member, row in zip(data["state"]["members"], tensors["scores"].numpy(), strict=True)
     }
     mean = np.mean([rows[id].mean(dtype=np.float64) for id in data["state"]["archive"]])
-    assert report._mean_alive(Record.read(finished)).values[-1] == pytest.approx(mean)
+    assert progress._mean_alive(Record.read(finished)).values[-1] == pytest.approx(mean)
 
 
 def test_no_births(tmp_path):
@@ -223,7 +230,7 @@ def test_no_births(tmp_path):
 
 
 def test_one_parent_and_no_answers(tmp_path):
-    """Without crossover there are no ratios to tell; without `explain` there are no answers to show."""
+    """Without crossover there are no ratios, without `explain` there are no answers to show."""
     strategy = NaturalNiches(size=8, mutation=0.05, crossover=None)
     small_run(tmp_path / "run", births=60, strategy=strategy, fitness=Mute(DIGITS))
     page = Page(tmp_path / "run" / "report.html")
@@ -261,7 +268,7 @@ def test_failed_births(tmp_path):
 
 
 def test_not_ended(finished, tmp_path):
-    """A run that was killed: no summary, no best, a line that is half written, births that no snapshot has."""
+    """A run that was killed: no summary, no best, half a line, births that no snapshot has."""
     run = copy_of(finished, tmp_path)
     (run / "summary.json").unlink()
     shutil.rmtree(run / "best")
@@ -358,7 +365,7 @@ def test_half_a_character_costs_no_report(tmp_path, kind, caplog):
 
 
 def test_long_run_is_a_small_page(finished, tmp_path):
-    """50,000 births, large pictures and as many reasons to fail as births do not make a large page."""
+    """50,000 births, large pictures and as many reasons to fail do not make a large page."""
     run, rng = copy_of(finished, tmp_path), random.Random(0)
     last = next(entry for entry in reversed(read_births(run)) if not entry["admitted"])
     with open(run / "births.jsonl", "a") as log:
@@ -438,7 +445,8 @@ def test_in_a_browser(finished, tmp_path):
 )
 def test_a_browser_would_tell(tmp_path):
     (tmp_path / "page.html").write_text(
-        "<title>a</title><main><p style='width:500px'>b</p></main><img src=x onerror=document.title='c'>"
+        "<title>a</title><main><p style='width:500px'>b</p></main>"
+        "<img src=x onerror=document.title='c'>"
     )
     seen = browser.look(tmp_path / "page.html", 400, tmp_path)
     assert (seen["title"], seen["images"]) == ("c", 1)
@@ -452,7 +460,10 @@ def test_a_browser_would_tell(tmp_path):
 
 
 def test_drawing_is_imported_late():
-    code = "import sys, evomerge.report.report; sys.exit(bool({'matplotlib', 'scipy', 'PIL'} & sys.modules.keys()))"
+    code = (
+        "import sys, evomerge.report.report; "
+        "sys.exit(bool({'matplotlib', 'scipy', 'PIL'} & sys.modules.keys()))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

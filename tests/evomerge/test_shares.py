@@ -1,4 +1,4 @@
-"""Which founder gives what: shares are those of the weights themselves, where every merge is linear."""
+"""Which founder gives what: shares are those of the weights, where every merge is linear."""
 
 import re
 from dataclasses import replace
@@ -10,9 +10,15 @@ from whole_runs import DIGITS, small_run
 from evomerge import Crossover, NaturalNiches
 from evomerge.genome.crossover import Crossing, regions
 from evomerge.genome.groups import Stretch, stretches_along
+from evomerge.report.descent import (
+    by_layer,
+    founder_shares,
+    parts,
+    positions_along,
+    second_share,
+)
 from evomerge.report.record import Record
 from evomerge.report.sections import shares
-from evomerge.report.sections.crossings import parts
 from evomerge.rundir.snapshots import read_snapshot
 from populations.mnist import Classifiers
 
@@ -33,8 +39,8 @@ def linear(tmp_path_factory):
 def test_shares_of_a_lineage_rebuild_the_best(linear):
     path, population = linear
     run = Record.read(path)
-    at = shares.positions(run.founding.stretches)
-    found, births = shares.descent(run, at)
+    at = positions_along(run.founding.stretches)
+    found, births = founder_shares(run, at)
     assert births > 10
     assert found.sum(axis=1) == pytest.approx(1)
     founders = population.founders(np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0,))))
@@ -47,7 +53,7 @@ def test_immigrants_have_a_share(tmp_path):
     strategy = NaturalNiches(size=8, crossover=LINEAR, immigrants=0.5)
     small_run(tmp_path, births=200, strategy=strategy)
     run = Record.read(tmp_path)
-    found, _ = shares.descent(run, shares.positions(run.founding.stretches))
+    found, _ = founder_shares(run, positions_along(run.founding.stretches))
     assert found.shape[1] == 3
     assert found.sum(axis=1) == pytest.approx(1)
     assert ">immigrants<" in "".join(shares.cards(run))
@@ -61,8 +67,8 @@ def test_parts_are_those_of_the_crossover(linear):
     assert parts(entry, run.founding.stretches) == [
         part for region in regions(crossing, population.axis) for part in region.parts
     ]
-    at = shares.positions(run.founding.stretches)
-    second = shares.second_share(entry, run.founding.stretches, at)
+    at = positions_along(run.founding.stretches)
+    second = second_share(entry, run.founding.stretches, at)
     for start, stop, w in parts(entry, run.founding.stretches):
         assert set(second[(at >= start) & (at < stop)]) <= {w}
     assert run.founding.stretches == stretches_along(population.axis)
@@ -74,7 +80,7 @@ def test_positions_are_within_and_in_every_stretch():
         Stretch("all", "b", 3, 100_000),
         Stretch("rest", "a", 100_000, 100_001),
     ]
-    at = shares.positions(stretches)
+    at = positions_along(stretches)
     assert len(set(at.tolist())) == len(at)
     assert [((at >= start) & (at < stop)).sum() > 0 for *_, start, stop in stretches] == [True] * 3
 
@@ -82,7 +88,7 @@ def test_positions_are_within_and_in_every_stretch():
 def test_a_layer_of_several_stretches_has_one_mean():
     stretches = [Stretch("all", "a", 0, 1), Stretch("all", "b", 1, 3), Stretch("all", "a", 3, 6)]
     at, values = np.arange(6), np.array([[1.0], [5.0], [7.0], [2.0], [2.0], [2.0]])
-    assert shares.by_layer(stretches, at, values) == {"all": [("a", [1.75]), ("b", [6.0])]}
+    assert by_layer(stretches, at, values) == {"all": [("a", [1.75]), ("b", [6.0])]}
 
 
 def test_a_recipe_is_told_by_its_coefficients(linear):

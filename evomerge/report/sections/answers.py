@@ -4,112 +4,127 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-
-from evomerge.report import figures
-from evomerge.report.figures import LABELLED
-from evomerge.report.page import LETTERS, card, short
+from evomerge.report import confusion
+from evomerge.report.axes import LABELLED
+from evomerge.report.page import card, short
 from evomerge.report.record import Record
+from evomerge.report.tables import answer_cell, answer_table, answer_text
 from evomerge.report.thumbnails import picture
 
 SHOWN, FEWER = 40, 20
 """Most pictures that are shown; most beside a confusion matrix, and most answers in text."""
 
+LABEL_LETTERS = 14
+"""Longest label of a confusion matrix."""
+
+CAPTION_LETTERS = 60
+"""Longest text below a picture."""
+
+Entry: TypeAlias = Mapping[str, Any]
+"""What was answered at a datapoint: its number, its score, and what the fitness explains."""
+
 
 def cards(run: Record) -> list[str]:
     """Pictures where there are any, a table of the rest, beside or below a confusion matrix."""
-    confusion = _confusion(run)
-    lost = sorted(
-        (entry for entry in run.answers if entry["score"] < 1),
-        key=lambda entry: (entry["score"], entry["datapoint"]),
-    )
-    pictures = [
-        (entry, uri) for entry in lost if "picture" in entry and (uri := picture(entry["picture"]))
-    ]
-    pictured = {
-        frozenset(entry) for entry, _ in pictures
-    }  # only the first of a kind have their picture in the file
-    texts = [
-        entry
-        for entry in lost
-        if "picture" not in entry and frozenset({*entry, "picture"}) not in pictured
-    ][:FEWER]
-    pictures = pictures[: FEWER if confusion else SHOWN]
-    graded = any(0 < entry["score"] < 1 for entry in lost)
-    title, count = (
-        "Wrong answers",
-        f"{len(lost):,} of {len(run.answers):,} test datapoints scored below 1",
-    )
-    if graded:
-        title, count = "Lowest scores", f"There are {len(run.answers):,} test datapoints"
-    shown = [confusion]
+    matrix = _confusion(run)
+    # Those that are right have nothing to show. Of equals, the order is the split's.
+    lost = [entry for entry in run.answers if entry["score"] < 1]
+    lost.sort(key=lambda entry: (entry["score"], entry["datapoint"]))
+    pictures, texts = _by_kind(lost)
+    # A matrix takes half of the page's width.
+    pictures = pictures[: FEWER if matrix else SHOWN]
+    texts = texts[:FEWER]
+    title = "Wrong answers"
+    count = f"{len(lost):,} of {len(run.answers):,} test datapoints scored below 1"
+    # Where there are scores between, it is not said what is wrong.
+    if any(0 < entry["score"] < 1 for entry in lost):
+        title = "Lowest scores"
+        count = f"There are {len(run.answers):,} test datapoints"
+    shown = [matrix]
     if pictures:
-        tiles = "".join(
-            f'<li><img src="{uri}" alt="">{_caption(entry)}</li>' for entry, uri in pictures
-        )
-        how = f"{count}; here are {len(pictures)}, the lowest scores first."
-        shown.append(card(title, f'<ul class="gallery">{tiles}</ul>', how, wide=not confusion))
+        tiles = _tiles(pictures)
+        caption = f"{count}; here are {len(pictures)}, the lowest scores first."
+        shown.append(card(title, tiles, caption, wide=not matrix))
     if texts:
-        names = list(dict.fromkeys(name for entry in texts for name in entry))
-        table = answer_table(
-            names, ["".join(cell(name, entry.get(name, "")) for name in names) for entry in texts]
-        )
-        shown.append(
-            card(
-                title, table, f"{count}; here are {len(texts)}, the lowest scores first.", wide=True
-            )
-        )
+        table = _table(texts)
+        caption = f"{count}; here are {len(texts)}, the lowest scores first."
+        shown.append(card(title, table, caption, wide=True))
     return shown
 
 
-def answer_table(names: Sequence[str], rows: Sequence[str]) -> str:
-    """A table of answers under these names, from the cells of each row."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join(f"<tr>{cells}</tr>" for cells in rows)
-    return f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+def _by_kind(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, str]], list[Entry]]:
+    """Entries with their pictures, as data URIs, and those that are to be read."""
+    pictures = []
+    names_with_picture = set()
+    for entry in entries:
+        if "picture" in entry:
+            uri = picture(entry["picture"])
+            if uri is not None:
+                pictures.append((entry, uri))
+                names_with_picture.add(frozenset(entry))
+    texts = []
+    for entry in entries:
+        # Only the first wrong answers have their pictures in the file. One that has lost its
+        # picture, and says nothing else, is none to be read.
+        lost_its_picture = frozenset({*entry, "picture"}) in names_with_picture
+        if "picture" not in entry and not lost_its_picture:
+            texts.append(entry)
+    return pictures, texts
 
 
-def cell(name: str, value: Any) -> str:
-    """A cell of such a table."""
-    return f'<td data-name="{escape(name)}">{_said(value)}</td>'
+def _tiles(pictures: Sequence[tuple[Entry, str]]) -> str:
+    """Pictures side by side, each with its answer."""
+    tiles = ""
+    for entry, uri in pictures:
+        tiles += f'<li><img src="{uri}" alt="">{_caption(entry)}</li>'
+    return f'<ul class="gallery">{tiles}</ul>'
+
+
+def _caption(entry: Entry) -> str:
+    # The picture is above, and its number says nothing.
+    texts = {}
+    for name, value in entry.items():
+        if name not in ("picture", "datapoint"):
+            texts[name] = answer_text(value, CAPTION_LETTERS)
+    if {"expected", "answer"} <= texts.keys():
+        return f"expected <b>{texts['expected']}</b>, answered <b>{texts['answer']}</b>"
+    return ", ".join(f"{escape(name)} <b>{text}</b>" for name, text in texts.items())
+
+
+def _table(entries: Sequence[Entry]) -> str:
+    """A table with a column for each name that some entry has."""
+    names: dict[str, None] = {}
+    for entry in entries:
+        names.update(dict.fromkeys(entry))
+    rows = []
+    for entry in entries:
+        cells = ""
+        for name in names:
+            cells += answer_cell(name, entry.get(name, ""))
+        rows.append(cells)
+    return answer_table(list(names), rows)
 
 
 def _confusion(run: Record) -> str:
     """A card where labels are few and come again and again, nothing where answers are free text."""
-    answers = [entry for entry in run.answers if {"expected", "answer"} <= entry.keys()]
-    pairs = [(short(entry["expected"]), short(entry["answer"])) for entry in answers]
-    labels = sorted({label for pair in pairs for label in pair}, key=_by_number)
+    pairs = []
+    for entry in run.answers:
+        if {"expected", "answer"} <= entry.keys():
+            pairs.append((short(entry["expected"]), short(entry["answer"])))
+    # Free text has almost as many labels as answers: a matrix of ones.
+    labels = confusion.labels_of(pairs)
     if not 2 <= len(labels) <= LABELLED or 2 * len(labels) > len(pairs):
         return ""
-    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    for expected, answer in pairs:
-        counts[labels.index(expected), labels.index(answer)] += 1
-    names = [label if len(label) <= 14 else label[:13] + "…" for label in labels]
-    who = "the best member" if run.answered_by is None else f"member {run.label(run.answered_by)}"
-    how = f"Each row is a label of the test split, each column what {who} answered: blue is right, orange is mixed up."
-    return card("Confusion", figures.confusion(names, counts), how)
-
-
-def _caption(entry: Mapping[str, Any]) -> str:
-    said = {
-        name: _said(value, 60)
-        for name, value in entry.items()
-        if name not in ("picture", "datapoint")
-    }
-    if {"expected", "answer"} <= said.keys():
-        return f"expected <b>{said['expected']}</b>, answered <b>{said['answer']}</b>"
-    return ", ".join(f"{escape(name)} <b>{value}</b>" for name, value in said.items())
-
-
-def _said(value: Any, most: int = LETTERS) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else escape(short(value, most))
-
-
-def _by_number(label: str) -> tuple[bool, float, str]:
-    """Sorts labels: numbers first and by size, then words."""
-    try:
-        return False, float(label), label
-    except ValueError:
-        return True, 0.0, label
+    names = [short(label, LABEL_LETTERS) for label in labels]
+    drawing = confusion.draw(names, confusion.count(labels, pairs))
+    who = "the best member"
+    # After a kill, the answers in best/ may be of one that has been the best before.
+    if run.answered_by is not None:
+        who = f"member {run.label(run.answered_by)}"
+    caption = (
+        f"Each row is a label of the test split, each column what {who} answered: blue is right, "
+        "orange is mixed up."
+    )
+    return card("Confusion", drawing, caption)

@@ -1,112 +1,178 @@
-"""What breeding changed: datapoints of the test split that the best member solves and no founder did, and those that were lost.
+"""What breeding changed: what the best solves and no founder did, and what it solves no more.
 
-They are found in the rows of scores. Only there is a founder asked again what it makes of a datapoint: the one that scored highest.
+Both are of the test split, and known from the scores there. The answers were kept when the run
+ended (`evomerge.run.kept.explained`).
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from evomerge.report.page import LETTERS, card, short
 from evomerge.report.record import Record
-from evomerge.report.sections.answers import answer_table, cell
+from evomerge.report.tables import answer_cell, answer_table
 from evomerge.report.thumbnails import picture
 from evomerge.rundir.births import id_of
 from evomerge.rundir.founders import SOLVED, differing
 
-log = logging.getLogger(__name__)
+ANSWERED = ("best", "founder")
+"""Who has an answer in each line."""
 
-WHO = ("best", "founder")
-TOLD = (
-    "are solved by the best and were solved by no founder",
-    "were solved by a founder and are not by the best",
-)
+WON = "are solved by the best and were solved by no founder"
+LOST = "were solved by a founder and are not by the best"
+
+CAPTION_LETTERS = 60
+"""Longest text below a picture."""
+
+PAIRS = '<ul class="gallery pairs">'
+"""The tag before pictures that both have made, which stand side by side."""
+
+Line: TypeAlias = Mapping[str, Any]
+"""A line of what was kept: a datapoint, a founder's id, and the answers of the best and of it."""
 
 
 def cards(run: Record) -> list[str]:
     """What was won and what was lost, with both answers where they were kept."""
     founding, row = run.founding, run.best_rows.get("test")
+    # A founder that is the best has changed nothing.
     if founding is None or row is None or id_of(run.bests[-1]) <= 0:
         return []
-    kept = [
-        line
-        for line in run.changes * run.answers_are_of_the_best
-        if line.keys() >= {"datapoint", "id", *WHO}
+    founders = founding.scores["test"]  # (K, D)
+    won, lost = differing(row, founders)
+    # Only of right and wrong it is clear what is solved.
+    solved = ""
+    if not np.isin(founders, (0, 1)).all():
+        solved = f" Solved is a score of {SOLVED} and more."
+    share = f"of {len(row):,} test datapoints"
+    return [
+        _card(run, "Won", won, f"{share} {WON}", solved),
+        _card(run, "Lost", lost, f"{share} {LOST}", solved),
     ]
-    shown = []
-    for name, told, found in zip(
-        ("Won", "Lost"), TOLD, differing(row, founding.scores["test"]), strict=True
-    ):
-        lines = [line for line in kept if line["datapoint"] in set(found.tolist())]
-        here = f"; here are {len(lines)}" if 0 < len(lines) < len(found) else ""
-        solved = (
-            ""
-            if np.isin(founding.scores["test"], (0, 1)).all()
-            else f" Solved is a score of {SOLVED} and more."
-        )
-        table = _shown(run, lines) if lines else f'<p class="count">{len(found):,}</p>'
-        pairs = " Left is what the best made, right what a founder did." * ("pairs" in table)
-        shown.append(
-            card(
-                name,
-                table,
-                f"{len(found):,} of {len(row):,} test datapoints {told}{here}.{solved}{pairs}",
-                wide=True,
-            )
-        )
-    return shown
 
 
-def _shown(run: Record, lines: Sequence[Mapping[str, Any]]) -> str:
-    """For each datapoint what both were asked, then what each made of it: pictures if there are any, or a table."""
-    names = list(dict.fromkeys(name for line in lines for who in WHO for name in line[who]))
-    both = [
-        name
-        for name in names
-        if name != "score"
-        and all(line["best"].get(name) == line["founder"].get(name) for line in lines)
-    ]
-    each = sorted((name for name in names if name not in both), key=lambda name: name != "answer")
-    if all(line[who]["score"] in (0, 1) for line in lines for who in WHO):
-        each.remove("score")
-    if "picture" in names:
-        tiles = "".join(f"<li>{_tile(run, line, both, each)}</li>" for line in lines)
-        return f'<ul class="gallery{" pairs" * ("picture" in each)}">{tiles}</ul>'
-    rows = [
-        cell("datapoint", line["datapoint"])
-        + "".join(cell(name, line["best"].get(name, "")) for name in both)
-        + cell("best", _made(line["best"], each))
-        + cell("founder", f"{run.label(line['id'])}: {_made(line['founder'], each)}")
-        for line in lines
-    ]
-    return answer_table(["datapoint", *both, *WHO], rows)
+def _card(run: Record, title: str, datapoints: np.ndarray, rest: str, solved: str) -> str:
+    """The card of what was won, or of what was lost.
+
+    Args:
+        run: the run.
+        title: which of both it is.
+        datapoints: (n,) indices.
+        rest: what a sentence goes on with that begins with their number.
+        solved: a sentence that says what is solved; nothing where that is clear.
+    """
+    count = f"{len(datapoints):,}"
+    chosen = set(datapoints.tolist())
+    lines = [line for line in _kept(run) if line["datapoint"] in chosen]
+    # Where no answers were kept, their number is all there is to show.
+    content = f'<p class="count">{count}</p>'
+    if lines:
+        content = _answers(run, lines)
+    caption = f"{count} {rest}"
+    if 0 < len(lines) < len(datapoints):
+        caption += f"; here are {len(lines)}"
+    caption += f".{solved}"
+    if PAIRS in content:
+        caption += " Left is what the best made, right what a founder did."
+    return card(title, content, caption, wide=True)
 
 
-def _tile(run: Record, line: Mapping[str, Any], both: Sequence[str], each: Sequence[str]) -> str:
+def _kept(run: Record) -> list[Line]:
+    """The lines that are of the member which the log has as the best, and are whole."""
+    if not run.answers_are_of_the_best:
+        return []
+    return [line for line in run.changes if line.keys() >= {"datapoint", "id", *ANSWERED}]
+
+
+def _answers(run: Record, lines: Sequence[Line]) -> str:
+    """For each datapoint what both were asked, then what each made of it.
+
+    They are pictures if there are any, and else a table.
+    """
+    # What both were asked is shown once; what each made of it, side by side.
+    same, different = _names(lines)
+    if "picture" in (*same, *different):
+        tiles = ""
+        for line in lines:
+            tiles += f"<li>{_tile(run, line, same, different)}</li>"
+        opening = PAIRS if "picture" in different else '<ul class="gallery">'
+        return f"{opening}{tiles}</ul>"
+    rows = []
+    for line in lines:
+        cells = answer_cell("datapoint", line["datapoint"])
+        for name in same:
+            cells += answer_cell(name, line["best"].get(name, ""))
+        cells += answer_cell("best", _answer(line["best"], different))
+        founder = _answer(line["founder"], different)
+        cells += answer_cell("founder", f"{run.label(line['id'])}: {founder}")
+        rows.append(cells)
+    return answer_table(["datapoint", *same, *ANSWERED], rows)
+
+
+def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
+    """The names in answers: those of which both have the same in all lines, and the others.
+
+    The answer itself is the first of the others. Scores of right and wrong are left out, since the
+    card says which is which.
+    """
+    # Not every answer has every name; their order is that in which they come up.
+    names: dict[str, None] = {}
+    has_parts = False
+    for line in lines:
+        for who in ANSWERED:
+            names.update(dict.fromkeys(line[who]))
+            has_parts = has_parts or line[who]["score"] not in (0, 1)
+    same = []
+    different = []
+    for name in names:
+        if name != "score" and _is_same(lines, name):
+            same.append(name)
+        elif name != "score" or has_parts:
+            different.append(name)
+    different.sort(key=lambda name: name != "answer")
+    return same, different
+
+
+def _is_same(lines: Sequence[Line], name: str) -> bool:
+    """Whether the best and the founder have the same under a name, in all lines."""
+    return all(line["best"].get(name) == line["founder"].get(name) for line in lines)
+
+
+def _tile(run: Record, line: Line, same: Sequence[str], different: Sequence[str]) -> str:
     """Both pictures, or the one that both were asked about, with what was made of it."""
-    pictures = [line[who].get("picture") for who in (WHO if "picture" in each else WHO[:1])]
-    images = "".join(f'<img src="{uri}" alt="">' for rows in pictures if (uri := picture(rows)))
-    asked = {name: short(line["best"].get(name, ""), 60) for name in both if name != "picture"}
-    made = {
-        name: _made(line[who], each, 60)
-        for name, who in zip(("best", run.label(line["id"])), WHO, strict=True)
-    }
-    told = ", ".join(
-        f"{escape(name)}: <b>{escape(text)}</b>" for name, text in (asked | made).items()
-    )
-    return f"<div>{images}</div>{told}"
+    images = ""
+    for who in ANSWERED:
+        # Where both have the same picture, it is what they were asked about.
+        if who == "founder" and "picture" not in different:
+            continue
+        uri = picture(line[who].get("picture"))
+        if uri is not None:
+            images += f'<img src="{uri}" alt="">'
+    # Below a picture there is room for a few words.
+    captions = {}
+    for name in same:
+        if name != "picture":
+            captions[name] = short(line["best"].get(name, ""), CAPTION_LETTERS)
+    captions["best"] = _answer(line["best"], different, CAPTION_LETTERS)
+    captions[run.label(line["id"])] = _answer(line["founder"], different, CAPTION_LETTERS)
+    texts = [f"{escape(name)}: <b>{escape(text)}</b>" for name, text in captions.items()]
+    return f"<div>{images}</div>{', '.join(texts)}"
 
 
-def _made(answer: Mapping[str, Any], names: Sequence[str], most: int = LETTERS) -> str:
+def _answer(answer: Mapping[str, Any], names: Sequence[str], most: int = LETTERS) -> str:
     """What a member made of a datapoint, as text: an answer as it is, anything else by its name."""
-    told = {name: answer[name] for name in names if name in answer and name != "picture"}
-    texts = {
-        name: f"{value:.3g}" if isinstance(value, float) else short(value, most).strip()
-        for name, value in told.items()
-    }
-    return "\n".join(text if name == "answer" else f"{name} {text}" for name, text in texts.items())
+    texts = []
+    for name in names:
+        if name == "picture" or name not in answer:
+            continue
+        value = answer[name]
+        text = short(value, most).strip()
+        if isinstance(value, float):
+            text = f"{value:.3g}"
+        if name != "answer":
+            text = f"{name} {text}"
+        texts.append(text)
+    return "\n".join(texts)
