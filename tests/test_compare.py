@@ -27,7 +27,8 @@ from whole_runs import assert_same_run, log_of, start, wait_for_births, write_co
 from evomerge import UserError
 from evomerge.cli import main
 from evomerge.compare import side_by_side
-from evomerge.compare.rows import Run, plan
+from evomerge.compare.plan import plan
+from evomerge.compare.rows import Run
 from evomerge.intervals import Mean
 from evomerge.rundir.births import read_births
 from evomerge.rundir.snapshots import read_snapshot

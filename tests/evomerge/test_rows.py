@@ -7,7 +7,8 @@ import pytest
 from whole_runs import write_config
 
 from evomerge import UserError, evolve
-from evomerge.compare.rows import SWEEP, plan, shared
+from evomerge.compare.plan import plan, shared
+from evomerge.compare.rows import SWEEP
 from evomerge.config import calls
 from evomerge.evolution import OUTSIDE
 from evomerge.strategies.sweep import grid

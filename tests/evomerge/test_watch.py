@@ -23,9 +23,10 @@ from whole_runs import PATIENCE, ROOT, assert_same_run, begun, small_run, start
 
 from evomerge.cli import main
 from evomerge.rundir.rundir import RunDir
+from evomerge.watch.files import Files
 from evomerge.watch.terminal import sparkline, width
 from evomerge.watch.vitals import Vitals
-from evomerge.watch.watch import Files, watch
+from evomerge.watch.watch import watch
 
 BIRTHS = 2000
 
