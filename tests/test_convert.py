@@ -20,6 +20,7 @@ from evomerge.cli import main
 from evomerge.config import calls, config
 from evomerge.convert.convert import GENOME, TASK, WHOLE, convert
 from evomerge.convert.mergekit_evolve import Options
+from evomerge.convert.yaml_text import commented
 from evomerge.evolution import OUTSIDE
 from evomerge.rundir.births import read_births
 
@@ -393,7 +394,7 @@ def test_comments_and_awkward_values_are_read_again(tmp_path):
         ("parts", 0, "deep", "l"): "deep",
         ("none",): "last",
     }
-    text = config.commented(call, comments)
+    text = commented(call, comments)
     (tmp_path / "c.yaml").write_text(text)
     assert config.load(tmp_path / "c.yaml") == call
     for comment in comments.values():
