@@ -28,9 +28,11 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options, rest = root.parse_known_args(arguments)
     takes_overrides = hasattr(options, "given") or hasattr(options, "overrides")
     for text in rest:
+        # argparse gives back what it does not know, mistyped options among it.
         is_override = "=" in text and not text.startswith("-")
         if not takes_overrides or not is_override:
             root.error(f"unrecognized arguments: {' '.join(rest)}")
+    # The parser takes one stretch of overrides, and leaves those behind an option.
     if hasattr(options, "overrides"):
         options.overrides += rest
     options.rest = rest
@@ -158,6 +160,7 @@ def _add_compare(commands: Any) -> None:
         metavar="CONFIG|RUN|key=value",
         help="configs, runs, folders of runs; overrides for all configs",
     )
+    # These take texts: an override may stand behind their numbers.
     command.add_argument(
         "--seeds",
         nargs="+",
@@ -225,6 +228,7 @@ def _add_convert(commands: Any) -> None:
         metavar="N",
         help="merges to score, by default 100",
     )
+    # Who has a command of mergekit-evolve can give its options as they are.
     for option, kind in MERGEKIT_OPTIONS:
         command.add_argument(f"--{option}", type=kind, metavar="N", help="as of mergekit-evolve")
     command.add_argument("--task-search-path", metavar="FOLDER", help="as of mergekit-evolve")

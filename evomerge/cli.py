@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _open_streams()
     try:
+        # Paths are told as seen from here, even behind a fitness that goes elsewhere.
         start = str(Path.cwd())
     except FileNotFoundError:
         print(
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UserError.exit_code
     options = parsed(arguments)
     _log_to_stderr(start)
+    # Only `rebuild` is given what a stranger has packed, so only it has to be told to trust it.
     _set_import_path(getattr(options, "trust", True))
     try:
         shadowing.check()
@@ -89,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Begins a run."""
+    # The name of the run is that of the config, which may be one that came with evomerge.
     path = given.find(options.config)
     loaded = config.load(path, options.overrides)
     run_dir = given.take_run_dir(loaded) or free_name(place("runs") / path.stem)
@@ -118,6 +121,7 @@ def export(options: argparse.Namespace) -> None:
     """Writes a member out."""
     check_run(options.run_dir)
     start = str(Path.cwd())
+    # A run's own config says what made its members.
     call = calls.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
     archive = call["strategy"].archive(None, call["fitness"])
     member = exporting.export(
@@ -146,6 +150,7 @@ def report(options: argparse.Namespace) -> None:
     except OSError as error:
         file = error.filename or options.run_dir
         raise UserError(f"{file}: cannot be read ({error.strerror or error})") from error
+    # A report reads what a run has written, so anything odd in it is a damaged file.
     except (ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"{options.run_dir}: a file of the run is damaged ({reason})") from error

@@ -51,10 +51,12 @@ def check(call: Mapping[str, Any], folder: Path, seconds: float) -> Iterator[Nee
     )
     first = before_loading(parts, room)
     yield first
+    # A model that has no room would end the rehearsal in a way that says less.
     if first.problems:
         return
     # The run will take as long as this process has taken to get here.
     startup = time.time() - psutil.Process().create_time()
+    # A rehearsal that is a fifth of the run at most is worth its time.
     births = max(1, math.ceil(SHARE * settings.births))
     done = rehearse(call, room.folder, births, seconds)
     yield _rehearsed(done)

@@ -32,6 +32,7 @@ def loop_seconds(entries: Entries, elapsed: float, births: int) -> tuple[float, 
     seconds = np.array([entry["seconds"] for entry in entries])  # (n,)
     shares = np.array([entry["scored"] for entry in entries])  # (n,)
     half = len(entries) // 2
+    # At a half of one birth there is that birth itself.
     expected = float(seconds[half:].mean())
     longest = _whole_birth(seconds, shares, half)
     # Workers raise births side by side, so a birth costs the run less than its own seconds. With

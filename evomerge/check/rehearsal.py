@@ -128,6 +128,7 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
         # None would mean TensorBoard, which writes into the run directory as the run itself will.
         if call.get("trackers"):
             changed["trackers"] = []
+        # Everything but the births is as the run will have it, its end too.
         started = time.monotonic()
         try:
             archive = evolve(**{**call, **changed})
@@ -160,6 +161,7 @@ def _about_the_run(error: UserError | Interrupted, path: Path, folder: Path) -> 
 
 def _clean(folder: Path) -> None:
     """Deletes what is left of rehearsals that were killed a day ago or longer."""
+    # Another rehearsal may go on beside this one, so what is new stays.
     for old in folder.glob(f"{PREFIX}*"):
         with suppress(OSError):
             if old.stat().st_mtime < time.time() - DAY:

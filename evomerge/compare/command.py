@@ -22,6 +22,7 @@ def command(options: argparse.Namespace) -> None:
     texts_of_seeds, behind_seeds = _without_overrides(options.seeds)
     texts_of_at, behind_at = _without_overrides(options.at)
     texts_of_reach, behind_reach = _without_overrides(options.reach)
+    # A text that is no number may be an override, so the parser leaves all of them to us.
     seeds = _whole_numbers("--seeds", texts_of_seeds)
     at = _whole_numbers("--at", texts_of_at)
     reach = _scores("--reach", texts_of_reach)
@@ -45,6 +46,7 @@ def command(options: argparse.Namespace) -> None:
         paths,
         [*overrides, *behind_reach, *behind_at, *behind_seeds, *options.rest],
         vary=vary,
+        # A seed that is given twice would be one run in two places.
         seeds=list(dict.fromkeys(seeds)),
         out=options.out,
         jobs=options.jobs,
@@ -54,6 +56,7 @@ def command(options: argparse.Namespace) -> None:
     )
     print(table)
     print(f"report: {options.out / 'report.html'}")
+    # A script that goes on with the table has to know that runs are missing from it.
     if not whole:
         raise Interrupted(
             "some runs failed, the table has their reasons; the same command tries them again"
@@ -107,6 +110,7 @@ def _scores(option: str, texts: Sequence[str]) -> list[float]:
     Raises:
         UserError: if a text is none.
     """
+    # NaN is no score either: no run would ever reach it.
     mistake = UserError(f"{option}: expected scores from 0 to 1, got {' '.join(texts)}")
     scores = []
     for text in texts:

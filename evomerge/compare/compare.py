@@ -70,6 +70,7 @@ def compare(
             or has files that are no comparison's.
         Stopped: if it was asked to stop, once all runs have saved; the same call goes on.
     """
+    # What is wrong is said before the first run begins, since runs may take days.
     _check_place(out)
     planned = plan(given, overrides, vary=vary or {}, seeds=seeds, out=out, points=points)
     for births in at:
@@ -88,6 +89,7 @@ def compare(
     different = {run.path: run for run in reversed(sweep)}
     failed |= side_by_side.run_all(list(different.values()), jobs)
 
+    # A run that failed costs its own place in the table, and no other's.
     rows = tally({**planned.rows, SWEEP: sweep}, planned.births, failed)
     reach = sorted(set(reach)) or _score_of_sweep(rows)
     cells = table(rows, at, reach)
@@ -168,6 +170,7 @@ def _write(
 ) -> None:
     """Writes the comparison's files into a folder."""
     paths = {}
+    # Whoever reads the folder later finds by it which runs the figures are of.
     for name, runs in planned.rows.items():
         paths[name] = [str(run.path) for run in runs]
     drawn = pictures(rows, planned.births)

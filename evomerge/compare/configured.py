@@ -41,9 +41,11 @@ def rows_of_configs(
     for name, path, values in _named(paths, vary):
         try:
             call = _call(path, [*overrides, *values])
+        # All mistakes are told at once, rather than one after each try.
         except UserError as error:
             problems += [f"{name}: {line}" for line in str(error).splitlines()]
             continue
+        # Two rows of one name would be drawn as one, and run in one folder.
         if name in rows or name in ALWAYS:
             problems.append(
                 f"{name}: there is a row of this name already; "
@@ -84,6 +86,7 @@ def _call(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
         UserError: if the config is wrong.
     """
     loaded = config.load(path, overrides)
+    # A config may be one that is run alone, too, and say where.
     loaded.pop("run_dir", None)
     # What is named in a comparison is named from here, wherever a fitness goes.
     with within(None):

@@ -26,6 +26,7 @@ def table_csv(rows: Sequence[Row], reach: Sequence[float]) -> str:
     """
     goals = [f"births_to_{score:g}" for score in reach]
     lines: list[list[object]] = [["row", "seed", *NUMBERS, *goals, "failed"]]
+    # A run that failed has a line as well, so that nobody takes it for one that never was.
     empty = [None] * (len(NUMBERS) + len(reach))
     for row in rows:
         for run in row.runs:

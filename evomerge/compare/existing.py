@@ -36,6 +36,7 @@ def rows_of_runs(
     common: dict[str, Any] = {}
     for path in _run_directories(folders):
         run = _read(path)
+        # A sweep is no search: it is the row that each comparison has beside the searches.
         if names_the_same(run.call["strategy"].get(TARGET), path_of(Sweep)):
             sweeps.setdefault(run.seed, run)
             continue
@@ -45,6 +46,7 @@ def rows_of_runs(
             name = _new_name(path, [*common, *taken, *ALWAYS])
             common[name] = call
             rows[name] = []
+        # A run that counts twice would make an interval narrower than it is.
         for other in rows[name]:
             if other.seed == run.seed:
                 raise UserError(
@@ -81,6 +83,7 @@ def _read(path: Path) -> Run:
         UserError: if its config.yaml is not the call of a run.
     """
     call = config.load(path / "config.yaml")
+    # Other programs write a config.yaml, too.
     whole = type(call.get("births")) is int
     for key in ("population", "fitness", "strategy"):
         whole = whole and isinstance(call.get(key), dict)

@@ -61,6 +61,7 @@ def _cards(pictures: Mapping[str, str]) -> list[str]:
     cards = []
     if pictures["score"]:
         cards.append(card("Test score of the best", pictures["score"], BANDS, wide=True))
+    # A comparison of runs that all failed has a page without pictures.
     for name, reading in (("coverage", COVERAGE), ("entropy", ENTROPY)):
         if pictures[name]:
             cards.append(card(name.capitalize(), pictures[name], f"{reading} {BANDS}"))
@@ -71,6 +72,7 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table, in which what others wrote shows as text."""
     cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     text = f"<tr>{cells}</tr>"
+    # Names of rows and reasons of failures are texts of others, and no HTML of ours.
     for line in lines:
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in line)
         text += f"<tr>{cells}</tr>"

@@ -40,6 +40,7 @@ def _scores(rows: Sequence[Row], births: int) -> str:
         highs.append(level)
     low = float(np.min(lows))
     high = max(highs)
+    # No score is above 1, so what a band has there says nothing.
     margin = 0.04 * (high - low)
     bottom = max(low - margin, 0.0)
     top = min(high + margin, 1.005)

@@ -60,6 +60,7 @@ def plan(
     Raises:
         UserError: if anything is wrong, or the rows have not one fitness and one number of births.
     """
+    # A seed or a place for all runs would make them one run.
     keys = [text.partition("=")[0] for text in overrides]
     for key in [*keys, *vary]:
         if key in OURS:
@@ -82,6 +83,7 @@ def plan(
     births = _births(rows)
 
     first = next(iter(rows.values()))
+    # Its parts are the first row's, with whose score those of others are compared.
     call = _sweep_call(first[0].call, points)
     sweep = []
     for run in first:
@@ -180,6 +182,7 @@ def _check_fitness(rows: Rows) -> None:
     """
     first = next(iter(rows))
     fitness = rows[first][0].call["fitness"]
+    # Scores of different fitnesses are different things, and their means say nothing.
     for name, runs in rows.items():
         for run in runs:
             differences = resumed.differences(fitness, run.call["fitness"], "fitness")
@@ -195,6 +198,7 @@ def _log_populations(rows: Rows) -> None:
     """Says in what the populations differ, which is allowed."""
     first = next(iter(rows))
     population = rows[first][0].call["population"]
+    # It may be what is compared, such as the seeds or how they are merged.
     for name, runs in rows.items():
         theirs = runs[0].call["population"]
         for where, old, new in resumed.differences(population, theirs, "population"):

@@ -27,6 +27,7 @@ def start(run: Run) -> subprocess.Popen[bytes]:
     Raises:
         Interrupted: if its files cannot be written.
     """
+    # A disk that is full, or a folder that cannot be written, fails this run alone.
     with saving(run.path):
         run.path.parent.mkdir(parents=True, exist_ok=True)
         if (run.path / "config.yaml").is_file():

@@ -44,6 +44,7 @@ Rows = Mapping[str, Sequence[Run]]
 
 def folder_of(name: str) -> str:
     """The name of a row's folder: the row's name, as far as a folder can bear it."""
+    # A name has values in it, such as paths, which may not lead out of the folder.
     plain = re.sub(r"[^\w.,=+-]+", "-", name)[:FOLDER].strip(".")
     if plain == name:
         return plain

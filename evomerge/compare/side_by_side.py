@@ -40,6 +40,7 @@ def check(runs: Sequence[Run]) -> None:
     for run in runs:
         if not run.ours:
             continue
+        # A run of another call would be taken for this one, and a file of a user's is not ours.
         if (run.path / "config.yaml").is_file():
             problems += resumed.changes(run.path, run.call)
         else:
@@ -117,6 +118,7 @@ class _Processes:
     def _start(self, run: Run) -> None:
         """Starts the process of a run."""
         try:
+            # A run whose files cannot be written is one that failed; the others go on.
             self._going[run.path] = run, process.start(run)
         except Interrupted as error:
             self._failed[run.path] = str(error)

@@ -38,6 +38,7 @@ def table(rows: Sequence[Row], at: Sequence[int], reach: Sequence[float]) -> lis
 
     lines = [_line(row, rows[0], at, reach, score) for row in rows]
     head = []
+    # Most comparisons have no failures, and a column without words takes room.
     for name in lines[0]:
         empty = not any(line[name] for line in lines)
         if name == "" or not (empty or name in idle):
@@ -80,6 +81,7 @@ def _line(
     """
     line = {"": row.name, score: _interval(row.test)}
     ahead = ""
+    # How far a row is ahead of itself is nothing to tell.
     if row is not first:
         ahead = _interval(row.ahead(first), "{:+.3f}")
     line[f"ahead of {first.name}"] = ahead

@@ -81,6 +81,7 @@ class Done:
             )
         bests = [entry for entry in (*founders, *children) if entry.get("best")]
         best = bests[-1]
+        # It is what a user has without breeding.
         first = max(founders, key=_chosen_by)
         summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
 
@@ -167,6 +168,7 @@ class Row:
         if fewest < 1:
             return Mean(math.nan, math.nan)
         difference = float(np.mean(mine) - np.mean(theirs))
+        # One run says nothing of how far runs differ.
         if fewest < 2:
             return Mean(difference, math.nan)
         my_part = np.var(mine, ddof=1) / len(mine)
@@ -210,6 +212,7 @@ class Row:
         values = np.array(self._numbers(name))  # (R, POINTS)
         count = len(values)
         half = np.zeros(values.shape[1])
+        # One run has a curve without a band.
         if count > 1:
             half = quantile(count - 1) * values.std(axis=0, ddof=1) / math.sqrt(count)
         return self.runs[0].births, values.mean(axis=0), half

@@ -14,6 +14,7 @@ def find(path: Path) -> Path:
     """A config as it is named, or the one of that name that came with evomerge."""
     if path.exists():
         return path
+    # A wheel puts the configs of the demos there, without the folder that they have here.
     share = Path(sys.prefix) / "share" / "evomerge"
     for shipped in (share / path, share / "configs" / path):
         if shipped.is_file():

@@ -34,6 +34,7 @@ def load_fitness() -> None:
         if spec is not None and _is_shadow(spec):
             raise ImportError(_sentence("fitness", _place(spec)))
         return
+    # Nothing of that name was imported, and this is found without looking anywhere else.
     spec = PathFinder.find_spec("fitness", [str(HOME)])
     if spec is None or spec.loader is None:
         return
@@ -48,6 +49,7 @@ def check() -> None:
     Raises:
         UserError: if something does; a line for each file or folder.
     """
+    # The file itself is never run: who knows what is in it.
     lines = []
     for name in PACKAGES:
         spec = PathFinder.find_spec(name, sys.path)

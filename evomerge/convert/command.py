@@ -24,8 +24,10 @@ def command(options: argparse.Namespace) -> None:
     out = options.out
     if out is not None:
         _check_out(out, options.config, overwrite=options.overwrite)
+    # The parser has each of these options under the same name.
     settings = {field.name: getattr(options, field.name) for field in fields(Options)}
     text, dropped = convert(options.config, Options(**settings))
+    # The config may be sent to a file, and these are for whoever sends it there.
     for line in dropped:
         print(line, file=sys.stderr)
     if out is None:

@@ -59,6 +59,7 @@ def convert(path: Path, options: Options | None = None) -> tuple[str, list[str]]
     }
     _drop_newer(given, remarks)
     lines = remarks.lines()
+    # They stand in the config as well, where a reader looks for them a week later.
     text = HEAD.format(name=path.name) + commented(call, remarks.above)
     for line in lines:
         text += f"# {line}\n"

@@ -58,6 +58,7 @@ class Options:
         searches = get_args(Searching)
         if self.search not in searches:
             raise UserError(f"--search: expected one of {', '.join(searches)}, got {self.search!r}")
+        # NaN and infinity are no numbers to count or wait by.
         for name, least in LEAST.items():
             value = getattr(self, name)
             if value is None or least <= value < math.inf:
@@ -91,6 +92,7 @@ def read(path: Path) -> tuple[Any, dict[str, str]]:
             "a config of mergekit-evolve is read by mergekit 0.1.5: "
             f"pip install 'evomerge[llm]' ({error})"
         ) from None
+    # Names of models that mergekit cannot read end it in a RuntimeError, without a place.
     config = None
     problems = _problems_of_genome(given.get("genome"))
     # mergekit would say nothing but that, and less clearly.
@@ -101,6 +103,7 @@ def read(path: Path) -> tuple[Any, dict[str, str]]:
             problems = _problems_of_pydantic(error)
         else:
             problems = _problems_beyond_mergekit(config)
+    # All mistakes are told at once, each with its place in the file.
     if problems:
         lines = [f"{path}: {place}: {problem}" for place, problem in problems.items()]
         raise UserError("\n".join(lines))
@@ -149,6 +152,7 @@ def _unknown(given: Mapping[str, Any]) -> dict[str, str]:
         ("", given, EvolMergeConfiguration),
         ("genome.", given["genome"], ModelGenomeDefinition),
     ]
+    # What pydantic passes over was meant by somebody, and is likely a slip.
     for number, task in enumerate(given["tasks"]):
         # A task may be its name alone.
         if isinstance(task, Mapping):
@@ -199,6 +203,7 @@ def _problems_of_genome(genome: Any) -> dict[str, str]:
 
 def _problems_of_pydantic(error: ValueError) -> dict[str, str]:
     """Pydantic's mistakes by place."""
+    # A check of mergekit's may raise a plain ValueError.
     if not hasattr(error, "errors"):
         return {"genome": reason(error)}
     problems = {}

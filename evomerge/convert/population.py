@@ -30,6 +30,7 @@ def population(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any
     """
     seeds, bases = _seeds(genome, remarks)
     call: dict[str, Any] = {TARGET: "populations.llm.LanguageModels", "seeds": seeds, **bases}
+    # The other two are what recipes over seeds are without a method.
     if genome.merge_method not in BASELESS:
         call["method"] = _method(genome, remarks)
     chromosomes = _chromosomes(genome.filters or (), remarks)
@@ -54,6 +55,7 @@ def population(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any
         remarks.dropped["genome.smooth"] = (
             "numbers are not interpolated over layers: each layer, or group of layers, has its own"
         )
+    # Tokens of different tokenizers are different things, whatever their numbers.
     source = genome.tokenizer_source
     if source == "union":
         call["vocabulary"] = "trailing"
@@ -126,6 +128,7 @@ def _method(genome: Any, remarks: Remarks) -> dict[str, Any]:
     name = genome.merge_method
     place = ("population", "method", "parameters")
     parameters: dict[str, Any] = {}
+    # What M2N2 breeds, and CMA-ES searches, are weights alone.
     for searched in searched_besides_weights(name):
         if searched != "density":
             remarks.dropped[f"genome.merge_method ({searched})"] = (
@@ -156,6 +159,7 @@ def _chromosomes(filters: Sequence[str], remarks: Remarks) -> dict[str, str]:
     They match as mergekit's filters do: the first that is part of a tensor's name has the tensor.
     """
     chromosomes: dict[str, str] = {}
+    # A tensor belongs to the first filter that matches, so the order of filters stays.
     for number, text in enumerate(filters):
         place = f"genome.filters[{number}]"
         if text in MATCH_ALL:

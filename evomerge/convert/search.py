@@ -47,11 +47,13 @@ def search(given: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
         call["strategy"] = _cma_es(given.genome, options, remarks)
     call["births"] = options.births
     remarks.above["births",] = "Merges to score: --max-fevals. The seeds are scored besides."
+    # CMA-ES learns from a whole generation, so no child has to wait for another.
     if options.search == "cma-es":
         call["lookahead"] = call["strategy"]["settings"]["popsize"]
         remarks.above["lookahead",] = (
             "A generation is raised at once, by as many workers as there are."
         )
+    # mergekit-evolve counts seconds, and a run hours.
     if options.timeout is not None:
         call["hours"] = round(options.timeout / 3600, 6)
     return call
@@ -59,6 +61,7 @@ def search(given: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
 
 def _natural_niches(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
     """M2N2, as a strategy in plain data."""
+    # A user who sets them expects them to matter.
     for name in ("sigma0", "force_population_size"):
         if getattr(options, name) is not None:
             remarks.dropped[f"--{name.replace('_', '-')}"] = "a setting of CMA-ES (--search cma-es)"
@@ -66,6 +69,7 @@ def _natural_niches(genome: Any, options: Options, remarks: Remarks) -> dict[str
         "Members of the archive, which compete for the documents. "
         "Some 15 where there are 1,000 births."
     )
+    # SLERP goes along an arc between two parents, whose weights are not free.
     if genome.merge_method == "slerp":
         _drop_weights_of_slerp(genome, remarks)
         beyond = False
@@ -116,6 +120,7 @@ def _cma_es(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
         "a weight of each seed for each group of layers and filter."
     )
     popsize = options.force_population_size
+    # mergekit-evolve leaves it to the library cma, which goes by how many numbers there are.
     if popsize is None:
         numbers, guess = _numbers(genome)
         popsize = 4 + int(3 * math.log(numbers))
@@ -137,6 +142,7 @@ def _cma_es(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
 def _vector(genome: Any, remarks: Remarks) -> dict[str, Any]:
     """How the numbers that CMA-ES searches are the weights of the seeds."""
     vector: dict[str, Any] = {TARGET: "evomerge.Coefficients", "by": "chromosome"}
+    # Numbers are of a group of layers, and of a filter in it where there are filters.
     if genome.layer_granularity > 0:
         vector["by"] = "block" if genome.filters else "layer"
         vector["layers"] = genome.layer_granularity
@@ -160,6 +166,7 @@ def _numbers(genome: Any) -> tuple[int, str]:
     """How many numbers mergekit-evolve searches, and what that number depends on, in words."""
     groups = 1
     guess = ""
+    # Without it there is one number for all layers, as mergekit-evolve has it.
     if genome.layer_granularity > 0:
         layers = _layers(genome.models[0])
         if layers is None:

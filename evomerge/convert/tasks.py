@@ -39,6 +39,7 @@ def fitness(given: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
     parts = []
     shares = []
     for number, task in enumerate(given.tasks):
+        # Shares of what is right cannot count against a member, as errors would.
         if task.weight > 0:
             parts.append(_harness(given, task, options))
             shares.append(task.weight)
@@ -60,6 +61,7 @@ def fitness(given: Any, options: Options, remarks: Remarks) -> dict[str, Any]:
             "--task-search-path there."
         )
     _drop_settings(given, options, remarks)
+    # One task needs no weight.
     if len(parts) == 1:
         return parts[0]
     remarks.above["fitness", "shares"] = "The tasks' weights; only their proportions count."
@@ -70,6 +72,7 @@ def _harness(given: Any, task: Any, options: Options) -> dict[str, Any]:
     """One task."""
     train = "test"
     test = None
+    # Documents behind the limit were scored by nobody, so they can test the best.
     if given.limit is not None:
         train = f"test[:{given.limit}]"
         test = f"test[{given.limit}:]"

@@ -87,6 +87,7 @@ class _Writer:
 
     def _reads_in_one_line(self, value: dict[Any, Any] | list[Any], place: Place) -> bool:
         """Whether nothing is said inside of a value, and nothing in it has parts of its own."""
+        # A comment needs a line of its own, above the key that it is of.
         for other in self._comments:
             if len(other) > len(place) and other[: len(place)] == place:
                 return False
@@ -96,6 +97,7 @@ class _Writer:
 
 def _inline(value: Any) -> str:
     """A value on one line."""
+    # YAML's writer ends a single value with a mark that means nothing inside of a line.
     text = yaml.dump(value, **SETTINGS).removesuffix("\n...\n").removesuffix("\n")
     # A text with line breaks of its own needs quotes.
     if "\n" in text:

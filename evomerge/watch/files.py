@@ -37,6 +37,7 @@ class Files:
 
         The time is that in which the run went on, without pauses between a stop and a resume.
         """
+        # A file that another version wrote, or nobody knows who, says nothing.
         with suppress(LookupError, TypeError, ArithmeticError):
             counters = self._read("state/latest/state.json", json.loads)["state"]["counters"]
             pace: float = counters["decided"] / counters["seconds"]

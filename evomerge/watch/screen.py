@@ -39,6 +39,7 @@ class Screen:
     def __init__(self, out: TextIO) -> None:
         """Shows nothing yet."""
         self._out = out
+        # A dumb terminal, such as an editor's, shows escape codes as text.
         self._terminal = out.isatty() and os.environ.get("TERM") != "dumb"
         self._lines = 0
 
@@ -93,6 +94,7 @@ class Screen:
     def _encodable(self, line: str) -> str:
         """A line in characters that the stream can take."""
         encoding = self._out.encoding or "utf-8"
+        # A terminal may have letters of its encoding only, and may not end the watching.
         try:
             line.encode(encoding)
         except UnicodeEncodeError:

@@ -15,6 +15,7 @@ def plain(text: str) -> str:
 
     Control and formatting characters become question marks, and breaks become spaces.
     """
+    # A failure is the text of somebody's exception, and may have escape codes in it.
     one_line = " ".join(text.split())
     return "".join(c if c.isprintable() else "?" for c in one_line)
 
@@ -55,6 +56,7 @@ def wrap(text: str, columns: int, most: int = 3) -> list[str]:
             lines.append(word)
         else:
             lines[-1] = longer
+    # What is too much for the last line is clipped there, with an ellipsis.
     if len(lines) > most:
         rest = " ".join(lines[most - 1 :])
         lines = [*lines[: most - 1], rest]

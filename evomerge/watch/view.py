@@ -68,6 +68,7 @@ def view(name: str, condition: Condition, vitals: Vitals, files: Files, columns:
         rows.add("coverage", f"{vitals.coverage[-1]:.4f}, entropy {entropy:.4f} bits")
         rows.add("", sparkline(vitals.coverage, rows.columns))
         rows.add("scored", f"{vitals.scored / len(vitals.coverage):.0%} of the datapoints")
+    # Failures have more room than the rest: they are what a user looks for here.
     if vitals.failure is not None:
         last = f"the last at birth {vitals.failure['birth']:,}: {vitals.failure['failure']}"
         rows.add("failures", f"{vitals.failures:,}, {last}", most=4)
@@ -143,6 +144,7 @@ def _rates(lately: float | None, pace: float | None) -> str:
 
 def _by_time(rate: float) -> str:
     """A rate in births, by the shortest unit of time that has at least one."""
+    # A large model has few births an hour, a small one hundreds a second.
     for unit, seconds in (("second", 1), ("minute", 60)):
         births = rate * seconds
         if births >= 100:

@@ -136,6 +136,7 @@ class Vitals:
         times = list(self._times)
         if len(times) < 2:
             return None
+        # A run that is slow has few births in a minute, and its rate would jump with each.
         before_window = bisect_right(times, now - WINDOW) - 1
         before_enough = len(times) - 1 - ENOUGH
         first = max(0, min(before_window, before_enough))
@@ -146,6 +147,7 @@ class Vitals:
         silent = {}
         for number, worker in self.workers.items():
             ago = now - worker.time
+            # A worker that went long ago, such as before a resume, is not missed.
             if worker.silent(now) and ago < GONE:
                 silent[number] = ago
         return silent

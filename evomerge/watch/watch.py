@@ -53,6 +53,7 @@ def watch(path: Path, out: TextIO, *, every: float = 2.0, once: bool = False) ->
             continue
         now = condition(log, vitals.decided)
         screen.show(view(str(log.parent), now, vitals, files, screen.columns))
+        # A run that ended meanwhile is shown once more, as it ended.
         if once or not (before in GOING or now in GOING):
             return
         time.sleep(every)
