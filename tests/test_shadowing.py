@@ -1,4 +1,4 @@
-"""A file of the user's that bears the name of a package of ours is named, and not run in its place."""
+"""A file of the user's that hides a package of ours is named, and not run in its place."""
 
 import os
 import subprocess
