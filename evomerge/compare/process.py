@@ -9,12 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import evomerge
 from evomerge.compare.rows import Run
 from evomerge.config import config, resumed
 from evomerge.files import saving, write_file
 
-PROGRAM = Path(evomerge.__file__).with_name("__main__.py")
+PROGRAM = Path(__file__).absolute().parents[1] / "__main__.py"
 """Our command by its path: with `-m evomerge`, Python would run an evomerge.py that is here."""
 
 PARENT_DEATH = 1
