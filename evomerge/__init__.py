@@ -1,5 +1,12 @@
 """evomerge breeds models: a few seeds of one architecture go in, one model with all their skills comes out."""
 
+# ruff: noqa: E402
+
+from evomerge.config import shadowing
+
+# A fitness.py of the user's is then said in words, rather than by an error of Python's.
+shadowing.load_fitness()
+
 from evomerge.archives.archive import Archive, Member
 from evomerge.errors import Interrupted, UserError
 from evomerge.evolution import evolve

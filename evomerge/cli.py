@@ -1,4 +1,4 @@
-"""The command line: evomerge run | resume | check | export | rebuild | compare | convert | report | watch."""
+"""The command line: what each command does, and with which exit code it ends."""
 
 from __future__ import annotations
 
@@ -7,36 +7,51 @@ import errno
 import io
 import logging
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from evomerge.arguments import parsed
-from evomerge.check import check
-from evomerge.compare.compare import compare
-from evomerge.config import calls, config
-from evomerge.convert.convert import convert
-from evomerge.convert.mergekit_evolve import Options
+from evomerge.check.command import command as check
+from evomerge.compare.command import command as compare
+from evomerge.config import calls, config, given, shadowing
+from evomerge.convert.command import command as convert
 from evomerge.errors import Interrupted, Stopped, UserError
 from evomerge.evolution import OUTSIDE, evolve
 from evomerge.export import export as exporting
 from evomerge.export import recipe_file
-from evomerge.files import place, saving, shortened, write_file
-from evomerge.report import report
+from evomerge.files import place, shortened
+from evomerge.report import report as reporting
 from evomerge.run.settings import RANGES
-from evomerge.rundir.checks import check_free, check_place, check_run, free_name
-from evomerge.watch.watch import watch
+from evomerge.rundir.checks import check_run, free_name
+from evomerge.watch import watch as watching
+
+HOME = Path(__file__).resolve().parents[1]
+"""The folder in which our packages lie."""
+
+WHOLE = ("run_dir", "out", "recipe")
+"""Paths that are used behind a fitness, which may change the working directory."""
+
+RELATIVE = ("watch", "compare")
+"""Commands that keep such paths as they are given.
+
+Who watches runs no fitness, and who compares leaves it to processes of their own. The names of a
+comparison's runs are below its folder, which may be moved with them.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; gives its exit code: 0, 2 for bad input, 1 where the environment failed, 128 + n for a signal."""
-    _streams()
+    """Runs a command.
+
+    Returns:
+        The exit code: 0, 2 for bad input, 1 where the environment failed, 128 + n for a signal.
+    """
+    _open_streams()
     try:
+        # Paths are told as seen from here, even behind a fitness that goes elsewhere.
         start = str(Path.cwd())
     except FileNotFoundError:
         print(
@@ -44,31 +59,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return UserError.exit_code
     options = parsed(arguments)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(start))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    os.environ.setdefault(
-        "EVOTORCH_VERBOSE_LEVEL", "-1"
-    )  # it would say on import that logging is configured already
-    _own_code(getattr(options, "trust", True))
+    _log_to_stderr(start)
+    # Only `rebuild` is given what a stranger has packed, so only it has to be told to trust it.
+    _set_import_path(getattr(options, "trust", True))
     try:
-        for name, value in vars(options).items():
-            if isinstance(value, Path):
-                whole = place(value)
-                # A config may be one that came with evomerge. Who watches runs no fitness, and who compares leaves it to processes
-                # of their own; the names of a comparison's runs are below its folder, which may be moved with them.
-                absolute = name in WHOLE and options.command not in ("watch", "compare")
-                setattr(options, name, whole if absolute else value.expanduser())
+        shadowing.check()
+        _resolve_paths(options)
         COMMANDS[options.command](options)
         sys.stdout.flush()
     except (UserError, Interrupted) as error:
         for line in shortened(str(error), start).splitlines():
             print(f"evomerge: {line}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # nobody reads; all is saved by the time that something is printed
+    except BrokenPipeError:
+        # Nobody reads. All is saved by the time that something is printed.
         _to_nowhere(sys.stdout)
         return 128 + signal.SIGPIPE
     except OSError as error:
+        # A full disk behind standard output has no file name; all else is a bug of ours.
         if error.filename is not None or error.errno != errno.ENOSPC:
             raise
         _to_nowhere(sys.stdout)
@@ -77,12 +85,90 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped as error:
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
     return 0
 
 
-WHOLE = ("run_dir", "out", "recipe")
-"""Paths that are used behind a fitness, which may change the working directory."""
+def run(options: argparse.Namespace) -> None:
+    """Begins a run."""
+    # The name of the run is that of the config, which may be one that came with evomerge.
+    path = given.find(options.config)
+    loaded = config.load(path, options.overrides)
+    run_dir = given.take_run_dir(loaded) or free_name(place("runs") / path.stem)
+    start = Path.cwd()
+    call = calls.build(loaded, evolve, outside=OUTSIDE, check=RANGES)
+    logging.info("running %s in %s", path, run_dir)
+    evolve(**call, run_dir=run_dir)
+    _print_result(run_dir, start)
+
+
+def resume(options: argparse.Namespace) -> None:
+    """Goes on with a run."""
+    check_run(options.run_dir)
+    start = Path.cwd()
+    loaded = config.load(options.run_dir / "config.yaml", options.overrides)
+    call = calls.build(loaded, evolve, outside=OUTSIDE, check=RANGES)
+    evolve(**call, run_dir=options.run_dir, resume=True)
+    _print_result(options.run_dir, start)
+
+
+def watch(options: argparse.Namespace) -> None:
+    """Shows how a run is doing."""
+    watching.watch(options.run_dir, sys.stdout, every=options.every, once=options.once)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Writes a member out."""
+    check_run(options.run_dir)
+    start = str(Path.cwd())
+    # A run's own config says what made its members.
+    call = calls.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
+    archive = call["strategy"].archive(None, call["fitness"])
+    member = exporting.export(
+        options.run_dir, options.out, call["population"], call["fitness"], archive, options.member
+    )
+    print(shortened(f"member {member} is in {options.out}", start))
+
+
+def rebuild(options: argparse.Namespace) -> None:
+    """Makes a member again from its recipe."""
+    start = str(Path.cwd())
+    settings = config.settings(options.settings)
+    recipe_file.rebuild(options.recipe, options.out, settings, trust=options.trust)
+    print(shortened(f"the member of {options.recipe} is in {options.out}", start))
+
+
+def report(options: argparse.Namespace) -> None:
+    """Draws a report again.
+
+    Raises:
+        UserError: if a file of the run is not there, or damaged.
+    """
+    check_run(options.run_dir)
+    try:
+        path = reporting.write(options.run_dir)
+    except OSError as error:
+        file = error.filename or options.run_dir
+        raise UserError(f"{file}: cannot be read ({error.strerror or error})") from error
+    # A report reads what a run has written, so anything odd in it is a damaged file.
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{options.run_dir}: a file of the run is damaged ({reason})") from error
+    print(shortened(str(path), str(Path.cwd())))
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "run": run,
+    "resume": resume,
+    "check": check,
+    "watch": watch,
+    "export": export,
+    "rebuild": rebuild,
+    "report": report,
+    "compare": compare,
+    "convert": convert,
+}
+"""What each command does."""
 
 
 class _Formatter(logging.Formatter):
@@ -96,8 +182,18 @@ class _Formatter(logging.Formatter):
         return shortened(super().format(record), self._start)
 
 
-def _streams() -> None:
-    """Has streams that take any text, and no file of ours where a closed one was: whatever is opened next would be in its place."""
+def _log_to_stderr(start: str) -> None:
+    """Has all news on stderr, with paths as they are called from a folder."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(start))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # EvoTorch would say on import that logging is configured already.
+    os.environ.setdefault("EVOTORCH_VERBOSE_LEVEL", "-1")
+
+
+def _open_streams() -> None:
+    """Has streams that are open and take any text."""
+    # Where a stream was closed, the next file that is opened would be in its place.
     for number in range(3):
         try:
             os.fstat(number)
@@ -107,234 +203,49 @@ def _streams() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    # A terminal may have letters of its encoding only.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _to_nowhere(stream: TextIO) -> None:
-    """Where what is left in a stream goes when Python ends."""
+    """Sends what is left in a stream nowhere, since Python writes it when it ends."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _own_code(allowed: bool) -> None:
-    """Whether code in the working directory can be imported: yes, unless it came with somebody else's recipe."""
-    here, home = Path.cwd().resolve(), Path(__file__).resolve().parents[1]
-    if allowed:
+def _set_import_path(trusted: bool) -> None:
+    """Says whether code in the working directory can be imported.
+
+    Args:
+        trusted: yes; no, where the code may have come with somebody else's recipe.
+    """
+    here = Path.cwd().resolve()
+    if trusted:
         sys.path.insert(0, str(here))
-    elif here != home:
+    elif here != HOME:
         sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
 
 
-def _run(options: argparse.Namespace) -> None:
-    path = _find(options.config)
-    given = config.load(path, options.overrides)
-    named = _named_place(given)
-    run_dir = named or free_name(place("runs") / path.stem)
-    start = Path.cwd()
-    call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
-    logging.info("running %s in %s", path, run_dir)
-    evolve(**call, run_dir=run_dir)
-    _tell(run_dir, start)
-
-
-def _resume(options: argparse.Namespace) -> None:
-    check_run(options.run_dir)
-    start = Path.cwd()
-    call = calls.build(
-        config.load(options.run_dir / "config.yaml", options.overrides),
-        evolve,
-        outside=OUTSIDE,
-        check=RANGES,
-    )
-    evolve(**call, run_dir=options.run_dir, resume=True)
-    _tell(options.run_dir, start)
-
-
-def _check(options: argparse.Namespace) -> None:
-    if not options.seconds >= 0.1:
-        raise UserError(f"--seconds: expected a number of at least 0.1, got {options.seconds:g}")
-    given = config.load(_find(options.config), options.overrides)
-    run_dir = _named_place(given)
-    call = calls.build(given, evolve, outside=OUTSIDE, check=RANGES)
-    call["births"] = max(call["births"], 1)  # one is tried
-    if run_dir is not None:
-        check_free(run_dir)
-    doubts: list[str] = []
-    problems: list[str] = []
-    for needs in check.check(call, (run_dir or place("runs") / "any").parent, options.seconds):
-        print(*needs.lines, sep="\n", flush=True)
-        problems += needs.problems
-        doubts += needs.doubts
-    if problems:
-        raise Interrupted("\n".join(["no, this cannot run here", *problems]))
-    print("; but ".join(["yes, this can run", *doubts]))
-
-
-def _export(options: argparse.Namespace) -> None:
-    check_run(options.run_dir)
-    start = str(Path.cwd())
-    call = calls.build(config.load(options.run_dir / "config.yaml"), evolve, outside=OUTSIDE)
-    archive = call["strategy"].archive(None, call["fitness"])
-    member = exporting.export(
-        options.run_dir, options.out, call["population"], call["fitness"], archive, options.member
-    )
-    print(shortened(f"member {member} is in {options.out}", start))
-
-
-def _rebuild(options: argparse.Namespace) -> None:
-    start = str(Path.cwd())
-    recipe_file.rebuild(
-        options.recipe, options.out, config.settings(options.settings), trust=options.trust
-    )
-    print(shortened(f"the member of {options.recipe} is in {options.out}", start))
-
-
-def _convert(options: argparse.Namespace) -> None:
-    out = options.out
-    if out is not None:
-        if out.exists() and (
-            not options.overwrite
-            or out.is_dir()
-            or (options.config.exists() and out.samefile(options.config))
-        ):
-            raise UserError(
-                f"{out}: expected a file that is not there yet; --overwrite writes over another config"
-            )
-        check_place(out)
-    text, missing = convert(
-        options.config, Options(**{one.name: getattr(options, one.name) for one in fields(Options)})
-    )
-    for line in missing:
-        print(line, file=sys.stderr)
-    if out is None:
-        print(text, end="")
-        return
-    with saving(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_file(out, text)
-    print(shortened(f"{out} is written; evomerge check {shlex.quote(str(out))}", str(Path.cwd())))
-
-
-def _report(options: argparse.Namespace) -> None:
-    check_run(options.run_dir)
-    try:
-        print(shortened(str(report.write(options.run_dir)), str(Path.cwd())))
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or options.run_dir}: cannot be read ({error.strerror or error})"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{options.run_dir}: a file of the run is damaged ({type(error).__name__}: {error})"
-        ) from error
-
-
-def _watch(options: argparse.Namespace) -> None:
-    watch(options.run_dir, sys.stdout, every=options.every, once=options.once)
-
-
-def _compare(options: argparse.Namespace) -> None:
-    for name in ("seeds", "at", "reach"):  # which take as much as there is
-        behind = [text for text in getattr(options, name) if "=" in text]
-        options.rest = [*behind, *options.rest]
-        setattr(
-            options,
-            name,
-            _numbers(f"--{name}", [text for text in getattr(options, name) if text not in behind]),
-        )
-    if not options.seeds:
-        raise UserError("--seeds: expected at least one random seed")
-    settings = [
-        text for text in options.given if "=" in text and not Path(text).exists()
-    ] + options.rest
-    vary = {}
-    for text in options.vary:
-        key, equals, values = text.partition("=")
-        if not (key and equals and values):
-            raise UserError(f"--vary {text!r}: expected key=a,b,c")
-        vary[key] = values.split(";" if ";" in values else ",")
-    for name, number, least in (
-        ("--jobs", options.jobs, 1),
-        ("--points", options.points, 2),
-        *(("--at", births, 0) for births in options.at),
-        *(("--seeds", seed, 0) for seed in options.seeds),
-    ):
-        if number < least:
-            raise UserError(f"{name}: expected a number of at least {least}, got {number}")
-    given = [_find(Path(text).expanduser()) for text in options.given if text not in settings]
-    table, whole = compare(
-        given,
-        settings,
-        vary=vary,
-        seeds=list(dict.fromkeys(options.seeds)),
-        out=options.out,
-        jobs=options.jobs,
-        at=options.at,
-        reach=options.reach,
-        points=options.points,
-    )
-    print(table)
-    print(f"report: {options.out / 'report.html'}")
-    if not whole:
-        raise Interrupted(
-            "some runs failed, the table has their reasons; the same command tries them again"
-        )
-
-
-def _numbers(option: str, texts: Sequence[str]) -> list[Any]:
-    """The numbers that texts are: whole ones but for scores.
+def _resolve_paths(options: argparse.Namespace) -> None:
+    """Makes the paths among the options what the command can use.
 
     Raises:
-        UserError: if one is none.
+        UserError: if there can be no such path.
     """
-    kind, what = (float, "scores from 0 to 1") if option == "--reach" else (int, "whole numbers")
-    try:
-        numbers = [kind(text) for text in texts]
-    except ValueError:
-        raise UserError(f"{option}: expected {what}, got {' '.join(texts)}") from None
-    if kind is float and not all(0 <= number <= 1 for number in numbers):
-        raise UserError(f"{option}: expected {what}, got {' '.join(texts)}")
-    return numbers
+    for name, value in vars(options).items():
+        if not isinstance(value, Path):
+            continue
+        whole = place(value)
+        # A config stays as it is named: it may be one that came with evomerge.
+        if name not in WHOLE or options.command in RELATIVE:
+            whole = value.expanduser()
+        setattr(options, name, whole)
 
 
-def _named_place(given: dict[str, Any]) -> Path | None:
-    """The run directory that a config names, taken out of it; None if it names none.
-
-    Raises:
-        UserError: if it is no path.
-    """
-    named = given.pop("run_dir", None)
-    if named is not None and not isinstance(named, str):
-        raise UserError(f"run_dir: expected a path, got {named!r}")
-    return None if named is None else place(named)
-
-
-def _find(path: Path) -> Path:
-    """A config as it is named, or the one of that name that came with evomerge."""
-    share = Path(sys.prefix) / "share" / "evomerge"
-    shipped = (share / path, share / "configs" / path)
-    return path if path.exists() else next((file for file in shipped if file.is_file()), path)
-
-
-def _tell(run_dir: Path, start: Path) -> None:
-    """Says what a run that began in a working directory has left."""
+def _print_result(run_dir: Path, start: Path) -> None:
+    """Prints what a run that began in a working directory has left."""
     print((run_dir / "summary.json").read_text(encoding="utf-8"), end="")
-    print(
-        shortened(f"report: {run_dir / 'report.html'}, best member: {run_dir / 'best'}", str(start))
-    )
-
-
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "run": _run,
-    "resume": _resume,
-    "check": _check,
-    "watch": _watch,
-    "export": _export,
-    "rebuild": _rebuild,
-    "report": _report,
-    "compare": _compare,
-    "convert": _convert,
-}
-"""What each command does."""
+    places = f"report: {run_dir / 'report.html'}, best member: {run_dir / 'best'}"
+    print(shortened(places, str(start)))

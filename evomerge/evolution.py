@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evomerge.archives.archive import Archive
-from evomerge.config import calls, config, resumed
+from evomerge.config import calls, config, resumed, shadowing
 from evomerge.contracts import Explains, Fitness, Population
 from evomerge.errors import Interrupted, Stopped, UserError, as_user_error, reason
 from evomerge.export import export
@@ -119,6 +119,7 @@ def evolve(
         >>> archive.scores.shape  # a row for each member, a column for each training datapoint
         (12, 1437)
     """
+    shadowing.check()
     try:
         settings = Settings(
             births, seed, lookahead, stack, tile, retile, foresee, validate, hours, patience,

@@ -1,4 +1,4 @@
-"""evomerge check on two fine-tunes of SDXL, one saved by EMAModel, and on pairs that cannot be bred."""
+"""evomerge check on two fine-tunes of SDXL, and on pairs that cannot be bred."""
 
 import json
 import shutil
@@ -100,15 +100,18 @@ def as_prediction(folder):
     [
         (
             as_inpainting,
-            "seeds: expected text-to-image pipelines; anime is an inpainting model: its unet takes 9 channels and gives 4",
+            "seeds: expected text-to-image pipelines; anime is an inpainting model: "
+            "its unet takes 9 channels and gives 4",
         ),
         (
             as_single_file,
-            "seeds: anime/anime.safetensors is a single-file checkpoint (Stable Diffusion XL): single-file checkpoints are",
+            "seeds: anime/anime.safetensors is a single-file checkpoint (Stable Diffusion XL): "
+            "single-file checkpoints are",
         ),
         (
             as_prediction,
-            "seeds: expected denoisers that predict the same, their schedulers say epsilon (dream) and v_prediction (anime)",
+            "seeds: expected denoisers that predict the same, "
+            "their schedulers say epsilon (dream) and v_prediction (anime)",
         ),
     ],
 )

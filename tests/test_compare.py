@@ -1,4 +1,4 @@
-"""evomerge compare through the real command: what it leaves, what it goes on with, and what it leaves alone."""
+"""evomerge compare through the real command: what it leaves, and what it goes on with."""
 
 import csv
 import io
@@ -27,7 +27,8 @@ from whole_runs import assert_same_run, log_of, start, wait_for_births, write_co
 from evomerge import UserError
 from evomerge.cli import main
 from evomerge.compare import side_by_side
-from evomerge.compare.rows import Run, plan
+from evomerge.compare.plan import plan
+from evomerge.compare.rows import Run
 from evomerge.intervals import Mean
 from evomerge.rundir.births import read_births
 from evomerge.rundir.snapshots import read_snapshot
@@ -187,7 +188,10 @@ def test_a_row_that_fails_says_why_and_costs_no_other(compared):
         "evomerge: some runs failed, the table has their reasons; the same command tries them again"
         in compared.err
     )
-    reason = f"population: seeds: expected a safetensors file, there is no file {SEED.format('a')} (exit code 2)"
+    reason = (
+        "population: seeds: expected a safetensors file, "
+        f"there is no file {SEED.format('a')} (exit code 2)"
+    )
     lines = table(compared.folder / "out")
     assert [(line["row"], line["seed"]) for line in lines] == [(row, "0") for row in ROWS]
     assert [line["failed"] for line in lines] == ["", reason, "", ""]
@@ -426,7 +430,10 @@ def test_a_run_that_another_call_made_is_told_and_nothing_is_changed(place):
     told = [line for line in ended.err.splitlines() if line.startswith("evomerge: ")]
     for row in ("good", HOSTILE):
         for seed in "01":
-            mistake = f"evomerge: strategy.mutation: the run in {run_of(place, row, seed)} has 0.01, a resume cannot make it 0.02; "
+            mistake = (
+                f"evomerge: strategy.mutation: the run in {run_of(place, row, seed)} has 0.01, "
+                "a resume cannot make it 0.02; "
+            )
             assert sum(line.startswith(mistake) for line in told) == 1
     assert told[-1] == "evomerge: compare into another folder with --out, or remove these runs"
     assert len(told) == 5
@@ -524,7 +531,10 @@ def assert_stopped_and_saved(run):
 
 
 def test_stopped_and_killed_it_goes_on_to_the_same_runs(tmp_path):
-    """A birth takes 8 ms at least, so that there is time to stop it; snapshots are 10 s apart, so that a stop has to save."""
+    """A birth takes 8 ms at least, so that there is time to stop it.
+
+    Snapshots are 10 s apart, so that a stop has to save.
+    """
     (tmp_path / "slow.py").write_text(SLOW)
     fitness = {"_target_": "slow.Slow", "data": {"_target_": "fitness.images.SklearnDigits"}}
     config = write_config(tmp_path, births=BIRTHS, tile=2000, fitness=fitness).rename(
@@ -572,7 +582,10 @@ def test_stopped_and_killed_it_goes_on_to_the_same_runs(tmp_path):
 
 
 def test_one_by_one_beyond_the_births_asked_for_now(tmp_path, caplog):
-    """A resume can only raise the births, so a run that was stopped ends with those that it had; the next begins then, and fails."""
+    """A resume can only raise the births, so a run that was stopped ends with those that it had.
+
+    The next begins then, and fails.
+    """
     caplog.set_level(logging.INFO)
     config = write_config(tmp_path, births=60, strategy={"size": 4, "mutation": 0.01}).rename(
         tmp_path / "good.yaml"

@@ -1,4 +1,7 @@
-"""Configs of mergekit-evolve as configs of evomerge: nothing is lost in silence, the same numbers make the same models, what is written runs."""
+"""Configs of mergekit-evolve as configs of evomerge.
+
+Nothing is lost in silence, the same numbers make the same models, and what is written runs.
+"""
 
 import json
 import re
@@ -20,6 +23,7 @@ from evomerge.cli import main
 from evomerge.config import calls, config
 from evomerge.convert.convert import GENOME, TASK, WHOLE, convert
 from evomerge.convert.mergekit_evolve import Options
+from evomerge.convert.yaml_text import commented
 from evomerge.evolution import OUTSIDE
 from evomerge.rundir.births import read_births
 
@@ -49,7 +53,10 @@ CHANGES = {
         "fewshot_as_multiturn": False,
     },
 }
-"""Another value for every field of mergekit's classes. A new field of theirs has to be added here, and to be converted or named."""
+"""Another value for every field of mergekit's classes.
+
+A new field of theirs has to be added here, and to be converted or named.
+"""
 SEARCHES = [
     "m2n2",
     pytest.param(
@@ -106,26 +113,44 @@ def test_what_mergekit_passes_over_is_named(tmp_path):
         "tasks": [{"name": "t", "wieght": 2}],
         "seed": 1,
     }
-    assert [line.removeprefix("no counterpart: ").partition(": ")[0] for line in converted(tmp_path, given)[1]] == [
-        "seed", "genome.layer_granuality", "tasks[0].wieght",
-    ]  # fmt: skip
-    assert "did you mean 'layer_granularity'?" in converted(tmp_path, given)[1][1]
+    lines = converted(tmp_path, given)[1]
+    places = [line.removeprefix("no counterpart: ").partition(": ")[0] for line in lines]
+    assert places == ["seed", "genome.layer_granuality", "tasks[0].wieght"]
+    assert "did you mean 'layer_granularity'?" in lines[1]
 
 
 @pytest.mark.parametrize(
     ("genome", "population"),
     [
-        ({"models": ["a/b@v1", "c/d+e/f@v2"]}, {"seeds": ["a/b@v1", "e/f@v2"], "base": None, "adapter_base": "c/d"}),
+        (
+            {"models": ["a/b@v1", "c/d+e/f@v2"]},
+            {"seeds": ["a/b@v1", "e/f@v2"], "base": None, "adapter_base": "c/d"},
+        ),
         ({"models": [{"model": {"path": "a/b"}}, "c/d"]}, {"seeds": ["a/b", "c/d"]}),
         ({"merge_method": "ties", "base_model": "x/y"}, {"seeds": ["a/b", "c/d"], "base": "x/y"}),
-        ({"merge_method": "ties", "base_model": "x/y", "models": ["a/b", "x/y+c/d"]}, {"seeds": ["a/b", "c/d"], "base": "x/y", "adapter_base": "x/y"}),
-        ({"merge_method": "ties", "base_model": "x/y", "models": ["a/b", "c/d+e/f"]}, {"seeds": ["a/b", "e/f"], "base": "x/y", "adapter_base": "c/d"}),
-        ({"merge_method": "ties", "base_model": "x/y", "models": ["g/h+a/b", "c/d+e/f"]}, {"seeds": ["a/b", "e/f"], "base": "x/y", "adapter_base": None}),
-        ({"merge_method": "ties", "base_model": "x/y", "models": ["a/b"]}, {"seeds": ["a/b", "x/y"], "base": "x/y"}),
-        ({"filters": ["mlp.up", "rest", "mlp.up", "*", "q"]}, {"chromosomes": {"mlp.up": r"mlp\.up", "rest of that name": "rest"}}),
+        (
+            {"merge_method": "ties", "base_model": "x/y", "models": ["a/b", "x/y+c/d"]},
+            {"seeds": ["a/b", "c/d"], "base": "x/y", "adapter_base": "x/y"},
+        ),
+        (
+            {"merge_method": "ties", "base_model": "x/y", "models": ["a/b", "c/d+e/f"]},
+            {"seeds": ["a/b", "e/f"], "base": "x/y", "adapter_base": "c/d"},
+        ),
+        (
+            {"merge_method": "ties", "base_model": "x/y", "models": ["g/h+a/b", "c/d+e/f"]},
+            {"seeds": ["a/b", "e/f"], "base": "x/y", "adapter_base": None},
+        ),
+        (
+            {"merge_method": "ties", "base_model": "x/y", "models": ["a/b"]},
+            {"seeds": ["a/b", "x/y"], "base": "x/y"},
+        ),
+        (
+            {"filters": ["mlp.up", "rest", "mlp.up", "*", "q"]},
+            {"chromosomes": {"mlp.up": r"mlp\.up", "rest of that name": "rest"}},
+        ),
         ({"layer_granularity": 1}, {"cut": "layer"}),
     ],
-)  # fmt: skip
+)
 def test_seeds_bases_and_filters(tmp_path, genome, population):
     found = converted(tmp_path, BASE | {"genome": BASE["genome"] | genome})[0]["population"]
     assert {key: found.get(key) for key in population} == population
@@ -168,14 +193,14 @@ def test_options_of_cma_es(tmp_path):
         {"popsize": 9, "stdev_init": 0.3},
         9,
     )
-    assert [line.split(": ")[1] for line in converted(tmp_path, given, sigma0=0.3, force_population_size=9)[1]][-2:] == [
-        "--sigma0", "--force-population-size",
-    ]  # fmt: skip
+    lines = converted(tmp_path, given, sigma0=0.3, force_population_size=9)[1]
+    places = [line.split(": ")[1] for line in lines]
+    assert places[-2:] == ["--sigma0", "--force-population-size"]
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Tiny Llamas of four layers, two fine-tunes and their base, and a task of lm-eval over a local file."""
+    """Tiny Llamas of four layers, two fine-tunes and their base, and a task over a local file."""
     folder = tmp_path_factory.mktemp("models")
     tiny_llama.tuned(folder, ["one", "two"], sd=0.1, num_hidden_layers=4)
     rng = np.random.default_rng(0)
@@ -185,8 +210,11 @@ def models(tmp_path_factory):
     ]
     (folder / "test.json").write_text("\n".join(map(json.dumps, rows)))
     task = {
-        "task": "letters", "dataset_path": "json", "test_split": "test", "output_type": "multiple_choice",
-        "dataset_kwargs": {"data_files": {"test": str(folder / "test.json")}, "cache_dir": str(folder / "cache")},
+        "task": "letters", "dataset_path": "json", "test_split": "test",
+        "output_type": "multiple_choice",
+        "dataset_kwargs": {
+            "data_files": {"test": str(folder / "test.json")}, "cache_dir": str(folder / "cache"),
+        },
         "doc_to_text": "{{question}}", "doc_to_choice": "choices", "doc_to_target": "label",
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
     }  # fmt: skip
@@ -384,8 +412,13 @@ def test_the_guide_has_every_field_and_every_option():
 
 def test_comments_and_awkward_values_are_read_again(tmp_path):
     call = {
-        "a": {"b": ["1e5", "${x}", "a: b", "- x", "#", "no", "two\nlines", None, 1.5, True], "self.attn": r"\d"},
-        "parts": [{"k": 1, "deep": {"l": {"m": [[1, 2]]}}}, [1, 2], "s", {}], "empty": {}, "none": [],
+        "a": {
+            "b": ["1e5", "${x}", "a: b", "- x", "#", "no", "two\nlines", None, 1.5, True],
+            "self.attn": r"\d",
+        },
+        "parts": [{"k": 1, "deep": {"l": {"m": [[1, 2]]}}}, [1, 2], "s", {}],
+        "empty": {},
+        "none": [],
     }  # fmt: skip
     comments = {
         ("a",): "first",
@@ -393,7 +426,7 @@ def test_comments_and_awkward_values_are_read_again(tmp_path):
         ("parts", 0, "deep", "l"): "deep",
         ("none",): "last",
     }
-    text = config.commented(call, comments)
+    text = commented(call, comments)
     (tmp_path / "c.yaml").write_text(text)
     assert config.load(tmp_path / "c.yaml") == call
     for comment in comments.values():

@@ -118,10 +118,9 @@ WHERE = """
 import json, sys
 from pathlib import Path
 import evomerge, fitness, populations
-from evomerge import cli
-from evomerge.config import config
+from evomerge.config import config, given
 names = [path.relative_to(Path(sys.prefix) / "share/evomerge") for path in Path(sys.prefix).glob("share/evomerge/configs/**/*.yaml")]
-calls = {str(name): config.load(cli._find(name.relative_to("configs"))) for name in names}
+calls = {str(name): config.load(given.find(name.relative_to("configs"))) for name in names}
 print(json.dumps({"path": sys.path, "files": [module.__file__ for module in (evomerge, fitness, populations)],
                   "births": {name: call["births"] for name, call in calls.items()}}))
 """

@@ -21,8 +21,11 @@ from evomerge.files import saving
 from evomerge.run import between
 from evomerge.rundir.births import read_births
 
-PREFIX, DAY = ".rehearsal-", 86_400
-"""How its folder is called; seconds after which one that is still there was left by a rehearsal that was killed."""
+PREFIX = ".rehearsal-"
+"""How the name of a rehearsal's folder begins."""
+
+DAY = 86_400
+"""Seconds after which such a folder was left by a rehearsal that was killed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class Rehearsal:
     """What a rehearsal was like.
 
     Attributes:
-        archive: at its end.
+        archive: the archive at its end.
         founders: the log's lines of the founders.
         births: the log's lines of its births, one or more, not all of which failed.
         seconds: what all of it took.
@@ -38,7 +41,7 @@ class Rehearsal:
         sizes: bytes of what it left on the disk, by name in the run directory.
         snapshot: bytes of its last snapshot.
         memory: most bytes that this process has had.
-        gpu_memory: likewise on GPUs.
+        gpu_memory: most bytes that it has had on GPUs.
         workers: what its workers said of themselves, if they are of a kind that does.
     """
 
@@ -53,6 +56,30 @@ class Rehearsal:
     gpu_memory: int
     workers: dict[str, Any]
 
+    @classmethod
+    def of_run(cls, path: Path, archive: Archive, seconds: float) -> Rehearsal:
+        """Reads what a run has left, and measures what it has taken.
+
+        Args:
+            path: its run directory.
+            archive: its archive.
+            seconds: what all of it took.
+        """
+        log = read_births(path)
+        summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+        return cls(
+            archive=archive,
+            founders=[entry for entry in log if "founder" in entry],
+            births=[entry for entry in log if "founder" not in entry],
+            seconds=seconds,
+            loop=summary["seconds"],
+            sizes={part.name: bytes_in(part) for part in path.iterdir()},
+            snapshot=bytes_in(path / "state" / "latest"),
+            memory=memory.peak(),
+            gpu_memory=memory.gpu_peak(),
+            workers=summary.get("workers", {}),
+        )
+
     @property
     def failures(self) -> list[str]:
         """Why births failed."""
@@ -60,13 +87,17 @@ class Rehearsal:
 
     @property
     def seconds_a_birth(self) -> float:
-        """What one took."""
-        return sum(entry["seconds"] for entry in self.births) / len(self.births)
+        """The mean time of a birth."""
+        return self._mean("seconds")
 
     @property
     def scored(self) -> float:
         """The mean share of the datapoints that was scored."""
-        return sum(entry["scored"] for entry in self.births) / len(self.births)
+        return self._mean("scored")
+
+    def _mean(self, key: str) -> float:
+        """The mean of a number that the log has of each birth."""
+        return sum(entry[key] for entry in self.births) / len(self.births)
 
 
 def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float) -> Rehearsal:
@@ -74,8 +105,8 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
 
     Args:
         call: the arguments of `evolve`. Trackers that it names hear nothing.
-        folder: an existing one on the disk that the run will use; nothing is left in it.
-        births: how many at most.
+        folder: an existing folder on the disk that the run will use; nothing is left in it.
+        births: how many births are raised at most.
         seconds: for how long births are raised; at least one is.
 
     Raises:
@@ -86,40 +117,25 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
     with saving(folder):
         place = tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder)
     with place as name, _silent(name):
-        path, trackers = Path(name) / "run", call.get("trackers") and []
-        changed = {
+        path = Path(name) / "run"
+        changed: dict[str, Any] = {
             "births": births,
             "hours": seconds / 3600,
             "patience": None,
-            "trackers": trackers,
             "run_dir": path,
+            "progress": "founders",
         }
+        # None would mean TensorBoard, which writes into the run directory as the run itself will.
+        if call.get("trackers"):
+            changed["trackers"] = []
+        # Everything but the births is as the run will have it, its end too.
         started = time.monotonic()
         try:
-            archive = evolve(**{**call, **changed, "progress": "founders"})
+            archive = evolve(**{**call, **changed})
         except (UserError, Interrupted) as error:
-            inner = (
-                error.__cause__ if isinstance(error.__cause__, UserError | Interrupted) else error
-            )
-            # without what the run says of going on, or of a folder that is gone
-            raise type(inner)(str(inner).replace(str(path), str(folder))) from error
-        took = time.monotonic() - started
-        log, summary = (
-            read_births(path),
-            json.loads((path / "summary.json").read_text(encoding="utf-8")),
-        )
-        done = Rehearsal(
-            archive,
-            [entry for entry in log if "founder" in entry],
-            [entry for entry in log if "founder" not in entry],
-            took,
-            summary["seconds"],
-            {part.name: taken(part) for part in path.iterdir()},
-            taken(path / "state" / "latest"),
-            memory.peak(),
-            memory.gpu_peak(),
-            summary.get("workers", {}),
-        )
+            raise _about_the_run(error, path, folder) from error
+        done = Rehearsal.of_run(path, archive, time.monotonic() - started)
+    # A call that always fails would otherwise be a yes, with a time of its failures.
     if not done.births:
         raise UserError(f"births: not one was decided in {seconds:g} s")
     if len(done.failures) == len(done.births):
@@ -127,17 +143,25 @@ def rehearse(call: Mapping[str, Any], folder: Path, births: int, seconds: float)
     return done
 
 
-def taken(path: Path) -> int:
+def bytes_in(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
-    return (
-        path.stat().st_size
-        if path.is_file()
-        else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    )
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _about_the_run(error: UserError | Interrupted, path: Path, folder: Path) -> Exception:
+    """An error of a rehearsal as one of the run, which knows nothing of a folder that is gone."""
+    # A run that fails says how to go on with it, and raises that from the error itself.
+    inner = error
+    if isinstance(error.__cause__, UserError | Interrupted):
+        inner = error.__cause__
+    return type(inner)(str(inner).replace(str(path), str(folder)))
 
 
 def _clean(folder: Path) -> None:
     """Deletes what is left of rehearsals that were killed a day ago or longer."""
+    # Another rehearsal may go on beside this one, so what is new stays.
     for old in folder.glob(f"{PREFIX}*"):
         with suppress(OSError):
             if old.stat().st_mtime < time.time() - DAY:
@@ -146,18 +170,22 @@ def _clean(folder: Path) -> None:
 
 @contextmanager
 def _silent(name: str) -> Iterator[None]:
-    """Without news but of stages that take long, and without warnings that name a folder which will be gone; other warnings are told."""
+    """A block whose news is not logged, but for stages that take long and for warnings.
 
-    def worth(record: logging.LogRecord) -> bool:
-        return record.name == between.__name__ or (
-            record.levelno >= logging.WARNING and name not in record.getMessage()
-        )
+    Args:
+        name: a folder that will be gone; warnings that name it are not logged either.
+    """
 
+    def passes(record: logging.LogRecord) -> bool:
+        warns = record.levelno >= logging.WARNING and name not in record.getMessage()
+        return warns or record.name == between.__name__
+
+    # Filters of a logger do not see what comes from the loggers below it; those of handlers do.
     handlers = logging.getLogger().handlers
     for handler in handlers:
-        handler.addFilter(worth)
+        handler.addFilter(passes)
     try:
         yield
     finally:
         for handler in handlers:
-            handler.removeFilter(worth)
+            handler.removeFilter(passes)

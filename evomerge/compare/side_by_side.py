@@ -1,25 +1,23 @@
-"""Runs side by side: each in a process of its own, so many at a time; what is there is gone on with, what has failed says why.
+"""Runs side by side, so many at a time.
 
-A process of its own keeps a run's memory its own, and its failure, too. All end, saved, when this process is stopped or dies.
+What is there is gone on with, and what has failed says why. All runs end, saved, when this process
+is stopped or dies.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import shlex
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from evomerge.compare import process
 from evomerge.compare.rows import Run
 from evomerge.config import config, resumed
 from evomerge.errors import Interrupted, UserError
-from evomerge.files import saving, write_file
 from evomerge.run.stop import StopRequest
 from evomerge.rundir.checks import check_free
 
@@ -28,8 +26,8 @@ log = logging.getLogger(__name__)
 LOOK = 0.2
 """Seconds between looks at who has ended."""
 
-PARENT_DEATH = 1
-"""PR_SET_PDEATHSIG of Linux's prctl: the signal that a process gets when its parent dies."""
+LIMITS = ("patience", "hours")
+"""Settings by which a run may end before its last birth."""
 
 
 def check(runs: Sequence[Run]) -> None:
@@ -39,15 +37,17 @@ def check(runs: Sequence[Run]) -> None:
         UserError: if not.
     """
     problems = []
-    for run in (run for run in runs if run.ours):
+    for run in runs:
+        if not run.ours:
+            continue
+        # A run of another call would be taken for this one, and a file of a user's is not ours.
         if (run.path / "config.yaml").is_file():
             problems += resumed.changes(run.path, run.call)
         else:
             check_free(run.path)
     if problems:
-        raise UserError(
-            "\n".join([*problems, "compare into another folder with --out, or remove these runs"])
-        )
+        problems.append("compare into another folder with --out, or remove these runs")
+        raise UserError("\n".join(problems))
 
 
 def run_all(runs: Sequence[Run], jobs: int) -> dict[Path, str]:
@@ -63,116 +63,113 @@ def run_all(runs: Sequence[Run], jobs: int) -> dict[Path, str]:
     Raises:
         Stopped: if this process was asked to stop, once all have saved.
     """
+    waiting: list[Run] = []
     failed: dict[Path, str] = {}
-    waiting, asked = [], False
     for run in runs:
         if _ended(run):
             continue
         if run.ours:
             waiting.append(run)
         else:
-            failed[run.path] = (
-                f"it has not ended; go on with `evomerge resume {shlex.quote(str(run.path))}`"
-            )
-    if there := len(runs) - len(waiting) - len(failed):
+            command = f"evomerge resume {shlex.quote(str(run.path))}"
+            failed[run.path] = f"it has not ended; go on with `{command}`"
+    there = len(runs) - len(waiting) - len(failed)
+    if there:
         log.info("%d of %d runs are there already", there, len(runs))
-    going: dict[Path, tuple[Run, subprocess.Popen[bytes]]] = {}
-    with StopRequest() as stop:
+    return _Processes(waiting, jobs).run() | failed
+
+
+class _Processes:
+    """The processes of runs, so many at a time."""
+
+    def __init__(self, waiting: Sequence[Run], jobs: int) -> None:
+        """Starts none yet."""
+        self._waiting = list(waiting)
+        self._jobs = jobs
+        self._going: dict[Path, tuple[Run, subprocess.Popen[bytes]]] = {}
+        self._failed: dict[Path, str] = {}
+        self._asked_to_stop = False
+
+    def run(self) -> dict[Path, str]:
+        """Starts all, and waits for them; gives why each that failed did, by its directory.
+
+        Raises:
+            Stopped: if this process was asked to stop, once all have saved.
+        """
+        with StopRequest() as stop_request:
+            try:
+                while self._going or (self._waiting and not stop_request):
+                    while self._waiting and len(self._going) < self._jobs and not stop_request:
+                        self._start(self._waiting.pop(0))
+                    time.sleep(LOOK)
+                    self._collect()
+                    # A signal may come at any time. Each process is asked once: a second signal
+                    # would end it without saving.
+                    if stop_request and not self._asked_to_stop:
+                        self._stop()
+            finally:
+                # Whatever was raised here, nobody would wait for them any more.
+                for _, child in self._going.values():
+                    child.kill()
+            if stop_request:
+                raise stop_request.error()
+        return self._failed
+
+    def _start(self, run: Run) -> None:
+        """Starts the process of a run."""
         try:
-            while going or (waiting and not stop):
-                while waiting and len(going) < jobs and not stop:
-                    run = waiting.pop(0)
-                    try:
-                        going[run.path] = run, _begin(run)
-                        log.info("%s begins, %d more wait", run.path, len(waiting))
-                    except Interrupted as error:
-                        failed[run.path] = str(error)
-                time.sleep(LOOK)
-                for path, (run, process) in list(going.items()):
-                    if process.poll() is not None:
-                        del going[path]
-                        why = None if process.returncode == 0 else _why(run, process.returncode)
-                        log.info("%s %s", path, _told(run) if why is None else why)
-                        failed |= {} if why is None else {path: why}
-                if stop and not asked:
-                    log.info("stopping: waiting for %d runs to save", len(going))
-                    for _, process in going.values():
-                        process.terminate()
-                    asked = True
-        finally:
-            for _, process in going.values():
-                process.kill()
-        if stop:
-            raise stop.error()
-    return failed
+            # A run whose files cannot be written is one that failed; the others go on.
+            self._going[run.path] = run, process.start(run)
+        except Interrupted as error:
+            self._failed[run.path] = str(error)
+        else:
+            log.info("%s begins, %d more wait", run.path, len(self._waiting))
+
+    def _collect(self) -> None:
+        """Takes what the processes that have ended came to."""
+        for path, (run, child) in list(self._going.items()):
+            code = child.poll()
+            if code is None:
+                continue
+            del self._going[path]
+            if code == 0:
+                log.info("%s %s", path, _result(run))
+            else:
+                self._failed[path] = process.failure(run, code)
+                log.info("%s %s", path, self._failed[path])
+
+    def _stop(self) -> None:
+        """Asks all processes to save and end."""
+        log.info("stopping: waiting for %d runs to save", len(self._going))
+        for _, child in self._going.values():
+            child.terminate()
+        self._asked_to_stop = True
 
 
 def _ended(run: Run) -> bool:
     """Whether a run has all its births, or has ended before them by what the call says."""
     try:
-        births = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))["births"]
+        summary = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))
+        births = summary["births"]
         before = config.load(run.path / "config.yaml")
     except (OSError, ValueError, LookupError, TypeError, UserError):
         return False
-    limits = ("patience", "hours")
-    early = any(run.call.get(name) is not None for name in limits) and all(
-        before.get(n) == run.call.get(n) for n in limits
-    )
-    return isinstance(births, int) and (births >= run.call["births"] or early)
+    if not isinstance(births, int):
+        return False
+    # With other limits than it ended by, it may go on.
+    limited = False
+    for name in LIMITS:
+        if before.get(name) != run.call.get(name):
+            return births >= run.call["births"]
+        limited = limited or run.call.get(name) is not None
+    return limited or births >= run.call["births"]
 
 
-def _begin(run: Run) -> subprocess.Popen[bytes]:
-    """Starts a run's process, anew or where it stood."""
-    file, output = (
-        run.path.with_name(f"{run.path.name}.yaml"),
-        run.path.with_name(f"{run.path.name}.log"),
-    )
-    command = [sys.executable, "-m", "evomerge"]
-    with saving(run.path):
-        run.path.parent.mkdir(parents=True, exist_ok=True)
-        if (run.path / "config.yaml").is_file():
-            now = {key: run.call.get(key) for key in resumed.CHANGEABLE}
-            now["births"] = max(
-                now["births"], config.load(run.path / "config.yaml")["births"]
-            )  # which may only be raised
-            command += [
-                "resume",
-                str(run.path),
-                *(f"{key}={json.dumps(value)}" for key, value in now.items()),
-            ]
-        else:
-            write_file(file, config.to_yaml({**run.call, "run_dir": str(run.path)}))
-            command += ["run", str(file)]
-        with open(output, "wb") as told:
-            return subprocess.Popen(  # noqa: S603  our own interpreter and program
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=told,
-                stderr=told,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
-
-
-def _die_with_parent() -> None:
-    """Has the system ask this process to stop, and save, when its parent dies, where the system can."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGTERM)
-
-
-def _why(run: Run, code: int) -> str:
-    """Why a run has failed: the last of what it said of that."""
-    lines = run.path.with_name(f"{run.path.name}.log").read_text(errors="replace").splitlines()
-    told = [
-        line.removeprefix("evomerge: ") for line in lines if line.startswith("evomerge: ")
-    ] or lines
-    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return f"{told[-1] if told else 'it said nothing'} ({how})"
-
-
-def _told(run: Run) -> str:
+def _result(run: Run) -> str:
     """A run's result in words."""
     summary = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))
     best = summary["best"]
-    test = "" if best["test"] is None else f", test {best['test']:.4f}"
-    return f"has ended: train {best['train']:.4f}{test}, {summary['seconds']:.0f} s"
+    scores = f"train {best['train']:.4f}"
+    if best["test"] is not None:
+        scores += f", test {best['test']:.4f}"
+    return f"has ended: {scores}, {summary['seconds']:.0f} s"

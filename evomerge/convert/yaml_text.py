@@ -3,91 +3,103 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from evomerge.config.config import _Dumper
+from evomerge.convert.remarks import Place
 
-COMMENT = 120
+WIDTH = 120
 """Longest line of a YAML that is written for people."""
 
+SETTINGS: dict[str, Any] = {
+    "Dumper": _Dumper,
+    "default_flow_style": True,
+    "width": 10**9,
+    "sort_keys": False,
+    "allow_unicode": True,
+}
+"""How YAML's own writer is asked for one line."""
 
-def commented(call: Mapping[str, Any], comments: Mapping[tuple[str | int, ...], str]) -> str:
+
+def commented(call: Mapping[str, Any], comments: Mapping[Place, str]) -> str:
     """A call as YAML for people, with comments.
 
     Args:
         call: plain data, as `load` gives it.
-        comments: what stands above a key, by its place: ("fitness", "parts", 0, "train").
+        comments: what stands above a key, by its place.
     """
-    return "".join(
-        f"{line}\n" for key in call for line in _block(call[key], comments, (key,), f"{key}:", "")
-    )
+    writer = _Writer(comments)
+    text = ""
+    for key, value in call.items():
+        for line in writer.block(value, (key,), f"{key}:", indent=""):
+            text += f"{line}\n"
+    return text
 
 
-def _block(
-    value: Any,
-    comments: Mapping[tuple[str | int, ...], str],
-    place: tuple[str | int, ...],
-    name: str,
-    indent: str,
-) -> Iterator[str]:
-    """The lines of one value behind its name: one, where it is short and nothing is said inside of it."""
-    if place in comments:
-        head = f"{indent}# "
-        yield from textwrap.wrap(
-            comments[place],
-            COMMENT,
-            initial_indent=head,
-            subsequent_indent=head,
-            break_on_hyphens=False,
-        )
-    said_inside = any(
-        len(other) > len(place) and other[: len(place)] == place for other in comments
-    )
-    deep = isinstance(value, dict | list) and len(value) > 0
-    text = _inline(value)
-    nested = deep and any(
-        isinstance(item, dict | list)
-        for item in (value.values() if isinstance(value, dict) else value)
-    )
-    if not deep or (
-        indent and not said_inside and not nested and len(f"{indent}{name} {text}") <= COMMENT
-    ):
-        yield f"{indent}{name} {text}"
-        return
-    yield f"{indent}{name}"
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+class _Writer:
+    """Writes values with the comments above them."""
+
+    def __init__(self, comments: Mapping[Place, str]) -> None:
+        self._comments = comments
+
+    def block(self, value: Any, place: Place, name: str, indent: str) -> Iterator[str]:
+        """The lines of one value behind its name, which is one line where that reads well."""
+        if place in self._comments:
+            head = f"{indent}# "
+            yield from textwrap.wrap(
+                self._comments[place],
+                WIDTH,
+                initial_indent=head,
+                subsequent_indent=head,
+                break_on_hyphens=False,
+            )
+        line = f"{indent}{name} {_inline(value)}"
+        if not isinstance(value, dict | list) or not value:
+            yield line
+            return
+        # What stands at the top of a config is always a block of its own.
+        if indent and self._reads_in_one_line(value, place) and len(line) <= WIDTH:
+            yield line
+            return
+        yield f"{indent}{name}"
         if isinstance(value, dict):
-            yield from _block(item, comments, (*place, key), f"{_inline(key)}:", f"{indent}  ")
-        elif isinstance(item, dict) and item:
-            for number, inner in enumerate(item):  # the first key stands behind the dash
-                first, *more = _block(
-                    item[inner],
-                    comments,
-                    (*place, key, inner),
-                    f"{_inline(inner)}:",
-                    f"{indent}    ",
-                )
-                yield first if number else f"{indent}  - {first.lstrip()}"
-                yield from more
+            for key, item in value.items():
+                yield from self.block(item, (*place, key), f"{_inline(key)}:", f"{indent}  ")
         else:
-            yield f"{indent}  - {_inline(item)}"
+            yield from self._items(value, place, indent)
+
+    def _items(self, items: Sequence[Any], place: Place, indent: str) -> Iterator[str]:
+        """The lines of a list, each item of which begins with a dash."""
+        for number, item in enumerate(items):
+            if not isinstance(item, dict) or not item:
+                yield f"{indent}  - {_inline(item)}"
+                continue
+            dash = f"{indent}  - "
+            for key, inner in item.items():
+                inner_place = (*place, number, key)
+                for line in self.block(inner, inner_place, f"{_inline(key)}:", f"{indent}    "):
+                    # The first line of an item stands behind the dash, all others below it.
+                    yield f"{dash}{line.lstrip()}" if dash else line
+                    dash = ""
+
+    def _reads_in_one_line(self, value: dict[Any, Any] | list[Any], place: Place) -> bool:
+        """Whether nothing is said inside of a value, and nothing in it has parts of its own."""
+        # A comment needs a line of its own, above the key that it is of.
+        for other in self._comments:
+            if len(other) > len(place) and other[: len(place)] == place:
+                return False
+        items = value.values() if isinstance(value, dict) else value
+        return not any(isinstance(item, dict | list) for item in items)
 
 
 def _inline(value: Any) -> str:
     """A value on one line."""
-    settings: dict[str, Any] = {
-        "Dumper": _Dumper,
-        "default_flow_style": True,
-        "width": 10**9,
-        "sort_keys": False,
-        "allow_unicode": True,
-    }
-    text = yaml.dump(value, **settings).removesuffix("\n...\n").removesuffix("\n")
-    return (
-        text
-        if "\n" not in text
-        else yaml.dump(value, default_style='"', **settings).removesuffix("\n")
-    )
+    # YAML's writer ends a single value with a mark that means nothing inside of a line.
+    text = yaml.dump(value, **SETTINGS).removesuffix("\n...\n").removesuffix("\n")
+    # A text with line breaks of its own needs quotes.
+    if "\n" in text:
+        text = yaml.dump(value, default_style='"', **SETTINGS).removesuffix("\n")
+    return text

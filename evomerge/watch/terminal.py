@@ -1,42 +1,39 @@
-"""Text for a terminal: what others wrote made harmless, lines of so many columns, sparklines, times; and a view that renews itself."""
+"""Text for a terminal: others' texts made harmless, lines of so many columns, and sparklines."""
 
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import signal
 import unicodedata
 from collections.abc import Sequence
-from typing import TextIO
-
-from evomerge.errors import Stopped
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-WITHOUT_UNICODE = str.maketrans("▁▂▃▄▅▆▇█…", "_.,-~=*#~")
-"""What stands for our own characters where a terminal has only letters."""
-
-WIDEST = 80
-"""Most columns of a view."""
+"""What a sparkline is made of, from the lowest value to the highest."""
 
 
 def plain(text: str) -> str:
-    """A text without what a terminal would act on: control and formatting characters are question marks, breaks are spaces."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    """A text without what a terminal would act on.
+
+    Control and formatting characters become question marks, and breaks become spaces.
+    """
+    # A failure is the text of somebody's exception, and may have escape codes in it.
+    one_line = " ".join(text.split())
+    return "".join(c if c.isprintable() else "?" for c in one_line)
 
 
 def width(text: str) -> int:
     """Columns that a text takes."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
-        for c in text
-    )
+    columns = 0
+    for character in text:
+        # An accent stands on the letter before it, and most letters of East Asia take two columns.
+        if not unicodedata.combining(character):
+            columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return columns
 
 
 def clip(text: str, columns: int) -> str:
-    """The beginning of a text that has room in so many columns, with an ellipsis where something is missing."""
+    """The beginning of a text, in so many columns, with an ellipsis where something is missing."""
     if width(text) <= columns:
         return text
     while text and width(text) > columns - 1:
@@ -45,7 +42,13 @@ def clip(text: str, columns: int) -> str:
 
 
 def wrap(text: str, columns: int, most: int = 3) -> list[str]:
-    """A text, made `plain`, in lines of so many columns, broken between words where that is possible; at most so many lines."""
+    """A text, made `plain`, in lines of so many columns.
+
+    Args:
+        text: the text, which is broken between words where that is possible.
+        columns: of each line, at most.
+        most: how many lines there are at most; the last one is clipped.
+    """
     lines = [""]
     for word in plain(text).split():
         longer = f"{lines[-1]} {word}" if lines[-1] else word
@@ -53,67 +56,32 @@ def wrap(text: str, columns: int, most: int = 3) -> list[str]:
             lines.append(word)
         else:
             lines[-1] = longer
+    # What is too much for the last line is clipped there, with an ellipsis.
     if len(lines) > most:
-        lines = [*lines[: most - 1], " ".join(lines[most - 1 :])]
+        rest = " ".join(lines[most - 1 :])
+        lines = [*lines[: most - 1], rest]
     return [clip(line, columns) for line in lines]
 
 
 def sparkline(values: Sequence[float], columns: int) -> str:
-    """Values, one after another, as at most so many blocks, from the lowest value to the highest one; each shows the last of its stretch.
+    """Values as a row of blocks, from the lowest value to the highest one.
 
-    Values that are not finite are left out.
+    Args:
+        values: one after another; those that are not finite are left out.
+        columns: how many blocks there are at most. Each shows the last value of its stretch.
     """
-    values = [value for value in values if math.isfinite(value)]
-    if not values:
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
         return ""
-    cells = min(len(values), columns)
-    shown = [values[(cell + 1) * len(values) // cells - 1] for cell in range(cells)]
-    low, high = min(shown), max(shown)
-    step = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    cells = min(len(finite), columns)
+    shown = []
+    for cell in range(cells):
+        end = (cell + 1) * len(finite) // cells
+        shown.append(finite[end - 1])
+    low = min(shown)
+    high = max(shown)
+    # Values that are all the same are a level line at the bottom.
+    step = 0.0
+    if high > low:
+        step = (len(BLOCKS) - 1) / (high - low)
     return "".join(BLOCKS[round((value - low) * step)] for value in shown)
-
-
-class Screen:
-    """Where a view is shown again and again: in its own place on a terminal, one below the other, without escape codes, elsewhere."""
-
-    def __init__(self, out: TextIO) -> None:
-        """Shows nothing yet."""
-        self._out = out
-        self._terminal = out.isatty() and os.environ.get("TERM") != "dumb"
-        self._lines = 0
-
-    @property
-    def columns(self) -> int:
-        """Columns that a view may have now."""
-        return max(20, min(WIDEST, shutil.get_terminal_size((WIDEST + 1, 24)).columns - 1))
-
-    def show(self, lines: Sequence[str]) -> None:
-        """Shows a view.
-
-        Raises:
-            Stopped: if nobody reads it any more.
-        """
-        if self._terminal:
-            lines = lines[: max(1, shutil.get_terminal_size((WIDEST, 24)).lines - 1)]
-            up = f"\x1b[{self._lines}F" if self._lines else ""
-            text = up + "".join(f"\x1b[K{self._fit(line)}\n" for line in lines) + "\x1b[J"
-        else:
-            text = "\n" * bool(self._lines) + "".join(f"{self._fit(line)}\n" for line in lines)
-        self._lines = len(lines)
-        try:
-            self._out.write(text)
-            self._out.flush()
-        except BrokenPipeError:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), self._out.fileno()
-            )  # where what is left goes when Python ends
-            raise Stopped(signal.SIGPIPE) from None
-
-    def _fit(self, line: str) -> str:
-        """A line in characters that there are."""
-        encoding = self._out.encoding or "utf-8"
-        try:
-            line.encode(encoding)
-        except UnicodeEncodeError:
-            return line.translate(WITHOUT_UNICODE).encode(encoding, "replace").decode(encoding)
-        return line

@@ -1,4 +1,4 @@
-"""What runs came to: means with their intervals, births to a score, curves, and as much of a run as is compared."""
+"""What runs came to: means with their intervals, births to a score, and curves."""
 
 import json
 import math
@@ -68,7 +68,10 @@ def runs(tmp_path_factory):
 
 
 def test_a_mean_and_its_interval_by_hand():
-    """The standard deviation is 0.1; 97.5 % of Student's t with two degrees of freedom lie below 4.302653."""
+    """The standard deviation is 0.1.
+
+    97.5 % of Student's t with two degrees of freedom lie below 4.302653.
+    """
     mean = Mean.over([0.5, 0.6, 0.7])
     assert mean.value == pytest.approx(0.6)
     assert mean.half == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-6)
@@ -89,7 +92,10 @@ def test_a_mean_of_few():
 
 
 def test_a_difference_by_hand():
-    """Variances of the means are 1/400 and 1/300; Welch's degrees of freedom (7/1200)^2 / (1/400^2 + 1/300^2 / 2) = 49/17."""
+    """Variances of the means are 1/400 and 1/300.
+
+    Welch's degrees of freedom are (7/1200)^2 / (1/400^2 + 1/300^2 / 2) = 49/17.
+    """
     ahead = row(0.8, 0.9).ahead(row(0.5, 0.6, 0.7))
     assert ahead.value == pytest.approx(0.25)
     assert ahead.half == pytest.approx(stats.t.ppf(0.975, 49 / 17) * math.sqrt(7 / 1200))

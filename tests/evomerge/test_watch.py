@@ -1,4 +1,4 @@
-"""evomerge watch: what a person sees of a run, on a terminal and in a pipe, and that the run does not notice."""
+"""evomerge watch: what a person sees of a run, and that the run does not notice."""
 
 import contextlib
 import fcntl
@@ -23,9 +23,10 @@ from whole_runs import PATIENCE, ROOT, assert_same_run, begun, small_run, start
 
 from evomerge.cli import main
 from evomerge.rundir.rundir import RunDir
+from evomerge.watch.files import Files
 from evomerge.watch.terminal import sparkline, width
 from evomerge.watch.vitals import Vitals
-from evomerge.watch.watch import Files, watch
+from evomerge.watch.watch import watch
 
 BIRTHS = 2000
 
@@ -42,7 +43,7 @@ def endless(tmp_path_factory):
 
 
 def on_a_terminal(*arguments, cwd, columns):
-    """Runs `evomerge` on a terminal of so many columns; gives its exit code and what it wrote there."""
+    """Runs `evomerge` on a terminal of so many columns; gives its exit code and its text."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     environment = {
@@ -130,7 +131,8 @@ def test_what_is_told_is_what_the_run_came_to(tmp_path, capsys):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     best = summary["best"]
     assert re.search(
-        rf"best      train {best['train']:.4f}, test {best['test']:.4f}; since birth {best['id']}, 0:0",
+        rf"best      train {best['train']:.4f}, test {best['test']:.4f}; "
+        rf"since birth {best['id']}, 0:0",
         view,
     )
     assert f"coverage  {summary['coverage']:.4f}, entropy {summary['entropy']:.4f} bits" in view

@@ -190,6 +190,8 @@ def test_code_beside_a_recipe_runs_only_if_it_is_trusted(exported, tmp_path):
         [*command, "made"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert (safe.returncode, (tmp_path / "ran").exists()) == (0, False), safe.stderr
+    # A command says that this one hides a package of ours, and does not run it.
+    (tmp_path / "populations.py").unlink()
     risky = subprocess.run(
         [*command, "other", "--trust"],
         cwd=tmp_path,

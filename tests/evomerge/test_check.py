@@ -13,8 +13,8 @@ import torch
 import yaml
 
 from evomerge import memory
-from evomerge.check import check as preflight
-from evomerge.check.rehearsal import taken
+from evomerge.check import needs
+from evomerge.check.rehearsal import bytes_in
 from evomerge.cli import main
 from populations import skills
 from populations.llm import LanguageModels
@@ -92,7 +92,7 @@ def test_memory_and_disk_are_what_the_run_then_takes(place):
         1e6 * float(re.search(r" ([\d.]+) MB of", said[name])[1]) for name in ("memory", "disk")
     )
     assert memory == pytest.approx(summary["peak_memory"], rel=0.15)
-    on_disk = taken(place / "run")
+    on_disk = bytes_in(place / "run")
     assert on_disk <= disk <= 3 * on_disk  # it may have had up to three snapshots on the way
 
 
@@ -107,7 +107,7 @@ def test_a_model_that_has_no_room_is_never_loaded(place, monkeypatch, capsys):
 
 
 def test_so_is_one_whose_best_has_no_room_on_the_disk(place, monkeypatch, capsys):
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(1000))
+    monkeypatch.setattr(needs.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(1000))
     assert main(["check", config(LLAMAS)]) == 1
     assert f"disk: the best member needs 469 kB, {place} has 1 kB free" in capsys.readouterr().err
 
