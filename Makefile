@@ -1,9 +1,10 @@
 # make demo   evolves digit classifiers from scratch and leaves a report
 # make test   runs what CI runs
+# make quick  runs the tests that have no whole run, no Ray and no browser
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo quick test clean
 
 demo: .venv/demo
 	$(BIN)/evomerge run configs/digits.yaml
@@ -13,6 +14,10 @@ test: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+quick: .venv/test
+	$(BIN)/ruff check .
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m 'not whole and not ray'
 
 .venv/demo: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

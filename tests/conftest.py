@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+RUNS = Path(__file__).resolve().parent / "runs"
+"""The folder of whole runs."""
+
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
@@ -42,6 +45,9 @@ def pytest_configure(config):
             f"pytest {pytest.__version__} does not know the groups of pytest-xdist: expected one below 9.2"
         )
     config.addinivalue_line(
+        "markers", "whole: has whole runs, or a browser; `make quick` leaves it out"
+    )
+    config.addinivalue_line(
         "markers", "ray: starts a Ray, or works on the one that all such tests of a process share"
     )
 
@@ -56,6 +62,8 @@ def pytest_collection_modifyitems(items):
     """One worker of a parallel run has all tests on Ray, and has them first; of the others one worker has a whole file."""
     items.sort(key=lambda item: not on_ray(item))
     for item in items:
+        if RUNS in item.path.parents:
+            item.add_marker("whole")
         item.add_marker(
             pytest.mark.xdist_group("ray" if on_ray(item) else item.nodeid.partition("::")[0])
         )

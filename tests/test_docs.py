@@ -10,6 +10,8 @@ from doc_rules import RULES, parsed
 
 import evomerge
 
+pytestmark = pytest.mark.whole
+
 EVERYWHERE = "\n".join(
     path.read_text() for path in [*PAGES, *sorted((ROOT / "configs").rglob("*.yaml"))]
 )

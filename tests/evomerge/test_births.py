@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import pandas as pd
 import pytest
 from evotorch.operators import GaussianMutation
-from faulty import Faulty
-from on_ray import Unlucky, Vectors
+from faulty_parts import Faulty
+from ray_runs import Unlucky, Vectors
 from whole_runs import DIGITS, ROOT, log_of, small_run
 
 from evomerge import (

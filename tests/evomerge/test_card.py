@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import yaml
-from cards import Page, checked
+from card_checks import Page, checked
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats

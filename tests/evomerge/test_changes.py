@@ -3,7 +3,7 @@
 import json
 
 import numpy as np
-from faulty import ANSWERS
+from faulty_parts import ANSWERS
 from whole_runs import DIGITS, small_run
 
 from evomerge.report.record import Record

@@ -19,6 +19,8 @@ from evomerge.cli import main
 from populations import skills
 from populations.llm import LanguageModels
 
+pytestmark = pytest.mark.whole
+
 DIGITS = {
     "population": {
         "_target_": "populations.mnist.Classifiers",

@@ -13,6 +13,8 @@ from fitness.classification import Classification, probability, right
 from populations.mnist import Classifiers
 from populations.modules import Modules
 
+pytestmark = pytest.mark.whole
+
 SCHEDULES = [
     {"lookahead": 1},
     {"lookahead": 4, "stack": 4},

@@ -18,6 +18,8 @@ from evomerge.rundir.log import Log
 from evomerge.rundir.rundir import RunDir
 from evomerge.rundir.tail import Tail
 
+pytestmark = pytest.mark.whole
+
 
 def line(birth, **more):
     return json.dumps({"birth": birth, "seconds": 0.25} | more).encode() + b"\n"

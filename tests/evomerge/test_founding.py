@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from faulty import Weighted
+from faulty_parts import Weighted
 from whole_runs import DIGITS, small_run
 
 from evomerge.datapoints import group_codes

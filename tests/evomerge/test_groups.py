@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from decoder import SHAPES
+from tiny_decoder import SHAPES
 
 from evomerge import Coefficients, Ratios
 from evomerge.genome.axis import Axis

@@ -21,6 +21,8 @@ from evomerge.rundir import lock
 from evomerge.rundir.following import condition
 from evomerge.rundir.processes import Process
 
+pytestmark = pytest.mark.whole
+
 USED = "another process is using this run directory"
 
 

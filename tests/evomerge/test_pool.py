@@ -13,7 +13,7 @@ import time
 import psutil
 import pytest
 from evotorch.algorithms import SNES
-from on_ray import Slow, Unlucky, Vectors
+from ray_runs import Slow, Unlucky, Vectors
 from whole_runs import PATIENCE, ROOT, assert_same_run, log_of, small_run, start, state_of
 
 from evomerge import Crossover, NaturalNiches, Search, Sweep, evolve
@@ -153,7 +153,7 @@ def test_the_verdict_outlives_the_driver(tmp_path):
         "save_every": 1e9,
     }
     (tmp_path / "config.yaml").write_text(json.dumps(config))
-    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'helpers'}"
     driver = start("run", "config.yaml", "run_dir=run", cwd=tmp_path, path=path)
     try:
         deadline = time.monotonic() + PATIENCE
@@ -348,7 +348,10 @@ def test_a_setting_out_of_range_is_refused(settings, message):
 
 def python(code, **environment):
     """Runs code in a process of its own; gives what it prints."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"} | environment
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'helpers'}",
+    } | environment
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment,
@@ -425,7 +428,7 @@ def test_a_ray_of_our_own_listens_to_nobody_else_and_is_gone_afterwards():
 import ray
 import psutil
 from evotorch.algorithms import SNES
-from on_ray import Slow, Vectors
+from ray_runs import Slow, Vectors
 from evomerge import evolve
 from evomerge.workers.ray import Ray
 
@@ -457,7 +460,7 @@ def test_ctrl_c_is_ours(tmp_path):
 import os, signal, threading, time
 from pathlib import Path
 from evotorch.algorithms import SNES
-from on_ray import Slow, Vectors
+from ray_runs import Slow, Vectors
 from evomerge import evolve
 from evomerge.workers.ray import Ray
 from evomerge.errors import Stopped

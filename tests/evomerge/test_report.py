@@ -12,11 +12,11 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import browser
+import headless
 import numpy as np
 import pytest
 import yaml
-from faulty import Faulty
+from faulty_parts import Faulty
 from whole_runs import DIGITS, small_run
 
 from evomerge import Crossover, NaturalNiches, UserError
@@ -30,6 +30,8 @@ from evomerge.rundir.founders import Founding
 from evomerge.rundir.snapshots import read_snapshot
 from fitness.classification import Classification
 from populations.mnist import Classifiers
+
+pytestmark = pytest.mark.whole
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 HOSTILE_NAME = "<b>me&you"
@@ -401,7 +403,7 @@ def test_long_run_is_a_small_page(finished, tmp_path):
 
 
 @pytest.mark.skipif(
-    browser.FOUND is None, reason=f"no browser is installed: {', '.join(browser.NAMES)}"
+    headless.FOUND is None, reason=f"no browser is installed: {', '.join(headless.NAMES)}"
 )
 def test_in_a_browser(finished, tmp_path):
     """Nothing is missing or said, nothing is wider than a telephone, and text of others is text."""
@@ -429,7 +431,7 @@ def test_in_a_browser(finished, tmp_path):
         )
     page = report.write(run)
     for width in (320, 400, 1200):
-        seen = browser.look(page, width, tmp_path)
+        seen = headless.look(page, width, tmp_path)
         assert seen["title"] == f"{HOSTILE_NAME}: evomerge"
         assert not seen["console"]
         assert not seen["missing"]
@@ -441,20 +443,20 @@ def test_in_a_browser(finished, tmp_path):
 
 
 @pytest.mark.skipif(
-    browser.FOUND is None, reason=f"no browser is installed: {', '.join(browser.NAMES)}"
+    headless.FOUND is None, reason=f"no browser is installed: {', '.join(headless.NAMES)}"
 )
 def test_a_browser_would_tell(tmp_path):
     (tmp_path / "page.html").write_text(
         "<title>a</title><main><p style='width:500px'>b</p></main>"
         "<img src=x onerror=document.title='c'>"
     )
-    seen = browser.look(tmp_path / "page.html", 400, tmp_path)
+    seen = headless.look(tmp_path / "page.html", 400, tmp_path)
     assert (seen["title"], seen["images"]) == ("c", 1)
     assert seen["scroll"] > seen["inner"] == 400
     assert seen["missing"]
     assert seen["wide"]
     (tmp_path / "page.html").write_text("<main><script>nowhere()</script></main>")
-    seen = browser.look(tmp_path / "page.html", 400, tmp_path)
+    seen = headless.look(tmp_path / "page.html", 400, tmp_path)
     assert seen["console"]
     assert seen["scripts"]
 

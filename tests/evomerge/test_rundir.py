@@ -23,6 +23,8 @@ from evomerge.rundir.checks import free_name
 from evomerge.rundir.rundir import RunDir
 from evomerge.rundir.snapshots import read_snapshot
 
+pytestmark = pytest.mark.whole
+
 BIRTHS = 2500
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from evotorch.algorithms import CMAES, SNES, GeneticAlgorithm
 from evotorch.operators import GaussianMutation
-from faulty import Faulty
+from faulty_parts import Faulty
 from whole_runs import (
     DIGITS,
     assert_same_run,
@@ -25,6 +25,8 @@ from evomerge.rundir.snapshots import read_snapshot
 from evomerge.strategies.problem import as_numpy
 from fitness.classification import Classification
 from populations.mnist import Classifiers
+
+pytestmark = pytest.mark.whole
 
 MERGE = Operator(Merge, {"crossover": Crossover(angle="whole"), "tournament_size": 2})
 MUTATE = Operator(GaussianMutation, {"stdev": 0.05})

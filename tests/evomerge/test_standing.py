@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from faulty import Weighted
+from faulty_parts import Weighted
 from scipy import stats
 from whole_runs import DIGITS, small_run
 

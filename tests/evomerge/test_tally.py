@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from faulty import Faulty
+from faulty_parts import Faulty
 from scipy import stats
 from whole_runs import DIGITS, small_run
 

@@ -7,7 +7,7 @@ import signal
 import threading
 
 import pytest
-from servers import answering, closed, mute
+from local_servers import answering, closed, mute
 from whole_runs import assert_same_run, log_of, small_run, start, wait_for_births, write_config
 
 from evomerge import MLflow, TensorBoard, Wandb
@@ -15,6 +15,8 @@ from evomerge.run import tracking
 from evomerge.rundir import identity
 from evomerge.rundir.places import IDENTITY
 from evomerge.rundir.rundir import RunDir
+
+pytestmark = pytest.mark.whole
 
 
 def scalars(run_dir):

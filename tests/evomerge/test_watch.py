@@ -28,6 +28,8 @@ from evomerge.watch.terminal import sparkline, width
 from evomerge.watch.vitals import Vitals
 from evomerge.watch.watch import watch
 
+pytestmark = pytest.mark.whole
+
 BIRTHS = 2000
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import family
+from tiny_families import family
 from tiny_llama import TinyLlama, tiny_llama
 from transformers import GenerationConfig
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from families import family
+from tiny_families import family
 
 from fitness.harness import Harness
 from fitness.lm_eval_library import wrap

@@ -5,7 +5,7 @@ import socket
 
 import numpy as np
 import pytest
-from json_server import Rooms, serving
+from agent_server import Rooms, serving
 from tiny_llama import tiny_llama
 
 from fitness import json_client

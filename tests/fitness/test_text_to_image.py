@@ -10,9 +10,9 @@ import pytest
 import tiny_judges
 import tiny_pipelines
 import torch
-from expansions import expansions
 from PIL import Image
 from transformers import CLIPModel, ViTForImageClassification
+from weight_expansions import expansions
 
 from fitness.classifier import ClassProbability
 from fitness.clip import ImageSimilarity, TextSimilarity

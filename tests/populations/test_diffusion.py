@@ -10,10 +10,10 @@ import pytest
 import tiny_pipelines
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline
-from expansions import expansions
 from mergekit.merge_methods.api import merge_state_dicts
-from merges import nested
+from nested_merges import nested
 from safetensors.torch import load_file, save_file
+from weight_expansions import expansions
 
 from evomerge.errors import UserError
 from evomerge.export import recipe_file

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tiny_llama
 import torch
-from expansions import expansions
-from families import family
-from merges import nested
+from nested_merges import nested
 from safetensors.torch import load_file
+from tiny_families import family
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from weight_expansions import expansions
 
 from evomerge.export import recipe_file
 from evomerge.genome.crossover import Crossover

@@ -6,9 +6,9 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from expansions import expansions
 from safetensors.torch import load_file, save_file
 from torch import nn
+from weight_expansions import expansions
 
 from evomerge.genome.crossover import Crossing
 from evomerge.genome.weights import Weights

@@ -17,6 +17,8 @@ from evomerge.export import recipe_file
 from evomerge.genome.crossover import Crossover
 from populations.llm import LanguageModels
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture(scope="module", params=["flat", "unit"])
 def exported(tmp_path_factory, request):

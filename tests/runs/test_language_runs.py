@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from cards import checked
+from card_checks import checked
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from whole_runs import PATIENCE, assert_same_run, start
 

@@ -177,7 +177,7 @@ NOT_IMPORTED = {
 def imported(*folders):
     """The distributions of all that is imported anywhere in Python files, also within functions: files by distribution."""
     homes, found = packages_distributions(), {}
-    ours = {*PACKAGES, "examples", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+    ours = {*PACKAGES, "examples", *(path.stem for path in (ROOT / "tests" / "helpers").glob("*.py"))}
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

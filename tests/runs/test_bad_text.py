@@ -9,7 +9,7 @@ import socket
 
 import numpy as np
 import pytest
-from json_server import Rooms, serving
+from agent_server import Rooms, serving
 from tiny_llama import TinyLlama, tiny_llama, tokenizer
 
 from fitness import json_client

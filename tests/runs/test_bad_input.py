@@ -48,7 +48,7 @@ SEARCH = "'strategy={_target_: evomerge.Search, algorithm: evotorch.algorithms.S
 RUN = "run digits.yaml "
 IDX = RUN + "fitness.data._target_=fitness.images.Idx fitness.data.folder=mnist "
 SEEDS = RUN + "population.seeds=[a.safetensors,b.safetensors] "
-FAULTY = RUN + "fitness._target_=faulty.Faulty fitness.answer="
+FAULTY = RUN + "fitness._target_=faulty_parts.Faulty fitness.answer="
 
 
 def file(name, content):
@@ -149,7 +149,7 @@ def changed(**parts):
     )
 
 
-NETWORK = {"_target_": "populations.modules.Modules", "build": "faulty.network", "order": "unit"}
+NETWORK = {"_target_": "populations.modules.Modules", "build": "faulty_parts.network", "order": "unit"}
 
 
 def both(*givens):
@@ -547,8 +547,8 @@ TARGETS = [
     ),
     row(
         "not callable",
-        RUN + "fitness._target_=faulty.NUMBER",
-        "fitness._target_: expected a class or a function, faulty.NUMBER is an int",
+        RUN + "fitness._target_=faulty_parts.NUMBER",
+        "fitness._target_: expected a class or a function, faulty_parts.NUMBER is an int",
     ),
     row(
         "of another kind",
@@ -559,7 +559,7 @@ TARGETS = [
     ),
     row(
         "without size",
-        RUN + "fitness._target_=faulty.NoSize",
+        RUN + "fitness._target_=faulty_parts.NoSize",
         "fitness: expected a Fitness",
         "makes a NoSize, which has no size",
     ),
@@ -567,8 +567,8 @@ TARGETS = [
         "makes nothing",
         RUN,
         "fitness: expected a Fitness",
-        "faulty.nothing makes nothing, which has no size",
-        given=changed(fitness={"_target_": "faulty.nothing"}, population=NETWORK),
+        "faulty_parts.nothing makes nothing, which has no size",
+        given=changed(fitness={"_target_": "faulty_parts.nothing"}, population=NETWORK),
     ),
     row(
         "written in C",
@@ -578,7 +578,7 @@ TARGETS = [
     ),
     row(
         "cannot be made",
-        RUN + "fitness._target_=faulty.Impatient",
+        RUN + "fitness._target_=faulty_parts.Impatient",
         "fitness: RuntimeError: no licence was found",
     ),
     row(
@@ -878,7 +878,7 @@ FITNESSES = [
         "fitness of founder 0",
         "KeyError",
         "no such key",
-        "(faulty.py:",
+        "(faulty_parts.py:",
     ),
     row(
         "check finds it too",
@@ -900,7 +900,7 @@ FITNESSES = [
     ),
     row(
         "size is nothing",
-        RUN + "fitness._target_=faulty.OddSize",
+        RUN + "fitness._target_=faulty_parts.OddSize",
         "fitness",
         "size",
         "train",
@@ -909,32 +909,32 @@ FITNESSES = [
     ),
     row(
         "too few weights",
-        RUN + "fitness._target_=faulty.Weighted fitness.train=7",
+        RUN + "fitness._target_=faulty_parts.Weighted fitness.train=7",
         "fitness.weights",
         "expected 1437 numbers above 0, got shape (7,)",
     ),
     row(
         "weights below 0",
-        RUN + "fitness._target_=faulty.Weighted fitness.first=-1",
+        RUN + "fitness._target_=faulty_parts.Weighted fitness.first=-1",
         "fitness.weights",
         "expected 1437 numbers above 0",
         "-1.0",
     ),
     row(
         "too few weights on the test split",
-        RUN + "fitness._target_=faulty.Weighted fitness.test=7",
+        RUN + "fitness._target_=faulty_parts.Weighted fitness.test=7",
         "fitness.weights",
         "360",
         "7",
     ),
     row(
         "population of one",
-        RUN + "population._target_=faulty.Lonely",
+        RUN + "population._target_=faulty_parts.Lonely",
         "population: expected at least two founders, got 1",
     ),
     row(
         "founder not finite",
-        RUN + "population._target_=faulty.Infinite",
+        RUN + "population._target_=faulty_parts.Infinite",
         "population: founder 1 has numbers that are not finite",
     ),
 ]
@@ -1378,7 +1378,7 @@ def test_children_that_fail_now_and_then_are_failed_births(place, capsys):
     failed = {entry["birth"]: entry["failure"] for entry in births if "failure" in entry}
     assert list(failed) == list(range(3, 31, 3))
     assert all(
-        "KeyError: 'the file of answers has no such key' (faulty.py:" in failure
+        "KeyError: 'the file of answers has no such key' (faulty_parts.py:" in failure
         for failure in failed.values()
     )
     assert not any(entry["admitted"] for entry in births if "failure" in entry)

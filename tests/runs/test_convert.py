@@ -27,7 +27,7 @@ from evomerge.convert.yaml_text import commented
 from evomerge.evolution import OUTSIDE
 from evomerge.rundir.births import read_births
 
-DOC = Path(__file__).parents[1] / "docs" / "from_mergekit_evolve.md"
+DOC = Path(__file__).parents[2] / "docs" / "from_mergekit_evolve.md"
 BASE = {"genome": {"models": ["a/b", "c/d"], "merge_method": "linear"}, "tasks": ["t"]}
 CHANGES = {
     ModelGenomeDefinition: {

@@ -115,7 +115,7 @@ def test_a_run_that_has_lost_its_config_is_left_alone(tmp_path, capsys):
         main(
             [
                 "run",
-                str(Path(__file__).parents[1] / "configs" / "digits.yaml"),
+                str(Path(__file__).parents[2] / "configs" / "digits.yaml"),
                 f"run_dir={tmp_path / 'run'}",
             ]
         )

@@ -8,7 +8,7 @@ import pytest
 import tiny_judges
 import tiny_pipelines
 import torch
-from cards import checked
+from card_checks import checked
 from diffusers import DiffusionPipeline
 from whole_runs import PATIENCE, assert_same_run, start
 

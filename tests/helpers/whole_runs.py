@@ -19,7 +19,7 @@ from fitness.classification import Classification
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIGITS = SklearnDigits()
 PATIENCE = 1800
 """Seconds after which what a test waits for will not come, on the busiest machine."""

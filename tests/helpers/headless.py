@@ -7,7 +7,7 @@ import subprocess
 from html import unescape
 from pathlib import Path
 
-PICTURE = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "picture.py"))
+PICTURE = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "picture.py"))
 NAMES, FOUND, QUIET = PICTURE["BROWSERS"], PICTURE["BROWSER"], PICTURE["QUIET"]
 
 LOOK = """<!doctype html><meta charset="utf-8"><iframe src="{page}" style="width:{width}px;height:900px;border:0"></iframe><pre></pre><script>
