@@ -9,8 +9,8 @@ from pathlib import Path
 
 from evomerge.errors import UserError
 from evomerge.rundir import lock
-from evomerge.rundir.following import GOING, Condition
 from evomerge.rundir.checks import check_free
+from evomerge.rundir.following import GOING, Condition
 from evomerge.watch.files import Files
 from evomerge.watch.terminal import sparkline, wrap
 from evomerge.watch.vitals import Vitals
