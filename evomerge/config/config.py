@@ -30,7 +30,7 @@ NAMED_VERSIONS = ("evomerge", "mergekit", "numpy", "torch")
 """The packages in that comment."""
 
 
-class _Dumper(yaml.SafeDumper):
+class Dumper(yaml.SafeDumper):
     """Writes what `load` reads.
 
     A text that looks like a number to it, such as 1e5, is quoted; ${ is no interpolation.
@@ -38,12 +38,12 @@ class _Dumper(yaml.SafeDumper):
 
 
 # To OmegaConf, which reads configs, 1e5 is a number; to PyYAML, which writes them, it is a text.
-_Dumper.add_implicit_resolver(
+Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
     list("-+.0123456789"),
 )
-_Dumper.add_representer(
+Dumper.add_representer(
     str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", _escaped(text))
 )
 
@@ -130,7 +130,7 @@ def versions_in(text: str) -> str:
 
 def dumped(call: Mapping[str, Any]) -> str:
     """Plain data as the YAML that `load` reads."""
-    return yaml.dump(dict(call), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return yaml.dump(dict(call), Dumper=Dumper, sort_keys=False, allow_unicode=True)
 
 
 def plain(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import Any
 
 import yaml
 
-from evomerge.config.config import _Dumper
+from evomerge.config.config import Dumper
 from evomerge.convert.remarks import Place
 
 WIDTH = 120
 """Longest line of a YAML that is written for people."""
 
 SETTINGS: dict[str, Any] = {
-    "Dumper": _Dumper,
+    "Dumper": Dumper,
     "default_flow_style": True,
     "width": 10**9,
     "sort_keys": False,
