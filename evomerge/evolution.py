@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from evomerge.run.run import Run
 from evomerge.run.settings import Settings
 from evomerge.run.stop import StopRequest
 from evomerge.run.trackers import Tracker
-from evomerge.run.tracking import tracked
+from evomerge.run.tracking import Tracking, tracked
 from evomerge.rundir.checks import check_free
 from evomerge.rundir.founders import Founding
 from evomerge.rundir.places import ANSWERS, CHANGES
@@ -138,7 +139,8 @@ def evolve(
     changed = path is None or not resume or not resumed.check_same(path, call)
     text = config.to_yaml(call)
     # From here on a signal is heard between two tiles, and nothing that was decided is lost.
-    with StopRequest() as stop_request:
+    tracking = Tracking(trackers)
+    with StopRequest() as stop_request, ExitStack() as held:
         between = Between(stop_request, bool(progress))
         parts = Parts.fitted(population, fitness, strategy, workers, settings)
         with between.alone():
@@ -146,11 +148,12 @@ def evolve(
                 run = Run.resume(parts, between, path, text if changed else None)
             else:
                 run = Run.begin(parts, between, path, text)
-        with run, tracked(trackers, path, call, run.state.decided) as tracking:
-            with Progress(settings.births, settings.hours, shown=progress is True) as bar:
-                Loop(run, stop_request, bar, tracking).go()
-            with between.alone():
-                _conclude(run)
+            held.enter_context(run)
+        run.hold(tracked(tracking, path, call, run.state.decided))
+        with Progress(settings.births, settings.hours, shown=progress is True) as bar:
+            Loop(run, stop_request, bar, tracking).go()
+        with between.alone():
+            _conclude(run)
         return run.state.archive
 
 
@@ -225,9 +228,9 @@ def _conclude(run: Run) -> None:
     workers = run.parts.workers
     try:
         run.between(0)
-        status = None
+        status: Mapping[str, Any] | None = None
         if isinstance(workers, Watched):
-            status = dict(workers.status())
+            status = workers.status()
         texts: dict[str, str | None] = {}
         if path is not None:
             texts = _answers(run, path)

@@ -24,8 +24,11 @@ def import_path(path: str) -> Any:
     Raises:
         ValueError: if there is no such module or name; the message has the nearest known one.
     """
-    # The longest part that is a module is imported; what is behind it is in that module.
     parts = path.split(".")
+    # A script is there already, under another name, and must not run a second time.
+    if parts[0] == _script() and parts[0] not in sys.modules:
+        return _inside(sys.modules["__main__"], parts[1:])
+    # The longest part that is a module is imported; what is behind it is in that module.
     for cut in range(len(parts), 0, -1):
         module = _module(path, ".".join(parts[:cut]))
         if module is not None:
@@ -34,6 +37,14 @@ def import_path(path: str) -> Any:
     raise ValueError(
         f"there is no module {parts[0]!r} on the import path{nearest(parts[0], known, 0.8)}"
     )
+
+
+def _script() -> str | None:
+    """The name of the module that the running script is; None where there is no script."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    if file is None:
+        return None
+    return Path(file).stem
 
 
 def _module(path: str, name: str) -> ModuleType | None:
@@ -87,9 +98,9 @@ def path_of(named: Any) -> str:
     """
     module = named.__module__
     name = named.__qualname__
-    script = getattr(sys.modules["__main__"], "__file__", None)
-    if module == "__main__" and script:
-        return f"{Path(script).stem}.{name}"
+    script = _script()
+    if module == "__main__" and script is not None:
+        return f"{script}.{name}"
     # Only what is loaded counts: a look must not import a package that nobody asked for.
     folders = module.split(".")
     for cut in range(1, len(folders)):

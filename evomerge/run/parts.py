@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -45,6 +46,7 @@ class Parts:
         settings: the numbers of the run.
         sizes: how many datapoints each split has.
         axis: the population's.
+        folder: the working directory, from which seeds may be named; a fitness may change it.
     """
 
     population: Population
@@ -54,6 +56,7 @@ class Parts:
     settings: Settings
     sizes: Mapping[str, int]
     axis: Axis
+    folder: Path
 
     @classmethod
     def fitted(
@@ -69,6 +72,7 @@ class Parts:
         Raises:
             UserError: if they do not fit each other.
         """
+        folder = Path.cwd()
         sizes = sizes_of(fitness)
         if settings.validate and not sizes["validation"]:
             raise UserError(
@@ -79,7 +83,7 @@ class Parts:
         # The axis comes from the headers of the seeds; no weight is read for it.
         axis = as_user_error("population", lambda: population.axis)
         as_user_error("strategy", lambda: strategy.fit(population, fitness))
-        return cls(population, fitness, strategy, workers, settings, sizes, axis)
+        return cls(population, fitness, strategy, workers, settings, sizes, axis, folder)
 
     def empty_archive(self) -> Archive:
         """An archive as the strategy wants it, with the fitness's weights.

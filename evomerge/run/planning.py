@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from evomerge.contracts import Genome
 from evomerge.errors import UserError, as_user_error
 from evomerge.run.parts import Parts, Stage
 from evomerge.run.state import State
-from evomerge.strategies.strategy import Birth, Learner, Planner
+from evomerge.strategies.strategy import Birth, Learner, Planner, Stoppable
 
 
 def planner_for(
@@ -17,6 +18,7 @@ def planner_for(
     state: State,
     stage: Stage,
     founders: Callable[[], Sequence[Genome]],
+    resources: ExitStack,
     births: Iterable[Mapping[str, Any]] = (),
 ) -> Planner:
     """Has the strategy make ready to plan, and tells it what was decided before.
@@ -26,6 +28,7 @@ def planner_for(
         state: where it is.
         stage: what stands around a step that may take long.
         founders: gives the founders' genomes.
+        resources: what lets go of the planner at the run's end.
         births: the log's lines of the births that are decided.
 
     Raises:
@@ -37,15 +40,18 @@ def planner_for(
             "strategy",
             lambda: begin(parts.population, parts.fitness, founders, parts.settings.seed),
         )
+    # Registered before it is told anything, which may fail.
+    if isinstance(planner, Stoppable):
+        resources.callback(planner.stop)
     if isinstance(planner, Learner):
         for entry in births:
             planner.tell(entry)
-    _check_again(planner, parts, state)
+        _check_again(planner, parts, state)
     return planner
 
 
 def _check_again(planner: Planner, parts: Parts, state: State) -> None:
-    """Checks that a planner comes to the births in flight again.
+    """Checks that a planner that has learned comes to the births in flight again.
 
     Raises:
         UserError: if not.

@@ -20,7 +20,7 @@ from evomerge.run.planning import planner_for
 from evomerge.run.snapshot import unpack
 from evomerge.run.state import State
 from evomerge.rundir.births import read_births
-from evomerge.strategies.strategy import Planner, Stoppable
+from evomerge.strategies.strategy import Planner
 from evomerge.workers.job import Heeding
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Run:
         checkpoints: Checkpointer,
         between: Between,
         resources: ExitStack,
+        after_workers: ExitStack,
     ) -> None:
         """Use `begin` or `resume`.
 
@@ -58,6 +59,7 @@ class Run:
             checkpoints: what is kept of it.
             between: what is called between two tiles.
             resources: what it holds, and lets go of at its end.
+            after_workers: what of that it holds until its workers have stopped.
         """
         self.parts = parts
         self.state = state
@@ -65,8 +67,7 @@ class Run:
         self.between = between
         self.planner = planner
         self._resources = resources
-        # A fitness may change the working directory, and seeds may be named from this one.
-        self._folder = Path.cwd()
+        self._after_workers = after_workers
 
     @classmethod
     def begin(cls, parts: Parts, between: Between, path: Path | None, config: str) -> Run:
@@ -85,15 +86,19 @@ class Run:
         try:
             with _held() as resources:
                 checkpoints = resources.enter_context(Checkpointer.create(path))
+                # Workers are let go of first: they may hold GPUs that others wait for.
+                after_workers = resources.enter_context(ExitStack())
                 _start_workers(parts, between, resources)
                 founded = found(parts, between.stage)
-                planner = planner_for(parts, founded.state, between.stage, lambda: founded.genomes)
-                if isinstance(planner, Stoppable):
-                    resources.callback(planner.stop)
+                planner = planner_for(
+                    parts, founded.state, between.stage, lambda: founded.genomes, after_workers
+                )
                 checkpoints.keep_grams(parts.population, between.stage)
                 if path is not None:
                     founded.founding.keep(path)
-                run = cls(parts, founded.state, planner, checkpoints, between, resources)
+                run = cls(
+                    parts, founded.state, planner, checkpoints, between, resources, after_workers
+                )
                 run._keep_founders(founded.founders)
                 # Written last: with it, the directory is a run.
                 checkpoints.write_config(config)
@@ -120,6 +125,7 @@ class Run:
         try:
             with _held() as resources:
                 resources.enter_context(checkpoints)
+                after_workers = resources.enter_context(ExitStack())
                 _start_workers(parts, between, resources)
                 checkpoints.restore_grams(parts.population, between.stage)
                 state = unpack(data, tensors, parts.empty_archive())
@@ -132,13 +138,12 @@ class Run:
                     state,
                     between.stage,
                     lambda: parts.workers.founders(parts.settings.seed),
+                    after_workers,
                     births,
                 )
-                if isinstance(planner, Stoppable):
-                    resources.callback(planner.stop)
                 if config is not None:
                     checkpoints.write_config(config)
-                run = cls(parts, state, planner, checkpoints, between, resources)
+                run = cls(parts, state, planner, checkpoints, between, resources, after_workers)
         except Stopped:
             advice = f"nothing is lost; {checkpoints.advice}"
             log.warning("stopped before the first birth: %s", advice)
@@ -157,6 +162,10 @@ class Run:
         """As `stop`."""
         self.stop()
 
+    def hold(self, block: AbstractContextManager[None]) -> None:
+        """Enters a block, which ends with the run, once its workers have stopped."""
+        self._after_workers.enter_context(block)
+
     def on_stop(self, callback: Callable[[], None]) -> None:
         """Has something called when the run is stopped."""
         self._resources.callback(callback)
@@ -168,7 +177,7 @@ class Run:
 
     def in_its_folder(self) -> AbstractContextManager[None]:
         """A block in the working directory in which the run began."""
-        return within(self._folder)
+        return within(self.parts.folder)
 
     def show(self, member: Best) -> None:
         """Keeps what a member makes of a few datapoints, where the fitness has some to show."""

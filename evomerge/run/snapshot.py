@@ -17,6 +17,7 @@ from evomerge.archives.competition import Competition
 from evomerge.archives.tiling import Tiling
 from evomerge.config.targets import import_path, path_of
 from evomerge.contracts import Genome
+from evomerge.errors import UserError
 from evomerge.genome.crossover import Crossing
 from evomerge.run.best import SCORED, Best
 from evomerge.run.state import COUNTERS, State
@@ -73,8 +74,16 @@ def unpack(data: Mapping[str, Any], tensors: Mapping[str, Any], archive: Archive
         data: the JSON data.
         tensors: the tensors by name.
         archive: an empty archive of the run's size and competition.
+
+    Raises:
+        UserError: if the genomes' class is not there.
     """
-    genomes = _read_genomes(import_path(data["genome"]), tensors)
+    try:
+        # An early version of evomerge had a colon before the class's name.
+        kind = import_path(data["genome"].replace(":", "."))
+    except ValueError as error:
+        raise UserError(f"the genomes of the snapshot: {error}") from None
+    genomes = _read_genomes(kind, tensors)
     members = {}
     for entry, row in zip(data["members"], tensors["scores"].numpy(), strict=True):
         id = entry["id"]

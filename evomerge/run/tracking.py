@@ -46,12 +46,12 @@ BEHIND = 3
 
 @contextmanager
 def tracked(
-    trackers: Sequence[Tracker] | None, path: Path | None, call: Mapping[str, Any], birth: int
-) -> Iterator[Tracking]:
+    tracking: Tracking, path: Path | None, call: Mapping[str, Any], birth: int
+) -> Iterator[None]:
     """A block of a run that trackers are told of.
 
     Args:
-        trackers: who; the default ones if None.
+        tracking: the trackers; none has begun yet.
         path: the run directory; nobody is told of a run that has none.
         call: the call of `evolve`, described.
         birth: number of the last birth that is decided.
@@ -59,13 +59,10 @@ def tracked(
     Raises:
         Interrupted: if the run's identity cannot be written.
     """
-    if trackers is None:
-        trackers = default_trackers()
-    tracking = Tracking(trackers)
     try:
         if path is not None:
             tracking.begin(path, call, birth)
-        yield tracking
+        yield
     finally:
         tracking.end()
 
@@ -73,9 +70,15 @@ def tracked(
 class Tracking:
     """All trackers of a run. Who fails, or does not answer, is left out."""
 
-    def __init__(self, trackers: Sequence[Tracker]) -> None:
-        """Takes them; none has begun yet."""
-        self._trackers = list(trackers)
+    def __init__(self, trackers: Sequence[Tracker] | None) -> None:
+        """None has begun yet.
+
+        Args:
+            trackers: who is told; the default ones if None.
+        """
+        self._trackers = default_trackers()
+        if trackers is not None:
+            self._trackers = list(trackers)
         self._asides = dict[int, Aside]()
         self._next_point = 0.0
         self._hurry = False

@@ -139,9 +139,9 @@ def test_the_verdict_outlives_the_driver(tmp_path):
     """
     (tmp_path / "switch").touch()
     config = {
-        "population": {"_target_": "on_ray.Vectors"},
+        "population": {"_target_": "ray_runs.Vectors"},
         "fitness": {
-            "_target_": "on_ray.Unlucky",
+            "_target_": "ray_runs.Unlucky",
             "what": "dies",
             "while_there": str(tmp_path / "switch"),
             "seconds": 0.1,

@@ -1,10 +1,13 @@
 """Import paths: what they name, and what is said where they name nothing."""
 
+import os
 import re
+import subprocess
 import sys
 import types
 
 import pytest
+from whole_runs import PATIENCE, ROOT
 
 import evomerge
 from evomerge.config.targets import import_path, names_the_same, path_of
@@ -69,3 +72,22 @@ def test_two_paths_may_name_the_same(monkeypatch):
     assert not names_the_same("gone.Strategy", "evomerge.NaturalNiches")
     assert not names_the_same("a text.", "evomerge.NaturalNiches")
     assert not names_the_same(3, "evomerge.NaturalNiches")
+
+
+def test_what_a_script_defines_is_found_without_running_it_again(tmp_path):
+    """A run directory names it by the script's name."""
+    (tmp_path / "mine.py").write_text(
+        "from evomerge.config.targets import import_path, path_of\n"
+        "print('once')\n"
+        "class Own: pass\n"
+        "print(path_of(Own), import_path('mine.Own') is Own)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.stdout.splitlines() == ["once", "mine.Own True"], done.stderr
