@@ -130,7 +130,7 @@ def evolve(
         raise UserError(str(error)) from None
     strategy = NaturalNiches() if strategy is None else strategy
     workers = Local() if workers is None else workers
-    _check_arguments(strategy, workers, settings)
+    _check_arguments(strategy, workers, trackers, settings)
     call = calls.describe(
         population=population, fitness=fitness, strategy=strategy, workers=workers,
         trackers=trackers, **vars(settings),
@@ -179,15 +179,17 @@ def with_defaults(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Setting
     return parts, Settings(**numbers)
 
 
-def _check_arguments(strategy: Any, workers: Any, settings: Settings) -> None:
+def _check_arguments(strategy: Any, workers: Any, trackers: Any, settings: Settings) -> None:
     """Checks what a type checker would have told a user who has none.
 
     Raises:
-        UserError: if strategy or workers are none.
+        UserError: if strategy, workers or trackers are none.
     """
     for name, part, method in (("strategy", strategy, "begin"), ("workers", workers, "submit")):
         if not hasattr(part, method):
             raise UserError(f"{name}: expected an object with a method {method}, got {part!r}")
+    if trackers is not None and not isinstance(trackers, Sequence):
+        raise UserError(f"trackers: expected a list of trackers, got {trackers!r}")
     # Workers of the user's own need not say how many they are.
     count = getattr(workers, "count", 1)
     if count > settings.lookahead:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from evomerge.contracts import (
     Stacks,
 )
 from evomerge.datapoints import sizes_of, weights_of
+from evomerge.errors import reason
 from evomerge.evolution import evolve
 from evomerge.genome.crossover import Crossover
 from evomerge.strategies.strategy import Strategy, founders_rng
@@ -52,7 +55,17 @@ def check_population(population: Population) -> None:
     """
     _expect(isinstance(population, Population), f"expected a Population, got {population!r}")
     elsewhere = _sent(population, "population")
+    with _what_it_raises():
+        _check_breeding(population, elsewhere)
 
+
+def _check_breeding(population: Population, elsewhere: Any) -> None:
+    """Checks founders, children, and what they are expressed as.
+
+    Args:
+        population: the population.
+        elsewhere: the same, as it arrives in another process.
+    """
     # A worker makes the founders from the run's seed alone.
     founders = population.founders(founders_rng(SEED))
     again = elsewhere.founders(founders_rng(SEED))
@@ -93,6 +106,18 @@ def check_fitness(fitness: Fitness, model: Any) -> None:
     """
     _expect(isinstance(fitness, Fitness), f"expected a Fitness, got {fitness!r}")
     elsewhere = _sent(fitness, "fitness")
+    with _what_it_raises():
+        _check_scoring(fitness, elsewhere, model)
+
+
+def _check_scoring(fitness: Fitness, elsewhere: Any, model: Any) -> None:
+    """Checks sizes, scores and all else that a fitness gives.
+
+    Args:
+        fitness: the fitness.
+        elsewhere: the same, as it arrives in another process.
+        model: what its population expresses.
+    """
     for split, size in sizes_of(fitness).items():
         if not size:
             continue
@@ -103,7 +128,7 @@ def check_fitness(fitness: Fitness, model: Any) -> None:
         _expect_equal(scores, _scored(fitness, model, datapoints, split), f"{where}, scored again")
         other = _scored(elsewhere, model, datapoints, split)
         _expect_equal(scores, other, f"{where}, scored in another process")
-        # A part of a tile comes in the same order as its datapoints.
+        # A part of a tile has as many scores. In other company, their last bits may differ.
         few = datapoints[: max(1, size // 2)]
         _expect(len(_scored(fitness, model, few, split)) == len(few), f"{where}: a part of it")
 
@@ -152,6 +177,17 @@ def check_strategy(strategy: Strategy, population: Population, fitness: Fitness)
     others = [member.id for member in other.members]
     _expect(ids == others, f"expected the members {ids} after a resume, too, got {others}")
     _expect_equal(one.scores, other.scores, "the archive's scores after a resume")
+
+
+@contextmanager
+def _what_it_raises() -> Iterator[None]:
+    """Makes an AssertionError of whatever a part raises, so that a test says what was expected."""
+    try:
+        yield
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"expected no error, got {reason(error)}") from error
 
 
 def _child(population: Population, founders: Any) -> Genome:

@@ -124,6 +124,16 @@ class Stuck(Classification):
         raise TypeError("it holds a socket")
 
 
+class Endless(Classification):
+    def size(self, split):
+        return -1
+
+
+class Broken(Classification):
+    def __call__(self, model, datapoints, split):
+        raise RuntimeError("no licence")
+
+
 class Short(Classification):
     def explain(self, model, datapoints, split):
         return super().explain(model, datapoints, split)[1:]
@@ -136,6 +146,8 @@ class Short(Classification):
         (Words, "the fitness must return numbers of shape"),
         (Far, r"the fitness must return scores in \[0, 1\]"),
         (Stuck, "fitness: expected an object that can be pickled: it holds a socket"),
+        (Endless, r"size\('train'\): expected a whole number of at least 0, got -1"),
+        (Broken, "expected no error, got RuntimeError: no licence"),
         (Short, "explain: expected 718 rows, got 717"),
     ],
 )
@@ -166,7 +178,7 @@ class Idle(Classifiers):
         pass
 
 
-class Endless(Classifiers):
+class Unbounded(Classifiers):
     def founders(self, rng):
         founders = super().founders(rng)
         founders[1].vector[3] = np.nan
@@ -180,7 +192,7 @@ class Endless(Classifiers):
         (Lonely, "founders: expected two or more, got 1"),
         (Mute, "express: expected a model, got None"),
         (Idle, "save: expected files in the directory, it is empty"),
-        (Endless, "founders: founder 1 has numbers that are not finite"),
+        (Unbounded, "founders: founder 1 has numbers that are not finite"),
     ],
 )
 def test_a_faulty_population_does_not(kind, said):
