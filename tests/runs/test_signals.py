@@ -15,6 +15,9 @@ from evomerge.run.stop import StopRequest
 from evomerge.rundir.checks import check_free, free_name
 from fitness.classification import Classification
 
+PATH = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "runs", ROOT / "tests" / "helpers")))
+"""Where a process of its own finds this file, and what it imports."""
+
 
 class Slow(Classification):
     """Tells by a file that tile number `at` of a split has begun, and is not done with it before there is a file `on`, if it ever is."""
@@ -78,7 +81,7 @@ def config(folder, name="Slow", **settings):
 
 def begun(folder, command, *overrides, **settings):
     """A command that has begun the tile which it does not get done with."""
-    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    path = PATH
     process = start(command, config(folder, **settings), *overrides, cwd=folder, path=path)
     wait_for(process, folder / "begun")
     return process
@@ -114,7 +117,7 @@ def test_founders_are_scored(tmp_path, number):
         "config.yaml",
         "run_dir=run",
         cwd=tmp_path,
-        path=f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+        path=PATH,
     )
     _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
@@ -158,7 +161,7 @@ def test_a_new_best_is_scored_on_the_test_split(tmp_path):
     (tmp_path / "on").touch()
     _, err = ended(process, signal.SIGTERM)
     assert "evomerge resume" in err
-    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    path = PATH
     for command in (("resume", "run"), ("run", "config.yaml", "run_dir=whole")):
         process = start(*command, cwd=tmp_path, path=path)
         _, err = process.communicate(timeout=300)
@@ -173,7 +176,7 @@ def test_the_best_member_answers_at_the_end(tmp_path):
     _, err = ended(process, signal.SIGTERM)
     assert "stopped at the end, all births are decided" in err
     assert not (tmp_path / "run" / "best").exists()
-    process = start("resume", "run", cwd=tmp_path, path=f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+    process = start("resume", "run", cwd=tmp_path, path=PATH)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert (tmp_path / "run" / "best" / "README.md").is_file()
@@ -201,7 +204,7 @@ def test_another_run_cannot_begin_while_founders_are_scored(tmp_path):
         "config.yaml",
         "run_dir=run",
         cwd=tmp_path,
-        path=f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+        path=PATH,
     )
     _, err = other.communicate(timeout=300)
     assert other.returncode == 2
