@@ -51,6 +51,13 @@ def readable(value: Any) -> Any:
     return value
 
 
+def figure(value: float) -> str:
+    """A number with three digits that count, and with all that stand before the point."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
 def _rounded(value: float, digits: int) -> str:
     """A number with so many digits that count, without zeros at its end."""
     return f"{float(f'{value:.{digits}g}'):g}"

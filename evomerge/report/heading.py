@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.report.record import Record
+from evomerge.words import figure
 
 
 def heading(run: Record) -> str:
@@ -74,7 +75,7 @@ def _pace(run: Record) -> str | None:
     seconds, decided = run.counters.get("seconds"), run.counters.get("decided", 0)
     if not seconds or not decided:
         return None
-    return f"{decided / seconds:.3g}"
+    return figure(decided / seconds)
 
 
 def _share_scored(run: Record) -> str | None:

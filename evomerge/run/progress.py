@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from evomerge.run.state import State
-from evomerge.words import clock
+from evomerge.words import clock, figure
 from evomerge.workers.job import Watched
 
 log = logging.getLogger(__name__)
@@ -105,10 +105,10 @@ class Progress:
         rate = (state.decided - self._first) / max(now - self._started, 1e-9)
         left = clock((self._births - state.decided) / rate)
         log.info(
-            "birth %d of %d, %.3g a second, %s left, %s",
+            "birth %d of %d, %s a second, %s left, %s",
             state.decided,
             self._births,
-            rate,
+            figure(rate),
             left,
             _scores(state) + _status(workers),
         )

@@ -28,6 +28,7 @@ from evomerge.report.sections.answers import FEWER, SHOWN
 from evomerge.rundir.births import read_births
 from evomerge.rundir.founders import Founding
 from evomerge.rundir.snapshots import read_snapshot
+from evomerge.words import figure
 from fitness.classification import Classification
 from populations.mnist import Classifiers
 
@@ -204,7 +205,7 @@ def test_numbers_are_the_summary(finished, page):
         "best, test": f"{summary['best']['test']:.3f}",
         "best, train": f"{summary['best']['train']:.3f}",
         "births": "300",
-        "births a second": f"{summary['births_per_second']:.3g}",
+        "births a second": figure(summary["births_per_second"]),
         "coverage": f"{summary['coverage']:.3f}",
         "entropy": f"{summary['entropy']:.3f}",
         "datapoints scored": f"{100 * summary['share_scored']:.0f} %",
