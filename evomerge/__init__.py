@@ -1,4 +1,7 @@
-"""evomerge breeds models: a few seeds of one architecture go in, one model with all their skills comes out."""
+"""evomerge breeds models.
+
+A few seeds of one architecture go in, one model with all their skills comes out.
+"""
 
 # ruff: noqa: E402
 

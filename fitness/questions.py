@@ -230,7 +230,8 @@ class QuestionAnswering(Portable):
             if field not in record:
                 known = ", ".join(map(str, record)) or "none"
                 raise ValueError(
-                    f"{self._where(index, split)}: {setting}: no field {field!r}; its fields: {known}"
+                    f"{self._where(index, split)}: {setting}: no field {field!r}; "
+                    f"its fields: {known}"
                 )
 
     def _check_reference(
