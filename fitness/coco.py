@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from fitness.messages import shown
+from fitness.portable import Portable
 from fitness.readable import check_readable
+from fitness.versions import Version, version_of
 
 Stretch = tuple[int, int | None]
 """The first picture, and the one before which it ends, as in a slice.
@@ -20,7 +22,7 @@ Stretch = tuple[int, int | None]
 
 
 @dataclass(frozen=True)
-class CocoCaptions:
+class CocoCaptions(Portable):
     """Records with "prompt", a picture's first caption, and "image", its path.
 
     Pictures are in the order of their ids.
@@ -50,7 +52,7 @@ class CocoCaptions:
         stretch = splits.get(name)
         if stretch is None:
             return None
-        every = _pictures(Path(self.captions).expanduser())
+        every = self._every
         chosen = every[slice(*stretch)]
         if not chosen:
             raise ValueError(
@@ -79,9 +81,15 @@ class CocoCaptions:
             return ""
         return f"{self.captions}, {Path(records[index]['image']).name}"
 
+    @cached_property
+    def _every(self) -> list[tuple[str, str]]:
+        """The pictures of the file as it is on first use."""
+        path = Path(self.captions).expanduser()
+        return _pictures(path, version_of([path]))
+
 
 @lru_cache(maxsize=4)
-def _pictures(path: Path) -> list[tuple[str, str]]:
+def _pictures(path: Path, _version: Version) -> list[tuple[str, str]]:
     """(file, first caption) of every picture that has one."""
     if not path.is_file():
         raise FileNotFoundError(f"expected a file of captions, but there is no file {path}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,8 @@ import torch
 
 from fitness.hub_pictures import pictures_of, read_hub
 from fitness.idx_files import read_idx
+from fitness.portable import Portable
+from fitness.versions import Version, version_of
 
 Split = tuple[torch.Tensor, torch.Tensor]
 """Images and their labels, as `Images.split` has them."""
@@ -71,7 +73,7 @@ class SklearnDigits:
 
 
 @dataclass(frozen=True)
-class Idx:
+class Idx(Portable):
     """Images in the IDX format, such as MNIST, gzipped (.gz) or not.
 
     The files are called `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte` and so on.
@@ -96,11 +98,25 @@ class Idx:
             FileNotFoundError: if the folder or a file is missing.
             ValueError: if a file is not IDX, is truncated, or images and labels do not match.
         """
-        return _idx(self).get(name)
+        return self._splits.get(name)
 
     def shape(self) -> tuple[int, int]:
         """As the training file says."""
-        return _idx_shape(self)
+        return self._shape
+
+    @cached_property
+    def _splits(self) -> Mapping[str, Split]:
+        """The splits of the files as they are on first use."""
+        return _idx(self, self._version())
+
+    @cached_property
+    def _shape(self) -> tuple[int, int]:
+        """Height and width of the training images as they are on first use."""
+        return _idx_shape(self, self._version())
+
+    def _version(self) -> Version:
+        """Of all files of the folder, since each may have an ending or none."""
+        return version_of(sorted(Path(self.folder).expanduser().glob("*-ubyte*")))
 
 
 @dataclass(frozen=True)
@@ -197,7 +213,7 @@ def _sklearn_digits(data: SklearnDigits) -> Mapping[str, Split]:
 
 
 @lru_cache(maxsize=4)
-def _idx(data: Idx) -> Mapping[str, Split]:
+def _idx(data: Idx, _version: Version) -> Mapping[str, Split]:
     """The splits of IDX files."""
     train = _idx_part(data, "train")
     test = _idx_part(data, "t10k")
@@ -223,7 +239,7 @@ def _idx_part(data: Idx, part: str) -> Arrays:
 
 
 @lru_cache(maxsize=4)
-def _idx_shape(data: Idx) -> tuple[int, int]:
+def _idx_shape(data: Idx, _version: Version) -> tuple[int, int]:
     """Height and width of the training images; nothing else need be there."""
     folder = Path(data.folder).expanduser()
     images = read_idx(folder, "train-images-idx3-ubyte", dimensions=3)

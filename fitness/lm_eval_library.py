@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from fitness.families import positions_of
+from fitness.versions import Version, version_of
 
 UNLIMITED = 2**30
 """Stands for no limit where lm-eval wants to know how many tokens a model can take."""
@@ -165,18 +166,19 @@ def quiet() -> Iterator[None]:
 def _manager_that_has(name: str, include_path: str | Path | None) -> Any:
     """lm-eval's index of tasks, in which a task is, if it is in any."""
     if include_path is None:
-        return _manager(None, True)
+        return _manager(None, (), True)
     if not Path(include_path).is_dir():
         raise ValueError(f"include_path: there is no folder {include_path}")
     # lm-eval's own tasks are many, and slow to look through
-    manager = _manager(str(include_path), False)
+    version = version_of(sorted(Path(include_path).rglob("*.yaml")))
+    manager = _manager(str(include_path), version, False)
     if name in manager.all_tasks:
         return manager
-    return _manager(str(include_path), True)
+    return _manager(str(include_path), version, True)
 
 
 @lru_cache(maxsize=4)
-def _manager(include_path: str | None, include_defaults: bool) -> Any:
+def _manager(include_path: str | None, _version: Version, include_defaults: bool) -> Any:
     """lm-eval's index of the tasks in a folder, and of its own if `include_defaults`."""
     from lm_eval.tasks import TaskManager
 

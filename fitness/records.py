@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from fitness.messages import decoded
+from fitness.portable import Portable
+from fitness.versions import Version, version_of
+
+Lines = Sequence[tuple[int, Mapping[str, Any]]]
+"""Records, each with the number of its line."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What some editors put before the first line."""
@@ -37,8 +42,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class JsonLines:
-    """Records from files, loaded on first use. Lines that are empty do not count.
+class JsonLines(Portable):
+    """Records from files, as these are on first use. Lines that are empty do not count.
 
     Attributes:
         train: the file of the training split, or a part of one: `{path: train.jsonl, stop: 1319}`.
@@ -58,18 +63,33 @@ class JsonLines:
             ValueError: if a line is no JSON object, or the file has no records, or fewer than
                 asked for.
         """
-        part = self._part(name)
-        if part is None:
+        lines = self._lines(name)
+        if lines is None:
             return None
-        return [record for _, record in _records(part)]
+        return [record for _, record in lines]
 
     def where(self, index: int, split: str) -> str:
         """The file and the line of a record."""
         part = self._part(split)
-        if part is None:
+        lines = self._lines(split)
+        if part is None or lines is None:
             return ""
-        line, _ = _records(part)[index]
-        return f"{part.path}, line {line}"
+        return f"{part.path}, line {lines[index][0]}"
+
+    def _lines(self, split: str) -> Lines | None:
+        """The records of a split; None if there is no such split."""
+        part = self._part(split)
+        if part is None:
+            return None
+        if split not in self._kept:
+            path = Path(part.path).expanduser()
+            self._kept[split] = _records(part, path, version_of([path]))
+        return self._kept[split]
+
+    @cached_property
+    def _kept(self) -> dict[str, Lines]:
+        """The records of the splits that were asked for."""
+        return {}
 
     def _part(self, name: str) -> Part | None:
         """The part of a file that is a split; None if there is no such split."""
@@ -82,9 +102,8 @@ class JsonLines:
 
 
 @lru_cache(maxsize=8)
-def _records(part: Part) -> Sequence[tuple[int, Mapping[str, Any]]]:
-    """(line, record) of a part of a file."""
-    path = Path(part.path).expanduser()
+def _records(part: Part, path: Path, _version: Version) -> Lines:
+    """The records of a part of a file."""
     if not path.is_file():
         raise FileNotFoundError(f"expected a file of JSON lines, but there is no file {path}")
     # only a line feed ends a line: a JSON text may hold other characters that str.splitlines takes

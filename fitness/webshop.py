@@ -6,18 +6,20 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from fitness.matching import checked_by
 from fitness.messages import shown
+from fitness.portable import Portable
 from fitness.readable import check_readable
 from fitness.records import once
+from fitness.versions import Version, version_of
 
 
 @dataclass(frozen=True)
-class GoalQueries:
+class GoalQueries(Portable):
     """Records with "goal", what somebody wants, and "queries", what people then typed.
 
     They are from WebShop's goal_query_map.json.
@@ -51,7 +53,7 @@ class GoalQueries:
         part = self._parts().get(name)
         if part is None:
             return None
-        pairs = _pairs(self.path)
+        pairs = self._pairs
         # a slice would quietly be shorter than the config says
         if part[1] > len(pairs):
             raise ValueError(
@@ -65,6 +67,12 @@ class GoalQueries:
         part = self._parts()[split]
         assert part is not None
         return f"{self.path}, goal {part[0] + index + 1}"
+
+    @cached_property
+    def _pairs(self) -> list[dict[str, Any]]:
+        """The goals of the file as it is on first use."""
+        path = Path(self.path).expanduser()
+        return _pairs(path, version_of([path]))
 
     def _parts(self) -> dict[str, tuple[int, int] | None]:
         """The first goal, and the one behind the last, by split."""
@@ -106,7 +114,7 @@ def _f1(written: Counter[str], wanted: Counter[str]) -> float:
 
 
 @lru_cache(maxsize=2)
-def _pairs(path: Path) -> list[dict[str, Any]]:
+def _pairs(path: Path, _version: Version) -> list[dict[str, Any]]:
     """All goals with their queries, in file order."""
     # a goal that stands there twice would have two lists of queries
     try:
