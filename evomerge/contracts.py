@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+from typing_extensions import TypeIs, get_protocol_members
 
 from evomerge.genome.axis import Axis
 from evomerge.genome.crossover import Crossing
@@ -19,6 +20,21 @@ if TYPE_CHECKING:
 
 Model: TypeAlias = Any
 """What users know: an nn.Module, a transformers model with its tokenizer, a DiffusionPipeline."""
+
+Able = TypeVar("Able")
+
+
+def can(thing: object, protocol: type[Able]) -> TypeIs[Able]:
+    """Whether a thing has what a protocol asks of it.
+
+    `isinstance` would do, but from Python 3.12 on it looks past what a wrapper passes on with
+    `__getattr__`, whose weights would quietly count as none.
+
+    Example:
+        >>> can([], Explains)
+        False
+    """
+    return all(getattr(thing, name, None) is not None for name in get_protocol_members(protocol))
 
 
 class Genome(Protocol):
@@ -43,7 +59,6 @@ class Genome(Protocol):
         """The torch tensors that a snapshot stores; the class has `from_tensors`, the way back."""
 
 
-@runtime_checkable
 class Population(Protocol):
     """A species: its seeds, how a genome becomes a model, how a member is saved.
 
@@ -69,7 +84,6 @@ class Population(Protocol):
         """Writes the member in the ecosystem's own format into an existing directory."""
 
 
-@runtime_checkable
 class Stacks(Protocol):
     """A population of small models, of which several can run as one."""
 
@@ -77,7 +91,6 @@ class Stacks(Protocol):
         """The genomes as one stack of models."""
 
 
-@runtime_checkable
 class Narrows(Protocol):
     """A stack of models that can be narrowed to those that still matter."""
 
@@ -85,7 +98,6 @@ class Narrows(Protocol):
         """Narrows the stack to the models at these places of it."""
 
 
-@runtime_checkable
 class Immigrants(Protocol):
     """A population with random founders."""
 
@@ -93,18 +105,16 @@ class Immigrants(Protocol):
         """The genome of a new founder, for a run that is under way."""
 
 
-@runtime_checkable
 class LinearOnly(Protocol):
     """A population that tells whether its genomes may be crossed linearly only."""
 
     linear: bool
 
 
-@runtime_checkable
 class Recipes(Protocol):
     """A population whose genomes are recipes over seeds."""
 
-    if TYPE_CHECKING:  # isinstance would compute it, which reads every seed
+    if TYPE_CHECKING:  # whoever asks would compute it, which reads every seed
 
         @property
         def grams(self) -> Grams:
@@ -114,7 +124,6 @@ class Recipes(Protocol):
         """Takes back what the run has kept, (U, K, K) float64: no seed is read again."""
 
 
-@runtime_checkable
 class NamesSeeds(Protocol):
     """A population that names its seeds, so that a recipe can be made again elsewhere."""
 
@@ -122,7 +131,6 @@ class NamesSeeds(Protocol):
         """The name and the sha256 of each seed."""
 
 
-@runtime_checkable
 class Carded(Protocol):
     """A population that has something to say on a model card."""
 
@@ -136,7 +144,6 @@ class Carded(Protocol):
         """
 
 
-@runtime_checkable
 class Footprint(Protocol):
     """A population that knows, before anything is loaded, how much memory it takes."""
 
@@ -144,7 +151,6 @@ class Footprint(Protocol):
         """Bytes of the "seeds" and of the "model", and whether that is on a "gpu"."""
 
 
-@runtime_checkable
 class Fitness(Protocol):
     """What a member is worth.
 
@@ -163,7 +169,6 @@ class Fitness(Protocol):
         """Indices (B,) to scores (B,) float32 in [0, 1]."""
 
 
-@runtime_checkable
 class Weighted(Protocol):
     """A fitness whose datapoints do not all weigh the same."""
 
@@ -171,7 +176,6 @@ class Weighted(Protocol):
         """(D,) numbers above 0."""
 
 
-@runtime_checkable
 class Grouped(Protocol):
     """A fitness whose datapoints form groups, such as classes or tasks."""
 
@@ -179,7 +183,6 @@ class Grouped(Protocol):
         """(n,) indices of the datapoints that belong together, by the group's name."""
 
 
-@runtime_checkable
 class ScoresStacks(Protocol):
     """A fitness that scores several small models at once."""
 
@@ -187,7 +190,6 @@ class ScoresStacks(Protocol):
         """(W, B) scores of a stack of W models."""
 
 
-@runtime_checkable
 class Explains(Protocol):
     """A fitness that can show what a model makes of a datapoint."""
 
@@ -199,7 +201,6 @@ class Explains(Protocol):
         """
 
 
-@runtime_checkable
 class Showcases(Protocol):
     """A fitness with datapoints whose explanation a report shows for one member beside another."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.contracts import Fitness, Grouped, Weighted
+from evomerge.contracts import Fitness, Grouped, Weighted, can
 from evomerge.errors import UserError, as_user_error, reason
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def weights_of(fitness: Fitness, split: str, size: int) -> np.ndarray | None:
     Raises:
         UserError: if they are not one finite number above 0 for each datapoint.
     """
-    if not isinstance(fitness, Weighted):
+    if not can(fitness, Weighted):
         return None
     where = f"fitness.weights({split!r})"
     expected = f"expected {size} numbers above 0"
@@ -69,7 +69,7 @@ def groups_of(fitness: Any, split: str, size: int) -> dict[str, np.ndarray]:
     There are none where the fitness has none. There are none either, and a warning says so, where
     the fitness cannot tell them: groups are for people, and may not cost a run.
     """
-    if not size or not isinstance(fitness, Grouped):
+    if not size or not can(fitness, Grouped):
         return {}
     groups = {}
     try:

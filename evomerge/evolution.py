@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from evomerge.archives.archive import Archive
 from evomerge.config import calls, config, resumed, shadowing
-from evomerge.contracts import Explains, Fitness, Population
+from evomerge.contracts import Explains, Fitness, Population, can
 from evomerge.errors import Interrupted, Stopped, UserError, as_user_error, reason
 from evomerge.export import export
 from evomerge.files import place, saving, write_file
@@ -231,7 +231,7 @@ def _conclude(run: Run) -> None:
     try:
         run.between(0)
         status: Mapping[str, Any] | None = None
-        if isinstance(workers, Watched):
+        if can(workers, Watched):
             status = workers.status()
         texts: dict[str, str | None] = {}
         if path is not None:
@@ -264,7 +264,7 @@ def _answers(run: Run, path: Path) -> dict[str, str | None]:
     """What members make of the test split, as texts by the names of the files that keep them."""
     parts, best = run.parts, run.state.best
     size = parts.sizes["test"]
-    if not size or not isinstance(parts.fitness, Explains):
+    if not size or not can(parts.fitness, Explains):
         return {}
     texts: dict[str, str | None] = {}
     founding = Founding.read(path)

@@ -27,7 +27,7 @@ from evotorch.operators import CrossOver
 from evomerge.archives.archive import Member
 from evomerge.archives.elites import Features
 from evomerge.archives.tiling import Tiling
-from evomerge.contracts import Fitness, Genome, Population, Weighted
+from evomerge.contracts import Fitness, Genome, Population, Weighted, can
 from evomerge.genome.crossover import Crossover
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.problem import CodedProblem, as_numpy, as_values, drawn_rng
@@ -88,7 +88,7 @@ class MergeProblem(CodedProblem):
         self.data = data
         self.seed = seed
         self.weights: np.ndarray | None = None
-        if isinstance(fitness, Weighted):
+        if can(fitness, Weighted):
             self.weights = np.asarray(fitness.weights("train"))
         self._size = size
         self._tiles = Tiling.cut(0, np.arange(size), tile).tiles

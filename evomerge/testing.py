@@ -30,6 +30,7 @@ from evomerge.contracts import (
     Population,
     Recipes,
     Stacks,
+    can,
 )
 from evomerge.datapoints import sizes_of, weights_of
 from evomerge.errors import reason
@@ -53,7 +54,7 @@ def check_population(population: Population) -> None:
     Raises:
         AssertionError: if it cannot; the message says what was expected.
     """
-    _expect(isinstance(population, Population), f"expected a Population, got {population!r}")
+    _expect(can(population, Population), f"expected a Population, got {population!r}")
     elsewhere = _sent(population, "population")
     with _what_it_raises():
         _check_breeding(population, elsewhere)
@@ -82,13 +83,13 @@ def _check_breeding(population: Population, elsewhere: Any) -> None:
     _expect_same(child, _stored(child), "a child that a snapshot has stored")
 
     _check_expressed(population, child)
-    if isinstance(population, Stacks):
+    if can(population, Stacks):
         _check_stack(population, founders)
-    if isinstance(population, Immigrants):
+    if can(population, Immigrants):
         one = population.immigrant(np.random.default_rng(SEED))
         other = elsewhere.immigrant(np.random.default_rng(SEED))
         _expect_same(one, other, "an immigrant in another process")
-    if isinstance(population, Recipes):
+    if can(population, Recipes):
         # A resume gives another process what the run has kept, and no seed is read again there.
         elsewhere.restore_grams(population.grams.units)
         _expect_same(child, _child(elsewhere, again), "a child from restored Gram matrices")
@@ -104,7 +105,7 @@ def check_fitness(fitness: Fitness, model: Any) -> None:
     Raises:
         AssertionError: if it cannot; the message says what was expected.
     """
-    _expect(isinstance(fitness, Fitness), f"expected a Fitness, got {fitness!r}")
+    _expect(can(fitness, Fitness), f"expected a Fitness, got {fitness!r}")
     elsewhere = _sent(fitness, "fitness")
     with _what_it_raises():
         _check_scoring(fitness, elsewhere, model)
@@ -133,11 +134,11 @@ def _check_scoring(fitness: Fitness, elsewhere: Any, model: Any) -> None:
         _expect(len(_scored(fitness, model, few, split)) == len(few), f"{where}: a part of it")
 
         weights_of(fitness, split, size)
-        if isinstance(fitness, Grouped):
+        if can(fitness, Grouped):
             for name, places in fitness.groups(split).items():
                 within = not len(places) or 0 <= np.min(places) <= np.max(places) < size
                 _expect(within, f"groups({split!r}): {name!r} has places outside of the split")
-        if isinstance(fitness, Explains):
+        if can(fitness, Explains):
             rows = fitness.explain(model, few, split)
             _expect(len(rows) == len(few), f"explain: expected {len(few)} rows, got {len(rows)}")
             for row in rows:
@@ -192,7 +193,7 @@ def _what_it_raises() -> Iterator[None]:
 
 def _child(population: Population, founders: Any) -> Genome:
     """A child of the first two founders, merged and mutated."""
-    linear = isinstance(population, LinearOnly) and population.linear
+    linear = can(population, LinearOnly) and population.linear
     crossover = Crossover(angle="none") if linear else Crossover()
     crossing = crossover.draw(population.axis, np.random.default_rng(SEED))
     child: Genome = founders[0].cross(founders[1], crossing, population)

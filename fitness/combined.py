@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fitness.contracts import Explains, ScoresStacks, Showcases, Weighted
+from fitness.contracts import Explains, ScoresStacks, Showcases, Weighted, can
 
 LEAST = 1e-300
 """Stands for the sum of weights that sum to 0, so that nothing is divided by 0."""
@@ -54,9 +54,9 @@ class Combined:
         self.shares = shares
         # the engine asks with isinstance whether a fitness can do these, and isinstance takes a
         # method or a property of the class for an ability, whatever the parts can do
-        if all(isinstance(part, ScoresStacks) for part in parts):
+        if all(can(part, ScoresStacks) for part in parts):
             self.score_many: Callable[[Any, np.ndarray, str], np.ndarray] = self._score_many
-        if any(isinstance(part, Showcases) for part in parts):
+        if any(can(part, Showcases) for part in parts):
             self.showcase: Callable[[str], np.ndarray] = self._showcase
 
     def size(self, split: str) -> int:
@@ -79,7 +79,7 @@ class Combined:
             shares = [1.0] * len(self.parts)
         for part, share in zip(self.parts, shares, strict=True):
             inner = np.ones(part.size(split))
-            if isinstance(part, Weighted):
+            if can(part, Weighted):
                 inner = part.weights(split)
             # a part pulls with its share, however many datapoints it has and whatever they weigh
             column = np.asarray(inner, dtype=np.float64)
@@ -107,7 +107,7 @@ class Combined:
         for question in self._questions(datapoints, split):
             entries: Sequence[dict[str, Any]] = [{}] * len(question.indices)
             # a part that explains nothing still has its number shown
-            if isinstance(question.part, Explains):
+            if can(question.part, Explains):
                 entries = question.part.explain(model, question.indices, split)
             for place, entry in zip(question.places, entries, strict=True):
                 explained[place] = {"part": question.number, **entry}
@@ -125,7 +125,7 @@ class Combined:
         """(n,) what every part that can would show for one member beside another."""
         showing = []
         for start, part in zip(self._bounds(split), self.parts, strict=False):
-            if isinstance(part, Showcases):
+            if can(part, Showcases):
                 showing.append(start + part.showcase(split))
         return np.concatenate(showing)
 

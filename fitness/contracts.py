@@ -3,20 +3,30 @@
 A class need not name a protocol, it is enough that it has the method. `evomerge.contracts` has
 protocols of the same names, by which the engine asks; this package does not import the engine.
 
-Python looks for a protocol's methods on the class first, and takes a property for a method. So an
-object whose abilities depend on its arguments sets these methods in its constructor
+An object whose abilities depend on its arguments sets these methods in its constructor
 (`fitness.combined.Combined`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from typing_extensions import TypeIs, get_protocol_members
+
+Able = TypeVar("Able")
 
 
-@runtime_checkable
+def can(thing: object, protocol: type[Able]) -> TypeIs[Able]:
+    """Whether a thing has what a protocol asks of it.
+
+    `isinstance` would do, but from Python 3.12 on it looks past what a wrapper passes on with
+    `__getattr__`, whose weights would quietly count as none.
+    """
+    return all(getattr(thing, name, None) is not None for name in get_protocol_members(protocol))
+
+
 class Weighted(Protocol):
     """A fitness whose datapoints do not all weigh the same."""
 
@@ -24,7 +34,6 @@ class Weighted(Protocol):
         """(D,) numbers above 0."""
 
 
-@runtime_checkable
 class ScoresStacks(Protocol):
     """A fitness that scores several small models at once."""
 
@@ -32,7 +41,6 @@ class ScoresStacks(Protocol):
         """(W, B) scores of a stack of W models."""
 
 
-@runtime_checkable
 class Explains(Protocol):
     """A fitness that can show what a model makes of a datapoint."""
 
@@ -40,7 +48,6 @@ class Explains(Protocol):
         """What a report shows of each datapoint."""
 
 
-@runtime_checkable
 class Showcases(Protocol):
     """A fitness with datapoints whose explanation a report shows for one member beside another."""
 
@@ -48,7 +55,6 @@ class Showcases(Protocol):
         """(n,) these datapoints."""
 
 
-@runtime_checkable
 class LocatesRecords(Protocol):
     """Records that know where a user finds them."""
 
@@ -56,7 +62,6 @@ class LocatesRecords(Protocol):
         """The place of a record, such as its file and line."""
 
 
-@runtime_checkable
 class ChecksReferences(Protocol):
     """A score that tells which references it can take."""
 
@@ -64,7 +69,6 @@ class ChecksReferences(Protocol):
         """Raises a ValueError where no response could be right."""
 
 
-@runtime_checkable
 class ChecksRecords(Protocol):
     """A judge that tells which records it can judge by."""
 
@@ -72,7 +76,6 @@ class ChecksRecords(Protocol):
         """Raises a ValueError if a record lacks what a picture is judged by."""
 
 
-@runtime_checkable
 class Closes(Protocol):
     """An episode that holds something until it is over."""
 

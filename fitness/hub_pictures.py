@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
+from fitness.contracts import can
 
-@runtime_checkable
+
 class Picture(Protocol):
     """A picture as `datasets` gives it, an image of PIL."""
 
@@ -57,7 +58,7 @@ def pictures_of(
             raise ValueError(f"{name}: no column {column!r}; it has {', '.join(rows.column_names)}")
     originals = list(rows[image])
     # a column of paths or of encoded bytes reads like one of pictures in the hub's viewer
-    if not all(isinstance(picture, Picture) for picture in originals):
+    if not all(can(picture, Picture) for picture in originals):
         raise ValueError(
             f"{name}: expected pictures in the column {image!r}, got {rows.features[image]}"
         )

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fitness.contracts import ChecksReferences
+from fitness.contracts import ChecksReferences, can
 from fitness.messages import shown
 from fitness.numerals import numbers, one_number
 from fitness.readable import check_readable
@@ -54,7 +54,7 @@ def check_of(score: Score) -> Callable[[Any], object]:
         A function of a reference, which raises a ValueError if no response can be right against it.
         One that takes any where the score has none.
     """
-    if isinstance(score, ChecksReferences):
+    if can(score, ChecksReferences):
         return score.check
     return _takes_any
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from fitness.contracts import LocatesRecords
+from fitness.contracts import LocatesRecords, can
 
 LONGEST = 60
 """Characters of a value that a message shows."""
@@ -15,7 +15,7 @@ LONGEST = 60
 def datapoint_name(data: Any, index: int, split: str) -> str:
     """A datapoint: its number, and where a user finds its record, if the data say so."""
     name = f"datapoint {index} of {split}"
-    if isinstance(data, LocatesRecords):
+    if can(data, LocatesRecords):
         name += f" ({data.where(index, split)})"
     return name
 

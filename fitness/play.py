@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fitness.contracts import Closes
+from fitness.contracts import Closes, can
 from fitness.readable import check_readable
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Play:
 
     def close(self) -> None:
         """Ends the episode; what fails here costs nothing."""
-        if not isinstance(self.episode, Closes):
+        if not can(self.episode, Closes):
             return
         # the reward is known by now, and counts whatever the environment does at its end
         try:

@@ -6,7 +6,9 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
+
+from fitness.contracts import can
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,6 @@ class Reader:
         return tuple(tokens[:room])
 
 
-@runtime_checkable
 class ReadsPrompts(Protocol):
     """A judge that reads the prompts, and so may cut them."""
 
@@ -57,7 +58,6 @@ class ReadsPrompts(Protocol):
         """What reads them."""
 
 
-@runtime_checkable
 class HasComponents(Protocol):
     """A pipeline that says of which models and tokenizers it is made."""
 
@@ -77,7 +77,7 @@ def readers(pipeline: Any, options: Mapping[str, Any] | None = None) -> list[Rea
     if not type(pipeline).__module__.startswith("diffusers."):
         return []
     # a part of a pipeline may have been given in its place, which the painter refuses
-    if not isinstance(pipeline, HasComponents):
+    if not can(pipeline, HasComponents):
         return []
     # Flux and Stable Diffusion 3 have T5 read as many tokens as their call says
     length = _sequence_length(pipeline, options or {})

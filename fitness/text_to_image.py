@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from fitness.contracts import ChecksRecords
+from fitness.contracts import ChecksRecords, can
 from fitness.messages import datapoint_name, shown
 from fitness.painting import Painter, noise_of
 from fitness.pictures import data_uri, pil
@@ -22,7 +22,6 @@ SHOWN = 10
 """Prompts that a report shows for one member beside another."""
 
 
-@runtime_checkable
 class Judge(Protocol):
     """Says what pictures are worth (`fitness.clip`, `fitness.classifier`, or your own).
 
@@ -180,7 +179,7 @@ class TextToImage(Portable):
         # the negative prompt is the same for every split
         if self.negative is not None and len(self._compared) == 1:
             warn([self.negative], encoders, lambda _: "negative", "(negative)")
-        if isinstance(self.score, ReadsPrompts):
+        if can(self.score, ReadsPrompts):
             judge = [self.score.reader]
             warn(prompts, judge, lambda index: self._where(index, split), f"of {split}")
 
@@ -188,7 +187,7 @@ class TextToImage(Portable):
         """(B,) float32 scores of (B, 3, H, W) pictures."""
         prompts = [self._prompts(split)[index] for index in datapoints]
         # a judge sees a whole batch, a function one picture after another
-        if isinstance(self.score, Judge):
+        if can(self.score, Judge):
             records = [self._records[split][index] for index in datapoints]
             with torch.no_grad():
                 scores = np.asarray(self.score.score(pictures, prompts, records), dtype=np.float32)
@@ -233,7 +232,7 @@ class TextToImage(Portable):
             self._records[split] = records
             written = parts(self.template)
             # asked once, as the answer takes longer than a check
-            judge = self.score if isinstance(self.score, ChecksRecords) else None
+            judge = self.score if can(self.score, ChecksRecords) else None
             prompts = []
             for index, record in enumerate(records):
                 prompts.append(self._prompt(written, judge, index, record, split))

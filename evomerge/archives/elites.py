@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.archives.archive import Archive, Member
-from evomerge.contracts import Fitness, Grouped
+from evomerge.contracts import Fitness, Grouped, can
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Features:
         Raises:
             ValueError: if the fitness has no groups, or none of a name.
         """
-        if not isinstance(fitness, Grouped):
+        if not can(fitness, Grouped):
             raise ValueError(
                 f"features: expected a fitness with a method groups, got {type(fitness).__name__}"
             )

@@ -10,7 +10,7 @@ from typing import Any
 from evomerge import memory
 from evomerge.check import forecast
 from evomerge.check.rehearsal import Rehearsal
-from evomerge.contracts import Footprint
+from evomerge.contracts import Footprint, can
 from evomerge.errors import as_user_error
 from evomerge.run.parts import Parts
 from evomerge.words import size, span
@@ -78,7 +78,7 @@ def before_loading(parts: Parts, room: Room) -> Needs:
         f"parameters   {parts.axis.size:,} in {', '.join(chromosomes)}",
     )
     population: Any = parts.population
-    if not isinstance(population, Footprint):
+    if not can(population, Footprint):
         return Needs(lines)
     footprint = as_user_error("population", population.footprint)
     model = footprint["model"]

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from evomerge.config.labels import titled
-from evomerge.contracts import Fitness, Weighted
+from evomerge.contracts import Fitness, Weighted, can
 from evomerge.datapoints import SPLITS, groups_of
 from evomerge.errors import reason
 from evomerge.intervals import interval
@@ -110,7 +110,7 @@ def _with_weights(row: np.ndarray | None, fitness: Fitness) -> Row | None:
     """(D,) scores at each test datapoint, and (D,) weights; None where these are not known."""
     if row is None:
         return None
-    if not isinstance(fitness, Weighted):
+    if not can(fitness, Weighted):
         return row, np.ones(len(row))
     # What fails here may not cost the member.
     try:

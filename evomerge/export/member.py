@@ -13,7 +13,7 @@ import numpy as np
 
 from evomerge.config import config
 from evomerge.config.targets import path_of
-from evomerge.contracts import Carded, Fitness, Genome, NamesSeeds, Population
+from evomerge.contracts import Carded, Fitness, Genome, NamesSeeds, Population, can
 from evomerge.errors import reason
 from evomerge.export import card, recipe_file
 from evomerge.export.measured import Row, measured
@@ -51,7 +51,7 @@ def write_member(
     """
     genome, births = alive(state)[id], read_births(path)
     population.save(genome, folder)
-    if isinstance(genome, Recipe) and isinstance(population, NamesSeeds):
+    if isinstance(genome, Recipe) and can(population, NamesSeeds):
         recipe_file.write(folder, population, genome)
     # The card names parents by their ids; here is what these were.
     ancestors = lineage(id, births)
@@ -109,7 +109,7 @@ def _facts(population: Population) -> Mapping[str, Any]:
     """What a population says for its card; nothing, with a warning, where that fails."""
     # It may not cost the member.
     try:
-        if isinstance(population, Carded):
+        if can(population, Carded):
             return dict(population.card())
         return {}
     except Exception as error:

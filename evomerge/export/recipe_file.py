@@ -18,7 +18,7 @@ import numpy as np
 
 from evomerge.config import calls
 from evomerge.config.targets import TARGET
-from evomerge.contracts import NamesSeeds, Population
+from evomerge.contracts import NamesSeeds, Population, can
 from evomerge.errors import UserError, as_user_error
 from evomerge.files import saving, write_folder
 from evomerge.genome.axis import Axis
@@ -107,7 +107,7 @@ def _population(path: Path, settings: Mapping[str, Any]) -> Any:
         UserError: if there is none such, or it is of a kind that has no recipes.
     """
     population = calls.build({"population": settings}, _takes_population)["population"]
-    if not isinstance(population, NamesSeeds):
+    if not can(population, NamesSeeds):
         raise UserError(f"{path}: {type(population).__name__} has no recipes")
     return population
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge import memory
-from evomerge.contracts import Population, Recipes
+from evomerge.contracts import Population, Recipes, can
 from evomerge.errors import Interrupted, Stopped, as_user_error
 from evomerge.files import saving, write_file
 from evomerge.run.parts import Stage
@@ -131,13 +131,13 @@ class Checkpointer:
 
     def keep_grams(self, population: Population, stage: Stage) -> None:
         """Keeps the seeds' Gram matrices, where genomes are recipes, for a resume."""
-        if self._run_dir is not None and isinstance(population, Recipes):
+        if self._run_dir is not None and can(population, Recipes):
             with stage("comparing the founders"):
                 self._run_dir.keep_grams(population.grams.units)
 
     def restore_grams(self, population: Population, stage: Stage) -> None:
         """Gives the population what `keep_grams` has kept; keeps it again if that is damaged."""
-        if self._run_dir is None or not isinstance(population, Recipes):
+        if self._run_dir is None or not can(population, Recipes):
             return
         units = self._run_dir.grams()
         # What was kept may be damaged. Then the seeds are read again, which takes longer.

@@ -18,6 +18,7 @@ import numpy as np
 
 from evomerge.archives.archive import Archive, Member
 from evomerge.archives.tiling import Tiling
+from evomerge.contracts import can
 from evomerge.errors import Interrupted, Lost, Stopped, UserError
 from evomerge.run.best import Best
 from evomerge.run.progress import Progress
@@ -50,7 +51,7 @@ class Loop:
         self.state = run.state
         self.planner = run.planner
         # Asked once: it takes as long as the rest of planning a small child.
-        self.learner = run.planner if isinstance(run.planner, Learner) else None
+        self.learner = run.planner if can(run.planner, Learner) else None
         self.stop_request = stop_request
         self.bar = bar
         self.tracking = tracking

@@ -12,7 +12,7 @@ import numpy as np
 
 from evomerge.archives.archive import Archive
 from evomerge.archives.tiling import Tiling
-from evomerge.contracts import Fitness, Population, ScoresStacks, Stacks
+from evomerge.contracts import Fitness, Population, ScoresStacks, Stacks, can
 from evomerge.datapoints import sizes_of, weights_of
 from evomerge.errors import UserError, as_user_error
 from evomerge.genome.axis import Axis
@@ -138,6 +138,6 @@ def _check_stacks(population: Population, fitness: Fitness, width: int) -> None:
     """
     needs = ((population, Stacks, "express_many"), (fitness, ScoresStacks, "score_many"))
     for part, protocol, method in needs:
-        if not isinstance(part, protocol):
+        if not can(part, protocol):
             name = type(part).__name__
             raise UserError(f"stack: {width} needs {name}.{method}, which it has not; use stack: 1")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from evomerge.contracts import Genome
+from evomerge.contracts import Genome, can
 from evomerge.errors import UserError, as_user_error
 from evomerge.run.parts import Parts, Stage
 from evomerge.run.state import State
@@ -41,9 +41,9 @@ def planner_for(
             lambda: begin(parts.population, parts.fitness, founders, parts.settings.seed),
         )
     # Registered before it is told anything, which may fail.
-    if isinstance(planner, Stoppable):
+    if can(planner, Stoppable):
         resources.callback(planner.stop)
-    if isinstance(planner, Learner):
+    if can(planner, Learner):
         for entry in births:
             planner.tell(entry)
         _check_again(planner, parts, state)

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from evomerge.contracts import can
 from evomerge.run.state import State
 from evomerge.words import clock, figure
 from evomerge.workers.job import Watched
@@ -125,7 +126,7 @@ def _scores(state: State) -> str:
 
 def _status(workers: Any) -> str:
     """What workers are at, where they can say so."""
-    if not isinstance(workers, Watched):
+    if not can(workers, Watched):
         return ""
     now = workers.status()
     text = f", {now['alive']} of {now['count']} workers, {now['in_flight']} births in flight"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
-from evomerge.contracts import Genome, Showcases
+from evomerge.contracts import Genome, Showcases, can
 from evomerge.errors import Stopped, UserError
 from evomerge.files import within
 from evomerge.run import kept
@@ -182,7 +182,7 @@ class Run:
     def show(self, member: Best) -> None:
         """Keeps what a member makes of a few datapoints, where the fitness has some to show."""
         path, fitness = self.checkpoints.path, self.parts.fitness
-        if path is None or not isinstance(fitness, Showcases):
+        if path is None or not can(fitness, Showcases):
             return
         split = "test" if self.parts.sizes["test"] else "train"
         # A birth that is decided is not raised again by a resume. So what belongs to it is kept
@@ -215,7 +215,7 @@ def _start_workers(parts: Parts, between: Callable[[int], None], resources: Exit
     """Starts the workers; whoever holds the resources stops them."""
     # Registered first: workers that fail while they start have something to let go of, too.
     resources.callback(parts.workers.stop)
-    if isinstance(parts.workers, Heeding):
+    if can(parts.workers, Heeding):
         parts.workers.heed(between)
     parts.workers.start(parts.population, parts.fitness, parts.settings.stack)
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evomerge.contracts import Genome, Immigrants, Population
+from evomerge.contracts import Genome, Immigrants, Population, can
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.groups import By, groups
 from evomerge.genome.recipe import Recipe
@@ -96,7 +96,7 @@ class WeightCoding:
 
     def _another(self, rng: np.random.Generator) -> np.ndarray:
         """(P,) one more vector to start from."""
-        if isinstance(self.population, Immigrants):
+        if can(self.population, Immigrants):
             # The method may be there, and yet founders that are trained have no more of their kind.
             try:
                 immigrant = self.population.immigrant(rng)

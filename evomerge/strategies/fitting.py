@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from evomerge.contracts import Immigrants, LinearOnly, Population
+from evomerge.contracts import Immigrants, LinearOnly, Population, can
 from evomerge.genome.crossover import Crossover
 
 
 def linear_only(population: Population) -> bool:
     """Whether a population's genomes may be crossed linearly only."""
-    return isinstance(population, LinearOnly) and population.linear
+    return can(population, LinearOnly) and population.linear
 
 
 def check_crossover(crossover: Crossover, population: Population) -> None:
@@ -37,7 +37,7 @@ def check_immigrants(population: Population) -> None:
     Raises:
         ValueError: if not.
     """
-    if not isinstance(population, Immigrants):
+    if not can(population, Immigrants):
         raise ValueError(
             "immigrants: expected a population with a method immigrant, "
             f"got {type(population).__name__}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -86,7 +86,6 @@ class Planner(Protocol):
         """
 
 
-@runtime_checkable
 class Learner(Protocol):
     """A planner that is told what became of each birth.
 
@@ -100,7 +99,6 @@ class Learner(Protocol):
         """
 
 
-@runtime_checkable
 class Stoppable(Protocol):
     """A planner that holds something for as long as the run goes on."""
 

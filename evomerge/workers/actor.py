@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.archives.archive import View
-from evomerge.contracts import Fitness, Genome, Population, Recipes
+from evomerge.contracts import Fitness, Genome, Population, Recipes, can
 from evomerge.strategies.strategy import Birth, founders_rng
 from evomerge.workers.evaluator import Evaluator
 from evomerge.workers.job import Job, Outcome
@@ -87,7 +87,7 @@ class Actor:
         population: Any = self._evaluator.population
         founders = population.founders(founders_rng(seed))
         # The driver needs the matrices and would read every seed for them; they are here already.
-        if isinstance(population, Recipes):
+        if can(population, Recipes):
             return founders, population.grams.units
         return founders, None
 

@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 
 from evomerge import memory
-from evomerge.contracts import Fitness, Genome, Model, Narrows, Population, ScoresStacks, Stacks
+from evomerge.contracts import (
+    Fitness,
+    Genome,
+    Model,
+    Narrows,
+    Population,
+    ScoresStacks,
+    Stacks,
+    can,
+)
 from evomerge.errors import Interrupted, reason
 from evomerge.workers.job import Job, Outcome, ignore_progress, unscored_row
 from evomerge.workers.partial_score import PartialScore, check_scores
@@ -57,7 +66,7 @@ class Evaluator:
         self.fitness = fitness
         self.width = width
         self.between = between
-        self.stacks = isinstance(population, Stacks) and isinstance(fitness, ScoresStacks)
+        self.stacks = can(population, Stacks) and can(fitness, ScoresStacks)
         self._looked = -MEMORY_SECONDS
         self._memory = (0, 0)
 
@@ -206,7 +215,7 @@ class Evaluator:
         express_many = self.population.express_many  # type: ignore[attr-defined]
         stack = call_patiently(EXPRESS, express_many, padded)
         # Asked once a stack: a look at a protocol for each tile costs a small child some per cent.
-        narrow = stack.only if isinstance(stack, Narrows) else None
+        narrow = stack.only if can(stack, Narrows) else None
 
         def score_tile(tile: np.ndarray, slots: Sequence[int]) -> np.ndarray:
             # A stack that narrows itself saves the work for children that were stopped.

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import finalize
 
 from evomerge.archives.archive import View
-from evomerge.contracts import Genome, Recipes
+from evomerge.contracts import Genome, Recipes, can
 from evomerge.errors import Interrupted
 from evomerge.strategies.strategy import Birth
 from evomerge.workers.actor import Plan, owned
@@ -70,7 +70,7 @@ class BirthsInFlight:
         if not self._waiting:
             return None
         units = None
-        if isinstance(self.population, Recipes):
+        if can(self.population, Recipes):
             units = self.ref(self.population.grams.units)
         genome = _any_genome(self.jobs[self._waiting[0]].birth)
         if genome is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -124,7 +124,6 @@ def ignore_progress(scored: int) -> None:
     """Does nothing. It is called between two tiles where nobody asked for more."""
 
 
-@runtime_checkable
 class Heeding(Protocol):
     """Workers that stop, or say how far they are, between two tiles."""
 
@@ -137,7 +136,6 @@ class Heeding(Protocol):
         """
 
 
-@runtime_checkable
 class Watched(Protocol):
     """Workers that tell how they are."""
 
