@@ -75,10 +75,10 @@ class RunDir:
                 check_free(path)
                 identity.make(path)
                 births = Log(path / LOG, length=0)
+                files = [entry for entry in path.iterdir() if entry not in before]
             except BaseException:
                 lock.release(held)
                 raise
-            files = [entry for entry in path.iterdir() if entry not in before]
             return cls(path, held, births, files + folders)
 
     @classmethod
