@@ -15,6 +15,10 @@ RUNS = Path(__file__).resolve().parent / "runs"
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
+# Ray runs its workers at a low priority. On a machine that is busy with something else they would
+# get next to nothing, and tests would wait for them for hours.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 for number, handler in (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGHUP, signal.SIG_DFL),
