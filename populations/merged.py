@@ -221,19 +221,19 @@ class Merged(OnFirstUse, ABC):
     def express(self, genome: Recipe) -> Any:
         """As `Population.express`: in place, in the one resident model."""
         if self.method is None:
-            express(self._slots, self._kept.tensors, genome, self.axis)
+            express(self._slots, self._kept.factored, genome, self.axis)
         else:
             self._merge(genome, self.method)
         return self._resident
 
     def footprint(self) -> dict[str, Any]:
-        """Bytes of the seeds and of the resident model, and whether the model runs on a GPU.
+        """Bytes of the seeds (`Seeds.nbytes`), of the resident model, and if it runs on a GPU.
 
         Headers alone are read for it.
         """
         size = sum(math.prod(slot.shape) for slot in self._seeds.slots.values())
         return {
-            "seeds": len(self.seeds) * size * self._seeds.dtype.itemsize,
+            "seeds": self._seeds.nbytes,
             "model": size * self._dtype.itemsize,
             "gpu": self._device.startswith("cuda"),
         }
@@ -274,9 +274,8 @@ class Merged(OnFirstUse, ABC):
         """The seeds, where they are kept from now on."""
         # It depends on how much memory there is, and how fast a birth is on it, so the log has it.
         place = self._seeds.keep(self._slots, self.seed_device)
-        log.info(
-            "%d seeds of %d parameters are kept on: %s", len(self.seeds), self.axis.size, place
-        )
+        line = "%d seeds of %d parameters are kept on: %s (%.0f MB)"
+        log.info(line, len(self.seeds), self.axis.size, place, self._seeds.nbytes / 1e6)
         return self._seeds
 
     @property

@@ -46,9 +46,10 @@ def config_text(genome: Recipe, axis: Axis, seeds: Seeds, dtype: torch.dtype) ->
         "out_dtype": str(dtype).removeprefix("torch."),
     }
     command = f"mergekit-yaml {NAME} OUT"
-    # mergekit writes an adapter's base with the adapter folded in, and asks where to.
+    # mergekit writes an adapter's base with the adapter folded in, and asks where to. In the
+    # base's type it would round what no member has rounded.
     if any(isinstance(source, Adapted) for source in seeds.sources):
-        command += " --lora-merge-cache CACHE"
+        command += " --lora-merge-cache CACHE --lora-merge-dtype float32"
     return f"# {command}\n" + yaml.safe_dump(config, sort_keys=False, width=120)
 
 

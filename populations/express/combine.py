@@ -5,6 +5,9 @@ Torch would go over the memory once for every operation. So the sum is compiled 
 so many seeds of such a type: by numba on the CPU (`fused_numba`), by torch.compile on a GPU
 (`fused_torch`). One pass takes about as long as a copy. Torch does the same in pieces where
 neither compiler knows the types or the device.
+
+Low-rank changes (`factored`) are summed by matrix products, some rows at a time, and each such sum
+is one more tensor of the pass.
 """
 
 from __future__ import annotations
@@ -19,10 +22,17 @@ import torch
 
 from evomerge.genome.axis import Axis
 from evomerge.genome.recipe import Recipe
+from populations.express.factored import Factored
 from populations.express.fused_torch import combine_at_once, compiled_sum
 
 PIECE = 1 << 22
 """Entries that torch takes at a time, where it has to."""
+
+CHANGED = 1 << 20
+"""Entries whose changes are summed at a time in the CPU's memory; so many stay in its cache."""
+
+CHANGED_AT_ONCE = 1 << 26
+"""As `CHANGED`, on other devices, where starting a kernel takes longer than its memory costs."""
 
 NUMBA_DTYPES = (torch.float32, torch.bfloat16)
 """Types that numba's loop reads and writes."""
@@ -31,7 +41,7 @@ NUMBA_DTYPES = (torch.float32, torch.bfloat16)
 @torch.no_grad()
 def express(
     slots: Mapping[str, torch.Tensor],
-    seeds: Callable[[str], Sequence[torch.Tensor]],
+    seeds: Callable[[str], Factored],
     recipe: Recipe,
     axis: Axis,
 ) -> None:
@@ -44,13 +54,70 @@ def express(
         axis: where each tensor lies.
     """
     for placement in axis.placements(recipe.bounds):
-        combine(
+        combine_factored(
             slots[placement.tensor],
             seeds(placement.tensor),
             recipe.coefficients[placement.stretches],
             placement.edges,
             placement.dim,
         )
+
+
+def combine_factored(
+    out: torch.Tensor,
+    seeds: Factored,
+    coefficients: np.ndarray,
+    edges: np.ndarray,
+    dim: int | None = 0,
+) -> None:
+    """Linear combinations of a tensor of K seeds, some of which are changes of a tensor they share.
+
+    Args:
+        out: receives the sum on each stretch, added up in float32 and rounded once.
+        seeds: K tensors of the shape of `out`.
+        coefficients: (n, K).
+        edges: (n + 1,) entries along `dim` at which stretches begin, from 0 to its size.
+        dim: the dimension; None for the tensors as flat vectors.
+    """
+    # Weights are added up before they are rounded: coefficients that sum to 1 give the base itself.
+    of_wholes = seeds.weights(coefficients)  # (n, M)
+    of_ranks = None if seeds.factors is None else seeds.factors.weights(coefficients)  # (n, R)
+    if seeds.factors is None or of_ranks is None or not of_ranks.any():
+        combine(out, seeds.wholes, of_wholes, edges, dim)
+        return
+    factors = seeds.factors.moved(out.device)
+    with_change = np.column_stack([of_wholes, np.ones(len(of_wholes))])  # (n, M + 1)
+    limit = CHANGED if out.device.type == "cpu" else CHANGED_AT_ONCE
+    step = max(1, limit // out.shape[1])
+    for first in range(0, len(out), step):
+        rows = slice(first, min(len(out), first + step))
+        near, stretches = _within(rows, edges, dim, out.shape[1])
+        change = factors.summed(of_ranks[stretches], near, dim, rows)
+        wholes = [whole[rows] for whole in seeds.wholes]
+        combine(out[rows], [*wholes, change], with_change[stretches], near, dim)
+
+
+def _within(
+    rows: slice, edges: np.ndarray, dim: int | None, columns: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which stretches some rows of a matrix have.
+
+    Args:
+        rows: the rows.
+        edges: (n + 1,) as of `combine_factored`.
+        dim: the dimension that the edges are along.
+        columns: of the matrix.
+
+    Returns:
+        (m + 1,) edges within the rows, counted from the first of them; (m,) numbers of stretches.
+    """
+    # Stretches along columns go through all rows.
+    if dim == 1:
+        return edges, np.arange(len(edges) - 1)
+    width = 1 if dim == 0 else columns
+    cut = np.clip(edges, rows.start * width, rows.stop * width) - rows.start * width
+    stretches = np.flatnonzero(np.diff(cut))
+    return np.append(cut[stretches], cut[-1]), stretches
 
 
 def combine(
@@ -85,9 +152,9 @@ def combine(
         inner = prod(out.shape[dim + 1 :])
     edges = edges.astype(np.int64) * inner  # (n + 1,)
 
-    # On the CPU the loop takes nearly everything. Half precision, and seeds of another type or
-    # device than the model, are left to torch, because numba does not know them.
-    if out.dtype in NUMBA_DTYPES and _alike_on_cpu(out, chosen):
+    # On the CPU the loop takes nearly everything. Half precision, and seeds of another device than
+    # the model, are left to torch, because numba does not know them.
+    if _known_to_numba([out, *chosen]):
         loop = _numba_loop()
         if loop is not None:
             _run_loop(loop, out, chosen, weights, edges, rows)
@@ -104,10 +171,10 @@ def combine(
     _combine_in_pieces(out.view(rows, -1), matrices, weights, edges)
 
 
-def _alike_on_cpu(out: torch.Tensor, seeds: Sequence[torch.Tensor]) -> bool:
-    """Whether all tensors are in the CPU's memory, and of one type."""
-    for tensor in (out, *seeds):
-        if tensor.device.type != "cpu" or tensor.dtype != out.dtype:
+def _known_to_numba(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether all tensors are in the CPU's memory, and of types that numba's loop knows."""
+    for tensor in tensors:
+        if tensor.device.type != "cpu" or tensor.dtype not in NUMBA_DTYPES:
             return False
     return True
 
@@ -135,7 +202,7 @@ def _run_loop(
     Args:
         loop: `fused_numba`.
         out: of `rows` matrices, in the CPU's memory.
-        seeds: K tensors of the shape and type of `out`.
+        seeds: K tensors of the shape of `out`, each of a type that numba's loop knows.
         weights: (n, K) float32.
         edges: (n + 1,) numbers within a matrix at which stretches begin.
         rows: how many matrices.

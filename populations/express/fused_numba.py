@@ -101,7 +101,7 @@ def combine(out, seeds, edges, coefficients, rows):
 
     Args:
         out: (rows * S,) float32, or uint16 that are a bfloat16's bits.
-        seeds: a tuple of K arrays like `out`.
+        seeds: a tuple of K arrays as long as `out`, each of either type.
         edges: (n + 1,) int64, from 0 to S.
         coefficients: a tuple of K (n,) float32 arrays.
         rows: how many rows there are.

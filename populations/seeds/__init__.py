@@ -9,6 +9,7 @@ The modules, in the order in which seeds meet them. What all seeds share:
 - `slots`: the tensors that a recipe fills
 - `slot_checks`: whether a seed's headers fill the slots
 - `embedding_rows`: rows of embeddings that a seed lacks, and what stands in for them
+- `stored`: what their files have of a slot: whole tensors, each once, and adapters' factors
 - `seeds`: K models of one architecture, tensor by tensor
 - `seed_devices`: whether their tensors are kept on the device, in pinned memory, or on disk
 - `digests`: SHA-256 of the seeds' files
@@ -19,7 +20,7 @@ Language models:
 
 - `language_seeds`: finding a model by what the user calls it
 - `adapter_settings`: which settings leave a LoRA adapter a plain sum of matrices
-- `adapters`: a base with a LoRA adapter folded in
+- `adapters`: a base with a LoRA adapter's change of it
 - `language_files`: configs and tokenizers, read by transformers
 - `differences`: in which settings seeds differ, and whose count then (`like`)
 - `config_settings`: which settings of a config are computed with, and a user's values for them

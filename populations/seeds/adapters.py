@@ -1,14 +1,16 @@
-"""LoRA adapters as seeds: a base with the low-rank change of some of its matrices folded in."""
+"""LoRA adapters as seeds: a base, and a low-rank change of some of its matrices."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
 
+from populations.express.factored import LowRank
 from populations.seeds.adapter_settings import WAY_OUT, rank_and_alpha, read_settings
 from populations.seeds.checkpoints import ADAPTER_CONFIG, PICKLES, Checkpoint
 from populations.seeds.safetensors_headers import Entry, read_header
@@ -44,7 +46,7 @@ class Factors:
 
 
 class Adapted:
-    """A base with a LoRA adapter folded in: W + scale * B @ A for each matrix that it adapts."""
+    """A base with a LoRA adapter: W + scale * B @ A for each matrix that it adapts."""
 
     def __init__(self, folder: Path, base: Checkpoint) -> None:
         """Reads the adapter's headers and settings, and no weight.
@@ -115,21 +117,41 @@ class Adapted:
         return [*self.base.files, self.folder / ADAPTER_CONFIG, self.folder / WEIGHTS]
 
     def tensor(self, name: str) -> torch.Tensor:
-        """A tensor of the sum; the base's own, memory-mapped, where the adapter changes nothing."""
+        """A tensor of the sum.
+
+        Returns:
+            What `whole` gives where the adapter changes no number of it; else a sum in float32,
+            which no rounding has made another model's.
+        """
+        whole = self.whole(name)
+        change = self.change(name)
+        return whole if change is None else change.added_to(whole)
+
+    def whole(self, name: str) -> torch.Tensor:
+        """What a change is added to: the base's tensor or its replacement, memory-mapped."""
         if name in self._replacements:
-            tensor = self._adapter.tensor(self._replacements[name])
-        else:
-            tensor = self.base.tensor(name)
+            return self._adapter.tensor(self._replacements[name])
+        return self.base.tensor(name)
+
+    def change(self, name: str) -> LowRank | None:
+        """The low-rank change of a tensor, as the base stores it; None if there is none."""
         if name not in self._factors:
-            return tensor
-        # The sum is made in float32 and rounded once; steps in bfloat16 would each lose bits.
+            return None
         factors = self._factors[name]
-        a = self._adapter.tensor(factors.a).float()  # (rank, columns)
-        b = self._adapter.tensor(factors.b).float()  # (rows, rank)
-        change = b @ a  # (rows, columns)
-        if self._is_flipped(name, tuple(tensor.shape)):
-            change = change.T
-        return (tensor.float() + factors.scale * change).to(tensor.dtype)
+        a = self._adapter.tensor(factors.a)  # (rank, columns)
+        b = self._adapter.tensor(factors.b)  # (rows, rank)
+        # The transpose of B @ A is A.T @ B.T.
+        if self._is_flipped(name, self.entries[name].shape):
+            return LowRank(a.T, b.T, factors.scale)
+        return LowRank(b, a, factors.scale)
+
+    def numbers_of_change(self, name: str) -> int:
+        """How many numbers the factors of a tensor's change have, by their headers; 0 if none."""
+        if name not in self._factors:
+            return 0
+        factors = self._factors[name]
+        entries = self._adapter.entries
+        return prod(entries[factors.a].shape) + prod(entries[factors.b].shape)
 
     def _sorted_tensors(self) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
         """Sorts the adapter's tensors, by the names that the base has for what they change.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -18,21 +18,15 @@ ROOM = 0.7
 """Share of the free memory that seeds may take on a device; generation needs the rest."""
 
 
-def fitting_place(slots: Iterable[torch.Tensor], seeds: int) -> Kept:
+def fitting_place(needed: Mapping[torch.device, int]) -> Kept:
     """The first place, from the fastest on, that has room for all seeds.
 
     Args:
-        slots: the resident model's tensors, whose devices and types the seeds take.
-        seeds: how many seeds there are, K.
+        needed: bytes by the devices of the resident model's tensors.
 
     Returns:
         "disk" for a model in the host's memory: the page cache is as fast.
     """
-    needed: dict[torch.device, int] = {}
-    for slot in slots:
-        # Seeds are converted to the type of the tensors that they fill.
-        size = seeds * slot.numel() * slot.element_size()
-        needed[slot.device] = needed.get(slot.device, 0) + size
     gpus = [device for device in needed if device.type == "cuda"]
     if not gpus:
         return "disk"

@@ -5,7 +5,7 @@ Their headers are checked before a weight is read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from types import MappingProxyType
 
@@ -15,10 +15,11 @@ import torch
 from evomerge.genome.axis import Axis
 from evomerge.genome.blocks import Block, Part
 from evomerge.genome.grams import Grams
-from populations.seeds.embedding_rows import known_rows, with_lent_rows
+from populations.express.factored import Factored
 from populations.seeds.seed_devices import Kept, Place, fitting_place
 from populations.seeds.slot_checks import check_no_extras, check_slots
 from populations.seeds.slots import Slot, Source
+from populations.seeds.stored import Stored
 
 PIECE = 1 << 17
 """Entries that are taken in float64 at a time."""
@@ -54,9 +55,9 @@ class Seeds:
         self.sources = sources
         self.slots = dict(slots)
         self.trailing = trailing
-        self._tokens: Sequence[Collection[int] | None] = tokens or [None] * len(sources)
+        self._stored = Stored(sources, self.slots, trailing, tokens or [None] * len(sources))
         # By slot the seeds' tensors, after `keep` has decided where they are.
-        self._kept: dict[str, list[torch.Tensor]] = {}
+        self._kept: dict[str, Factored] = {}
         for source in sources:
             check_slots(source, self.slots, trailing)
             check_no_extras(source, self.slots, spare)
@@ -75,19 +76,27 @@ class Seeds:
     @property
     def padded(self) -> bool:
         """Whether a seed lacks rows that others have."""
-        for name in self.slots:
-            if name in self.trailing:
-                for place in range(len(self.sources)):
-                    if not self._known_rows(place, name).all():
-                        return True
-        return False
+        return self._stored.padded
 
-    def tensors(self, name: str) -> list[torch.Tensor]:
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept of the seeds, in the types of their files.
+
+        A tensor that several seeds stand on counts once, and an adapter as its factors in float32.
+        Headers alone are read for it.
+        """
+        return self._stored.nbytes
+
+    def factored(self, name: str) -> Factored:
         """A slot's tensor of every seed, from where they are kept.
 
         Before `keep` they are memory-mapped.
         """
-        return self._kept.get(name) or self._all_stored(name)
+        return self._kept.get(name) or self._stored.factored(name)
+
+    def tensors(self, name: str) -> list[torch.Tensor]:
+        """As `factored`, each seed's tensor whole; an adapter's is added up anew for each call."""
+        return self.factored(name).tensors()
 
     def keep(self, slots: Mapping[str, torch.Tensor], place: Place) -> Kept:
         """Decides where the seeds are kept, and brings them there.
@@ -102,19 +111,23 @@ class Seeds:
             ValueError: if there is no such place, or a seed says that two tensors are one and
                 stores them as different ones.
         """
-        chosen = fitting_place(slots.values(), len(self.sources)) if place == "auto" else place
+        stored = {name: self._stored.factored(name) for name in slots}
+        needed: dict[torch.device, int] = {}
+        for name, slot in slots.items():
+            size = stored[name].size_in(slot.dtype)
+            needed[slot.device] = needed.get(slot.device, 0) + size
+        chosen: Kept = fitting_place(needed) if place == "auto" else place
         if chosen == "pinned" and not torch.cuda.is_available():
             raise ValueError(
                 "seed_device: 'pinned' is the host's memory beside a GPU, and there is none; "
                 "choose auto or disk"
             )
         for name, slot in slots.items():
-            tensors = self._all_stored(name)
-            # They are converted once, and not anew for each birth.
+            tensors = stored.pop(name)
             if chosen == "device":
-                tensors = [tensor.to(slot.device, slot.dtype) for tensor in tensors]
+                tensors = tensors.moved(slot.device, slot.dtype)
             elif chosen == "pinned":
-                tensors = [tensor.to(slot.dtype).pin_memory() for tensor in tensors]
+                tensors = tensors.pinned(slot.dtype)
             self._kept[name] = tensors
         return chosen
 
@@ -193,48 +206,3 @@ class Seeds:
             if not np.isfinite(squares[:, place]).all():
                 names = ", ".join([repr(part.tensor) for part in block.parts])
                 raise ValueError(f"seeds: {source.name}: {names} has numbers that are not finite")
-
-    def _all_stored(self, name: str) -> list[torch.Tensor]:
-        """A slot's tensor of every seed, memory-mapped."""
-        return [self._stored(place, name) for place in range(len(self.sources))]
-
-    def _stored(self, place: int, name: str) -> torch.Tensor:
-        """A slot's tensor of one seed, with the rows that it lacks."""
-        tensor = self._unpadded(place, name)
-        if name not in self.trailing:
-            return tensor
-        known = self._known_rows(place, name)
-        if known.all():
-            return tensor
-        return with_lent_rows(tensor, known, self.slots[name].shape, self._lenders(name))
-
-    def _lenders(self, name: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """For each seed its tensor of a slot, and which rows it has; one at a time in memory."""
-        for place in range(len(self.sources)):
-            yield self._unpadded(place, name), self._known_rows(place, name)
-
-    def _known_rows(self, place: int, name: str) -> torch.Tensor:
-        """(V,) whether a seed has each row of a slot."""
-        source = self.sources[place]
-        slot = self.slots[name]
-        stored = source.entries[slot.stored_names(source)[0]].shape[0]
-        return known_rows(slot.shape[0], stored, place, self._tokens)
-
-    def _unpadded(self, place: int, name: str) -> torch.Tensor:
-        """A slot's tensor as a seed stores it.
-
-        Raises:
-            ValueError: if the config ties several tensors, and the seed stores different ones.
-        """
-        source = self.sources[place]
-        slot = self.slots[name]
-        tensor, *others = map(source.tensor, slot.stored_names(source))
-        # To merge one of two that differ would lose the other one.
-        for other in others:
-            if not torch.equal(tensor, other):
-                names = " and ".join(map(repr, slot.names))
-                raise ValueError(
-                    f"seeds: {source.name}: its config ties {names}, "
-                    "its file stores them as different tensors"
-                )
-        return tensor
