@@ -12,6 +12,7 @@ import pytest
 import tiny_llama
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_adapters import ATTENTION, adapter
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -25,25 +26,6 @@ from populations.methods import Method
 from populations.seeds.language_seeds import find
 
 WORDS = torch.tensor([[5, 17, 30, 8]])
-ATTENTION = ["q_proj", "v_proj", "o_proj"]
-
-
-def adapter(folder, base, seed=1, **settings):
-    """Saves an adapter with random factors.
-
-    Gives its folder, and the model into which PEFT has folded it.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        config = peft.LoraConfig(
-            **{"r": 4, "lora_alpha": 6, "target_modules": ATTENTION} | settings
-        )
-        model = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
-        for name, parameter in model.named_parameters():
-            if "lora" in name or "modules_to_save" in name:
-                parameter.data = torch.randn_like(parameter) * 0.2
-    model.save_pretrained(folder)
-    return str(folder), model.merge_and_unload()
 
 
 def source(seed, base=None):
@@ -108,9 +90,8 @@ def test_models_and_adapters_breed(base, tmp_path):
         tmp_path / "out" / "mergekit.yaml",
         tmp_path / "mergekit",
     ]
-    subprocess.run(
-        [*command, "--lora-merge-cache", tmp_path / "cache"], check=True, capture_output=True
-    )
+    flags = ["--lora-merge-cache", tmp_path / "cache", "--lora-merge-dtype", "float32"]
+    subprocess.run([*command, *flags], check=True, capture_output=True)
     built = AutoModelForCausalLM.from_pretrained(tmp_path / "mergekit")
     assert torch.allclose(built(WORDS).logits, merged(WORDS).logits, atol=1e-4)
 

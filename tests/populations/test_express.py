@@ -14,6 +14,7 @@ from evomerge.genome.axis import Axis
 from evomerge.genome.recipe import Recipe
 from populations.express import combine as module
 from populations.express.combine import combine, express
+from populations.express.factored import Factored
 from populations.express.fused_torch import combine_at_once, compiled_sum
 
 CUTS = [
@@ -192,7 +193,7 @@ def test_a_whole_model_is_filled_in_place():
     slots = {name: torch.full(shape, torch.nan) for name, shape in shapes.items()}
     addresses = {name: slot.data_ptr() for name, slot in slots.items()}
     genome = Recipe(np.array([0, 16, 48, 53]), np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 2.0]]))
-    express(slots, seeds.__getitem__, genome, axis)
+    express(slots, lambda name: Factored.plain(seeds[name]), genome, axis)
     assert {name: slot.data_ptr() for name, slot in slots.items()} == addresses
     assert torch.equal(slots["a"][:2], seeds["a"][0][:2])
     assert torch.allclose(slots["a"][2:], (seeds["a"][0][2:] + seeds["a"][1][2:]) / 2)
