@@ -1,6 +1,9 @@
 """Adapters as factors over one base: held against sums of whole models in float64."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -270,6 +273,25 @@ def test_what_is_saved_is_the_resident_and_another_process_would_make_it_again(
     saved = load_file(tmp_path / "model.safetensors")
     for name, tensor in resident.items():
         assert torch.equal(saved[name], tensor), name
+
+
+def test_mergekit_makes_the_same_of_a_base_in_bfloat16_by_the_command_in_its_file(tmp_path):
+    tiny_llama.save(tmp_path / "base")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "base")
+    seeds = [adapter(tmp_path / str(seed), tmp_path / "base", seed)[0] for seed in (1, 2)]
+    population = LanguageModels(seeds, dtype="float32")
+    genome = Recipe(np.array([0, population.axis.size]), np.array([[0.4, 0.7]]))
+    (tmp_path / "out").mkdir()
+    population.save(genome, tmp_path / "out")
+    command, *arguments = (tmp_path / "out" / "mergekit.yaml").open().readline()[1:].split()
+    command = str(Path(sys.executable).with_name(command))
+    subprocess.run([command, *arguments], cwd=tmp_path / "out", check=True, capture_output=True)
+    ours = load_file(tmp_path / "out" / "model.safetensors")
+    (path,) = (tmp_path / "out" / "OUT").glob("*.safetensors")
+    theirs = load_file(path)
+    for name, tensor in ours.items():
+        assert torch.allclose(theirs[name], tensor, rtol=0, atol=1e-6), name
 
 
 def test_an_adapter_that_lacks_rows_is_added_up_before_it_is_lent_some(tmp_path):
