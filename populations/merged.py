@@ -20,6 +20,7 @@ from evomerge.genome.axis import Axis, FlatCut
 from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
 from populations.express.combine import express
+from populations.method_merging import Inputs, Merging, merging
 from populations.methods import Method
 from populations.seeds.digests import digest
 from populations.seeds.model_cards import Model, origins
@@ -223,17 +224,22 @@ class Merged(OnFirstUse, ABC):
         if self.method is None:
             express(self._slots, self._kept.tensors, genome, self.axis)
         else:
-            self._merge(genome, self.method)
+            self._merge(genome)
         return self._resident
 
     def footprint(self) -> dict[str, Any]:
         """Bytes of the seeds and of the resident model, and whether the model runs on a GPU.
 
-        Headers alone are read for it.
+        What a method keeps of the seeds counts among them. Headers alone are read for it.
         """
         size = sum(math.prod(slot.shape) for slot in self._seeds.slots.values())
+        seeds = len(self.seeds) * size * self._seeds.dtype.itemsize
+        if self.method is not None and self.method.needs_base:
+            seeds += size * self._base.dtype.itemsize
+            if self.method.has_task_vectors and self.seed_device != "disk":
+                seeds += len(self.seeds) * size * self._dtype.itemsize
         return {
-            "seeds": len(self.seeds) * size * self._seeds.dtype.itemsize,
+            "seeds": seeds,
             "model": size * self._dtype.itemsize,
             "gpu": self._device.startswith("cuda"),
         }
@@ -255,23 +261,36 @@ class Merged(OnFirstUse, ABC):
         return [*seeds, {"name": base.name, "sha256": digest(base), "base": True}]
 
     @torch.no_grad()
-    def _merge(self, genome: Recipe, method: Method) -> None:
+    def _merge(self, genome: Recipe) -> None:
         """Fills the resident model by one of mergekit's methods, tensor by tensor, in its type."""
         for placement in self.axis.placements(genome.bounds):
-            slot = self._slots[placement.tensor]
-            seeds = []
-            for tensor in self._kept.tensors(placement.tensor):
-                seeds.append(tensor.to(slot.device, slot.dtype))
-            base = None
-            if method.needs_base:
-                base = self._base.tensors(placement.tensor)[0].to(slot.device, slot.dtype)
             # The constructor lets a method have whole tensors only, each in a single stretch.
             weights = genome.coefficients[placement.stretches[0]]  # (K,)
-            slot.copy_(method.merge(placement.tensor, seeds, weights, base))
+            self._merging.merge(placement.tensor, self._slots[placement.tensor], weights)
+
+    @cached_property
+    def _merging(self) -> Merging:
+        """How the method fills the resident model."""
+        assert self.method is not None
+        release = self._seeds.release
+        return merging(
+            self.method, self._slots, len(self.seeds), self.seed_device, self._inputs, release
+        )
+
+    def _inputs(self, name: str) -> Inputs:
+        """What a method merges of one tensor."""
+        assert self.method is not None
+        base = None
+        if self.method.needs_base:
+            base = self._base.tensors(name)[0]
+        return Inputs(base, self._kept.tensors(name))
 
     @cached_property
     def _kept(self) -> Seeds:
         """The seeds, where they are kept from now on."""
+        # What a method keeps takes the seeds' place, so its room is sought before they have it.
+        if self.method is not None:
+            _ = self._merging
         # It depends on how much memory there is, and how fast a birth is on it, so the log has it.
         place = self._seeds.keep(self._slots, self.seed_device)
         log.info(

@@ -7,9 +7,7 @@ what they take and what they need is read from its registry. docs/methods.md lis
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +19,13 @@ from populations.method_parameters import (
     nearest_hint,
     parameters_of,
     takes_weights,
+)
+from populations.seeded_drops import seeded_drops
+from populations.task_vectors import (
+    TaskVector,
+    has_task_vectors,
+    task_vectors,
+    without_dropping,
 )
 
 SEARCHED = "searched"
@@ -137,6 +142,61 @@ class Method:
         weights = {WEIGHT: [float(weight) for weight in coefficients]}
         return self._run(f"tensor {tensor!r}", tensor, seeds, weights, base)
 
+    @property
+    def has_task_vectors(self) -> bool:
+        """Whether part of the method does not depend on weights: `task_vectors` is that part."""
+        return has_task_vectors(self._method)
+
+    def task_vectors(
+        self, tensor: str, seeds: Sequence[torch.Tensor], base: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """What the method leaves of each seed's difference from the base.
+
+        It is the part of `merge` that does not depend on weights, and takes nearly all of its time.
+
+        Args:
+            tensor: its name.
+            seeds: (K,) tensors of one shape, on one device.
+            base: the base's tensor.
+
+        Returns:
+            (K,) tensors, in the type to which seeds and base promote, for `merge_vectors`.
+
+        Raises:
+            ValueError: if mergekit cannot do so.
+        """
+        try:
+            with torch.no_grad(), seeded_drops(self.seed, tensor, [base, *seeds]):
+                return task_vectors(self._method, self._settings(self._method), seeds, base)
+        except (ValueError, TypeError, IndexError) as error:
+            raise ValueError(f"{self.name} of tensor {tensor!r}: {error}") from error
+
+    def merge_vectors(
+        self,
+        tensor: str,
+        vectors: Sequence[torch.Tensor],
+        coefficients: Iterable[float],
+        base: torch.Tensor,
+    ) -> torch.Tensor:
+        """As `merge`, from what `task_vectors` gave: the same numbers, to the bit.
+
+        Args:
+            tensor: its name.
+            vectors: (K,) the task vectors.
+            coefficients: (K,) the weights.
+            base: the base's tensor, on their device.
+
+        Returns:
+            The merged tensor, in the task vectors' type.
+
+        Raises:
+            ValueError: if mergekit cannot merge these.
+        """
+        inputs = [vector.as_subclass(TaskVector) for vector in vectors]
+        weights = {WEIGHT: [float(weight) for weight in coefficients]}
+        method = without_dropping(self._method)
+        return self._call(method, f"tensor {tensor!r}", tensor, inputs, weights, base)
+
     def single(
         self, tensor: str, seeds: Sequence[torch.Tensor], base: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -193,24 +253,31 @@ class Method:
         Raises:
             ValueError: if mergekit cannot merge these.
         """
-        spec = self._method.spec
+        with seeded_drops(self.seed, tensor, seeds if base is None else [base, *seeds]):
+            return self._call(self._method, label, tensor, seeds, weights, base)
+
+    def _call(
+        self,
+        method: Any,
+        label: str,
+        tensor: str | None,
+        seeds: Sequence[torch.Tensor],
+        weights: Mapping[str, Any],
+        base: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """As `_run`, with drops from torch's random state, and of any method of mergekit's."""
         # mergekit takes a base as one of the inputs, and refuses one that its method does not know.
         inputs = list(seeds)
         base_index = None
-        if base is not None and spec.contract.base in ("required", "optional"):
+        if base is not None and method.spec.contract.base in ("required", "optional"):
             inputs = [base, *seeds]
             base_index = 0
-        # The user's settings go before our defaults, and the search's weights before both.
-        known = parameters_of(spec)
-        parameters = {name: value for name, value in DEFAULTS.items() if name in known}
-        parameters.update(self.parameters)
-        parameters.update(weights)
         try:
-            with torch.no_grad(), _seeded_drops(self.seed, tensor, inputs):
+            with torch.no_grad():
                 merged: torch.Tensor = _mergekit().merge_tensors(
                     inputs,
-                    self.name,
-                    parameters=parameters,
+                    method,
+                    parameters=self._settings(method) | weights,
                     base_index=base_index,
                     name=tensor,
                     out_dtype=inputs[-1].dtype,
@@ -218,6 +285,15 @@ class Method:
         except (ValueError, TypeError, IndexError) as error:
             raise ValueError(f"{self.name} of {label}: {error}") from error
         return merged
+
+    def _settings(self, method: Any) -> dict[str, Any]:
+        """What a method of mergekit's is given: our defaults, and before them what the user gave.
+
+        A method without drops does not know what only drops need.
+        """
+        known = parameters_of(method.spec)
+        given = DEFAULTS | dict(self.parameters)
+        return {name: value for name, value in given.items() if name in known}
 
 
 def _mergekit() -> Any:
@@ -242,21 +318,3 @@ def _kind(spec: Any) -> str:
     if spec.contract.max_inputs == 1:
         return "takes one model alone: there is nothing to merge"
     return SEARCHED if takes_weights(spec) else SINGLE
-
-
-@contextmanager
-def _seeded_drops(seed: int, tensor: str | None, inputs: Sequence[torch.Tensor]) -> Iterator[None]:
-    """What is drawn inside comes from the seed and the tensor's name.
-
-    The random state of before comes back.
-    """
-    # torch takes 63 bits. A hash of the name is the same in every process, unlike Python's own.
-    digest = hashlib.sha256(f"{seed} {tensor}".encode()).digest()
-    number = int.from_bytes(digest[:8], "little") >> 1
-    gpus = sorted({tensor.device.index for tensor in inputs if tensor.device.type == "cuda"})
-    with torch.random.fork_rng(devices=gpus):
-        torch.default_generator.manual_seed(number)
-        for gpu in gpus:
-            with torch.cuda.device(gpu):
-                torch.cuda.manual_seed(number)
-        yield

@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from evomerge import memory
+
 Place = Literal["auto", "device", "pinned", "disk"]
 """What a user can ask for."""
 
@@ -43,3 +45,22 @@ def fitting_place(slots: Iterable[torch.Tensor], seeds: int) -> Kept:
     if sum(needed.values()) < ROOM * free:
         return "pinned"
     return "disk"
+
+
+def fitting_place_of_made(slots: Iterable[torch.Tensor], count: int) -> Kept:
+    """As `fitting_place`, for tensors that are made of the seeds, and that are in no file.
+
+    Args:
+        slots: the resident model's tensors, whose devices and types they take.
+        count: how many there are for each slot.
+
+    Returns:
+        "disk" where there is no room: there they cannot be, and are made anew each time.
+    """
+    slots = list(slots)
+    if any(slot.device.type == "cuda" for slot in slots):
+        return fitting_place(slots, count)
+    needed = 0
+    for slot in slots:
+        needed += count * slot.numel() * slot.element_size()
+    return "device" if needed < ROOM * memory.free() else "disk"
