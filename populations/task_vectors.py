@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -40,6 +41,7 @@ def has_task_vectors(method: Any) -> bool:
     return type(method) is GeneralizedTaskArithmeticMerge
 
 
+@cache
 def without_dropping(method: Any) -> Any:
     """The method for seeds that are task vectors already: it weights, elects signs and sums up."""
     return replace(method, sparsification_method=None)
