@@ -9,6 +9,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
 from populations.express.combine import express
 from populations.method_merging import Inputs, Merging, merging
+from populations.method_ranges import spread
 from populations.methods import Method
 from populations.seeds.digests import digest
 from populations.seeds.model_cards import Model, origins
@@ -208,8 +210,11 @@ class Merged(OnFirstUse, ABC):
         # Only a split inside a tensor reads the seeds, so `_kept` waits until then.
         self.grams = Grams(self.axis, units, lambda name, entries: self._kept.front(name, entries))
 
-    def founders(self, rng: np.random.Generator) -> list[Recipe]:  # noqa: ARG002
+    def founders(self, rng: np.random.Generator) -> list[Recipe]:
         """As `Population.founders`: each seed by itself.
+
+        The numbers of a method that are searched are spread evenly over their ranges, and drawn
+        which founder has which.
 
         Raises:
             ValueError: as `grams`.
@@ -217,14 +222,28 @@ class Merged(OnFirstUse, ABC):
         # Taking them reads every number of every seed, and so finds what is not finite.
         _ = self.grams
         count = len(self.seeds)
-        return [Recipe.seed(index, count, self.axis.size) for index in range(count)]
+        founders = [Recipe.seed(index, count, self.axis.size) for index in range(count)]
+        if self.method is None or not self.method.ranges:
+            return founders
+        rows = spread(len(self.method.ranges), count, rng)
+        return [replace(one, settings=row) for one, row in zip(founders, rows, strict=True)]
+
+    def settings_of(self, genome: Recipe) -> dict[str, float]:
+        """The numbers of the method that a member has of its own, by name.
+
+        Raises:
+            ValueError: if the genome has not one for each that is searched.
+        """
+        if self.method is None:
+            return {}
+        return self.method.numbers(genome.settings)
 
     def express(self, genome: Recipe) -> Any:
         """As `Population.express`: in place, in the one resident model."""
         if self.method is None:
             express(self._slots, self._kept.tensors, genome, self.axis)
         else:
-            self._merge(genome)
+            self._merge(genome, self.method.at(genome.settings))
         return self._resident
 
     def footprint(self) -> dict[str, Any]:
@@ -261,12 +280,13 @@ class Merged(OnFirstUse, ABC):
         return [*seeds, {"name": base.name, "sha256": digest(base), "base": True}]
 
     @torch.no_grad()
-    def _merge(self, genome: Recipe) -> None:
+    def _merge(self, genome: Recipe, method: Method) -> None:
         """Fills the resident model by one of mergekit's methods, tensor by tensor, in its type."""
         for placement in self.axis.placements(genome.bounds):
             # The constructor lets a method have whole tensors only, each in a single stretch.
             weights = genome.coefficients[placement.stretches[0]]  # (K,)
-            self._merging.merge(placement.tensor, self._slots[placement.tensor], weights)
+            slot = self._slots[placement.tensor]
+            self._merging.merge(method, placement.tensor, slot, weights)
 
     @cached_property
     def _merging(self) -> Merging:

@@ -2,7 +2,8 @@
 
 What it leaves of each seed does not depend on the weights. So it is made once for each seed and
 tensor, and kept, and only weighted at a birth (`KeptVectors`). Where there is no room for that, or
-the method has no such part, all of it is made anew at each birth (`Anew`).
+the method has no such part, or searches what it leaves, all of it is made anew at each birth
+(`Anew`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 
 from populations.methods import Method
 from populations.seeds.seed_devices import Kept, Place, fitting_place_of_made
+from populations.task_vectors import NUMBERS
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +53,12 @@ class Inputs(NamedTuple):
 class Merging(Protocol):
     """What fills the resident model."""
 
-    def merge(self, name: str, slot: torch.Tensor, weights: np.ndarray) -> None:
+    def merge(self, method: Method, name: str, slot: torch.Tensor, weights: np.ndarray) -> None:
         """Fills a tensor of the resident model.
 
         Args:
-            name: its name.
+            method: of mergekit, with a number in the place of each range.
+            name: the tensor's name.
             slot: the tensor itself.
             weights: (K,) of the seeds.
 
@@ -67,28 +70,28 @@ class Merging(Protocol):
 class Anew:
     """All that a method does is done at each birth."""
 
-    def __init__(self, method: Method, inputs: Callable[[str], Inputs]) -> None:
+    def __init__(self, inputs: Callable[[str], Inputs]) -> None:
         """Nothing is read yet.
 
         Args:
-            method: of mergekit.
             inputs: a tensor's name to what is merged of it.
         """
-        self._method = method
         self._inputs = inputs
 
-    def merge(self, name: str, slot: torch.Tensor, weights: np.ndarray) -> None:
+    def merge(self, method: Method, name: str, slot: torch.Tensor, weights: np.ndarray) -> None:
         """As `Merging.merge`."""
         inputs = self._inputs(name).like(slot)
-        slot.copy_(self._method.merge(name, inputs.seeds, weights, inputs.base))
+        slot.copy_(method.merge(name, inputs.seeds, weights, inputs.base))
 
 
 class KeptVectors:
-    """The task vectors of a method, tensor by tensor, kept from their first use on."""
+    """The task vectors of a method, tensor by tensor, kept from their first use on.
+
+    They are the same for all members: what makes them is not searched.
+    """
 
     def __init__(
         self,
-        method: Method,
         place: Kept,
         inputs: Callable[[str], Inputs],
         release: Callable[[str], None],
@@ -96,24 +99,22 @@ class KeptVectors:
         """Nothing is made yet.
 
         Args:
-            method: one that `has_task_vectors`.
             place: "device", beside the model, or "pinned", in the host's page-locked memory.
             inputs: a tensor's name to what is merged of it; each is asked for once.
             release: is told the name of each tensor whose seeds are not needed any longer.
         """
-        self._method = method
         self._place = place
         self._inputs = inputs
         self._release = release
         # By tensor the base and K task vectors, on the place, in the type of the resident model.
         self._kept: dict[str, list[torch.Tensor]] = {}
 
-    def merge(self, name: str, slot: torch.Tensor, weights: np.ndarray) -> None:
+    def merge(self, method: Method, name: str, slot: torch.Tensor, weights: np.ndarray) -> None:
         """As `Merging.merge`, with the numbers of `Anew.merge`, to the bit."""
-        base, *vectors = [tensor.to(slot.device) for tensor in self._tensors(name, slot)]
+        base, *vectors = [tensor.to(slot.device) for tensor in self._tensors(method, name, slot)]
         # On a GPU, many small calls are slower than a large one.
         if slot.device.type != "cpu" or slot.numel() <= PIECE:
-            slot.copy_(self._method.merge_vectors(name, vectors, weights, base))
+            slot.copy_(method.merge_vectors(name, vectors, weights, base))
             return
         flat_slot = slot.view(-1)
         flat_base = base.view(-1)
@@ -121,14 +122,14 @@ class KeptVectors:
         for start in range(0, slot.numel(), PIECE):
             piece = slice(start, start + PIECE)
             cut = [vector[piece] for vector in flat_vectors]
-            flat_slot[piece] = self._method.merge_vectors(name, cut, weights, flat_base[piece])
+            flat_slot[piece] = method.merge_vectors(name, cut, weights, flat_base[piece])
 
-    def _tensors(self, name: str, slot: torch.Tensor) -> list[torch.Tensor]:
+    def _tensors(self, method: Method, name: str, slot: torch.Tensor) -> list[torch.Tensor]:
         """The base and the task vectors of a tensor, which are made when it is first needed."""
         if name not in self._kept:
             base, seeds = self._inputs(name).like(slot)
             assert base is not None, "methods that have task vectors need a base"
-            tensors = [base, *self._method.task_vectors(name, seeds, base)]
+            tensors = [base, *method.task_vectors(name, seeds, base)]
             tensors = [tensor.contiguous() for tensor in tensors]
             if self._place == "pinned":
                 tensors = [tensor.cpu().pin_memory() for tensor in tensors]
@@ -157,7 +158,14 @@ def merging(
         release: as `KeptVectors` takes it.
     """
     if not method.has_task_vectors:
-        return Anew(method, inputs)
+        return Anew(inputs)
+    searched = [range_.label for range_ in method.ranges if range_.parameter in NUMBERS]
+    if searched:
+        log.info(
+            "task vectors for %s are made anew for each birth, since it searches %s",
+            method.name, " and ".join(searched),
+        )  # fmt: skip
+        return Anew(inputs)
     if place == "auto":
         # The base is kept beside them.
         place = fitting_place_of_made(slots.values(), count + 1)
@@ -168,6 +176,6 @@ def merging(
     # It depends on how much memory there is, and how fast a birth is on it, so the log has it.
     if place == "disk":
         log.info("%s, are made anew for each birth: nothing of the seeds is in memory", vectors)
-        return Anew(method, inputs)
+        return Anew(inputs)
     log.info("%s, are made once and kept: %s", vectors, WHERE[place])
-    return KeptVectors(method, place, inputs, release)
+    return KeptVectors(place, inputs, release)

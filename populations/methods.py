@@ -8,18 +8,19 @@ what they take and what they need is read from its registry. docs/methods.md lis
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from populations.method_kinds import OTHER_KIND, SEARCHED, SINGLE, mergekit, methods
 from populations.method_parameters import (
     WEIGHT,
     check_parameters,
     nearest_hint,
     parameters_of,
-    takes_weights,
 )
+from populations.method_ranges import Range, corners, ranges_of, values_at
 from populations.seeded_drops import seeded_drops
 from populations.task_vectors import (
     TaskVector,
@@ -28,37 +29,11 @@ from populations.task_vectors import (
     without_dropping,
 )
 
-SEARCHED = "searched"
-"""A method that takes a weight for each seed."""
-
-SINGLE = "single child"
-"""A method without weights: it makes one child of its seeds, and leaves nothing to search."""
-
 DEFAULTS = {"normalize": False, "normalize_weights": False}
 """Where they are not mergekit's: weights count as they are.
 
 They are not divided by their sum, which ratios beyond [0, 1] can make nearly 0.
 """
-
-OTHER_KIND = {
-    SEARCHED: "takes a weight for each seed: it is searched, and has no single child",
-    SINGLE: (
-        "takes no weight for each seed, so there is nothing to search: it makes a single child"
-    ),
-}
-"""What is said of a method that is of the other kind than is asked for."""
-
-
-def methods() -> dict[str, str]:
-    """Every merge method that mergekit registers, by name.
-
-    Returns:
-        For each `SEARCHED`, `SINGLE`, or why it cannot be had.
-
-    Raises:
-        ImportError: if mergekit is not installed.
-    """
-    return {method.spec.name: _kind(method.spec) for method in _mergekit().registered_methods()}
 
 
 @dataclass(frozen=True)
@@ -68,9 +43,10 @@ class Method:
     Attributes:
         name: as mergekit has it: linear, task_arithmetic, ties, dare_ties, della, ...
         parameters: its other settings (density, epsilon, lambda, ...) by mergekit's names; where
-            mergekit has one for each input, a value for all seeds or a list of one for each. What
-            is left out is as mergekit has it, except that weights are not normalised; and density
-            must be given where it matters, because mergekit's drops nothing.
+            mergekit has one for each input, a value for all seeds or a list of one for each. A
+            range such as {from: 0.2, to: 0.9} in the place of a number is searched. What is left
+            out is as mergekit has it, except that weights are not normalised; and density must be
+            given where it matters, because mergekit's drops nothing.
         seed: of random drops. They depend on it and on the tensor's name alone, so all children
             share them.
     """
@@ -83,6 +59,38 @@ class Method:
     def needs_base(self) -> bool:
         """Whether the method merges differences from a base."""
         return self._method.spec.contract.base == "required"
+
+    @property
+    def ranges(self) -> list[Range]:
+        """The parameters that are searched, in the order in which a genome has their settings."""
+        return ranges_of(self.parameters)
+
+    def at(self, settings: Sequence[float]) -> Method:
+        """The method of a member, which has a number in the place of each range.
+
+        Args:
+            settings: for each of `ranges` where in it the number is, from 0 to 1.
+
+        Raises:
+            ValueError: if there are more or fewer than ranges.
+        """
+        # The method itself, and not a copy, where nothing of it is searched.
+        if not len(settings) and not self.ranges:
+            return self
+        return replace(self, parameters=values_at(self.parameters, settings))
+
+    def numbers(self, settings: Sequence[float]) -> dict[str, float]:
+        """The numbers that a member has of its own, by name.
+
+        Args:
+            settings: as `at` takes them.
+
+        Raises:
+            ValueError: as `at`.
+        """
+        self.at(settings)
+        pairs = zip(self.ranges, settings, strict=True)
+        return {range_.label: range_.at(setting) for range_, setting in pairs}
 
     def check(self, seeds: int, base: bool, *, searched: bool = True) -> None:
         """Checks all that can be known before a weight is read.
@@ -115,7 +123,13 @@ class Method:
         # Methods that drop numbers say how they choose them; the others have no such attribute.
         drops = getattr(self._method, "sparsification_method", None) is not None
         check_parameters(self.name, self._method.spec, self.parameters, needs_density=drops)
-        self._check_trial(seeds, base, searched)
+        if self.ranges and not searched:
+            raise ValueError(
+                f"parameters: {self.ranges[0].label}: expected a number, got a range: "
+                "nothing is searched for a single child"
+            )
+        for settings in corners(self.parameters):
+            self.at(settings)._check_trial(seeds, base, searched)
 
     def merge(
         self,
@@ -206,7 +220,7 @@ class Method:
     @property
     def _method(self) -> Any:
         """The method as mergekit registers it."""
-        return _mergekit().get(self.name)
+        return mergekit().get(self.name)
 
     def _check_trial(self, seeds: int, base: bool, searched: bool) -> None:
         """Merges small tensors, for what only the method itself can tell: counts, sizes of lists.
@@ -274,7 +288,7 @@ class Method:
             base_index = 0
         try:
             with torch.no_grad():
-                merged: torch.Tensor = _mergekit().merge_tensors(
+                merged: torch.Tensor = mergekit().merge_tensors(
                     inputs,
                     method,
                     parameters=self._settings(method) | weights,
@@ -294,27 +308,3 @@ class Method:
         known = parameters_of(method.spec)
         given = DEFAULTS | dict(self.parameters)
         return {name: value for name, value in given.items() if name in known}
-
-
-def _mergekit() -> Any:
-    """The merge methods of mergekit, which is imported late: it takes seconds."""
-    try:
-        from mergekit import merge_methods
-    except ImportError as error:
-        raise ImportError(
-            "merge methods need the package mergekit: pip install 'evomerge[llm]'"
-        ) from error
-    return merge_methods
-
-
-def _kind(spec: Any) -> str:
-    """What a method is here, by what mergekit says that it takes."""
-    # Its one ratio is no weight of an input, so it would count as a single child.
-    if spec.name == "slerp":
-        return (
-            "mixes two models by one ratio: "
-            "this is crossover with angle: tensor, over any number of seeds"
-        )
-    if spec.contract.max_inputs == 1:
-        return "takes one model alone: there is nothing to merge"
-    return SEARCHED if takes_weights(spec) else SINGLE

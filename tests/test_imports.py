@@ -91,7 +91,7 @@ def test_mergekit_has_two_homes_one_for_its_merge_methods_one_for_its_evolutiona
     users = {
         file for file, path in FILES.items() for name in imports(path) if within(name, "mergekit")
     }
-    methods = {"populations/methods.py", "populations/task_vectors.py"}
+    methods = {"populations/method_kinds.py", "populations/task_vectors.py"}
     assert users <= methods | {"evomerge/convert/mergekit_evolve.py"}
 
 

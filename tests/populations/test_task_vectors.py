@@ -5,8 +5,9 @@ import torch
 from mergekit.merge_methods import GeneralizedTaskArithmeticMerge, get, registered_methods
 
 from populations import method_merging
+from populations.method_kinds import SEARCHED, methods
 from populations.method_merging import Anew, Inputs, KeptVectors
-from populations.methods import SEARCHED, Method, methods
+from populations.methods import Method
 
 FAMILY = [
     method.spec.name
@@ -145,8 +146,8 @@ def test_a_tensor_in_pieces_is_the_tensor_at_once(count, dtype, monkeypatch):
     for name in FAMILY:
         method = made(name)
         slot = torch.empty(shape, dtype=dtype)
-        kept = KeptVectors(method, "device", lambda _: Inputs(base, seeds), lambda _: None)
-        kept.merge("w", slot, weights)
+        kept = KeptVectors("device", lambda _: Inputs(base, seeds), lambda _: None)
+        kept.merge(method, "w", slot, weights)
         expected = method.merge("w", seeds, weights, base)
         assert torch.equal(bits(slot), bits(expected)), name
 
@@ -159,12 +160,12 @@ def test_vectors_are_made_once_and_the_seeds_are_then_given_back():
         asked.append(name)
         return Inputs(base, seeds)
 
-    kept = KeptVectors(made("ties"), "device", inputs, released.append)
+    kept = KeptVectors("device", inputs, released.append)
     slot, expected = torch.empty_like(base), torch.empty_like(base)
     for weights in ([1.0, 0.0], [0.3, 0.4], [-0.3, 1.4]):
         for name in ("a", "b"):
-            kept.merge(name, slot, weights)
-            Anew(made("ties"), lambda _: Inputs(base, seeds)).merge(name, expected, weights)
+            kept.merge(made("ties"), name, slot, weights)
+            Anew(lambda _: Inputs(base, seeds)).merge(made("ties"), name, expected, weights)
             assert torch.equal(bits(slot), bits(expected))
     assert asked == released == ["a", "b"]
 
@@ -173,8 +174,8 @@ def test_slots_of_another_type_get_what_is_computed_in_it():
     """As ever, a method computes in the type of the resident model."""
     base, seeds = tensors(2)
     slot = torch.empty(base.shape, dtype=torch.bfloat16)
-    kept = KeptVectors(made("ties"), "device", lambda _: Inputs(base, seeds), lambda _: None)
-    kept.merge("w", slot, WEIGHTS[:2])
+    kept = KeptVectors("device", lambda _: Inputs(base, seeds), lambda _: None)
+    kept.merge(made("ties"), "w", slot, WEIGHTS[:2])
     narrow = [seed.bfloat16() for seed in seeds]
     expected = made("ties").merge("w", narrow, WEIGHTS[:2], base.bfloat16())
     assert torch.equal(bits(slot), bits(expected))
@@ -186,10 +187,10 @@ def test_slots_of_another_type_get_what_is_computed_in_it():
 def test_so_it_is_on_a_gpu(name, place):
     base, seeds = tensors(3)
     slot, expected = torch.empty_like(base).cuda(), torch.empty_like(base).cuda()
-    kept = KeptVectors(made(name), place, lambda _: Inputs(base, seeds), lambda _: None)
-    Anew(made(name), lambda _: Inputs(base, seeds)).merge("w", expected, WEIGHTS[:3])
+    kept = KeptVectors(place, lambda _: Inputs(base, seeds), lambda _: None)
+    Anew(lambda _: Inputs(base, seeds)).merge(made(name), "w", expected, WEIGHTS[:3])
     for _ in range(2):
-        kept.merge("w", slot, WEIGHTS[:3])
+        kept.merge(made(name), "w", slot, WEIGHTS[:3])
         assert torch.equal(bits(slot), bits(expected))
 
 
