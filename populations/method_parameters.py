@@ -98,13 +98,22 @@ def _check_value(parameter: Any, value: Any) -> None:
             low, high = ends(value)
         except ValueError as error:
             raise ValueError(f"parameters: {parameter.name}: {error}") from None
-        _check_value(parameter, low)
-        _check_value(parameter, high)
+        _check_number(parameter, low)
+        _check_number(parameter, high)
         if not float(low) < float(high):
             raise ValueError(
                 f"parameters: {parameter.name}: expected a range that goes up, from {low} to {high}"
             )
         return
+    _check_number(parameter, value)
+
+
+def _check_number(parameter: Any, value: Any) -> None:
+    """As `_check_value`, of a single value.
+
+    Raises:
+        ValueError: if mergekit does not take the value, or it is no share.
+    """
     try:
         checked = parameter.validate(value)
     except ValueError:
