@@ -236,14 +236,14 @@ class Merged(OnFirstUse, ABC):
         """
         if self.method is None:
             return {}
-        return self.method.numbers(genome.settings)
+        return self.method.numbers(genome.settings.tolist())
 
     def express(self, genome: Recipe) -> Any:
         """As `Population.express`: in place, in the one resident model."""
         if self.method is None:
             express(self._slots, self._kept.tensors, genome, self.axis)
         else:
-            self._merge(genome, self.method.at(genome.settings))
+            self._merge(genome, self.method.at(genome.settings.tolist()))
         return self._resident
 
     def footprint(self) -> dict[str, Any]:

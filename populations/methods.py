@@ -291,7 +291,7 @@ class Method:
                 merged: torch.Tensor = mergekit().merge_tensors(
                     inputs,
                     method,
-                    parameters=self._settings(method) | weights,
+                    parameters=self._settings(method) | dict(weights),
                     base_index=base_index,
                     name=tensor,
                     out_dtype=inputs[-1].dtype,
