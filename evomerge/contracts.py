@@ -64,7 +64,7 @@ class Population(Protocol):
 
     A constructor keeps its arguments, each under its own name, and nothing else. What is heavy is
     loaded on first use. What a population can do besides is a small protocol each: `Stacks`,
-    `Immigrants`, `LinearOnly`, `Recipes`, `NamesSeeds`, `Carded`, `Footprint`.
+    `Immigrants`, `LinearOnly`, `Recipes`, `NamesSeeds`, `SearchesSettings`, `Carded`, `Footprint`.
     """
 
     @property
@@ -129,6 +129,17 @@ class NamesSeeds(Protocol):
 
     def sources(self) -> list[dict[str, Any]]:
         """The name and the sha256 of each seed."""
+
+
+class SearchesSettings(Protocol):
+    """A population whose recipes may have settings, numbers of a merge method that are searched."""
+
+    def settings_of(self, genome: Any) -> dict[str, float]:
+        """Those of a genome, by name.
+
+        Raises:
+            ValueError: if it has not one for each that is searched.
+        """
 
 
 class Carded(Protocol):

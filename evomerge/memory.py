@@ -49,12 +49,13 @@ def gpu_peak() -> int:
 
 
 def room() -> int:
-    """Bytes that this process may have in all: what it has, and what is free.
+    """Bytes that this process may have in all: what it has, and what is free."""
+    return psutil.Process().memory_info().rss + free()
 
-    Free is what the machine has left, or the container that the process is in.
-    """
-    mine = psutil.Process().memory_info().rss
-    return mine + min(psutil.virtual_memory().available, *_left_in_containers())
+
+def free() -> int:
+    """Bytes that the machine has left, or the container that this process is in."""
+    return min(psutil.virtual_memory().available, *_left_in_containers())
 
 
 def gpu_room() -> int:

@@ -14,7 +14,9 @@ Merged checkpoints, whose genomes are recipes over the seeds:
   weights; the one that is resident
 - `diffusion`, `pipeline_plan`: image generators; which component comes from which seed
 - `units`: attention heads, MLP units and channels by the names of tensors
-- `methods`, `method_parameters`: merge methods of mergekit
+- `methods`, `method_kinds`, `method_parameters`, `method_ranges`, `seeded_drops`: merge methods of
+  mergekit, and their numbers that are searched
+- `task_vectors`, `method_merging`: what a method leaves of the seeds, made once for all births
 - `mergekit_config`: a recipe as a config of mergekit
 
 For all of them:

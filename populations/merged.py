@@ -9,6 +9,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,8 @@ from evomerge.genome.axis import Axis, FlatCut
 from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
 from populations.express.combine import express
+from populations.method_merging import Inputs, Merging, merging
+from populations.method_ranges import spread
 from populations.methods import Method
 from populations.seeds.digests import digest
 from populations.seeds.model_cards import Model, origins
@@ -207,8 +210,11 @@ class Merged(OnFirstUse, ABC):
         # Only a split inside a tensor reads the seeds, so `_kept` waits until then.
         self.grams = Grams(self.axis, units, lambda name, entries: self._kept.front(name, entries))
 
-    def founders(self, rng: np.random.Generator) -> list[Recipe]:  # noqa: ARG002
+    def founders(self, rng: np.random.Generator) -> list[Recipe]:
         """As `Population.founders`: each seed by itself.
+
+        The numbers of a method that are searched are spread evenly over their ranges, and drawn
+        which founder has which.
 
         Raises:
             ValueError: as `grams`.
@@ -216,24 +222,43 @@ class Merged(OnFirstUse, ABC):
         # Taking them reads every number of every seed, and so finds what is not finite.
         _ = self.grams
         count = len(self.seeds)
-        return [Recipe.seed(index, count, self.axis.size) for index in range(count)]
+        founders = [Recipe.seed(index, count, self.axis.size) for index in range(count)]
+        if self.method is None or not self.method.ranges:
+            return founders
+        rows = spread(len(self.method.ranges), count, rng)
+        return [replace(one, settings=row) for one, row in zip(founders, rows, strict=True)]
+
+    def settings_of(self, genome: Recipe) -> dict[str, float]:
+        """The numbers of the method that a member has of its own, by name.
+
+        Raises:
+            ValueError: if the genome has not one for each that is searched.
+        """
+        if self.method is None:
+            return {}
+        return self.method.numbers(genome.settings.tolist())
 
     def express(self, genome: Recipe) -> Any:
         """As `Population.express`: in place, in the one resident model."""
         if self.method is None:
             express(self._slots, self._kept.factored, genome, self.axis)
         else:
-            self._merge(genome, self.method)
+            self._merge(genome, self.method.at(genome.settings.tolist()))
         return self._resident
 
     def footprint(self) -> dict[str, Any]:
         """Bytes of the seeds (`Seeds.nbytes`), of the resident model, and if it runs on a GPU.
 
-        Headers alone are read for it.
+        What a method keeps of the seeds counts among them. Headers alone are read for it.
         """
         size = sum(math.prod(slot.shape) for slot in self._seeds.slots.values())
+        seeds = self._seeds.nbytes
+        if self.method is not None and self.method.needs_base:
+            seeds += size * self._base.dtype.itemsize
+            if self.method.has_task_vectors and self.seed_device != "disk":
+                seeds += len(self.seeds) * size * self._dtype.itemsize
         return {
-            "seeds": self._seeds.nbytes,
+            "seeds": seeds,
             "model": size * self._dtype.itemsize,
             "gpu": self._device.startswith("cuda"),
         }
@@ -258,20 +283,34 @@ class Merged(OnFirstUse, ABC):
     def _merge(self, genome: Recipe, method: Method) -> None:
         """Fills the resident model by one of mergekit's methods, tensor by tensor, in its type."""
         for placement in self.axis.placements(genome.bounds):
-            slot = self._slots[placement.tensor]
-            seeds = []
-            for tensor in self._kept.tensors(placement.tensor):
-                seeds.append(tensor.to(slot.device, slot.dtype))
-            base = None
-            if method.needs_base:
-                base = self._base.tensors(placement.tensor)[0].to(slot.device, slot.dtype)
             # The constructor lets a method have whole tensors only, each in a single stretch.
             weights = genome.coefficients[placement.stretches[0]]  # (K,)
-            slot.copy_(method.merge(placement.tensor, seeds, weights, base))
+            slot = self._slots[placement.tensor]
+            self._merging.merge(method, placement.tensor, slot, weights)
+
+    @cached_property
+    def _merging(self) -> Merging:
+        """How the method fills the resident model."""
+        assert self.method is not None
+        release = self._seeds.release
+        return merging(
+            self.method, self._slots, len(self.seeds), self.seed_device, self._inputs, release
+        )
+
+    def _inputs(self, name: str) -> Inputs:
+        """What a method merges of one tensor."""
+        assert self.method is not None
+        base = None
+        if self.method.needs_base:
+            base = self._base.tensors(name)[0]
+        return Inputs(base, self._kept.tensors(name))
 
     @cached_property
     def _kept(self) -> Seeds:
         """The seeds, where they are kept from now on."""
+        # What a method keeps takes the seeds' place, so its room is sought before they have it.
+        if self.method is not None:
+            _ = self._merging
         # It depends on how much memory there is, and how fast a birth is on it, so the log has it.
         place = self._seeds.keep(self._slots, self.seed_device)
         line = "%d seeds of %d parameters are kept on: %s (%.0f MB)"

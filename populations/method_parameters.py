@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from populations.method_ranges import ends, is_range
+
 WEIGHT = "weight"
 """What mergekit calls the parameter that the search sets."""
 
@@ -80,7 +82,34 @@ def nearest_hint(name: str, known: Iterable[str]) -> str:
 
 
 def _check_value(parameter: Any, value: Any) -> None:
-    """Checks type and range, for one input or for all.
+    """Checks type and range, for one input or for all; of a range of numbers, both ends.
+
+    Raises:
+        ValueError: if mergekit does not take the value, or it is no share, or no range of numbers.
+    """
+    if is_range(value):
+        if parameter.value_type is not float:
+            expected = TYPES.get(parameter.value_type, str(parameter.value_type))
+            raise ValueError(
+                f"parameters: {parameter.name}: expected {expected}, got a range: "
+                "only numbers with a point are searched"
+            )
+        try:
+            low, high = ends(value)
+        except ValueError as error:
+            raise ValueError(f"parameters: {parameter.name}: {error}") from None
+        _check_number(parameter, low)
+        _check_number(parameter, high)
+        if not float(low) < float(high):
+            raise ValueError(
+                f"parameters: {parameter.name}: expected a range that goes up, from {low} to {high}"
+            )
+        return
+    _check_number(parameter, value)
+
+
+def _check_number(parameter: Any, value: Any) -> None:
+    """As `_check_value`, of a single value.
 
     Raises:
         ValueError: if mergekit does not take the value, or it is no share.

@@ -7,53 +7,33 @@ what they take and what they need is read from its registry. docs/methods.md lis
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from populations.method_kinds import OTHER_KIND, SEARCHED, SINGLE, mergekit, methods
 from populations.method_parameters import (
     WEIGHT,
     check_parameters,
     nearest_hint,
     parameters_of,
-    takes_weights,
 )
-
-SEARCHED = "searched"
-"""A method that takes a weight for each seed."""
-
-SINGLE = "single child"
-"""A method without weights: it makes one child of its seeds, and leaves nothing to search."""
+from populations.method_ranges import Range, corners, ranges_of, values_at
+from populations.seeded_drops import seeded_drops
+from populations.task_vectors import (
+    TaskVector,
+    has_task_vectors,
+    task_vectors,
+    without_dropping,
+)
 
 DEFAULTS = {"normalize": False, "normalize_weights": False}
 """Where they are not mergekit's: weights count as they are.
 
 They are not divided by their sum, which ratios beyond [0, 1] can make nearly 0.
 """
-
-OTHER_KIND = {
-    SEARCHED: "takes a weight for each seed: it is searched, and has no single child",
-    SINGLE: (
-        "takes no weight for each seed, so there is nothing to search: it makes a single child"
-    ),
-}
-"""What is said of a method that is of the other kind than is asked for."""
-
-
-def methods() -> dict[str, str]:
-    """Every merge method that mergekit registers, by name.
-
-    Returns:
-        For each `SEARCHED`, `SINGLE`, or why it cannot be had.
-
-    Raises:
-        ImportError: if mergekit is not installed.
-    """
-    return {method.spec.name: _kind(method.spec) for method in _mergekit().registered_methods()}
 
 
 @dataclass(frozen=True)
@@ -63,9 +43,10 @@ class Method:
     Attributes:
         name: as mergekit has it: linear, task_arithmetic, ties, dare_ties, della, ...
         parameters: its other settings (density, epsilon, lambda, ...) by mergekit's names; where
-            mergekit has one for each input, a value for all seeds or a list of one for each. What
-            is left out is as mergekit has it, except that weights are not normalised; and density
-            must be given where it matters, because mergekit's drops nothing.
+            mergekit has one for each input, a value for all seeds or a list of one for each. A
+            range such as {from: 0.2, to: 0.9} in the place of a number is searched. What is left
+            out is as mergekit has it, except that weights are not normalised; and density must be
+            given where it matters, because mergekit's drops nothing.
         seed: of random drops. They depend on it and on the tensor's name alone, so all children
             share them.
     """
@@ -78,6 +59,38 @@ class Method:
     def needs_base(self) -> bool:
         """Whether the method merges differences from a base."""
         return self._method.spec.contract.base == "required"
+
+    @property
+    def ranges(self) -> list[Range]:
+        """The parameters that are searched, in the order in which a genome has their settings."""
+        return ranges_of(self.parameters)
+
+    def at(self, settings: Sequence[float]) -> Method:
+        """The method of a member, which has a number in the place of each range.
+
+        Args:
+            settings: for each of `ranges` where in it the number is, from 0 to 1.
+
+        Raises:
+            ValueError: if there are more or fewer than ranges.
+        """
+        # The method itself, and not a copy, where nothing of it is searched.
+        if not len(settings) and not self.ranges:
+            return self
+        return replace(self, parameters=values_at(self.parameters, settings))
+
+    def numbers(self, settings: Sequence[float]) -> dict[str, float]:
+        """The numbers that a member has of its own, by name.
+
+        Args:
+            settings: as `at` takes them.
+
+        Raises:
+            ValueError: as `at`.
+        """
+        self.at(settings)
+        pairs = zip(self.ranges, settings, strict=True)
+        return {range_.label: range_.at(setting) for range_, setting in pairs}
 
     def check(self, seeds: int, base: bool, *, searched: bool = True) -> None:
         """Checks all that can be known before a weight is read.
@@ -110,7 +123,13 @@ class Method:
         # Methods that drop numbers say how they choose them; the others have no such attribute.
         drops = getattr(self._method, "sparsification_method", None) is not None
         check_parameters(self.name, self._method.spec, self.parameters, needs_density=drops)
-        self._check_trial(seeds, base, searched)
+        if self.ranges and not searched:
+            raise ValueError(
+                f"parameters: {self.ranges[0].label}: expected a number, got a range: "
+                "nothing is searched for a single child"
+            )
+        for settings in corners(self.parameters):
+            self.at(settings)._check_trial(seeds, base, searched)
 
     def merge(
         self,
@@ -137,6 +156,61 @@ class Method:
         weights = {WEIGHT: [float(weight) for weight in coefficients]}
         return self._run(f"tensor {tensor!r}", tensor, seeds, weights, base)
 
+    @property
+    def has_task_vectors(self) -> bool:
+        """Whether part of the method does not depend on weights: `task_vectors` is that part."""
+        return has_task_vectors(self._method)
+
+    def task_vectors(
+        self, tensor: str, seeds: Sequence[torch.Tensor], base: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """What the method leaves of each seed's difference from the base.
+
+        It is the part of `merge` that does not depend on weights, and takes nearly all of its time.
+
+        Args:
+            tensor: its name.
+            seeds: (K,) tensors of one shape, on one device.
+            base: the base's tensor.
+
+        Returns:
+            (K,) tensors, in the type to which seeds and base promote, for `merge_vectors`.
+
+        Raises:
+            ValueError: if mergekit cannot do so.
+        """
+        try:
+            with torch.no_grad(), seeded_drops(self.seed, tensor, [base, *seeds]):
+                return task_vectors(self._method, self._settings(self._method), seeds, base)
+        except (ValueError, TypeError, IndexError) as error:
+            raise ValueError(f"{self.name} of tensor {tensor!r}: {error}") from error
+
+    def merge_vectors(
+        self,
+        tensor: str,
+        vectors: Sequence[torch.Tensor],
+        coefficients: Iterable[float],
+        base: torch.Tensor,
+    ) -> torch.Tensor:
+        """As `merge`, from what `task_vectors` gave: the same numbers, to the bit.
+
+        Args:
+            tensor: its name.
+            vectors: (K,) the task vectors.
+            coefficients: (K,) the weights.
+            base: the base's tensor, on their device.
+
+        Returns:
+            The merged tensor, in the task vectors' type.
+
+        Raises:
+            ValueError: if mergekit cannot merge these.
+        """
+        inputs = [vector.as_subclass(TaskVector) for vector in vectors]
+        weights = {WEIGHT: [float(weight) for weight in coefficients]}
+        method = without_dropping(self._method)
+        return self._call(method, f"tensor {tensor!r}", tensor, inputs, weights, base)
+
     def single(
         self, tensor: str, seeds: Sequence[torch.Tensor], base: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -146,7 +220,7 @@ class Method:
     @property
     def _method(self) -> Any:
         """The method as mergekit registers it."""
-        return _mergekit().get(self.name)
+        return mergekit().get(self.name)
 
     def _check_trial(self, seeds: int, base: bool, searched: bool) -> None:
         """Merges small tensors, for what only the method itself can tell: counts, sizes of lists.
@@ -193,24 +267,31 @@ class Method:
         Raises:
             ValueError: if mergekit cannot merge these.
         """
-        spec = self._method.spec
+        with seeded_drops(self.seed, tensor, seeds if base is None else [base, *seeds]):
+            return self._call(self._method, label, tensor, seeds, weights, base)
+
+    def _call(
+        self,
+        method: Any,
+        label: str,
+        tensor: str | None,
+        seeds: Sequence[torch.Tensor],
+        weights: Mapping[str, Any],
+        base: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """As `_run`, with drops from torch's random state, and of any method of mergekit's."""
         # mergekit takes a base as one of the inputs, and refuses one that its method does not know.
         inputs = list(seeds)
         base_index = None
-        if base is not None and spec.contract.base in ("required", "optional"):
+        if base is not None and method.spec.contract.base in ("required", "optional"):
             inputs = [base, *seeds]
             base_index = 0
-        # The user's settings go before our defaults, and the search's weights before both.
-        known = parameters_of(spec)
-        parameters = {name: value for name, value in DEFAULTS.items() if name in known}
-        parameters.update(self.parameters)
-        parameters.update(weights)
         try:
-            with torch.no_grad(), _seeded_drops(self.seed, tensor, inputs):
-                merged: torch.Tensor = _mergekit().merge_tensors(
+            with torch.no_grad():
+                merged: torch.Tensor = mergekit().merge_tensors(
                     inputs,
-                    self.name,
-                    parameters=parameters,
+                    method,
+                    parameters=self._settings(method) | dict(weights),
                     base_index=base_index,
                     name=tensor,
                     out_dtype=inputs[-1].dtype,
@@ -219,44 +300,11 @@ class Method:
             raise ValueError(f"{self.name} of {label}: {error}") from error
         return merged
 
+    def _settings(self, method: Any) -> dict[str, Any]:
+        """What a method of mergekit's is given: our defaults, and before them what the user gave.
 
-def _mergekit() -> Any:
-    """The merge methods of mergekit, which is imported late: it takes seconds."""
-    try:
-        from mergekit import merge_methods
-    except ImportError as error:
-        raise ImportError(
-            "merge methods need the package mergekit: pip install 'evomerge[llm]'"
-        ) from error
-    return merge_methods
-
-
-def _kind(spec: Any) -> str:
-    """What a method is here, by what mergekit says that it takes."""
-    # Its one ratio is no weight of an input, so it would count as a single child.
-    if spec.name == "slerp":
-        return (
-            "mixes two models by one ratio: "
-            "this is crossover with angle: tensor, over any number of seeds"
-        )
-    if spec.contract.max_inputs == 1:
-        return "takes one model alone: there is nothing to merge"
-    return SEARCHED if takes_weights(spec) else SINGLE
-
-
-@contextmanager
-def _seeded_drops(seed: int, tensor: str | None, inputs: Sequence[torch.Tensor]) -> Iterator[None]:
-    """What is drawn inside comes from the seed and the tensor's name.
-
-    The random state of before comes back.
-    """
-    # torch takes 63 bits. A hash of the name is the same in every process, unlike Python's own.
-    digest = hashlib.sha256(f"{seed} {tensor}".encode()).digest()
-    number = int.from_bytes(digest[:8], "little") >> 1
-    gpus = sorted({tensor.device.index for tensor in inputs if tensor.device.type == "cuda"})
-    with torch.random.fork_rng(devices=gpus):
-        torch.default_generator.manual_seed(number)
-        for gpu in gpus:
-            with torch.cuda.device(gpu):
-                torch.cuda.manual_seed(number)
-        yield
+        A method without drops does not know what only drops need.
+        """
+        known = parameters_of(method.spec)
+        given = DEFAULTS | dict(self.parameters)
+        return {name: value for name, value in given.items() if name in known}

@@ -128,7 +128,7 @@ def _method(genome: Any, remarks: Remarks) -> dict[str, Any]:
     name = genome.merge_method
     place = ("population", "method", "parameters")
     parameters: dict[str, Any] = {}
-    # What M2N2 breeds, and CMA-ES searches, are weights alone.
+    # CMA-ES searches weights alone here, and M2N2 other numbers only where it is given a range.
     for searched in searched_besides_weights(name):
         if searched != "density":
             remarks.dropped[f"genome.merge_method ({searched})"] = (

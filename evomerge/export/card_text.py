@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -215,6 +216,12 @@ def _recipe(subject: Subject, folder: Path) -> str:
         f"`{recipe_file.NAME}` (SHA-256 `{sha256}`), which names the seeds by their SHA-256, too:"
         f"\n\n{fenced(f'evomerge rebuild {recipe_file.NAME} OUT', 'sh')}"
     )
+    recipe = json.loads(path.read_text(encoding="utf-8"))
+    if recipe_file.NUMBERS in recipe:
+        numbers = []
+        for name, number in recipe[recipe_file.NUMBERS].items():
+            numbers.append(f"{plain(name)} {number:.4f}")
+        text += f"\nIts method's own numbers were searched, too: {', '.join(numbers)}.\n"
     if (folder / MERGEKIT).is_file():
         first_line = (folder / MERGEKIT).read_text(encoding="utf-8").partition("\n")[0]
         text += (

@@ -3,7 +3,8 @@
 recipe.json has the population's settings, the seeds with the SHA-256 of their files, and the genome
 (`evomerge.genome.Recipe`). For whoever reads it without evomerge, it also has for each tensor the
 dimension along which it is cut (null: cut as one flat vector), the entries at which stretches begin
-and end, and for each stretch a coefficient for each seed.
+and end, and for each stretch a coefficient for each seed. Where numbers of a merge method are
+searched, it has the places of the member's in their ranges, and these numbers by name.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from evomerge.config import calls
 from evomerge.config.targets import TARGET
-from evomerge.contracts import NamesSeeds, Population, can
+from evomerge.contracts import NamesSeeds, Population, SearchesSettings, can
 from evomerge.errors import UserError, as_user_error
 from evomerge.files import saving, write_folder
 from evomerge.genome.axis import Axis
@@ -27,8 +28,13 @@ from evomerge.rundir.checks import check_new
 
 NAME = "recipe.json"
 TENSORS = "tensors"
+SETTINGS = "settings"
+NUMBERS = "searched"
 KINDS = {"population": dict, "seeds": list, "bounds": list, "coefficients": list, TENSORS: dict}
 """What a recipe has to have."""
+
+OPTIONAL = {SETTINGS: list, NUMBERS: dict}
+"""What it has as well, where numbers of a merge method are searched."""
 
 OURS = (
     "populations.llm.LanguageModels",
@@ -47,13 +53,16 @@ def write(folder: Path, population: Any, genome: Recipe) -> None:
         population: the member's, one that has `sources`.
         genome: the member.
     """
-    recipe = {
+    recipe: dict[str, Any] = {
         "evomerge": version("evomerge"),
         **calls.describe(population=population),
         "seeds": population.sources(),
         "bounds": genome.bounds.tolist(),
         "coefficients": genome.coefficients.tolist(),
     }
+    if len(genome.settings):
+        recipe[SETTINGS] = genome.settings.tolist()
+        recipe[NUMBERS] = _numbers(population, genome)
     # A line for each tensor, so that people can read it: indented, it would be a line a number.
     text = "{\n"
     for key, value in recipe.items():
@@ -141,6 +150,9 @@ def _wrong_in(recipe: Any) -> list[str]:
     for key, kind in KINDS.items():
         if not isinstance(recipe.get(key), kind):
             wrong.append(f"its {key} is no {kind.__name__}")
+    for key, kind in OPTIONAL.items():
+        if key in recipe and not isinstance(recipe[key], kind):
+            wrong.append(f"its {key} is no {kind.__name__}")
     if not wrong and not all(map(_is_seed, recipe["seeds"])):
         wrong.append("a seed has no sha256 or no name")
     return wrong
@@ -222,7 +234,25 @@ def _checked_genome(
             f"{path}: its tensors are not what its bounds and coefficients give on the axis of "
             "these settings"
         )
+    if as_user_error(str(path), lambda: _numbers(population, genome)) != recipe.get(NUMBERS, {}):
+        raise UserError(
+            f"{path}: its {NUMBERS} numbers are not what its {SETTINGS} give in the ranges of the "
+            "method"
+        )
     return genome
+
+
+def _numbers(population: Any, genome: Recipe) -> dict[str, float]:
+    """The numbers of a merge method that are a member's own, by name.
+
+    Raises:
+        ValueError: if the genome has not one for each that the population searches.
+    """
+    if can(population, SearchesSettings):
+        return population.settings_of(genome)
+    if len(genome.settings):
+        raise ValueError(f"{SETTINGS}: expected none, {type(population).__name__} searches none")
+    return {}
 
 
 def _genome(recipe: Mapping[str, Any], axis: Axis, seeds: int) -> Recipe:
@@ -243,7 +273,11 @@ def _genome(recipe: Mapping[str, Any], axis: Axis, seeds: int) -> Recipe:
         raise ValueError(
             f"coefficients: expected {rows} rows of {seeds} numbers that float32 can hold"
         )
-    return Recipe(bounds, coefficients)
+    settings = np.array(recipe.get(SETTINGS, []), dtype=np.float64)  # (n,)
+    # Written this way round, the comparison is false for NaN.
+    if settings.ndim != 1 or not ((settings >= 0) & (settings <= 1)).all():
+        raise ValueError(f"{SETTINGS}: expected numbers from 0 to 1, got {recipe[SETTINGS]}")
+    return Recipe(bounds, coefficients, settings)
 
 
 def _are_bounds(bounds: np.ndarray, size: int) -> bool:

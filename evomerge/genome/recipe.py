@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,10 +28,13 @@ class Recipe:
     Attributes:
         bounds: (m + 1,) int64, 0 = bounds[0] < ... < bounds[m] = P.
         coefficients: (m, K) float64. Never changed in place.
+        settings: (n,) float64 in [0, 1]: for each number of the merge method that the population
+            searches, where it is in its range. Most populations search none.
     """
 
     bounds: np.ndarray
     coefficients: np.ndarray
+    settings: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def seed(cls, index: int, count: int, size: int) -> Recipe:
@@ -67,6 +70,9 @@ class Recipe:
             >>> child.coefficients.tolist()
             [[0.5625, 0.4375], [0.1875, 0.8125], [0.0625, 0.9375]]
 
+        Settings are no part of the axis. They are mixed with the mean of the mixing ratios, and
+        stay within their ranges.
+
         Args:
             other: the second parent.
             crossing: the shares of the parents along the axis.
@@ -89,10 +95,15 @@ class Recipe:
                 part = slice(*np.searchsorted(bounds, (start, stop)))
                 one, two = slerp_coefficients(share, aa, ab, bb, crossing.angle)
                 child[part] = one * a[part] + two * b[part]
-        return Recipe(bounds, child)._joined()
+        ratio = float(np.mean(crossing.ratios))
+        settings = (1 - ratio) * self.settings + ratio * other.settings  # (n,)
+        return Recipe(bounds, child, settings.clip(0, 1))._joined()
 
     def mutate(self, scale: float, seed: int, noise: Noise = "zero-sum") -> Recipe:
         """Adds Gaussian noise of standard deviation `scale` to every coefficient.
+
+        Settings get noise of the same standard deviation, as a share of their ranges, in which
+        they stay.
 
         Args:
             scale: the standard deviation, of each coefficient's noise in either case.
@@ -101,36 +112,45 @@ class Recipe:
                 seeds share keeps its scale. "free": each coefficient's noise is drawn alone, so a
                 merge may also become stronger or weaker than the seeds.
         """
-        drawn = np.random.default_rng(seed).standard_normal(self.coefficients.shape)  # (m, K)
+        rng = np.random.default_rng(seed)
+        drawn = rng.standard_normal(self.coefficients.shape)  # (m, K)
+        settings = self.settings + scale * rng.standard_normal(self.settings.shape)  # (n,)
         if noise == "zero-sum":
             # A mean taken out of K numbers leaves 1 - 1/K of their variance. The factor gives the
             # rest back.
             count = drawn.shape[1]
             factor = math.sqrt(count / max(count - 1, 1))
             drawn = (drawn - drawn.mean(axis=1, keepdims=True)) * factor
-        return Recipe(self.bounds, self.coefficients + scale * drawn)
+        return Recipe(self.bounds, self.coefficients + scale * drawn, settings.clip(0, 1))
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """(n, K) the coefficients at (n,) positions on the axis."""
         return self.coefficients[np.searchsorted(self.bounds, positions, side="right") - 1]
 
     def finite(self) -> bool:
-        """Whether every coefficient is a finite number."""
-        return bool(np.isfinite(self.coefficients).all())
+        """Whether every coefficient, and every setting, is a finite number."""
+        return bool(np.isfinite(self.coefficients).all() and np.isfinite(self.settings).all())
 
     def tensors(self) -> dict[str, Any]:
         """What a snapshot stores, as torch tensors; `from_tensors` is the way back."""
         import torch
 
-        return {
+        tensors = {
             "bounds": torch.from_numpy(self.bounds),
             "coefficients": torch.from_numpy(self.coefficients),
         }
+        # Most recipes have none, and their snapshots say nothing of it.
+        if len(self.settings):
+            tensors["settings"] = torch.from_numpy(self.settings)
+        return tensors
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Any]) -> Recipe:
         """A genome from what `tensors` gave."""
-        return cls(tensors["bounds"].numpy(), tensors["coefficients"].numpy())
+        recipe = cls(tensors["bounds"].numpy(), tensors["coefficients"].numpy())
+        if "settings" in tensors:
+            return replace(recipe, settings=tensors["settings"].numpy())
+        return recipe
 
     def _joined(self) -> Recipe:
         """The same with adjacent stretches of equal coefficients as one.
@@ -141,7 +161,7 @@ class Recipe:
         changes = (np.diff(self.coefficients, axis=0) != 0).any(axis=1)  # (m - 1,)
         begins = np.append(True, changes)  # (m,)
         bounds = np.append(self.bounds[:-1][begins], self.bounds[-1])
-        return Recipe(bounds, self.coefficients[begins])
+        return replace(self, bounds=bounds, coefficients=self.coefficients[begins])
 
 
 def _common_bounds(first: Recipe, second: Recipe, crossed: Sequence[Region]) -> np.ndarray:

@@ -122,10 +122,16 @@ def _check_recipes(population: Population, founders: Sequence[Any]) -> None:
     """Checks that members are recipes, which have coefficients.
 
     Raises:
-        ValueError: if not.
+        ValueError: if not, or if they have settings besides.
     """
     if not isinstance(founders[0], Recipe):
         raise ValueError(
             f"expected members that are recipes, {type(population).__name__} breeds weights; "
             "choose evomerge.AllWeights"
+        )
+    if len(founders[0].settings):
+        raise ValueError(
+            "vectors hold coefficients alone, and numbers of the population's method are searched, "
+            "too; choose evomerge.NaturalNiches or evomerge.Genomes, or give the method a number in "
+            "the place of each range"
         )

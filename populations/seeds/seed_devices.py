@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
+
+from evomerge import memory
 
 Place = Literal["auto", "device", "pinned", "disk"]
 """What a user can ask for."""
@@ -37,3 +39,22 @@ def fitting_place(needed: Mapping[torch.device, int]) -> Kept:
     if sum(needed.values()) < ROOM * free:
         return "pinned"
     return "disk"
+
+
+def fitting_place_of_made(slots: Iterable[torch.Tensor], count: int) -> Kept:
+    """As `fitting_place`, for tensors that are made of the seeds, and that are in no file.
+
+    Args:
+        slots: the resident model's tensors, whose devices and types they take.
+        count: how many there are for each slot.
+
+    Returns:
+        "disk" where there is no room: there they cannot be, and are made anew each time.
+    """
+    needed: dict[torch.device, int] = {}
+    for slot in slots:
+        size = count * slot.numel() * slot.element_size()
+        needed[slot.device] = needed.get(slot.device, 0) + size
+    if any(device.type == "cuda" for device in needed):
+        return fitting_place(needed)
+    return "device" if sum(needed.values()) < ROOM * memory.free() else "disk"

@@ -131,6 +131,10 @@ class Seeds:
             self._kept[name] = tensors
         return chosen
 
+    def release(self, name: str) -> None:
+        """Keeps a slot's tensors no longer: from now on they are memory-mapped."""
+        self._kept.pop(name, None)
+
     def grams(self, axis: Axis) -> Grams:
         """The seeds' Gram matrices along an axis, in float64.
 

@@ -17,6 +17,7 @@ from tiny_families import family
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from weight_expansions import expansions
 
+from evomerge import memory
 from evomerge.export import recipe_file
 from evomerge.genome.crossover import Crossover
 from populations.llm import LanguageModel, LanguageModels
@@ -322,6 +323,41 @@ def test_a_method_of_mergekit_merges_tensor_by_tensor(four):
         assert torch.equal(expressed[placement.tensor], merged)
     assert population.linear
     assert not LanguageModels(four).linear
+
+
+def test_what_a_method_leaves_of_the_seeds_is_kept_where_seeds_may_be(four, caplog):
+    caplog.set_level("INFO", "populations")
+    base = str(Path(four[0]).with_name("base"))
+    method = Method("dare_ties", {"density": 0.5})
+    made, needed = [], []
+    for place in ("disk", "auto"):
+        population = LanguageModels(four, base=base, method=method, seed_device=place)
+        a, b = population.founders(np.random.default_rng(0))[:2]
+        crossing = Crossover(angle="none").draw(population.axis, np.random.default_rng(2))
+        for genome in (a, b, a.cross(b, crossing, population)):
+            expressed = population.express(genome).model
+        made.append({name: tensor.clone() for name, tensor in expressed.state_dict().items()})
+        needed.append(population.footprint()["seeds"])
+    assert all(torch.equal(tensor, made[1][name]) for name, tensor in made[0].items())
+    # The base and four seeds, and beside them four task vectors.
+    model = population.footprint()["model"]
+    assert needed == [5 * model, 9 * model]
+    size = f"{4 * model / 1e9:.3g} GB"
+    vectors = [line for line in caplog.messages if line.startswith("task vectors")]
+    assert vectors == [
+        f"task vectors of 4 seeds for dare_ties, {size}, are made anew for each birth: "
+        "nothing of the seeds is in memory",
+        f"task vectors of 4 seeds for dare_ties, {size}, are made once and kept: beside the model",
+    ]
+
+
+def test_without_room_for_them_nothing_is_kept(four, caplog, monkeypatch):
+    caplog.set_level("INFO", "populations")
+    monkeypatch.setattr(memory, "free", lambda: 1000)
+    base = str(Path(four[0]).with_name("base"))
+    population = LanguageModels(four, base=base, method=Method("task_arithmetic"), device="cpu")
+    population.express(population.founders(np.random.default_rng(0))[0])
+    assert "are made anew for each birth" in caplog.text
 
 
 def test_seeds_in_shards_and_in_another_type(four, tmp_path):

@@ -21,7 +21,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from evomerge.genome.axis import Axis
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.recipe import Recipe
-from populations.methods import SEARCHED, SINGLE, Method, methods
+from populations.method_kinds import SEARCHED, SINGLE, methods
+from populations.methods import Method
 
 ALL = methods()
 WEIGHTED = sorted(name for name, kind in ALL.items() if kind == SEARCHED)

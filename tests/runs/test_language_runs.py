@@ -17,6 +17,7 @@ from whole_runs import PATIENCE, assert_same_run, start
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.cli import main
 from evomerge.errors import UserError
+from evomerge.export import recipe_file
 from evomerge.rundir.births import read_births
 from evomerge.workers.ray import Ray
 from fitness.agents import Agents
@@ -126,6 +127,52 @@ def test_methods_of_mergekit_are_searched(tmp_path, method, parameters):
     assert files[0].read_bytes() == files[1].read_bytes()
     with pytest.raises(UserError, match=r"crossover.angle: expected 'none'"):
         evolve(population, fitness, strategy=NaturalNiches(size=4), births=1, progress=False)
+
+
+def test_numbers_of_a_method_are_searched_kept_and_rebuilt(tmp_path):
+    """Members carry their own, through snapshots, a resume, the recipe and the card."""
+    method = Method("ties", {"density": {"from": 0.3, "to": 0.9}, "lambda": {"from": 0.8, "to": 1.2}})
+    population = LanguageModels(
+        seeds(), base=skills.folder("base"), method=method, dtype="float32"
+    )
+    fitness = QuestionAnswering(
+        Arithmetic(train=20, test=4), "{question} = ", max_new_tokens=4, stop="\n"
+    )
+    strategy = NaturalNiches(size=4, crossover=Crossover(angle="none"), mutation=0.1)
+
+    def run(folder, births, resume=False):
+        return evolve(
+            population, fitness, strategy=strategy, births=births, run_dir=tmp_path / folder,
+            resume=resume, progress=False,
+        )  # fmt: skip
+
+    run("long", 6)
+    run("short", 3)
+    archive = run("short", 6, resume=True)
+    assert_same_run(tmp_path / "long", tmp_path / "short")
+    settings = {tuple(member.genome.settings.tolist()) for member in archive.members}
+    assert len(settings) == 4
+    path = tmp_path / "long" / "best" / "recipe.json"
+    recipe = json.loads(path.read_text())
+    density, strength = recipe["settings"]
+    assert recipe["searched"] == {
+        "density": pytest.approx(0.3 + 0.6 * density),
+        "lambda": pytest.approx(0.8 + 0.4 * strength),
+    }
+    card = (tmp_path / "long" / "best" / "README.md").read_text()
+    assert f"searched, too: density {recipe['searched']['density']:.4f}, lambda " in card
+    assert main(["rebuild", str(path), str(tmp_path / "again")]) == 0
+    files = [tmp_path / folder / "model.safetensors" for folder in ("long/best", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    for changes, message in (
+        ({"settings": [density, 1.5]}, "settings: expected numbers from 0 to 1, got"),
+        ({"settings": [density]}, "expected a genome with 2 settings"),
+        ({"settings": [0.123, strength]}, "its searched numbers are not what its settings give"),
+        ({"settings": "none"}, "its settings is no list"),
+    ):
+        path.write_text(json.dumps(recipe | changes))
+        with pytest.raises(UserError, match=message):
+            recipe_file.rebuild(path, tmp_path / "wrong", {})
 
 
 SHIPPED = [
