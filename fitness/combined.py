@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from fitness.contracts import Explains, ScoresStacks, Showcases, Weighted, can
+from fitness.part_names import names_of
 
 LEAST = 1e-300
 """Stands for the sum of weights that sum to 0, so that nothing is divided by 0."""
@@ -31,15 +32,24 @@ class Combined:
     weights pull equally.
     """
 
-    def __init__(self, parts: Sequence[Part], shares: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        shares: Sequence[float] | None = None,
+        *,
+        names: Sequence[str] | None = None,
+    ) -> None:
         """Settings only.
 
         Args:
             parts: the fitnesses, one or more.
             shares: how strongly each pulls, above 0; equally if None.
+            names: what each is called in reports and on cards. If None, a part is called by its
+                data's file, `sums` for sums.jsonl and for sums/train.jsonl, or by its task; by its
+                place where it has neither. Parts of one name have their places before it.
 
         Raises:
-            ValueError: if there is no part, or not one share above 0 for each.
+            ValueError: if there is no part, or not one share above 0, or one name, for each.
         """
         if not parts:
             raise ValueError("parts: expected at least one fitness, got none")
@@ -50,8 +60,11 @@ class Combined:
                     f"shares: expected {len(parts)} numbers above 0, one for each part, "
                     f"got {list(shares)}"
                 )
+        # asked for now, so that names which are wrong are refused before anything is loaded
+        names_of(parts, names)
         self.parts = parts
         self.shares = shares
+        self.names = names
         # the engine asks with isinstance whether a fitness can do these, and isinstance takes a
         # method or a property of the class for an ability, whatever the parts can do
         if all(can(part, ScoresStacks) for part in parts):
@@ -64,11 +77,11 @@ class Combined:
         return sum(part.size(split) for part in self.parts)
 
     def groups(self, split: str) -> dict[str, np.ndarray]:
-        """As `Fitness.groups`: the datapoints of each part, by its place."""
+        """As `Fitness.groups`: the datapoints of each part, by its name."""
         bounds = self._bounds(split)
         groups = {}
-        for place in range(len(self.parts)):
-            groups[str(place)] = np.arange(bounds[place], bounds[place + 1])
+        for place, name in enumerate(names_of(self.parts, self.names)):
+            groups[name] = np.arange(bounds[place], bounds[place + 1])
         return groups
 
     def weights(self, split: str) -> np.ndarray:
@@ -99,18 +112,19 @@ class Combined:
         return self._gather(datapoints, split, score)
 
     def explain(self, model: Any, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
-        """For each datapoint what its part explains, and which part that is.
+        """For each datapoint what its part explains, and what that part is called.
 
         Nothing stands where a part explains nothing.
         """
         explained: list[dict[str, Any]] = [{} for _ in datapoints]
+        names = names_of(self.parts, self.names)
         for question in self._questions(datapoints, split):
             entries: Sequence[dict[str, Any]] = [{}] * len(question.indices)
             # a part that explains nothing still has its number shown
             if can(question.part, Explains):
                 entries = question.part.explain(model, question.indices, split)
             for place, entry in zip(question.places, entries, strict=True):
-                explained[place] = {"part": question.number, **entry}
+                explained[place] = {"part": names[question.number], **entry}
         return explained
 
     def _score_many(self, models: Any, datapoints: np.ndarray, split: str) -> np.ndarray:

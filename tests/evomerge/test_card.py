@@ -13,7 +13,7 @@ from scipy import stats
 from whole_runs import small_run
 
 from evomerge.cli import main
-from evomerge.config.labels import label
+from evomerge.config.labels import label, titled
 from evomerge.export import card
 from evomerge.export.card_text import MERGEKIT
 from evomerge.export.licences import inherited
@@ -355,7 +355,22 @@ def test_a_fitness_is_called_by_its_class_and_what_it_is_made_of():
         "parts": [sums, {"_target_": "h.Harness", "task": "arc_easy"}],
     }
     assert label(call) == "Combined (QuestionAnswering (Sums), Harness (arc_easy))"
+    assert label(call | {"names": ["sums", "easy"]}) == "Combined (sums, easy)"
     assert label("text") == label(None) == ""
+
+
+def test_a_part_is_a_data_set_of_its_own(tmp_path):
+    """On the hub it stands by its name; one without a name by its place and what it is."""
+    parts = [{"_target_": "x.Table"}, {"_target_": "q.QuestionAnswering"}]
+    fitness = {"_target_": "fitness.combined.Combined", "parts": parts}
+    scores = [Score("test", 0.5, 2), Score("test", 1.0, 1, group="sums")]
+    head, _ = written(tmp_path, call={"fitness": fitness}, scores=scores)
+    whole, part = [result["dataset"] for result in head["model-index"][0]["results"]]
+    assert whole["name"] == "Combined (Table, QuestionAnswering)"
+    assert "config" not in whole
+    assert part == {**whole, "name": "sums", "config": "sums"}
+    assert titled("sums", fitness) == "sums"
+    assert titled("0", fitness) == "0: Table"
 
 
 def test_the_card_of_a_real_run_and_of_another_member(tmp_path):

@@ -10,6 +10,10 @@ from fitness.classification import Classification, probability
 from fitness.combined import Combined
 from fitness.competition import competitive_fitness
 from fitness.contracts import ScoresStacks, Showcases, can
+from fitness.harness import Harness
+from fitness.part_names import names_of
+from fitness.questions import QuestionAnswering
+from fitness.records import JsonLines
 
 
 class Table:
@@ -45,6 +49,57 @@ def test_parts_of_1319_and_100_datapoints_pull_equally():
 def test_each_part_is_a_group_of_datapoints():
     groups = Combined([Table(np.zeros((1, 3))), Table(np.zeros((1, 2)))]).groups("train")
     assert {name: own.tolist() for name, own in groups.items()} == {"0": [0, 1, 2], "1": [3, 4]}
+
+
+def json_lines(folder, name):
+    """A part that reads a file of one record."""
+    file = folder / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('{"question": "1 + 1", "answer": "2"}\n')
+    return QuestionAnswering(JsonLines(train=str(file)))
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["sums.jsonl", "sorting_train.jsonl"], ["sums", "sorting"]),
+        (["gsm8k/train.jsonl", "mbpp/train.jsonl"], ["gsm8k", "mbpp"]),
+        (["a.jsonl", "b.jsonl", "a.json"], ["0: a", "b", "2: a"]),
+        (["7.jsonl", "a.jsonl"], ["0", "a"]),
+        (["a.jsonl", "a.json", "0: a.jsonl"], ["0: a", "1: a", "2: 0: a"]),
+    ],
+)
+def test_a_part_is_called_by_its_file(tmp_path, files, names):
+    """Not by its place, which says nothing; and no part by the name of another."""
+    parts = [json_lines(tmp_path, file) for file in files]
+    assert list(Combined(parts).groups("train")) == names
+
+
+def test_names_of_parts(tmp_path):
+    table, file = Table(np.zeros((1, 2))), json_lines(tmp_path, "sums.jsonl")
+    parts = [table, file, Harness("arc_easy")]
+    assert names_of(parts, None) == ["0", "sums", "arc_easy"]
+    both = Combined([table, file], names=["tables", "additions"])
+    assert list(both.groups("train")) == ["tables", "additions"]
+    [explained] = Combined([table, table], names=["one", "two"]).explain(0, np.array([3]), "train")
+    assert explained == {"part": "two"}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a"], "expected 2 different names, one for each part, got"),
+        ("ab", "got 'ab'"),
+        (["a", "a"], "got 'a' more than once"),
+        (["a", "1"], "'1' is no name"),
+        (["a", " "], "' ' is no name"),
+        (["a", 1], "1 is no name"),
+    ],
+)
+def test_wrong_names(names, message):
+    table = Table(np.zeros((1, 2)))
+    with pytest.raises(ValueError, match=message):
+        Combined([table, table], names=names)
 
 
 def test_any_order_of_datapoints_finds_its_part():
