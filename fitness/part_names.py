@@ -51,7 +51,7 @@ def names_of(parts: Sequence[Any], given: Sequence[str] | None) -> list[str]:
     """
     if given is None:
         return _default_names(parts)
-    expected = f"names: expected {len(parts)} different names, one for each part"
+    expected = f"names: expected {len(parts)} different names, one for each fitness"
     is_list = isinstance(given, Sequence) and not isinstance(given, str)
     if not is_list or len(given) != len(parts):
         raise ValueError(f"{expected}, got {given!r}")

@@ -29,9 +29,13 @@ def _labels_inside(call: Mapping[str, Any]) -> list[str]:
         # A fitness of a known task says more by that than by its parts.
         labels.append(call["task"])
     elif has_parts(call) and isinstance(call.get("names"), list):
-        labels += map(str, call["names"])
+        # Behind the names of the parts come those of what is only watched.
+        labels += map(str, call["names"][: len(call["parts"])])
     else:
-        for value in call.values():
+        for key, value in call.items():
+            # What is only watched is no part of it.
+            if key == "watched":
+                continue
             objects = value if isinstance(value, list) else [value]
             labels += map(label, objects)
     return [text for text in labels if text]

@@ -11,7 +11,7 @@ import numpy as np
 
 from evomerge.config.labels import titled
 from evomerge.contracts import Fitness, Weighted, can
-from evomerge.datapoints import SPLITS, groups_of
+from evomerge.datapoints import SPLITS, WATCHED, groups_of
 from evomerge.errors import reason
 from evomerge.intervals import interval
 
@@ -29,7 +29,7 @@ class Score:
     """A mean score.
 
     Attributes:
-        split: "train", "validation" or "test".
+        split: "train", "validation" or "test"; "watched" of what counts in no mean.
         value: the mean.
         datapoints: over how many, None if that is not known.
         interval: its 95 % interval over datapoints, None if their scores are not known.
@@ -74,6 +74,9 @@ def measured(
             scores.append(Score(split, entry[split], len(row[0]), interval(*row)))
     if test_row is not None and entry.get("test") is not None:
         scores += _by_group(*test_row, fitness, call)
+    # Only who was best was scored on what is watched.
+    for name, value in entry.get(WATCHED, {}).items():
+        scores.append(Score(WATCHED, value, group=name))
     return scores
 
 

@@ -355,7 +355,9 @@ def test_a_fitness_is_called_by_its_class_and_what_it_is_made_of():
         "parts": [sums, {"_target_": "h.Harness", "task": "arc_easy"}],
     }
     assert label(call) == "Combined (QuestionAnswering (Sums), Harness (arc_easy))"
-    assert label(call | {"names": ["sums", "easy"]}) == "Combined (sums, easy)"
+    assert label(call | {"watched": [sums]}) == label(call)
+    names = ["sums", "easy", "capitals"]
+    assert label(call | {"watched": [sums], "names": names}) == "Combined (sums, easy)"
     assert label("text") == label(None) == ""
 
 

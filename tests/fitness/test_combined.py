@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from whole_runs import DIGITS, small_run
 
+from evomerge.contracts import Watches
 from fitness.classification import Classification, probability
 from fitness.combined import Combined
 from fitness.competition import competitive_fitness
@@ -27,6 +28,13 @@ class Table:
 
     def __call__(self, model, datapoints, split):
         return self.scores[model, datapoints]
+
+
+class Trained(Table):
+    """Has a training split alone."""
+
+    def size(self, split):
+        return super().size(split) if split == "train" else 0
 
 
 def test_parts_of_1319_and_100_datapoints_pull_equally():
@@ -88,7 +96,7 @@ def test_names_of_parts(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a"], "expected 2 different names, one for each part, got"),
+        (["a"], "expected 2 different names, one for each fitness, got"),
         ("ab", "got 'ab'"),
         (["a", "a"], "got 'a' more than once"),
         (["a", "1"], "'1' is no name"),
@@ -100,6 +108,45 @@ def test_wrong_names(names, message):
     table = Table(np.zeros((1, 2)))
     with pytest.raises(ValueError, match=message):
         Combined([table, table], names=names)
+
+
+class WithTest(Table):
+    """Has a test split of one datapoint, on which every model scores 1."""
+
+    name = "tested"
+
+    def size(self, split):
+        return {"train": super().size(split), "test": 1}.get(split, 0)
+
+    def __call__(self, model, datapoints, split):
+        if split == "test":
+            return np.ones(len(datapoints), dtype=np.float32)
+        return super().__call__(model, datapoints, split)
+
+
+def test_what_is_watched_is_in_no_other_split():
+    parts = [Table(np.zeros((1, 3))), Table(np.zeros((1, 2)))]
+    plain = Combined(parts, shares=[1, 2])
+    both = Combined(parts, shares=[1, 2], watched=[WithTest([[0.5] * 4]), Trained([[0.25, 0.75]])])
+    assert can(both, Watches)
+    assert not can(plain, Watches)
+    for split in ("train", "test", "validation"):
+        assert both.size(split) == plain.size(split)
+        assert np.array_equal(both.weights(split), plain.weights(split))
+        groups = {name: own.tolist() for name, own in both.groups(split).items()}
+        assert groups == {name: own.tolist() for name, own in plain.groups(split).items()}
+    groups = {name: own.tolist() for name, own in both.groups("watched").items()}
+    assert groups == {"tested": [0], "3": [1, 2]}
+    assert both(0, np.array([2, 0, 1]), "watched").tolist() == [0.75, 1.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("watched", "message"),
+    [([], "watched: expected at least one"), ([Trained(np.zeros((1, 0)))], "has none")],
+)
+def test_there_has_to_be_something_to_watch(watched, message):
+    with pytest.raises(ValueError, match=message):
+        Combined([Table([[0]])], watched=watched).size("watched")
 
 
 def test_any_order_of_datapoints_finds_its_part():
