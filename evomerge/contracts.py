@@ -195,6 +195,21 @@ class Watches(Protocol):
         """What is watched; None where nothing is, and then there is no such split."""
 
 
+class Batched(Protocol):
+    """A fitness of which a model reads several datapoints side by side."""
+
+    @property
+    def batch(self) -> int:
+        """How many at most."""
+
+
+class BatchedParts(Protocol):
+    """A fitness with groups, of some of which a model reads several datapoints side by side."""
+
+    def batches(self) -> Mapping[str, int]:
+        """How many at most, by the group's name."""
+
+
 class ScoresStacks(Protocol):
     """A fitness that scores several small models at once."""
 

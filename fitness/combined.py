@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fitness.contracts import Explains, ScoresStacks, Showcases, Weighted, can
+from fitness.contracts import Batched, Explains, ScoresStacks, Showcases, Weighted, can
 from fitness.part_names import names_of
 
 LEAST = 1e-300
@@ -100,6 +100,14 @@ class Combined:
             groups[source.name] = np.arange(start, start + source.size)
             start += source.size
         return groups
+
+    def batches(self) -> dict[str, int]:
+        """How many datapoints of a part are read side by side at most, of parts that say it."""
+        batches = {}
+        for part, name in zip(self.parts, names_of(self._all, self.names), strict=False):
+            if can(part, Batched):
+                batches[name] = part.batch
+        return batches
 
     def weights(self, split: str) -> np.ndarray:
         """(D,) weight of each datapoint; a part's own weights count within it."""
@@ -203,6 +211,11 @@ class Combined:
                 yield _Question(source, places, np.asarray(datapoints)[places] - start)
             start = stop
 
+    @property
+    def _all(self) -> list[Any]:
+        """The parts, and behind them what is watched: in this order they have their names."""
+        return [*self.parts, *(self.watched or ())]
+
     def _sources(self, split: str) -> list[_Source]:
         """What stands side by side in a split: the parts, or what is only watched.
 
@@ -210,7 +223,7 @@ class Combined:
             ValueError: if there is nothing to watch in what is watched.
         """
         watched = list(self.watched or ())
-        names = names_of([*self.parts, *watched], self.names)
+        names = names_of(self._all, self.names)
         sources = []
         if split != WATCHED:
             for part, name in zip(self.parts, names, strict=False):
