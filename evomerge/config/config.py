@@ -17,6 +17,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
+from evomerge.config.contradictions import drop_contradicted
 from evomerge.config.targets import TARGET
 from evomerge.errors import UserError, reason
 
@@ -63,6 +64,10 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
             raise UserError(f"{override!r}: expected key=value")
         with parsing(where):
             _override(config, where, value, override)
+    # Each of them could be read. A place in a list is none of those that a rule is about.
+    named = [override for override in overrides if "[" not in override.partition("=")[0]]
+    with parsing(" ".join(named)):
+        drop_contradicted(config, OmegaConf.from_dotlist(named))
     with parsing(path):
         return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
 
@@ -203,6 +208,7 @@ def _with_base(path: Path) -> Any:
     with parsing(path):
         if not _same_call(below, config):
             return config
+        drop_contradicted(below, config)
         return OmegaConf.merge(below, config)
 
 

@@ -106,7 +106,7 @@ def test_methods_of_mergekit_are_searched(tmp_path, method, parameters):
     fitness = QuestionAnswering(
         Arithmetic(train=20, test=4), "{question} = ", max_new_tokens=4, stop="\n"
     )
-    strategy = NaturalNiches(size=4, crossover=Crossover(angle="none"))
+    strategy = NaturalNiches(size=4)
     archive = evolve(
         population, fitness, strategy=strategy, births=6, run_dir=tmp_path / "run", progress=False
     )
@@ -125,7 +125,8 @@ def test_methods_of_mergekit_are_searched(tmp_path, method, parameters):
     files = [tmp_path / folder / "model.safetensors" for folder in ("run/best", "again")]
     assert files[0].read_bytes() == files[1].read_bytes()
     with pytest.raises(UserError, match=r"crossover.angle: expected 'none'"):
-        evolve(population, fitness, strategy=NaturalNiches(size=4), births=1, progress=False)
+        strategy = NaturalNiches(size=4, crossover=Crossover(angle="part"))
+        evolve(population, fitness, strategy=strategy, births=1, progress=False)
 
 
 SHIPPED = [
