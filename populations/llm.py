@@ -162,7 +162,13 @@ class LanguageModels(Merged):
         # The config is of mergekit's `linear`, so a member of another method has none.
         if self.method is not None:
             return
-        config = config_text(genome, self.axis, self._seeds, expressed.model.dtype)
+        config = config_text(
+            genome,
+            self.axis,
+            self._seeds,
+            expressed.model.dtype,
+            trust_remote_code=self.trust_remote_code,
+        )
         if config is not None:
             (directory / mergekit_config.NAME).write_text(config)
 
