@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,7 +139,8 @@ def evolve(
     )  # fmt: skip
     path = _checked_place(run_dir, resume=resume)
     changed = path is None or not resume or not resumed.check_same(path, call)
-    text = config.to_yaml(call)
+    # Asked for when the founders are scored: by then it is known which packages are used.
+    text = partial(config.to_yaml, call)
     # From here on a signal is heard between two tiles, and nothing that was decided is lost.
     tracking = Tracking(trackers)
     with StopRequest() as stop_request, ExitStack() as held:

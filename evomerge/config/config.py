@@ -28,7 +28,10 @@ VERSIONS = "# python "
 """How the comment of a config begins that says with which versions it was made."""
 
 NAMED_VERSIONS = ("evomerge", "mergekit", "numpy", "torch")
-"""The packages in that comment."""
+"""The packages that are always in that comment."""
+
+USED_VERSIONS = ("transformers", "peft", "diffusers", "lm_eval")
+"""Those that are in it where they are used."""
 
 
 class Dumper(yaml.SafeDumper):
@@ -116,11 +119,15 @@ def parsing(where: object) -> Iterator[None]:
 
 
 def to_yaml(call: Mapping[str, Any]) -> str:
-    """A described call as YAML; its head says with which command and which versions it was made."""
+    """A described call as YAML; its head says with which command and which versions it was made.
+
+    What is loaded on first use is in it once it was used.
+    """
     # A line break in an argument would end the comment.
     command = " ".join(shlex.join(sys.argv).split())
     python = sys.version.split()[0]
-    versions = [f"{name} {_version(name)}" for name in NAMED_VERSIONS]
+    used = [name for name in USED_VERSIONS if name in sys.modules]
+    versions = [f"{name} {_version(name)}" for name in (*NAMED_VERSIONS, *used)]
     head = f"# {command}\n{VERSIONS}{python}, {', '.join(versions)}\n"
     return head + dumped(call)
 

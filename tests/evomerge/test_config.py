@@ -1,6 +1,8 @@
 """YAML to calls and back: the same objects come out, whoever wrote the call."""
 
 import json
+import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -268,3 +270,11 @@ def test_what_one_layer_says_stays_a_contradiction(tmp_path):
     assert config.load(tmp_path / "one.yaml")["population"]["chromosomes"] == {
         "attention": "self_attn"
     }
+
+
+def test_a_config_names_the_versions_of_what_was_used(monkeypatch):
+    monkeypatch.delitem(sys.modules, "transformers", raising=False)
+    assert "transformers" not in config.versions_in(config.to_yaml({"births": 1}))
+    monkeypatch.setitem(sys.modules, "transformers", object())
+    said = config.versions_in(config.to_yaml({"births": 1}))
+    assert f"transformers {version('transformers')}" in said

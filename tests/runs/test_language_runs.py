@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
 import yaml
 from card_checks import checked
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -16,6 +17,7 @@ from whole_runs import PATIENCE, assert_same_run, start
 
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.cli import main
+from evomerge.config.config import versions_in
 from evomerge.errors import UserError
 from evomerge.rundir.births import read_births
 from evomerge.workers.ray import Ray
@@ -69,6 +71,9 @@ def test_a_run_is_the_same_twice_and_improves_on_its_seeds(tmp_path):
     bred(tmp_path / "one")
     bred(tmp_path / "two")
     assert_same_run(tmp_path / "one", tmp_path / "two")
+    # What the answers depend on, though it is loaded on first use.
+    made_with = versions_in((tmp_path / "one" / "config.yaml").read_text())
+    assert f"transformers {transformers.__version__}" in made_with
     founders = [entry["train"] for entry in read_births(tmp_path / "one") if "founder" in entry]
     assert json.loads((tmp_path / "one" / "summary.json").read_text())["best"]["train"] > max(
         founders
