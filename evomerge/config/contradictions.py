@@ -32,7 +32,11 @@ class Rule(NamedTuple):
 
 RULES = (
     # The unit axis has chromosomes and cuts of its own.
-    Rule("population.order", "unit", ("population.chromosomes", "population.cut")),
+    Rule(
+        "population.order",
+        "unit",
+        ("population.chromosomes", "population.cut", "population.layout"),
+    ),
     # Coefficients are the weights of a method, between which there is no angle.
     Rule("population.method", None, ("strategy.crossover.angle",)),
 )

@@ -14,7 +14,7 @@ from evomerge.archives.archive import Archive
 from evomerge.archives.tiling import Tiling
 from evomerge.contracts import Fitness, Population, ScoresStacks, Stacks, can
 from evomerge.datapoints import WATCHED, groups_of, sizes_of, weights_of
-from evomerge.errors import UserError, as_user_error
+from evomerge.errors import UserError, all_of, as_user_error
 from evomerge.genome.axis import Axis
 from evomerge.run.best import Best
 from evomerge.run.settings import Settings
@@ -73,15 +73,17 @@ class Parts:
             UserError: if they do not fit each other.
         """
         folder = Path.cwd()
-        sizes = sizes_of(fitness)
+        # The axis comes from the headers of the seeds; no weight is read for it. Who has to fetch
+        # data and seeds is told of both at once.
+        sizes, axis = all_of(
+            lambda: sizes_of(fitness), lambda: as_user_error("population", lambda: population.axis)
+        )
         if settings.validate and not sizes["validation"]:
             raise UserError(
                 "validate: the fitness has no validation split; set one aside, or validate: false"
             )
         if settings.stack > 1:
             _check_stacks(population, fitness, settings.stack)
-        # The axis comes from the headers of the seeds; no weight is read for it.
-        axis = as_user_error("population", lambda: population.axis)
         as_user_error("strategy", lambda: strategy.fit(population, fitness))
         return cls(population, fitness, strategy, workers, settings, sizes, axis, folder)
 
