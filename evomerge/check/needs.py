@@ -74,7 +74,7 @@ def before_loading(parts: Parts, room: Room) -> Needs:
         if count:
             datapoints.append(f"{count:,} {split}")
     chromosomes = [chromosome.name for chromosome in parts.axis.chromosomes]
-    lines = (
+    lines: tuple[str, ...] = (
         f"datapoints   {', '.join(datapoints)}",
         f"parameters   {parts.axis.size:,} in {', '.join(chromosomes)}",
     )

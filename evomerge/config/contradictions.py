@@ -9,9 +9,8 @@ where the objects are made.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-from omegaconf import OmegaConf
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ def drop_contradicted(below: Any, above: Any) -> None:
     """Takes out of a config what one that is laid over it leaves without meaning.
 
     Args:
-        below: the config, which is changed.
+        below: the config, as OmegaConf has it; it is changed.
         above: what is laid over it. What it says itself stays, and may be a contradiction.
     """
     for rule in RULES:
@@ -57,11 +56,11 @@ def drop_contradicted(below: Any, above: Any) -> None:
         for other in rule.others:
             where, _, name = other.rpartition(".")
             parent = _at(below, where)
-            if not OmegaConf.is_dict(parent) or parent._get_node(name) is None:
+            if not _has_keys(parent) or parent._get_node(name) is None:
                 continue
             # The layer above has its own, or is plain about it.
             upper = _at(above, where)
-            if OmegaConf.is_dict(upper) and name in upper:
+            if _has_keys(upper) and name in upper:
                 continue
             del parent[name]
             log.info("%s of the config below is left out, since %s is set", other, rule.key)
@@ -70,7 +69,7 @@ def drop_contradicted(below: Any, above: Any) -> None:
 def _at(config: Any, key: str) -> Any:
     """What a config has at a place; None where there is none, or where it has no keys."""
     for name in key.split("."):
-        if not OmegaConf.is_dict(config) or name not in config:
+        if not _has_keys(config) or name not in config:
             return None
         node = config._get_node(name)
         # What an interpolation leads to may only be there once all layers are.
@@ -78,3 +77,7 @@ def _at(config: Any, key: str) -> Any:
             return None
         config = config[name]
     return config
+
+
+def _has_keys(config: Any) -> bool:
+    return isinstance(config, Mapping)

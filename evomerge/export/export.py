@@ -41,7 +41,7 @@ def summary(
     share_scored = None
     if state.decided:
         share_scored = state.scored / state.decided
-    numbers = {
+    numbers: dict[str, Any] = {
         "births": state.decided,
         "seconds": round(state.seconds, 3),
         "births_per_second": pace,

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from evomerge.config.labels import titled
-from evomerge.contracts import Fitness, Weighted, can
-from evomerge.datapoints import SPLITS, WATCHED, groups_of
-from evomerge.errors import reason
+from evomerge.contracts import Fitness
+from evomerge.datapoints import SPLITS, WATCHED, groups_of, weights_of
+from evomerge.errors import Interrupted, UserError
 from evomerge.intervals import interval
 
 log = logging.getLogger(__name__)
@@ -113,15 +113,12 @@ def _with_weights(row: np.ndarray | None, fitness: Fitness) -> Row | None:
     """(D,) scores at each test datapoint, and (D,) weights; None where these are not known."""
     if row is None:
         return None
-    if not can(fitness, Weighted):
-        return row, np.ones(len(row))
-    # What fails here may not cost the member.
+    # What fails here may not cost the member; the data may be others by now than were scored.
     try:
-        weights = np.asarray(fitness.weights("test"), dtype=np.float64)
-    except Exception as error:
-        log.warning("weights('test') of the fitness are not told: %s", reason(error))
+        weights = weights_of(fitness, "test", len(row))
+    except (UserError, Interrupted) as error:
+        log.warning("the card has no intervals of test scores: %s", error)
         return None
-    # The data may be others by now than those that were scored.
-    if weights.shape != row.shape:
-        return None
+    if weights is None:
+        weights = np.ones(len(row))
     return row, weights

@@ -84,7 +84,7 @@ def each_of(setting: str, given: Iterable[Given], make: Callable[[Given], Made])
         return made
     if len(problems) == 1:
         raise last
-    kind = ValueError
+    kind: type[Exception] = ValueError
     if all(isinstance(error, FileNotFoundError) for error in problems.values()):
         kind = FileNotFoundError
     raise kind("\n".join(problems))

@@ -18,7 +18,7 @@ from evomerge.export import card
 from evomerge.export.card_text import MERGEKIT
 from evomerge.export.licences import inherited
 from evomerge.export.markdown import details, fenced, line, link, plain, table
-from evomerge.export.measured import Score
+from evomerge.export.measured import Score, measured
 from evomerge.export.published import published, without_places
 from evomerge.export.subject import Subject
 from evomerge.genome.recipe import Recipe
@@ -423,3 +423,35 @@ def test_the_card_of_a_real_run_and_of_another_member(tmp_path):
         if split in logged
     ]
     assert page.text.lstrip().startswith(f"run: member {other}")
+
+
+class Weighing:
+    """A fitness whose weights may be of other data, or not to be had."""
+
+    def __init__(self, weights):
+        self._weights = weights
+
+    def weights(self, split):
+        if self._weights is None:
+            raise OSError("no such file")
+        return self._weights
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        (np.array([1.0, 3.0]), ""),
+        (np.ones(3), "expected 2 numbers above 0, got shape (3,)"),
+        (np.array([1.0, 0.0]), "expected 2 numbers above 0, 1 are not"),
+        (None, "no such file"),
+    ],
+)
+def test_weights_that_are_none_cost_the_interval_and_not_the_card(caplog, weights, says):
+    """They are held against the same rules as in the run."""
+    entry, row = {"train": 0.5, "test": 0.75}, np.array([0.0, 1.0])
+    train, test = measured(entry, None, row, Weighing(weights), None)
+    assert (test.split, test.value) == ("test", 0.75)
+    assert (test.interval is None) == bool(says)
+    assert says in caplog.text
+    assert bool(caplog.text) == bool(says)
+    assert train.interval is None
