@@ -166,7 +166,7 @@ class Fitness(Protocol):
     """What a member is worth.
 
     A constructor is as a population's. What a fitness can do besides is a small protocol each:
-    `Weighted`, `Grouped`, `ScoresStacks`, `Explains`, `Showcases`.
+    `Weighted`, `Grouped`, `Watches`, `ScoresStacks`, `Explains`, `Showcases`.
     """
 
     def size(self, split: str) -> int:
@@ -192,6 +192,33 @@ class Grouped(Protocol):
 
     def groups(self, split: str) -> Mapping[str, np.ndarray]:
         """(n,) indices of the datapoints that belong together, by the group's name."""
+
+
+class Watches(Protocol):
+    """A fitness with a split "watched", of which all else is asked as of any other split.
+
+    What is watched counts in no mean, and nobody competes or is chosen by it. Founders and each new
+    best are scored on it, so that people see what breeding has cost. Its groups are told apart.
+    """
+
+    @property
+    def watched(self) -> Any:
+        """What is watched; None where nothing is, and then there is no such split."""
+
+
+class Batched(Protocol):
+    """A fitness of which a model reads several datapoints side by side."""
+
+    @property
+    def batch(self) -> int:
+        """How many at most."""
+
+
+class BatchedParts(Protocol):
+    """A fitness with groups, of some of which a model reads several datapoints side by side."""
+
+    def batches(self) -> Mapping[str, int]:
+        """How many at most, by the group's name."""
 
 
 class ScoresStacks(Protocol):

@@ -9,22 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.contracts import Fitness, Grouped, Weighted, can
+from evomerge.contracts import Fitness, Grouped, Watches, Weighted, can
 from evomerge.errors import UserError, as_user_error, reason
 
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 
+WATCHED = "watched"
+"""The split of a fitness that `Watches`: it counts in no mean."""
+
 
 def sizes_of(fitness: Fitness) -> dict[str, int]:
-    """The number of datapoints of each split.
+    """The number of datapoints of each split; none are watched where the fitness watches nothing.
 
     Raises:
         UserError: if one is not a whole number of at least 0, or there are none to train on.
     """
-    sizes = {}
-    for split in SPLITS:
+    sizes = dict.fromkeys((*SPLITS, WATCHED), 0)
+    splits = list(SPLITS)
+    # Others may answer with anything to the name of a split that they do not know.
+    if can(fitness, Watches):
+        splits.append(WATCHED)
+    for split in splits:
         size = as_user_error("fitness", partial(fitness.size, split))
         # bool is a kind of int, and True would be taken for one datapoint
         if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
@@ -34,6 +41,8 @@ def sizes_of(fitness: Fitness) -> dict[str, int]:
         sizes[split] = int(size)
     if sizes["train"] < 1:
         raise UserError("fitness: the training split has no datapoints")
+    if WATCHED in splits and not sizes[WATCHED]:
+        raise UserError("fitness: there are no datapoints in what is watched")
     return sizes
 
 

@@ -58,6 +58,26 @@ def as_user_error(where: str, call: Callable[[], Any]) -> Any:
         raise UserError(f"{where}: {reason(error)}") from error
 
 
+def all_of(*calls: Callable[[], Any]) -> list[Any]:
+    """What each of several calls gives; all that the user got wrong is told at once.
+
+    Raises:
+        UserError: with the messages of all that raised one.
+    """
+    given = []
+    problems: list[UserError] = []
+    for call in calls:
+        try:
+            given.append(call())
+        except UserError as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise UserError("\n".join(map(str, problems)))
+    return given
+
+
 def reason(error: BaseException) -> str:
     """An exception in one line, with the line of code that raised it."""
     text = " ".join(str(error).split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from evomerge.contracts import Explains, Fitness, Population, can
 from evomerge.errors import Interrupted, Stopped, UserError, as_user_error, reason
 from evomerge.export import export
 from evomerge.files import place, saving, write_file
-from evomerge.report import report
+from evomerge.report import report, watched
 from evomerge.run import kept
 from evomerge.run.between import Between
 from evomerge.run.loop import Loop
@@ -25,6 +26,7 @@ from evomerge.run.settings import Settings
 from evomerge.run.stop import StopRequest
 from evomerge.run.trackers import Tracker
 from evomerge.run.tracking import Tracking, tracked
+from evomerge.rundir.births import read_births
 from evomerge.rundir.checks import check_free
 from evomerge.rundir.founders import Founding
 from evomerge.rundir.places import ANSWERS, CHANGES
@@ -137,7 +139,8 @@ def evolve(
     )  # fmt: skip
     path = _checked_place(run_dir, resume=resume)
     changed = path is None or not resume or not resumed.check_same(path, call)
-    text = config.to_yaml(call)
+    # Asked for when the founders are scored: by then it is known which packages are used.
+    text = partial(config.to_yaml, call)
     # From here on a signal is heard between two tiles, and nothing that was decided is lost.
     tracking = Tracking(trackers)
     with StopRequest() as stop_request, ExitStack() as held:
@@ -153,7 +156,7 @@ def evolve(
         with Progress(settings.births, settings.hours, shown=progress is True) as bar:
             Loop(run, stop_request, bar, tracking).go()
         with between.alone():
-            _conclude(run)
+            _conclude(run, call)
         return run.state.archive
 
 
@@ -220,8 +223,12 @@ def _checked_place(run_dir: Any, *, resume: bool) -> Path | None:
     return path
 
 
-def _conclude(run: Run) -> None:
+def _conclude(run: Run, call: Mapping[str, Any]) -> None:
     """Leaves best, summary and report in the run directory.
+
+    Args:
+        run: the run, all births of which are decided.
+        call: what config.yaml has of it.
 
     Raises:
         Stopped: if the run was asked to stop before the best is written.
@@ -246,8 +253,11 @@ def _conclude(run: Run) -> None:
     workers.stop()
     if path is None:
         return
+    founders = [entry for entry in read_births(path) if "founder" in entry]
+    scores = watched.before_and_after(call, founders, run.state.best.watched)
+    watched.tell(scores)
     with saving(path):
-        write_file(path / "summary.json", export.summary(run.state, status))
+        write_file(path / "summary.json", export.summary(run.state, status, scores))
     with run.between.stage("writing the best member"):
         as_user_error("best", lambda: _write_best(run, path, texts))
     try:

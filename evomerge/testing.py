@@ -194,8 +194,7 @@ def _what_it_raises() -> Iterator[None]:
 def _child(population: Population, founders: Any) -> Genome:
     """A child of the first two founders, merged and mutated."""
     linear = can(population, LinearOnly) and population.linear
-    crossover = Crossover(angle="none") if linear else Crossover()
-    crossing = crossover.draw(population.axis, np.random.default_rng(SEED))
+    crossing = Crossover().draw(population.axis, np.random.default_rng(SEED), linear=linear)
     child: Genome = founders[0].cross(founders[1], crossing, population)
     return child.mutate(1e-3, SEED)
 

@@ -7,10 +7,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fitness.contracts import Explains, ScoresStacks, Showcases, Weighted, can
+from fitness.contracts import Batched, Explains, ScoresStacks, Showcases, Weighted, can
+from fitness.part_names import names_of
 
 LEAST = 1e-300
 """Stands for the sum of weights that sum to 0, so that nothing is divided by 0."""
+
+WATCHED = "watched"
+"""The split of what is only watched."""
 
 
 class Part(Protocol):
@@ -29,17 +33,35 @@ class Combined:
     A part's datapoints weigh its weight divided by its size, scaled to a mean of 1 over all, in
     competition and in the mean score alike: two parts of 1,319 and of 100 datapoints with equal
     weights pull equally.
+
+    What is only watched is a split of its own, "watched", which no other split has anything of.
     """
 
-    def __init__(self, parts: Sequence[Part], shares: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        shares: Sequence[float] | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        watched: Sequence[Part] | None = None,
+    ) -> None:
         """Settings only.
 
         Args:
             parts: the fitnesses, one or more.
             shares: how strongly each pulls, above 0; equally if None.
+            names: what each is called in reports and on cards. If None, a part is called by its
+                data's file, `sums` for sums.jsonl and for sums/train.jsonl, or by its task; by its
+                place where it has neither. Parts of one name have their places before it. What is
+                watched has names, too, behind those of the parts.
+            watched: fitnesses that count in no mean, and by which nobody competes or is chosen:
+                what members must not forget while they learn the parts. Founders and each new best
+                are scored on them, on their test splits, or on their training splits where they
+                have none. The report and the summary show how each founder and the best score.
 
         Raises:
-            ValueError: if there is no part, or not one share above 0 for each.
+            ValueError: if there is no part, or not one share above 0 for each, or not one name for
+                each and for each that is watched.
         """
         if not parts:
             raise ValueError("parts: expected at least one fitness, got none")
@@ -50,8 +72,15 @@ class Combined:
                     f"shares: expected {len(parts)} numbers above 0, one for each part, "
                     f"got {list(shares)}"
                 )
+        # an empty list would ask for a split that has nothing in it
+        if watched is not None and not watched:
+            raise ValueError("watched: expected at least one fitness, or null, got none")
+        # asked for now, so that names which are wrong are refused before anything is loaded
+        names_of([*parts, *(watched or ())], names)
         self.parts = parts
         self.shares = shares
+        self.names = names
+        self.watched = watched
         # the engine asks with isinstance whether a fitness can do these, and isinstance takes a
         # method or a property of the class for an ability, whatever the parts can do
         if all(can(part, ScoresStacks) for part in parts):
@@ -61,26 +90,37 @@ class Combined:
 
     def size(self, split: str) -> int:
         """As `Fitness.size`: the sum of the parts'."""
-        return sum(part.size(split) for part in self.parts)
+        return sum(source.size for source in self._sources(split))
 
     def groups(self, split: str) -> dict[str, np.ndarray]:
-        """As `Fitness.groups`: the datapoints of each part, by its place."""
-        bounds = self._bounds(split)
+        """As `Fitness.groups`: the datapoints of each part, by its name."""
         groups = {}
-        for place in range(len(self.parts)):
-            groups[str(place)] = np.arange(bounds[place], bounds[place + 1])
+        start = 0
+        for source in self._sources(split):
+            groups[source.name] = np.arange(start, start + source.size)
+            start += source.size
         return groups
+
+    def batches(self) -> dict[str, int]:
+        """How many datapoints of a part are read side by side at most, of parts that say it."""
+        batches = {}
+        for part, name in zip(self.parts, names_of(self._all, self.names), strict=False):
+            if can(part, Batched):
+                batches[name] = part.batch
+        return batches
 
     def weights(self, split: str) -> np.ndarray:
         """(D,) weight of each datapoint; a part's own weights count within it."""
         columns = []
+        sources = self._sources(split)
         shares = self.shares
-        if shares is None:
-            shares = [1.0] * len(self.parts)
-        for part, share in zip(self.parts, shares, strict=True):
-            inner = np.ones(part.size(split))
-            if can(part, Weighted):
-                inner = part.weights(split)
+        # shares are of the parts; what is watched pulls at nothing
+        if shares is None or split == WATCHED:
+            shares = [1.0] * len(sources)
+        for source, share in zip(sources, shares, strict=True):
+            inner = np.ones(source.size)
+            if can(source.part, Weighted):
+                inner = source.part.weights(source.split)
             # a part pulls with its share, however many datapoints it has and whatever they weigh
             column = np.asarray(inner, dtype=np.float64)
             columns.append(column * share / max(np.sum(inner), LEAST))
@@ -93,58 +133,64 @@ class Combined:
     def __call__(self, model: Any, datapoints: np.ndarray, split: str) -> np.ndarray:
         """As `Fitness.__call__`: each part scores its own of the datapoints."""
 
-        def score(part: Any, indices: np.ndarray) -> np.ndarray:
-            return part(model, indices, split)
+        def score(source: _Source, indices: np.ndarray) -> np.ndarray:
+            return source.part(model, indices, source.split)
 
         return self._gather(datapoints, split, score)
 
     def explain(self, model: Any, datapoints: np.ndarray, split: str) -> list[dict[str, Any]]:
-        """For each datapoint what its part explains, and which part that is.
+        """For each datapoint what its part explains, and what that part is called.
 
         Nothing stands where a part explains nothing.
         """
         explained: list[dict[str, Any]] = [{} for _ in datapoints]
         for question in self._questions(datapoints, split):
+            source = question.source
             entries: Sequence[dict[str, Any]] = [{}] * len(question.indices)
-            # a part that explains nothing still has its number shown
-            if can(question.part, Explains):
-                entries = question.part.explain(model, question.indices, split)
+            # a part that explains nothing still has its name shown
+            if can(source.part, Explains):
+                entries = source.part.explain(model, question.indices, source.split)
             for place, entry in zip(question.places, entries, strict=True):
-                explained[place] = {"part": question.number, **entry}
+                explained[place] = {"part": source.name, **entry}
         return explained
 
     def _score_many(self, models: Any, datapoints: np.ndarray, split: str) -> np.ndarray:
         """(W, B) scores of a stack of models, where every part can score one."""
 
-        def score(part: Any, indices: np.ndarray) -> np.ndarray:
-            return part.score_many(models, indices, split)
+        def score(source: _Source, indices: np.ndarray) -> np.ndarray:
+            return source.part.score_many(models, indices, source.split)
 
         return self._gather(datapoints, split, score)
 
     def _showcase(self, split: str) -> np.ndarray:
         """(n,) what every part that can would show for one member beside another."""
         showing = []
-        for start, part in zip(self._bounds(split), self.parts, strict=False):
-            if can(part, Showcases):
-                showing.append(start + part.showcase(split))
+        start = 0
+        for source in self._sources(split):
+            if can(source.part, Showcases):
+                showing.append(start + source.part.showcase(source.split))
+            start += source.size
         return np.concatenate(showing)
 
     def _gather(
-        self, datapoints: np.ndarray, split: str, score: Callable[[Any, np.ndarray], np.ndarray]
+        self,
+        datapoints: np.ndarray,
+        split: str,
+        score: Callable[[_Source, np.ndarray], np.ndarray],
     ) -> np.ndarray:
         """(..., B) scores, put together from the parts'.
 
         Args:
             datapoints: (B,) indices.
             split: the split that they are of.
-            score: a part and its own indices (b,) to scores (..., b).
+            score: a part in its split and its own indices (b,) to scores (..., b).
         """
         gathered: np.ndarray | None = None
         for question in self._questions(datapoints, split):
-            scores = np.asarray(score(question.part, question.indices))  # (..., b)
+            scores = np.asarray(score(question.source, question.indices))  # (..., b)
             if scores.shape[-1:] != question.indices.shape:
                 raise ValueError(
-                    f"{type(question.part).__name__} must return a score for each of "
+                    f"{type(question.source.part).__name__} must return a score for each of "
                     f"{len(question.indices)} datapoints, got {scores.shape}"
                 )
             # the first part's scores tell whether there is an axis of models
@@ -158,30 +204,66 @@ class Combined:
     def _questions(self, datapoints: np.ndarray, split: str) -> Iterator[_Question]:
         """What each part is asked, part by part; one that has none of the datapoints is not."""
         start = 0
-        for number, part in enumerate(self.parts):
-            stop = start + part.size(split)
+        for source in self._sources(split):
+            stop = start + source.size
             places = np.flatnonzero((datapoints >= start) & (datapoints < stop))
             if len(places):
-                yield _Question(number, part, places, np.asarray(datapoints)[places] - start)
+                yield _Question(source, places, np.asarray(datapoints)[places] - start)
             start = stop
 
-    def _bounds(self, split: str) -> np.ndarray:
-        """(parts + 1,) where each part's datapoints begin, and where the last part's end."""
-        sizes = [part.size(split) for part in self.parts]
-        return np.cumsum([0, *sizes])
+    @property
+    def _all(self) -> list[Any]:
+        """The parts, and behind them what is watched: in this order they have their names."""
+        return [*self.parts, *(self.watched or ())]
+
+    def _sources(self, split: str) -> list[_Source]:
+        """What stands side by side in a split: the parts, or what is only watched.
+
+        Raises:
+            ValueError: if there is nothing to watch in what is watched.
+        """
+        watched = list(self.watched or ())
+        names = names_of(self._all, self.names)
+        sources = []
+        if split != WATCHED:
+            for part, name in zip(self.parts, names, strict=False):
+                sources.append(_Source(name, part, split, part.size(split)))
+            return sources
+        for place, (part, name) in enumerate(zip(watched, names[len(self.parts) :], strict=True)):
+            # nobody learns from what is watched, so its training split tests as well
+            inner = "test" if part.size("test") else "train"
+            size = part.size(inner)
+            if not size:
+                raise ValueError(f"watched[{place}]: expected datapoints, {name} has none")
+            sources.append(_Source(name, part, inner, size))
+        return sources
+
+
+class _Source(NamedTuple):
+    """A fitness with the split of its own that is asked for.
+
+    Attributes:
+        name: what it is called.
+        part: the fitness.
+        split: its own split.
+        size: how many datapoints it has there.
+    """
+
+    name: str
+    part: Any
+    split: str
+    size: int
 
 
 class _Question(NamedTuple):
     """What one part is asked.
 
     Attributes:
-        number: of the part.
-        part: the fitness.
+        source: the part.
         places: (b,) where its datapoints stand among those that are asked.
         indices: (b,) their indices within the part.
     """
 
-    number: int
-    part: Any
+    source: _Source
     places: np.ndarray
     indices: np.ndarray

@@ -55,6 +55,22 @@ class Showcases(Protocol):
         """(n,) these datapoints."""
 
 
+class Batched(Protocol):
+    """A fitness of which a model reads several datapoints side by side."""
+
+    @property
+    def batch(self) -> int:
+        """How many at most."""
+
+
+class Named(Protocol):
+    """A fitness, or data, that has a name of its own, such as that of its file."""
+
+    @property
+    def name(self) -> str | None:
+        """The name; None where there is none after all."""
+
+
 class LocatesRecords(Protocol):
     """Records that know where a user finds them."""
 

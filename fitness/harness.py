@@ -95,6 +95,11 @@ class Harness:
         self.batch = batch
         self.seed = seed
 
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.task
+
     def size(self, split: str) -> int:
         """As `Fitness.size`.
 

@@ -12,6 +12,7 @@ import numpy as np
 from fitness.generation import Generator, LanguageModel, chat_prompt
 from fitness.matching import Score, check_of, exact
 from fitness.messages import datapoint_name, shown
+from fitness.part_names import name_of
 from fitness.portable import Portable
 from fitness.responses import cut, extracted, pattern, special_tokens
 from fitness.templates import filled, parts
@@ -103,6 +104,11 @@ class QuestionAnswering(Portable):
         self.max_new_tokens = max_new_tokens
         self.stop = stop
         self.batch = batch
+
+    @property
+    def name(self) -> str | None:
+        """What its data are called, if they have a name."""
+        return name_of(self.data)
 
     def size(self, split: str) -> int:
         """As `Fitness.size`.

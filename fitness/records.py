@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fitness.messages import decoded
+from fitness.part_names import name_of_file
 from fitness.portable import Portable
 from fitness.versions import Version, version_of
 
@@ -54,6 +55,14 @@ class JsonLines(Portable):
     train: Path | Part
     test: Path | Part | None = None
     validation: Path | Part | None = None
+
+    @property
+    def name(self) -> str:
+        """What the records are called: by the file of the training split."""
+        path = self.train
+        if isinstance(path, Part):
+            path = path.path
+        return name_of_file(path)
 
     def split(self, name: str) -> Sequence[Mapping[str, Any]] | None:
         """As `Records.split`.

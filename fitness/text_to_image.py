@@ -12,6 +12,7 @@ import torch
 from fitness.contracts import ChecksRecords, can
 from fitness.messages import datapoint_name, shown
 from fitness.painting import Painter, noise_of
+from fitness.part_names import name_of
 from fitness.pictures import data_uri, pil
 from fitness.portable import Portable
 from fitness.questions import Records
@@ -95,6 +96,11 @@ class TextToImage(Portable):
         self.options = options
         self.seed = seed
         self.group = group
+
+    @property
+    def name(self) -> str | None:
+        """What its data are called, if they have a name."""
+        return name_of(self.data)
 
     def size(self, split: str) -> int:
         """As `Fitness.size`.

@@ -12,6 +12,7 @@ from typing import Any
 
 from fitness.matching import checked_by
 from fitness.messages import shown
+from fitness.part_names import name_of_file
 from fitness.portable import Portable
 from fitness.readable import check_readable
 from fitness.records import once
@@ -42,6 +43,11 @@ class GoalQueries(Portable):
                 raise ValueError(
                     f"{name}: expected a first goal and one behind the last, got {list(part)}"
                 )
+
+    @property
+    def name(self) -> str:
+        """What the records are called: by their file."""
+        return name_of_file(self.path)
 
     def split(self, name: str) -> Sequence[Mapping[str, Any]] | None:
         """As `fitness.questions.Records.split`.

@@ -38,7 +38,7 @@ from populations.seeds.pipelines import Pipeline
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
 from populations.seeds.slots import described_slots, spare_of
-from populations.settings.errors import as_setting_error
+from populations.settings.errors import as_setting_error, each_of
 from populations.units import DENOISER, Units
 
 log = logging.getLogger(__name__)
@@ -230,8 +230,7 @@ class DiffusionModels(Merged):
     @cached_property
     def _pipelines(self) -> list[Pipeline]:
         """Each seed, with the places of all that belongs to it."""
-        with as_setting_error("seeds"):
-            return [Pipeline.find(seed) for seed in self.seeds]
+        return each_of("seeds", self.seeds, Pipeline.find)
 
     @cached_property
     def _plan(self) -> PipelinePlan:

@@ -34,7 +34,7 @@ from populations.seeds.library_logging import without_progress_bars
 from populations.seeds.model_cards import Model
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
-from populations.settings.errors import as_setting_error, check_choice
+from populations.settings.errors import as_setting_error, check_choice, each_of
 from populations.units import LLAMA, Units
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,13 @@ class LanguageModels(Merged):
         # The config is of mergekit's `linear`, so a member of another method has none.
         if self.method is not None:
             return
-        config = config_text(genome, self.axis, self._seeds, expressed.model.dtype)
+        config = config_text(
+            genome,
+            self.axis,
+            self._seeds,
+            expressed.model.dtype,
+            trust_remote_code=self.trust_remote_code,
+        )
         if config is not None:
             (directory / mergekit_config.NAME).write_text(config)
 
@@ -192,10 +198,7 @@ class LanguageModels(Merged):
     @cached_property
     def _language_seeds(self) -> list[LanguageSeed]:
         """Each seed, with the places of all that belongs to it."""
-        located = []
-        with as_setting_error("seeds"):
-            for seed in self.seeds:
-                located.append(find(seed, self.adapter_base))
+        located = each_of("seeds", self.seeds, lambda seed: find(seed, self.adapter_base))
         adapted = any(isinstance(seed.source, Adapted) for seed in located)
         if self.adapter_base is not None and not adapted:
             raise ValueError("adapter_base: expected a LoRA adapter among the seeds, there is none")

@@ -9,6 +9,7 @@ from typing import Any
 
 from evomerge import memory
 from evomerge.check import forecast
+from evomerge.check.batches import batch_line
 from evomerge.check.rehearsal import Rehearsal
 from evomerge.contracts import Footprint, can
 from evomerge.errors import as_user_error
@@ -73,10 +74,13 @@ def before_loading(parts: Parts, room: Room) -> Needs:
         if count:
             datapoints.append(f"{count:,} {split}")
     chromosomes = [chromosome.name for chromosome in parts.axis.chromosomes]
-    lines = (
+    lines: tuple[str, ...] = (
         f"datapoints   {', '.join(datapoints)}",
         f"parameters   {parts.axis.size:,} in {', '.join(chromosomes)}",
     )
+    batch = batch_line(parts)
+    if batch is not None:
+        lines = (*lines, batch)
     population: Any = parts.population
     if not can(population, Footprint):
         return Needs(lines)

@@ -136,7 +136,7 @@ def _sweep_call(call: Mapping[str, Any], points: int) -> dict[str, Any]:
     crossover = call["strategy"].get("crossover")
     angle: Any = "part"
     if isinstance(crossover, dict):
-        angle = crossover.get("angle", angle)
+        angle = crossover.get("angle") or angle
     numbers = {"births": points, "lookahead": 1, "stack": 1, "patience": None, "hours": None}
     return {**call, **calls.describe(strategy=Sweep(points, angle)), **numbers}
 

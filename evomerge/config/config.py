@@ -17,6 +17,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
+from evomerge.config.contradictions import drop_contradicted
 from evomerge.config.targets import TARGET
 from evomerge.errors import UserError, reason
 
@@ -27,7 +28,10 @@ VERSIONS = "# python "
 """How the comment of a config begins that says with which versions it was made."""
 
 NAMED_VERSIONS = ("evomerge", "mergekit", "numpy", "torch")
-"""The packages in that comment."""
+"""The packages that are always in that comment."""
+
+USED_VERSIONS = ("transformers", "peft", "diffusers", "lm_eval")
+"""Those that are in it where they are used."""
 
 
 class Dumper(yaml.SafeDumper):
@@ -63,6 +67,10 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
             raise UserError(f"{override!r}: expected key=value")
         with parsing(where):
             _override(config, where, value, override)
+    # Each of them could be read. A place in a list is none of those that a rule is about.
+    named = [override for override in overrides if "[" not in override.partition("=")[0]]
+    with parsing(" ".join(named)):
+        drop_contradicted(config, OmegaConf.from_dotlist(named))
     with parsing(path):
         return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
 
@@ -111,11 +119,15 @@ def parsing(where: object) -> Iterator[None]:
 
 
 def to_yaml(call: Mapping[str, Any]) -> str:
-    """A described call as YAML; its head says with which command and which versions it was made."""
+    """A described call as YAML; its head says with which command and which versions it was made.
+
+    What is loaded on first use is in it once it was used.
+    """
     # A line break in an argument would end the comment.
     command = " ".join(shlex.join(sys.argv).split())
     python = sys.version.split()[0]
-    versions = [f"{name} {_version(name)}" for name in NAMED_VERSIONS]
+    used = [name for name in USED_VERSIONS if name in sys.modules]
+    versions = [f"{name} {_version(name)}" for name in (*NAMED_VERSIONS, *used)]
     head = f"# {command}\n{VERSIONS}{python}, {', '.join(versions)}\n"
     return head + dumped(call)
 
@@ -203,6 +215,7 @@ def _with_base(path: Path) -> Any:
     with parsing(path):
         if not _same_call(below, config):
             return config
+        drop_contradicted(below, config)
         return OmegaConf.merge(below, config)
 
 

@@ -28,17 +28,28 @@ def _labels_inside(call: Mapping[str, Any]) -> list[str]:
     if isinstance(call.get("task"), str):
         # A fitness of a known task says more by that than by its parts.
         labels.append(call["task"])
+    elif has_parts(call) and isinstance(call.get("names"), list):
+        # Behind the names of the parts come those of what is only watched.
+        labels += map(str, call["names"][: len(call["parts"])])
     else:
-        for value in call.values():
+        for key, value in call.items():
+            # What is only watched is no part of it.
+            if key == "watched":
+                continue
             objects = value if isinstance(value, list) else [value]
             labels += map(label, objects)
     return [text for text in labels if text]
 
 
+def has_parts(call: Any) -> bool:
+    """Whether a described object is a combined fitness, whose groups are its parts."""
+    return isinstance(call, Mapping) and isinstance(call.get("parts"), list)
+
+
 def titled(group: Any, call: Any) -> str:
     """What a group of datapoints is called.
 
-    It is called by its name, with that of the part of a combined fitness that it is.
+    It is called by its name; the place of a part that has no name stands before what the part is.
 
     Args:
         group: its name.
@@ -53,11 +64,8 @@ def titled(group: Any, call: Any) -> str:
 def _part(group: Any, call: Any) -> Any:
     """The part of a combined fitness that a group is, as config.yaml has it; None if it is none.
 
-    The groups of a combined fitness are called by the places of its parts.
+    The groups of a combined fitness are called by the places of those parts that have no name.
     """
-    if not isinstance(call, Mapping):
+    if not has_parts(call) or not str(group).isdigit() or int(group) >= len(call["parts"]):
         return None
-    parts = call.get("parts")
-    if not isinstance(parts, list) or not str(group).isdigit() or int(group) >= len(parts):
-        return None
-    return parts[int(group)]
+    return call["parts"][int(group)]

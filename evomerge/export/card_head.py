@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from evomerge.config.labels import label
+from evomerge.config.labels import has_parts, label
 from evomerge.export.licences import inherited
 from evomerge.export.markdown import line
 from evomerge.export.measured import Score
@@ -66,6 +66,9 @@ def _result(subject: Subject, score: Score) -> dict[str, Any]:
     dataset = {"name": fitness, "type": kind}
     if score.group is not None:
         dataset["config"] = line(score.group)
+        # A part of a combined fitness is a data set of its own, and people know it by its name.
+        if has_parts(subject.call.get("fitness")):
+            dataset["name"] = line(score.group)
     dataset["split"] = score.split
     metric = {
         "type": "score",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.config.labels import label
-from evomerge.datapoints import SPLITS
+from evomerge.datapoints import SPLITS, WATCHED
 from evomerge.export import recipe_file
 from evomerge.export.licences import inherited, model_name
 from evomerge.export.markdown import details, fenced, link, plain, table
@@ -134,11 +134,17 @@ def _scores(subject: Subject) -> str:
     if fitness:
         scale += f", of {fitness}"
     scores = table(("split", "mean score", "95 % interval", "datapoints"), rows)
-    return (
+    text = (
         f"{scores}\nMean scores, {scale}. The interval is over datapoints, for this one member: it "
         "does not count that the member was chosen by its score on the training split, or on the "
-        "validation split where there is one.\n"
+        "validation split where there is one."
     )
+    if any(score.split == WATCHED for score in subject.scores):
+        text += (
+            " What is watched counted in no mean, and nothing was chosen by it: it shows what the "
+            "member has kept of what its seeds could do besides."
+        )
+    return f"{text}\n"
 
 
 def _seeds(subject: Subject) -> str:
@@ -177,6 +183,10 @@ def _add_scores_alone(subject: Subject, head: list[str], rows: list[list[str]]) 
             head.append(f"{split}, alone")
             for row, entry in zip(rows, subject.founders, strict=True):
                 row.append(f"{entry[split]:.4f}")
+    for name in subject.founders[0].get(WATCHED, {}):
+        head.append(f"watched, {plain(name)}, alone")
+        for row, entry in zip(rows, subject.founders, strict=True):
+            row.append(f"{entry[WATCHED][name]:.4f}")
 
 
 def _model(model: Mapping[str, Any]) -> str:

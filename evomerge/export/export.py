@@ -13,7 +13,6 @@ from evomerge.contracts import Fitness, Population
 from evomerge.errors import UserError, as_user_error
 from evomerge.export.member import LINEAGE, alive, write_member
 from evomerge.files import saving, write_folder
-from evomerge.run.best import SCORED
 from evomerge.run.snapshot import unpack
 from evomerge.run.state import State
 from evomerge.rundir.births import id_of
@@ -22,8 +21,18 @@ from evomerge.rundir.places import ANSWERS
 from evomerge.rundir.snapshots import read_snapshot
 
 
-def summary(state: State, workers: Mapping[str, Any] | None = None) -> str:
-    """summary.json: the run in numbers, with what its workers say of themselves."""
+def summary(
+    state: State,
+    workers: Mapping[str, Any] | None = None,
+    watched: Mapping[str, Any] | None = None,
+) -> str:
+    """summary.json: the run in numbers.
+
+    Args:
+        state: the run's state.
+        workers: what its workers say of themselves, if they do.
+        watched: what the founders and the best score on what is only watched, if anything is.
+    """
     view = state.archive.view
     # A run that was stopped before its first birth has no mean.
     pace = None
@@ -32,17 +41,19 @@ def summary(state: State, workers: Mapping[str, Any] | None = None) -> str:
     share_scored = None
     if state.decided:
         share_scored = state.scored / state.decided
-    numbers = {
+    numbers: dict[str, Any] = {
         "births": state.decided,
         "seconds": round(state.seconds, 3),
         "births_per_second": pace,
-        "best": {name: getattr(state.best, name) for name in SCORED},
+        "best": state.best.summary,
         "coverage": view.coverage,
         "entropy": view.entropy,
         "share_scored": share_scored,
         "failures": state.failures,
         "peak_memory": state.memory,
     }
+    if watched:
+        numbers["watched"] = watched
     if workers is not None:
         numbers["workers"] = dict(workers)
     return json.dumps(numbers, indent=2) + "\n"

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from evomerge.config.labels import titled
-from evomerge.contracts import Fitness, Weighted, can
-from evomerge.datapoints import SPLITS, groups_of
-from evomerge.errors import reason
+from evomerge.contracts import Fitness
+from evomerge.datapoints import SPLITS, WATCHED, groups_of, weights_of
+from evomerge.errors import Interrupted, UserError
 from evomerge.intervals import interval
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Score:
     """A mean score.
 
     Attributes:
-        split: "train", "validation" or "test".
+        split: "train", "validation" or "test"; "watched" of what counts in no mean.
         value: the mean.
         datapoints: over how many, None if that is not known.
         interval: its 95 % interval over datapoints, None if their scores are not known.
@@ -74,6 +74,9 @@ def measured(
             scores.append(Score(split, entry[split], len(row[0]), interval(*row)))
     if test_row is not None and entry.get("test") is not None:
         scores += _by_group(*test_row, fitness, call)
+    # Only who was best was scored on what is watched.
+    for name, value in entry.get(WATCHED, {}).items():
+        scores.append(Score(WATCHED, value, group=name))
     return scores
 
 
@@ -110,15 +113,12 @@ def _with_weights(row: np.ndarray | None, fitness: Fitness) -> Row | None:
     """(D,) scores at each test datapoint, and (D,) weights; None where these are not known."""
     if row is None:
         return None
-    if not can(fitness, Weighted):
-        return row, np.ones(len(row))
-    # What fails here may not cost the member.
+    # What fails here may not cost the member; the data may be others by now than were scored.
     try:
-        weights = np.asarray(fitness.weights("test"), dtype=np.float64)
-    except Exception as error:
-        log.warning("weights('test') of the fitness are not told: %s", reason(error))
+        weights = weights_of(fitness, "test", len(row))
+    except (UserError, Interrupted) as error:
+        log.warning("the card has no intervals of test scores: %s", error)
         return None
-    # The data may be others by now than those that were scored.
-    if weights.shape != row.shape:
-        return None
+    if weights is None:
+        weights = np.ones(len(row))
     return row, weights

@@ -86,14 +86,15 @@ class Crossover:
             [0, 1] it extrapolates.
         angle: what has one SLERP angle: each "tensor" (mergekit), each "part" between splits (the
             paper's equation), or the "whole" chromosome (the paper's code); "none" mixes linearly.
+            None: each part; linearly, where a population's genomes may be crossed so only.
     """
 
     splits: int = 1
     ratio: tuple[float, float] = (0.0, 1.0)
-    angle: Angle = "part"
+    angle: Angle | None = None
 
     def __post_init__(self) -> None:
-        if self.angle not in get_args(Angle):
+        if self.angle is not None and self.angle not in get_args(Angle):
             raise ValueError(f"angle: expected one of {get_args(Angle)}, got {self.angle!r}")
         if self.splits < 0:
             raise ValueError(f"splits: expected a number of at least 0, got {self.splits}")
@@ -117,8 +118,14 @@ class Crossover:
                 "angle: 'tensor' needs a flat axis; on the unit axis choose 'part' or 'whole'"
             )
 
-    def draw(self, axis: Axis, rng: np.random.Generator) -> Crossing:
-        """Draws ratio and splits for each chromosome, in order."""
+    def draw(self, axis: Axis, rng: np.random.Generator, *, linear: bool = False) -> Crossing:
+        """Draws ratio and splits for each chromosome, in order.
+
+        Args:
+            axis: what the splits cut.
+            rng: the random state.
+            linear: whether genomes may be crossed linearly only.
+        """
         low, high = self.ratio
         ratios = []
         splits = []
@@ -127,7 +134,10 @@ class Crossover:
             ratios.append(low + (high - low) * rng.random())
             points = [cuts[int(len(cuts) * rng.random())] for _ in range(self.splits)]
             splits.append(tuple(sorted(points)))
-        return Crossing(tuple(ratios), tuple(splits), self.angle)
+        angle = self.angle
+        if angle is None:
+            angle = "none" if linear else "part"
+        return Crossing(tuple(ratios), tuple(splits), angle)
 
 
 def regions(crossing: Crossing, axis: Axis) -> Iterator[Region]:

@@ -29,7 +29,7 @@ class Lead(NamedTuple):
 
 def mean_score(run: Record, entry: Mapping[str, Any], split: str) -> MeanScore:
     """The mean score of a founder or of the best on a split."""
-    row, weights = _row(run, entry, split), _weights(run, split)
+    row, weights = row_of(run, entry, split), _weights(run, split)
     # The mean is in the log, even where its row was not kept.
     if row is None:
         return MeanScore(entry.get(split, math.nan))
@@ -47,7 +47,7 @@ def lead(run: Record, split: str, founders: Sequence[Mapping[str, Any]]) -> Lead
     # Split by split, another founder may be the highest one.
     best = run.bests[-1]
     highest = max(founders, key=lambda entry: entry.get(split, -math.inf))
-    row, row_of_highest = _row(run, best, split), _row(run, highest, split)
+    row, row_of_highest = row_of(run, best, split), row_of(run, highest, split)
     if row is None or row_of_highest is None:
         return Lead(best[split] - highest[split])
     mean = Mean.over(row.astype(np.float64) - row_of_highest, _weights(run, split))
@@ -88,7 +88,7 @@ def group_means(
 
 def has_row(run: Record, entry: Mapping[str, Any], split: str) -> bool:
     """Whether it is known what a founder or the best scored at each datapoint of a split."""
-    return _row(run, entry, split) is not None
+    return row_of(run, entry, split) is not None
 
 
 def _means_over(
@@ -100,13 +100,13 @@ def _means_over(
         weights = weights[datapoints]
     means = []
     for entry in members:
-        row = _row(run, entry, split)
+        row = row_of(run, entry, split)
         if row is not None:
             means.append(float(np.average(row[datapoints], weights=weights)))
     return means
 
 
-def _row(run: Record, entry: Mapping[str, Any], split: str) -> np.ndarray | None:
+def row_of(run: Record, entry: Mapping[str, Any], split: str) -> np.ndarray | None:
     """(D,) scores of a founder or of the best, where they are known, and so are their weights."""
     founding = run.founding
     if founding is None:

@@ -25,13 +25,14 @@ from evomerge.report.sections import (
     progress,
     shares,
     standing,
+    watched,
 )
 
 NAME = "report.html"
 
 CONTENTS: dict[str, tuple[Callable[[Record], list[str]], ...]] = {
     "What was bred": (origin.cards,),
-    "The best and the founders": (standing.cards,),
+    "The best and the founders": (standing.cards, watched.cards),
     "Progress": (progress.cards,),
     "The members alive": (members.cards,),
     "Where the best comes from": (family.cards, crossings.cards, shares.cards),

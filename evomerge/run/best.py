@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from evomerge.contracts import Genome
+from evomerge.datapoints import WATCHED
 
 SCORED = ("id", "train", "validation", "test")
-"""What a snapshot and a summary say of the best."""
+"""What a snapshot and a summary say of the best, beside what is watched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,7 @@ class Best:
         train: its mean score on the training split.
         validation: on the validation split, if the run has one. It is chosen by this score then.
         test: on the test split, if there is one.
+        watched: on each group of what is only watched, by the group's name.
         rows: by split (D,) float32, its score at each datapoint, where they are known.
     """
 
@@ -32,6 +34,7 @@ class Best:
     train: float
     validation: float | None = None
     test: float | None = None
+    watched: Mapping[str, float] = field(default_factory=dict)
     rows: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -42,10 +45,26 @@ class Best:
         return self.validation
 
     @property
-    def other_scores(self) -> dict[str, float]:
-        """Mean scores on the splits that the run has besides the training split."""
+    def other_scores(self) -> dict[str, Any]:
+        """Mean scores on the splits that the run has besides the training split, for the log."""
         scores = {"validation": self.validation, "test": self.test}
-        return {name: score for name, score in scores.items() if score is not None}
+        known: dict[str, Any] = {}
+        for name, score in scores.items():
+            if score is not None:
+                known[name] = score
+        return known | self._watched
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Its id and its mean scores, as a snapshot and a summary have them."""
+        return {name: getattr(self, name) for name in SCORED} | self._watched
+
+    @property
+    def _watched(self) -> dict[str, Any]:
+        """What it scores on what is watched; nothing where nothing is."""
+        if not self.watched:
+            return {}
+        return {"watched": dict(self.watched)}
 
     def with_scores(self, split: str, row: np.ndarray, weights: np.ndarray | None) -> Best:
         """The same member with its scores on one more split.
@@ -59,3 +78,18 @@ class Best:
         # The split's name is the attribute's.
         scores: dict[str, Any] = {split: mean}
         return replace(self, rows={**self.rows, split: row}, **scores)
+
+    def with_watched(self, row: np.ndarray, groups: Mapping[str, np.ndarray]) -> Best:
+        """The same member with its scores on what is only watched.
+
+        Args:
+            row: (D,) its score at each datapoint there.
+            groups: (n,) indices of datapoints, by the name of what they are.
+        """
+        means = {}
+        for name, datapoints in groups.items():
+            # A mean over nothing is no number.
+            if not len(datapoints):
+                continue
+            means[name] = float(row[datapoints].mean(dtype=np.float64))
+        return replace(self, rows={**self.rows, WATCHED: row}, watched=means)

@@ -61,6 +61,7 @@ def found(parts: Parts, stage: Stage) -> Founded:
     if parts.settings.validate:
         candidates = parts.with_scores("validation", candidates, stage)
     candidates = parts.with_scores("test", candidates, stage)
+    candidates = parts.with_watched(candidates, stage)
     best = max(candidates, key=lambda candidate: candidate.chosen_by)
 
     state = State(archive, best, _first_tiling(archive, parts))

@@ -247,8 +247,10 @@ class Loop:
         eligible = admitted or not validate
         if not eligible or candidate.chosen_by <= self.state.best.chosen_by:
             return self.state.best, verdict
-        # Nothing is chosen by the test split; it is only scored for whoever has become best.
+        # Nothing is chosen by the test split, nor by what is watched; both are only scored for
+        # whoever has become best.
         [best] = self.parts.with_scores("test", [candidate], self.run.between.stage)
+        [best] = self.parts.with_watched([best], self.run.between.stage)
         return best, verdict | {"best": True} | best.other_scores
 
     def _retile(self) -> None:

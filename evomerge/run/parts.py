@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,8 @@ import numpy as np
 from evomerge.archives.archive import Archive
 from evomerge.archives.tiling import Tiling
 from evomerge.contracts import Fitness, Population, ScoresStacks, Stacks, can
-from evomerge.datapoints import sizes_of, weights_of
-from evomerge.errors import UserError, as_user_error
+from evomerge.datapoints import WATCHED, groups_of, sizes_of, weights_of
+from evomerge.errors import UserError, all_of, as_user_error
 from evomerge.genome.axis import Axis
 from evomerge.run.best import Best
 from evomerge.run.settings import Settings
@@ -73,15 +73,17 @@ class Parts:
             UserError: if they do not fit each other.
         """
         folder = Path.cwd()
-        sizes = sizes_of(fitness)
+        # The axis comes from the headers of the seeds; no weight is read for it. Who has to fetch
+        # data and seeds is told of both at once.
+        sizes, axis = all_of(
+            lambda: sizes_of(fitness), lambda: as_user_error("population", lambda: population.axis)
+        )
         if settings.validate and not sizes["validation"]:
             raise UserError(
                 "validate: the fitness has no validation split; set one aside, or validate: false"
             )
         if settings.stack > 1:
             _check_stacks(population, fitness, settings.stack)
-        # The axis comes from the headers of the seeds; no weight is read for it.
-        axis = as_user_error("population", lambda: population.axis)
         as_user_error("strategy", lambda: strategy.fit(population, fitness))
         return cls(population, fitness, strategy, workers, settings, sizes, axis, folder)
 
@@ -112,13 +114,47 @@ class Parts:
         Raises:
             UserError: if one cannot be scored.
         """
-        size = self.sizes[split]
+        if not self.sizes[split]:
+            return list(candidates)
+        weights = self.weights(split)
+        scored = []
+        rows = self._rows(split, candidates, stage)
+        for best, row in zip(candidates, rows, strict=True):
+            scored.append(best.with_scores(split, row, weights))
+        return scored
+
+    def with_watched(self, candidates: Sequence[Best], stage: Stage) -> list[Best]:
+        """Members, scored on what is only watched, if there is anything.
+
+        Args:
+            candidates: the members. They are scored as one, so that all workers are busy.
+            stage: what stands around the scoring of each.
+
+        Raises:
+            UserError: if one cannot be scored.
+        """
+        size = self.sizes[WATCHED]
         if not size:
             return list(candidates)
-        tiles = Tiling.cut(0, np.arange(size), self.settings.tile).tiles
-        weights = self.weights(split)
-        rows = self.workers.score([best.genome for best in candidates], tiles, split)
+        groups = groups_of(self.fitness, WATCHED, size)
+        # A fitness need not tell them apart.
+        if not groups:
+            groups = {WATCHED: np.arange(size)}
         scored = []
+        rows = self._rows(WATCHED, candidates, stage)
+        for best, row in zip(candidates, rows, strict=True):
+            scored.append(best.with_watched(row, groups))
+        return scored
+
+    def _rows(self, split: str, candidates: Sequence[Best], stage: Stage) -> Iterator[np.ndarray]:
+        """The (D,) scores of each of some members on a split.
+
+        Raises:
+            UserError: if one cannot be scored.
+        """
+        size = self.sizes[split]
+        tiles = Tiling.cut(0, np.arange(size), self.settings.tile).tiles
+        rows = self.workers.score([best.genome for best in candidates], tiles, split)
         for place, best in enumerate(candidates, start=1):
             # A founder's id, 0 or less, says nothing to a person who watches.
             who = f"founder {place} of {len(candidates)}"
@@ -126,8 +162,7 @@ class Parts:
                 who = f"birth {best.id}"
             with stage(f"{who}, {split} split", size):
                 row = as_user_error(f"fitness on the {split} split", lambda: next(rows))
-            scored.append(best.with_scores(split, row, weights))
-        return scored
+            yield row
 
 
 def _check_stacks(population: Population, fitness: Fitness, width: int) -> None:

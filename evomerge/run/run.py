@@ -70,14 +70,16 @@ class Run:
         self._after_workers = after_workers
 
     @classmethod
-    def begin(cls, parts: Parts, between: Between, path: Path | None, config: str) -> Run:
+    def begin(
+        cls, parts: Parts, between: Between, path: Path | None, config: Callable[[], str]
+    ) -> Run:
         """A new run: its founders are scored, and all is kept from which it can be resumed.
 
         Args:
             parts: what it is made of.
             between: what is called between two tiles.
             path: its directory; None for a run that is not kept.
-            config: the text of its config.yaml.
+            config: gives the text of its config.yaml, once the founders are scored.
 
         Raises:
             UserError: if the directory, or a founder, is wrong.
@@ -101,21 +103,23 @@ class Run:
                 )
                 run._keep_founders(founded.founders)
                 # Written last: with it, the directory is a run.
-                checkpoints.write_config(config)
+                checkpoints.write_config(config())
         except Stopped:
             log.warning("stopped before the first birth: %s", UNTOUCHED)
             raise
         return run
 
     @classmethod
-    def resume(cls, parts: Parts, between: Between, path: Path, config: str | None) -> Run:
+    def resume(
+        cls, parts: Parts, between: Between, path: Path, config: Callable[[], str] | None
+    ) -> Run:
         """The run in a directory, where its newest snapshot has it.
 
         Args:
             parts: what it is made of, as it was then.
             between: what is called between two tiles.
             path: its directory.
-            config: the text of its config.yaml; None if that stays as it is.
+            config: gives the text of its config.yaml; None if that stays as it is.
 
         Raises:
             UserError: if there is no such run, or its data or its strategy are not as they were.
@@ -142,7 +146,7 @@ class Run:
                     births,
                 )
                 if config is not None:
-                    checkpoints.write_config(config)
+                    checkpoints.write_config(config())
                 run = cls(parts, state, planner, checkpoints, between, resources, after_workers)
         except Stopped:
             advice = f"nothing is lost; {checkpoints.advice}"

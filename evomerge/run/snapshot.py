@@ -19,7 +19,7 @@ from evomerge.config.targets import import_path, path_of
 from evomerge.contracts import Genome
 from evomerge.errors import UserError
 from evomerge.genome.crossover import Crossing
-from evomerge.run.best import SCORED, Best
+from evomerge.run.best import Best
 from evomerge.run.state import COUNTERS, State
 from evomerge.rundir.snapshots import BEST, best_rows
 from evomerge.strategies.strategy import Birth
@@ -46,7 +46,7 @@ def pack(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
         "counters": {name: getattr(state, name) for name in COUNTERS},
         "archive": [member.id for member in state.archive.members],
         "members": [{"id": member.id, "parents": member.parents} for member in members.values()],
-        "best": {name: getattr(state.best, name) for name in SCORED},
+        "best": state.best.summary,
         "tilings": [_tiling_data(tiling) for tiling in tilings],
         "views": [_view_data(view) for view in views],
         "jobs": [_job_data(job, views) for job in jobs],

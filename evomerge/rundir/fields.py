@@ -182,6 +182,12 @@ FIELDS = (
         "likewise on the test split; of founders and of who became best, where there is one",
     ),
     Field(
+        "watched",
+        "numbers by name",
+        "all",
+        "mean score on each part of what is only watched; of founders and of who became best",
+    ),
+    Field(
         "fitness",
         "number",
         "births",

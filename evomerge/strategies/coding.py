@@ -16,6 +16,7 @@ from evomerge.genome.crossover import Crossover
 from evomerge.genome.groups import By, groups
 from evomerge.genome.recipe import Recipe
 from evomerge.genome.weights import Weights
+from evomerge.strategies.fitting import linear_only
 
 
 class Coding(Protocol):
@@ -259,7 +260,8 @@ class GenomeCoding:
         rng: np.random.Generator,
     ) -> dict[str, np.ndarray]:
         """As genomes are crossed."""
-        crossing = crossover.draw(self.population.axis, rng)
+        linear = linear_only(self.population)
+        crossing = crossover.draw(self.population.axis, rng, linear=linear)
         return _numbers(self.genome(a).cross(self.genome(b), crossing, self.population))
 
 

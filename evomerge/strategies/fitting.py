@@ -19,10 +19,10 @@ def check_crossover(crossover: Crossover, population: Population) -> None:
     Raises:
         ValueError: as `Crossover.fit`; or if they may only be crossed linearly, and are not.
     """
-    if crossover.angle != "none" and linear_only(population):
+    if crossover.angle not in (None, "none") and linear_only(population):
         raise ValueError(
-            "crossover.angle: expected 'none', since coefficients are a method's weights here, "
-            f"got {crossover.angle!r}"
+            "crossover.angle: expected 'none', or nothing, since coefficients are a method's "
+            f"weights here, got {crossover.angle!r}"
         )
     # The user has set the angle below a key, which the message names, too.
     try:

@@ -24,7 +24,7 @@ from evomerge.archives.competition import Competition
 from evomerge.contracts import Fitness, Population
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.recipe import Noise
-from evomerge.strategies.fitting import check_crossover, check_immigrants
+from evomerge.strategies.fitting import check_crossover, check_immigrants, linear_only
 from evomerge.strategies.strategy import Birth, birth_rng
 from fitness.competition import Capacity
 
@@ -166,7 +166,8 @@ class NaturalNiches:
         crossing = None
         parents = [view.members[first]]
         if self.crossover is not None:
-            crossing = self.crossover.draw(population.axis, rng)
+            linear = linear_only(population)
+            crossing = self.crossover.draw(population.axis, rng, linear=linear)
             parents.append(view.members[second])
         ids = tuple(parent.id for parent in parents)
         genomes = tuple(parent.genome for parent in parents)

@@ -25,6 +25,7 @@ from evomerge import (
 from evomerge.evotorch import MAPElites
 from evomerge.rundir.births import FIELDS, KINDS, read_births
 from fitness.classification import Classification
+from fitness.combined import Combined
 from fitness.images import SklearnDigits
 from populations.mnist import Classifiers
 
@@ -46,6 +47,9 @@ KINDS_OF_RUNS = {
     "search": {"strategy": MAP_ELITES},
     "sweep": {"strategy": Sweep(points=12, angle="none")},
     "failures": {"fitness": Faulty(DIGITS, "raises", good=20, every=7), "tile": 2000},
+    "watching": {
+        "fitness": Combined([Classification(DIGITS)], watched=[Classification(DIGITS)]),
+    },
     "validated": {
         "fitness": Classification(ASIDE),
         "population": Classifiers(ASIDE, hidden=(16,), sd=0.1),

@@ -13,12 +13,12 @@ from scipy import stats
 from whole_runs import small_run
 
 from evomerge.cli import main
-from evomerge.config.labels import label
+from evomerge.config.labels import label, titled
 from evomerge.export import card
 from evomerge.export.card_text import MERGEKIT
 from evomerge.export.licences import inherited
 from evomerge.export.markdown import details, fenced, line, link, plain, table
-from evomerge.export.measured import Score
+from evomerge.export.measured import Score, measured
 from evomerge.export.published import published, without_places
 from evomerge.export.subject import Subject
 from evomerge.genome.recipe import Recipe
@@ -355,7 +355,24 @@ def test_a_fitness_is_called_by_its_class_and_what_it_is_made_of():
         "parts": [sums, {"_target_": "h.Harness", "task": "arc_easy"}],
     }
     assert label(call) == "Combined (QuestionAnswering (Sums), Harness (arc_easy))"
+    assert label(call | {"watched": [sums]}) == label(call)
+    names = ["sums", "easy", "capitals"]
+    assert label(call | {"watched": [sums], "names": names}) == "Combined (sums, easy)"
     assert label("text") == label(None) == ""
+
+
+def test_a_part_is_a_data_set_of_its_own(tmp_path):
+    """On the hub it stands by its name; one without a name by its place and what it is."""
+    parts = [{"_target_": "x.Table"}, {"_target_": "q.QuestionAnswering"}]
+    fitness = {"_target_": "fitness.combined.Combined", "parts": parts}
+    scores = [Score("test", 0.5, 2), Score("test", 1.0, 1, group="sums")]
+    head, _ = written(tmp_path, call={"fitness": fitness}, scores=scores)
+    whole, part = [result["dataset"] for result in head["model-index"][0]["results"]]
+    assert whole["name"] == "Combined (Table, QuestionAnswering)"
+    assert "config" not in whole
+    assert part == {**whole, "name": "sums", "config": "sums"}
+    assert titled("sums", fitness) == "sums"
+    assert titled("0", fitness) == "0: Table"
 
 
 def test_the_card_of_a_real_run_and_of_another_member(tmp_path):
@@ -406,3 +423,35 @@ def test_the_card_of_a_real_run_and_of_another_member(tmp_path):
         if split in logged
     ]
     assert page.text.lstrip().startswith(f"run: member {other}")
+
+
+class Weighing:
+    """A fitness whose weights may be of other data, or not to be had."""
+
+    def __init__(self, weights):
+        self._weights = weights
+
+    def weights(self, split):
+        if self._weights is None:
+            raise OSError("no such file")
+        return self._weights
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        (np.array([1.0, 3.0]), ""),
+        (np.ones(3), "expected 2 numbers above 0, got shape (3,)"),
+        (np.array([1.0, 0.0]), "expected 2 numbers above 0, 1 are not"),
+        (None, "no such file"),
+    ],
+)
+def test_weights_that_are_none_cost_the_interval_and_not_the_card(caplog, weights, says):
+    """They are held against the same rules as in the run."""
+    entry, row = {"train": 0.5, "test": 0.75}, np.array([0.0, 1.0])
+    train, test = measured(entry, None, row, Weighing(weights), None)
+    assert (test.split, test.value) == ("test", 0.75)
+    assert (test.interval is None) == bool(says)
+    assert says in caplog.text
+    assert bool(caplog.text) == bool(says)
+    assert train.interval is None

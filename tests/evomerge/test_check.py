@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,8 +15,10 @@ import yaml
 
 from evomerge import memory
 from evomerge.check import needs
+from evomerge.check.batches import batch_line
 from evomerge.check.rehearsal import bytes_in
 from evomerge.cli import main
+from fitness.combined import Combined
 from populations import skills
 from populations.llm import LanguageModels
 
@@ -270,3 +273,40 @@ def test_births_of_which_some_fail_are_a_yes_with_a_doubt(place, capsys):
     said = capsys.readouterr().out
     assert "yes, this can run; but 5 of 10 births failed" in said
     assert "\x1b" not in said
+
+
+def parts_of(*counts, batch=64, tile=128):
+    """What `check` sees of a run whose parts have so many datapoints, or of one that is no sum."""
+    parts = [SimpleNamespace(size=lambda split, n=n: n, batch=batch) for n in counts]
+    fitness = parts[0]
+    if len(parts) > 1:
+        fitness = Combined(parts, names=[f"part {n}" for n in counts])
+    settings = SimpleNamespace(tile=tile)
+    return SimpleNamespace(sizes={"train": sum(counts)}, fitness=fitness, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("parts", "line"),
+    [
+        (parts_of(100, 300, tile=400), "part 100 64, part 300 64 datapoints at once"),
+        (
+            parts_of(100, 300, tile=200),
+            "part 100 50 of 64, part 300 64 datapoints at once; a tile of 200 has no more, a larger `tile` has",
+        ),
+        (parts_of(10, 300, tile=400), "part 10 10, part 300 64 datapoints at once"),
+        (parts_of(500, tile=500), "64 datapoints at once"),
+        (
+            parts_of(500, batch=256),
+            "125 of 256 datapoints at once; a tile of 125 has no more, a larger `tile` has",
+        ),
+        (SimpleNamespace(sizes={"train": 5}, fitness=1, settings=SimpleNamespace(tile=2)), None),
+    ],
+)
+def test_how_many_datapoints_a_model_reads_at_once(parts, line):
+    """A tile has datapoints of all parts, so no part's batch is larger than its share of a tile."""
+    assert batch_line(parts) == (line and f"batch        {line}")
+
+
+def test_check_says_how_many_datapoints_a_model_reads_at_once(place, capsys):
+    assert main(["check", config(LLAMAS, tile=8), "--seconds", "0.1"]) == 0
+    assert "batch        7 of 20 datapoints at once; a tile of 7" in capsys.readouterr().out

@@ -1,7 +1,12 @@
 """YAML to calls and back: the same objects come out, whoever wrote the call."""
 
+import json
+import sys
+from importlib.metadata import version
+
 import numpy as np
 import pytest
+import yaml
 from whole_runs import DIGITS, ROOT, small_run, write_config
 
 from evomerge import Crossover, NaturalNiches, UserError, evolve
@@ -219,3 +224,57 @@ def test_an_override_reaches_into_a_list(tmp_path):
     for wrong in ("parts[2].x=1", "parts.x=1"):
         with pytest.raises(UserError, match=r"the list has no such place"):
             loaded(tmp_path, text, wrong)
+
+
+LAYERED = """
+population:
+  _target_: populations.llm.LanguageModels
+  seeds: [a, b]
+  chromosomes: {attention: self_attn}
+  cut: layer
+strategy: {size: 5, crossover: {splits: 2, angle: whole}}
+"""
+
+
+@pytest.mark.parametrize("by", ["base", "override"])
+@pytest.mark.parametrize(
+    ("above", "left_out", "kept"),
+    [
+        ({"population": {"order": "unit"}}, ["chromosomes", "cut"], ["angle"]),
+        ({"population": {"order": "flat"}}, [], ["chromosomes", "cut", "angle"]),
+        ({"population": {"order": "unit", "cut": "element"}}, ["chromosomes"], ["cut", "angle"]),
+        ({"population": {"method": {"name": "ties"}}}, ["angle"], ["chromosomes", "cut", "splits"]),
+        ({"population": {"method": None}}, [], ["chromosomes", "cut", "angle"]),
+        (
+            {"population": {"method": "ties"}, "strategy": {"crossover": {"angle": "part"}}},
+            [],
+            ["chromosomes", "cut", "angle"],
+        ),
+    ],
+)
+def test_what_is_above_leaves_without_meaning_is_left_out(tmp_path, by, above, left_out, kept):
+    """By a config over another, and by overrides; what is said beside it stays, to be refused."""
+    (tmp_path / "base.yaml").write_text(LAYERED)
+    path, overrides = tmp_path / "base.yaml", [f"{key}={json.dumps(above[key])}" for key in above]
+    if by == "base":
+        path, overrides = tmp_path / "above.yaml", []
+        path.write_text(yaml.safe_dump({"_base_": "base.yaml", **above}))
+    loaded = config.load(path, overrides)
+    settings = {**loaded["population"], **loaded["strategy"]["crossover"]}
+    assert set(left_out).isdisjoint(settings)
+    assert set(kept) <= set(settings)
+
+
+def test_what_one_layer_says_stays_a_contradiction(tmp_path):
+    (tmp_path / "one.yaml").write_text(LAYERED.replace("cut: layer", "order: unit"))
+    assert config.load(tmp_path / "one.yaml")["population"]["chromosomes"] == {
+        "attention": "self_attn"
+    }
+
+
+def test_a_config_names_the_versions_of_what_was_used(monkeypatch):
+    monkeypatch.delitem(sys.modules, "transformers", raising=False)
+    assert "transformers" not in config.versions_in(config.to_yaml({"births": 1}))
+    monkeypatch.setitem(sys.modules, "transformers", object())
+    said = config.versions_in(config.to_yaml({"births": 1}))
+    assert f"transformers {version('transformers')}" in said

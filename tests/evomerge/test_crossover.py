@@ -109,3 +109,12 @@ def test_a_tensor_has_an_angle_where_it_is_whole(name, angle):
             Crossover(angle=angle).fit(AXES[name])
     else:
         Crossover(angle=angle).fit(AXES[name])
+
+
+def test_an_angle_that_is_not_said_is_as_the_genomes_allow():
+    rng = np.random.default_rng(0)
+    axis = AXES["chromosomes"]
+    assert Crossover().draw(axis, rng).angle == "part"
+    assert Crossover().draw(axis, rng, linear=True).angle == "none"
+    # What is said is not changed: a strategy refuses it before a run begins.
+    assert Crossover(angle="whole").draw(axis, rng, linear=True).angle == "whole"

@@ -285,7 +285,13 @@ def test_a_sweep_is_always_there(tmp_path):
 
 @pytest.mark.parametrize(
     ("crossover", "angle"),
-    [({"angle": "whole"}, "whole"), ({"angle": "none"}, "none"), ({}, "part"), (None, "part")],
+    [
+        ({"angle": "whole"}, "whole"),
+        ({"angle": "none"}, "none"),
+        ({}, "part"),
+        ({"angle": None}, "part"),
+        (None, "part"),
+    ],
     ids=str,
 )
 def test_a_sweep_has_the_angle_of_the_first_rows_crossover(tmp_path, crossover, angle):

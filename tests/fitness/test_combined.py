@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 from whole_runs import DIGITS, small_run
 
+from evomerge.contracts import Watches
 from fitness.classification import Classification, probability
 from fitness.combined import Combined
 from fitness.competition import competitive_fitness
 from fitness.contracts import ScoresStacks, Showcases, can
+from fitness.harness import Harness
+from fitness.part_names import names_of
+from fitness.questions import QuestionAnswering
+from fitness.records import JsonLines
 
 
 class Table:
@@ -23,6 +28,13 @@ class Table:
 
     def __call__(self, model, datapoints, split):
         return self.scores[model, datapoints]
+
+
+class Trained(Table):
+    """Has a training split alone."""
+
+    def size(self, split):
+        return super().size(split) if split == "train" else 0
 
 
 def test_parts_of_1319_and_100_datapoints_pull_equally():
@@ -45,6 +57,96 @@ def test_parts_of_1319_and_100_datapoints_pull_equally():
 def test_each_part_is_a_group_of_datapoints():
     groups = Combined([Table(np.zeros((1, 3))), Table(np.zeros((1, 2)))]).groups("train")
     assert {name: own.tolist() for name, own in groups.items()} == {"0": [0, 1, 2], "1": [3, 4]}
+
+
+def json_lines(folder, name):
+    """A part that reads a file of one record."""
+    file = folder / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('{"question": "1 + 1", "answer": "2"}\n')
+    return QuestionAnswering(JsonLines(train=str(file)))
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["sums.jsonl", "sorting_train.jsonl"], ["sums", "sorting"]),
+        (["gsm8k/train.jsonl", "mbpp/train.jsonl"], ["gsm8k", "mbpp"]),
+        (["a.jsonl", "b.jsonl", "a.json"], ["0: a", "b", "2: a"]),
+        (["7.jsonl", "a.jsonl"], ["0", "a"]),
+        (["a.jsonl", "a.json", "0: a.jsonl"], ["0: a", "1: a", "2: 0: a"]),
+    ],
+)
+def test_a_part_is_called_by_its_file(tmp_path, files, names):
+    """Not by its place, which says nothing; and no part by the name of another."""
+    parts = [json_lines(tmp_path, file) for file in files]
+    assert list(Combined(parts).groups("train")) == names
+
+
+def test_names_of_parts(tmp_path):
+    table, file = Table(np.zeros((1, 2))), json_lines(tmp_path, "sums.jsonl")
+    parts = [table, file, Harness("arc_easy")]
+    assert names_of(parts, None) == ["0", "sums", "arc_easy"]
+    both = Combined([table, file], names=["tables", "additions"])
+    assert list(both.groups("train")) == ["tables", "additions"]
+    [explained] = Combined([table, table], names=["one", "two"]).explain(0, np.array([3]), "train")
+    assert explained == {"part": "two"}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a"], "expected 2 different names, one for each fitness, got"),
+        ("ab", "got 'ab'"),
+        (["a", "a"], "got 'a' more than once"),
+        (["a", "1"], "'1' is no name"),
+        (["a", " "], "' ' is no name"),
+        (["a", 1], "1 is no name"),
+    ],
+)
+def test_wrong_names(names, message):
+    table = Table(np.zeros((1, 2)))
+    with pytest.raises(ValueError, match=message):
+        Combined([table, table], names=names)
+
+
+class WithTest(Table):
+    """Has a test split of one datapoint, on which every model scores 1."""
+
+    name = "tested"
+
+    def size(self, split):
+        return {"train": super().size(split), "test": 1}.get(split, 0)
+
+    def __call__(self, model, datapoints, split):
+        if split == "test":
+            return np.ones(len(datapoints), dtype=np.float32)
+        return super().__call__(model, datapoints, split)
+
+
+def test_what_is_watched_is_in_no_other_split():
+    parts = [Table(np.zeros((1, 3))), Table(np.zeros((1, 2)))]
+    plain = Combined(parts, shares=[1, 2])
+    both = Combined(parts, shares=[1, 2], watched=[WithTest([[0.5] * 4]), Trained([[0.25, 0.75]])])
+    assert can(both, Watches)
+    assert not can(plain, Watches)
+    for split in ("train", "test", "validation"):
+        assert both.size(split) == plain.size(split)
+        assert np.array_equal(both.weights(split), plain.weights(split))
+        groups = {name: own.tolist() for name, own in both.groups(split).items()}
+        assert groups == {name: own.tolist() for name, own in plain.groups(split).items()}
+    groups = {name: own.tolist() for name, own in both.groups("watched").items()}
+    assert groups == {"tested": [0], "3": [1, 2]}
+    assert both(0, np.array([2, 0, 1]), "watched").tolist() == [0.75, 1.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("watched", "message"),
+    [([], "watched: expected at least one"), ([Trained(np.zeros((1, 0)))], "has none")],
+)
+def test_there_has_to_be_something_to_watch(watched, message):
+    with pytest.raises(ValueError, match=message):
+        Combined([Table([[0]])], watched=watched).size("watched")
 
 
 def test_any_order_of_datapoints_finds_its_part():

@@ -1,6 +1,7 @@
 """LoRA adapters as seeds: PEFT is the judge of what they add up to."""
 
 import json
+import shlex
 import subprocess
 import sys
 from functools import partial
@@ -85,14 +86,11 @@ def test_models_and_adapters_breed(base, tmp_path):
         "PEFT's card has the path of its base; that is nobody's business"
     )
     assert population.card()["others"] == [], "here it is a seed"
-    command = [
-        Path(sys.executable).with_name("mergekit-yaml"),
-        tmp_path / "out" / "mergekit.yaml",
-        tmp_path / "mergekit",
-    ]
-    flags = ["--lora-merge-cache", tmp_path / "cache", "--lora-merge-dtype", "float32"]
-    subprocess.run([*command, *flags], check=True, capture_output=True)
-    built = AutoModelForCausalLM.from_pretrained(tmp_path / "mergekit")
+    first = (tmp_path / "out" / "mergekit.yaml").read_text().partition("\n")[0]
+    program, *arguments = shlex.split(first.removeprefix("# "))
+    command = [Path(sys.executable).with_name(program), *arguments]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path / "out")
+    built = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "OUT")
     assert torch.allclose(built(WORDS).logits, merged(WORDS).logits, atol=1e-4)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
 import yaml
 from card_checks import checked
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -16,6 +17,7 @@ from whole_runs import PATIENCE, assert_same_run, start
 
 from evomerge import Crossover, NaturalNiches, evolve
 from evomerge.cli import main
+from evomerge.config.config import versions_in
 from evomerge.errors import UserError
 from evomerge.export import recipe_file
 from evomerge.rundir.births import read_births
@@ -70,6 +72,9 @@ def test_a_run_is_the_same_twice_and_improves_on_its_seeds(tmp_path):
     bred(tmp_path / "one")
     bred(tmp_path / "two")
     assert_same_run(tmp_path / "one", tmp_path / "two")
+    # What the answers depend on, though it is loaded on first use.
+    made_with = versions_in((tmp_path / "one" / "config.yaml").read_text())
+    assert f"transformers {transformers.__version__}" in made_with
     founders = [entry["train"] for entry in read_births(tmp_path / "one") if "founder" in entry]
     assert json.loads((tmp_path / "one" / "summary.json").read_text())["best"]["train"] > max(
         founders
@@ -107,7 +112,7 @@ def test_methods_of_mergekit_are_searched(tmp_path, method, parameters):
     fitness = QuestionAnswering(
         Arithmetic(train=20, test=4), "{question} = ", max_new_tokens=4, stop="\n"
     )
-    strategy = NaturalNiches(size=4, crossover=Crossover(angle="none"))
+    strategy = NaturalNiches(size=4)
     archive = evolve(
         population, fitness, strategy=strategy, births=6, run_dir=tmp_path / "run", progress=False
     )
@@ -126,7 +131,8 @@ def test_methods_of_mergekit_are_searched(tmp_path, method, parameters):
     files = [tmp_path / folder / "model.safetensors" for folder in ("run/best", "again")]
     assert files[0].read_bytes() == files[1].read_bytes()
     with pytest.raises(UserError, match=r"crossover.angle: expected 'none'"):
-        evolve(population, fitness, strategy=NaturalNiches(size=4), births=1, progress=False)
+        strategy = NaturalNiches(size=4, crossover=Crossover(angle="part"))
+        evolve(population, fitness, strategy=strategy, births=1, progress=False)
 
 
 def test_numbers_of_a_method_are_searched_kept_and_rebuilt(tmp_path):

@@ -82,7 +82,10 @@ def _groups(run: Record) -> tuple[np.ndarray | None, list[str]]:
     founding = run.founding
     if founding is None or "train" not in founding.groups:
         return None, []
+    codes = founding.groups["train"]  # (D,)
+    # The names of groups that only other splits have come last.
+    names = list(founding.names[: codes.max() + 1])
     # One group sorts nothing, and of very many none can be told from the next.
-    if not 1 < len(founding.names) <= GROUPS:
+    if not 1 < len(names) <= GROUPS:
         return None, []
-    return founding.groups["train"], list(founding.names)
+    return codes, names
