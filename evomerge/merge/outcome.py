@@ -1,0 +1,75 @@
+"""What a merge came to, in words: before and after by skill, and how to go on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from evomerge.compare.table import as_text
+from evomerge.files import shortened
+from evomerge.report.means import group_means, mean_score
+from evomerge.report.record import Record
+from evomerge.rundir.births import id_of
+from evomerge.rundir.places import BEST_FOLDER, REPORT
+
+MOST = 1000
+"""Most skills that are told one by one."""
+
+
+def outcome(run_dir: Path, config: Path, names: Sequence[str], start: str) -> str:
+    """What is printed at the end.
+
+    Args:
+        run_dir: of the run, which has ended.
+        config: the config that it ran.
+        names: of the skills, in the order of the fitness.
+        start: the folder in which the command was given: paths are told as seen from there.
+    """
+    run = Record.read(run_dir)
+    lines = [as_text(_table(run, names)), ""]
+    # The best may be one of the models that were given, and then nothing was won.
+    best = run.bests[-1]
+    if "founder" in best:
+        lines.append(f"No child is better than {run.label(id_of(best))} yet.")
+    births = int(run.call["births"])
+    seed = int(run.call["seed"])
+    more = 3 * max(births, 1)
+    shown_run, shown_config = (shortened(str(path), start) for path in (run_dir, config))
+    lines += [
+        f"model    {shown_run}/{BEST_FOLDER}",
+        f"report   {shown_run}/{REPORT}",
+        f"go on    evomerge resume {shlex.quote(shown_run)} births={more}",
+        f"again    evomerge run {shlex.quote(shown_config)} seed={seed + 1}",
+    ]
+    return "\n".join(lines)
+
+
+def _table(run: Record, names: Sequence[str]) -> list[list[str]]:
+    """A line for each skill, a column for each model that was given and one for the best."""
+    best = run.bests[-1]
+    split = "test" if best.get("test") is not None else "train"
+    members = [*run.founders, best]
+    columns = [run.label(id_of(entry)) for entry in run.founders]
+    lines = [[split, *columns, "merged"]]
+    table = group_means(run, members, split, MOST)
+    # An override may have made another fitness, whose groups have names of their own.
+    titles = [title for title, _ in table]
+    if len(names) == len(table):
+        titles = list(names)
+    for title, (_, means) in zip(titles, table, strict=True):
+        lines.append([title, *(f"{mean:.3f}" for mean in means)])
+    cells = []
+    for entry in members:
+        mean = mean_score(run, entry, split)
+        text = f"{mean.value:.3f}"
+        if mean.interval is not None:
+            low, high = mean.interval
+            text += f" ({low:.2f} to {high:.2f})"
+        cells.append(text)
+    name = "all"
+    # With one skill there is but this line.
+    if len(names) == 1:
+        name = names[0]
+    lines.append([name, *cells])
+    return lines
