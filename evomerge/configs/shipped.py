@@ -19,10 +19,10 @@ BASE_LINE = re.compile(r"^_base_: (\S+)$", re.MULTILINE)
 
 def names(folder: Path) -> list[str]:
     """The names of the configs in a folder, without suffix; those in a subfolder come last."""
-    found = []
+    listed = []
     for path in folder.rglob(f"*{SUFFIX}"):
-        found.append(path.relative_to(folder).with_suffix("").as_posix())
-    return sorted(found, key=lambda name: (name.count("/"), name))
+        listed.append(path.relative_to(folder).with_suffix("").as_posix())
+    return sorted(listed, key=lambda name: (name.count("/"), name))
 
 
 def about(folder: Path, name: str) -> str:

@@ -15,9 +15,10 @@ from evomerge.config import calls, config
 from evomerge.errors import UserError, as_user_error
 from evomerge.evolution import OUTSIDE, evolve, with_defaults
 from evomerge.files import place, saving, shortened, write_file
+from evomerge.merge.lookup import looked_up
 from evomerge.merge.outcome import outcome
 from evomerge.merge.plan import compose, config_text
-from evomerge.merge.request import Request, looked_up
+from evomerge.merge.request import Request
 from evomerge.merge.skills import Skill
 from evomerge.run.parts import Parts
 from evomerge.run.settings import RANGES
@@ -43,27 +44,27 @@ def command(options: argparse.Namespace) -> None:
     path = out / CONFIG
     shown = shlex.quote(shortened(str(path), start))
     request = Request.of_options(options)
-    found = looked_up(request)
+    lookup = looked_up(request)
     composed, comments = compose(
-        found.population,
-        found.skills,
+        lookup.population,
+        lookup.skills,
         births=options.births,
         seed=options.seed,
-        about_chat=found.about_chat,
+        about_chat=lookup.about_chat,
     )
     text_of = partial(
-        config_text, comments=comments, models=request.models, skills=found.skills, path=shown
+        config_text, comments=comments, models=request.models, skills=lookup.skills, path=shown
     )
     # Overrides are laid over it as `run` does, and what is written has them.
     call = _read_back(text_of(composed), request.overrides)
-    arguments = _built(call, found.skills)
+    arguments = _built(call, lookup.skills)
     if path.exists():
         _check_same(path, call, out)
-    for skill in found.skills:
+    for skill in lookup.skills:
         print(f"{skill.name}: {skill.words}")
         for note in skill.notes:
             log.warning("%s: %s", skill.name, note)
-    print(found.about_chat)
+    print(lookup.about_chat)
     if not path.exists():
         with saving(path):
             out.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ def command(options: argparse.Namespace) -> None:
         print(f"next     evomerge check {shown}, evomerge run {shown}")
         return
     evolve(**arguments, run_dir=out / RUN)
-    names = [skill.name for skill in found.skills]
+    names = [skill.name for skill in lookup.skills]
     print(outcome(out / RUN, path, names, start))
 
 

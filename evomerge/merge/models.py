@@ -69,12 +69,12 @@ def find(names: Sequence[str], base: str | None, method: str | None, mistakes: l
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             mistakes.append(f"{name}: the same model is given more than once")
-    if base is not None and _found(base, None, "--base: ", mistakes) is None:
+    if base is not None and _seed(base, None, "--base: ", mistakes) is None:
         base = None
     adapted = False
     templates = {}
     for name in dict.fromkeys(names):
-        seed = _found(name, base, "", mistakes)
+        seed = _seed(name, base, "", mistakes)
         if seed is None:
             continue
         adapted = adapted or (seed.folder / ADAPTER).is_file()
@@ -104,7 +104,7 @@ def population(
     return {**call, "dtype": dtype, "device": device}
 
 
-def _found(name: str, base: str | None, before: str, mistakes: list[str]) -> Any:
+def _seed(name: str, base: str | None, before: str, mistakes: list[str]) -> Any:
     """A model as populations find it; None, and a mistake, where it is not there or is none."""
     try:
         return import_path(FIND)(name, base)

@@ -48,8 +48,8 @@ def compose(
     comments: dict[Place, str] = {
         ("population", "seeds"): "Folders, owner/name of the hub, LoRA adapters; two or more.",
         ("population", "dtype"): (
-            "auto is the first model's. A line above this one, chromosomes: {attention: "
-            "self_attn, mlp: mlp}, would let each of these split by itself."
+            "auto is the first model's. chromosomes: {attention: self_attn, mlp: mlp} beside it "
+            "would let each of these split by itself."
         ),
     }
     if "method" in population:
