@@ -106,6 +106,10 @@ def population(
 
 def _seed(name: str, base: str | None, before: str, mistakes: list[str]) -> Any:
     """A model as populations find it; None, and a mistake, where it is not there or is none."""
+    # What can only be a path is not looked for on the hub.
+    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+        mistakes.append(f"{before}{name}: expected a folder with a model, there is none")
+        return None
     try:
         return import_path(FIND)(name, base)
     except (OSError, ValueError, ImportError) as error:

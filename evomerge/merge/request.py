@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge.merge.reading import Division
+from evomerge.merge.scores import path_of
 
 AT_LEAST_ONE = ("limit", "batch")
 """Options that are whole numbers from 1 on, or not given."""
@@ -79,6 +80,7 @@ class Request:
             lengths=each["max_new_tokens"],
             mistakes=mistakes,
         )
+        request._check_scores()
         request._check_numbers()
         request._check_files()
         return request
@@ -87,6 +89,16 @@ class Request:
     def division(self) -> Division:
         """How records are divided."""
         return Division(self.options.split, self.options.limit)
+
+    def _check_scores(self) -> None:
+        """Adds the mistakes of scores that are none."""
+        for name in dict.fromkeys(self.scores):
+            if name is None:
+                continue
+            try:
+                path_of(name)
+            except ValueError as error:
+                self.mistakes.append(str(error))
 
     def _check_numbers(self) -> None:
         """Adds the mistakes of numbers; the run's own are checked with the config."""

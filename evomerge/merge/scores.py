@@ -54,6 +54,27 @@ class Score:
         return words
 
 
+def path_of(name: str) -> str:
+    """The import path of a score.
+
+    Raises:
+        ValueError: if there is no such score.
+    """
+    if name in NAMES:
+        return NAMES[name]
+    if "." not in name:
+        known = ", ".join(NAMES)
+        raise ValueError(
+            f"--score: expected {known}, or the import path of a function, got {name!r}"
+            f"{nearest(name, NAMES)}"
+        )
+    try:
+        import_path(name)
+    except ValueError as error:
+        raise ValueError(f"--score: {error}") from None
+    return name
+
+
 def score_of(references: Sequence[Any], name: str | None) -> Score:
     """The score for some references.
 
@@ -67,7 +88,7 @@ def score_of(references: Sequence[Any], name: str | None) -> Score:
     several = any(isinstance(reference, list) for reference in references)
     flat = _flat(references)
     if name is not None:
-        return Score(_path(name), several)
+        return Score(path_of(name), several)
     # Worked-out answers as GSM8K has them are said in many ways, and a fraction is written in many.
     if flat and all(_takes(GSM8K, reference) for reference in flat):
         return Score(GSM8K, several)
@@ -105,27 +126,6 @@ def stops(references: Sequence[Any], score: Score, template: str) -> list[str]:
     if first:
         return [f"\n{first}"]
     return []
-
-
-def _path(name: str) -> str:
-    """The import path of a score.
-
-    Raises:
-        ValueError: if there is no such score.
-    """
-    if name in NAMES:
-        return NAMES[name]
-    if "." not in name:
-        known = ", ".join(NAMES)
-        raise ValueError(
-            f"--score: expected {known}, or the import path of a function, got {name!r}"
-            f"{nearest(name, NAMES)}"
-        )
-    try:
-        import_path(name)
-    except ValueError as error:
-        raise ValueError(f"--score: {error}") from None
-    return name
 
 
 def _takes(path: str, reference: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,10 @@ from evomerge.config.targets import TARGET
 from evomerge.merge.fields import Fields, fields_of
 from evomerge.merge.reading import Division, Read, Records, read
 from evomerge.merge.scores import Score, longest_answer, score_of, stops
+
+
+SPLIT = re.compile(r"[-_. ]?(train|training)$", re.IGNORECASE)
+"""The end of a file's name that says of which split it is, and nothing of the skill."""
 
 
 @dataclass(frozen=True)
@@ -102,20 +107,24 @@ def skill(name: str, file: str, test: str | None, division: Division, asking: As
 
 
 def names_of(files: Sequence[str]) -> list[str]:
-    """What the skills of files are called: after the file, with its folders where that says more.
+    """What the skills of files are called: after the file, or its folder, without its split.
 
-    >>> names_of(["data/sums.jsonl", "data/sorting.jsonl"])
+    Those that would be alike have their folders before them, and their places where that is not
+    enough.
+
+    >>> names_of(["data/sums_train.jsonl", "sorting/train.jsonl"])
     ['sums', 'sorting']
-    >>> names_of(["sums/train.jsonl", "sorting/train.jsonl"])
-    ['sums/train', 'sorting/train']
+    >>> names_of(["a/sums.jsonl", "b/sums.jsonl"])
+    ['a/sums', 'b/sums']
     """
-    parts = [Path(file).with_suffix("").parts for file in files]
-    deepest = max(map(len, parts), default=1)
-    names: list[str] = []
-    for kept in range(1, deepest + 1):
-        names = ["/".join(each[-kept:]) for each in parts]
-        if len(set(names)) == len(names):
-            break
+    paths = [Path(file) for file in files]
+    names = []
+    for path in paths:
+        names.append(SPLIT.sub("", path.stem) or path.parent.name or path.stem)
+    if len(set(names)) < len(names):
+        names = [f"{path.parent.name}/{name}" for path, name in zip(paths, names, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f"{number}: {name}" for number, name in enumerate(names)]
     return names
 
 
