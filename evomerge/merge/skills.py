@@ -13,7 +13,6 @@ from evomerge.merge.fields import Fields, fields_of
 from evomerge.merge.reading import Division, Read, Records, read
 from evomerge.merge.scores import Score, longest_answer, score_of, stops
 
-
 SPLIT = re.compile(r"[-_. ]?(train|training)$", re.IGNORECASE)
 """The end of a file's name that says of which split it is, and nothing of the skill."""
 

@@ -53,7 +53,7 @@ def test_what_the_user_says_goes_before():
     ],
 )  # fmt: skip
 def test_what_cannot_be_known_is_not_guessed(records, template, said):
-    with pytest.raises(ValueError, match="^[^\n]+$") as error:
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
         fields_of(records, template, None)
     assert said in str(error.value)
 
@@ -79,7 +79,7 @@ def test_a_score_that_is_none_is_refused():
     assert score_of(["a"], "builtins.max").path == "builtins.max"
     with pytest.raises(ValueError, match=r"^--score: .*got 'exat'; did you mean 'exact'\?$"):
         score_of(["a"], "exat")
-    with pytest.raises(ValueError, match="^--score: fitness.matching has no 'exat'"):
+    with pytest.raises(ValueError, match=r"^--score: fitness.matching has no 'exat'"):
         score_of(["a"], "fitness.matching.exat")
 
 

@@ -45,7 +45,7 @@ def test_each_is_a_question_and_an_answer(tmp_path):
 )
 def test_what_is_none_is_refused_with_its_line(tmp_path, messages, said):
     path = written(tmp_path, [USER, ASSISTANT], messages, field="turns")
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="line 2: turns: expected ") as error:
         Conversations(path, field="turns").split("train")
-    assert f"{path}, line 2: turns: " in str(error.value)
+    assert str(path) in str(error.value)
     assert said in str(error.value)
