@@ -6,12 +6,12 @@ import argparse
 import shlex
 from pathlib import Path
 
-from evomerge.compare.table import as_text
 from evomerge.config import given
 from evomerge.configs.shipped import SUFFIX, about, chosen, copies, names
 from evomerge.errors import UserError
 from evomerge.files import saving, write_file
 from evomerge.rundir.checks import check_place
+from evomerge.words import aligned
 
 
 def command(options: argparse.Namespace) -> None:
@@ -28,7 +28,7 @@ def command(options: argparse.Namespace) -> None:
         return
     if options.to is not None:
         raise UserError("--to: expected the name of a config to copy before it")
-    print(as_text([[name, about(folder, name)] for name in names(folder)]))
+    print(aligned([[name, about(folder, name)] for name in names(folder)]))
     print("\n`evomerge configs NAME` copies one here, `evomerge run NAME.yaml` runs it.")
 
 

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from evomerge.compare.table import as_text
 from evomerge.files import shortened
 from evomerge.report.means import group_means, mean_score
 from evomerge.report.record import Record
 from evomerge.rundir.births import id_of
 from evomerge.rundir.places import BEST_FOLDER, REPORT
+from evomerge.words import aligned
 
 MOST = 1000
 """Most skills that are told one by one."""
@@ -27,7 +27,7 @@ def outcome(run_dir: Path, config: Path, names: Sequence[str], start: str) -> st
         start: the folder in which the command was given: paths are told as seen from there.
     """
     run = Record.read(run_dir)
-    lines = [as_text(_table(run, names)), ""]
+    lines = [aligned(_table(run, names)), ""]
     # The best may be one of the models that were given, and then nothing was won.
     best = run.bests[-1]
     if "founder" in best:
