@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from fitness.messages import shown
-from fitness.portable import Portable
-from fitness.records import JsonLines, Part
+from fitness.records import JsonLines
 
 ROLES = {"human": "user", "gpt": "assistant"}
 """What roles are called besides, as ShareGPT has them."""
@@ -20,7 +17,7 @@ EXPECTED = ("user", "assistant")
 
 
 @dataclass(frozen=True)
-class Conversations(Portable):
+class Conversations(JsonLines):
     """Records with a list of messages, as chat models are tuned on: `role` and `content` of each.
 
     Each becomes a record of three texts: `question`, the user's message, `answer`, the assistant's,
@@ -28,15 +25,12 @@ class Conversations(Portable):
     are read, too.
 
     Attributes:
-        train: as `fitness.records.JsonLines`.
-        test: as `fitness.records.JsonLines`.
-        validation: as `fitness.records.JsonLines`.
+        train: as `JsonLines`.
+        test: as `JsonLines`.
+        validation: as `JsonLines`.
         field: the field with the messages.
     """
 
-    train: Path | Part
-    test: Path | Part | None = None
-    validation: Path | Part | None = None
     field: str = "messages"
 
     def split(self, name: str) -> Sequence[Mapping[str, Any]] | None:
@@ -47,33 +41,16 @@ class Conversations(Portable):
             ValueError: as `JsonLines.split`; or if a record is no conversation of one question and
                 its answer.
         """
-        if name not in self._read:
-            records = self._lines.split(name)
-            if records is None:
-                return None
-            read = []
-            for index, record in enumerate(records):
-                try:
-                    read.append(question_and_answer(record.get(self.field)))
-                except ValueError as error:
-                    where = self._lines.where(index, name)
-                    raise ValueError(f"{where}: {self.field}: {error}") from None
-            self._read[name] = read
-        return self._read[name]
-
-    def where(self, index: int, split: str) -> str:
-        """The file and the line of a record."""
-        return self._lines.where(index, split)
-
-    @cached_property
-    def _lines(self) -> JsonLines:
-        """The records as their files have them."""
-        return JsonLines(self.train, self.test, self.validation)
-
-    @cached_property
-    def _read(self) -> dict[str, list[dict[str, str]]]:
-        """The records of the splits that were asked for."""
-        return {}
+        records = super().split(name)
+        if records is None:
+            return None
+        conversations = []
+        for index, record in enumerate(records):
+            try:
+                conversations.append(question_and_answer(record.get(self.field)))
+            except ValueError as error:
+                raise ValueError(f"{self.where(index, name)}: {self.field}: {error}") from None
+        return conversations
 
 
 def question_and_answer(messages: Any) -> dict[str, str]:

@@ -66,9 +66,13 @@ def find(names: Sequence[str], base: str | None, method: str | None, mistakes: l
     """
     if len(names) < 2:
         mistakes.append(f"MODEL: expected two models or more, got {' '.join(names) or 'none'}")
-    for name in dict.fromkeys(names):
-        if names.count(name) > 1:
+    known = set()
+    for name in names:
+        # A folder may be named in many ways; a repository is no folder here.
+        place = str(Path(name).expanduser().resolve())
+        if place in known:
             mistakes.append(f"{name}: the same model is given more than once")
+        known.add(place)
     if base is not None and _seed(base, None, "--base: ", mistakes) is None:
         base = None
     adapted = False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from evomerge.files import shortened
 from evomerge.report.means import group_means, mean_score
@@ -27,11 +28,13 @@ def outcome(run_dir: Path, config: Path, names: Sequence[str], start: str) -> st
         start: the folder in which the command was given: paths are told as seen from there.
     """
     run = Record.read(run_dir)
-    lines = [aligned(_table(run, names)), ""]
+    split = "test" if run.bests[-1].get("test") is not None else "train"
+    lines = [aligned(_table(run, names, split)), ""]
     # The best may be one of the models that were given, and then nothing was won.
     best = run.bests[-1]
     if "founder" in best:
         lines.append(f"No child is better than {run.label(id_of(best))} yet.")
+    lines += _unanswered(run, names, split)
     births = int(run.call["births"])
     seed = int(run.call["seed"])
     more = 3 * max(births, 1)
@@ -45,19 +48,12 @@ def outcome(run_dir: Path, config: Path, names: Sequence[str], start: str) -> st
     return "\n".join(lines)
 
 
-def _table(run: Record, names: Sequence[str]) -> list[list[str]]:
+def _table(run: Record, names: Sequence[str], split: str) -> list[list[str]]:
     """A line for each skill, a column for each model that was given and one for the best."""
-    best = run.bests[-1]
-    split = "test" if best.get("test") is not None else "train"
-    members = [*run.founders, best]
+    members = [*run.founders, run.bests[-1]]
     columns = [run.label(id_of(entry)) for entry in run.founders]
     lines = [[split, *columns, "merged"]]
-    table = group_means(run, members, split, MOST)
-    # An override may have made another fitness, whose groups have names of their own.
-    titles = [title for title, _ in table]
-    if len(names) == len(table):
-        titles = list(names)
-    for title, (_, means) in zip(titles, table, strict=True):
+    for title, means in _by_skill(run, members, names, split):
         lines.append([title, *(f"{mean:.3f}" for mean in means)])
     cells = []
     for entry in members:
@@ -67,9 +63,34 @@ def _table(run: Record, names: Sequence[str]) -> list[list[str]]:
             low, high = mean.interval
             text += f" ({low:.2f} to {high:.2f})"
         cells.append(text)
-    name = "all"
     # With one skill there is but this line.
-    if len(names) == 1:
-        name = names[0]
-    lines.append([name, *cells])
+    title = names[0] if len(names) == 1 else "all"
+    lines.append([title, *cells])
+    return lines
+
+
+def _by_skill(
+    run: Record, members: Sequence[Mapping[str, Any]], names: Sequence[str], split: str
+) -> list[tuple[str, list[float]]]:
+    """The mean scores of members for each skill; nothing where there is but one."""
+    table = group_means(run, members, split, MOST)
+    # An override may have made another fitness, whose groups have names of their own.
+    if len(names) != len(table):
+        return table
+    return [(name, means) for name, (_, means) in zip(names, table, strict=True)]
+
+
+def _unanswered(run: Record, names: Sequence[str], split: str) -> list[str]:
+    """What is said of skills on which no model that was given has any score."""
+    table = _by_skill(run, run.founders, names, split)
+    if not table:
+        table = [(names[0], [entry[split] for entry in run.founders])]
+    # There is nothing to merge where nobody is right, and mostly the question is put wrongly.
+    lines = []
+    for name, means in table:
+        if not any(means):
+            lines.append(
+                f"No model that was given is ever right on {name}. The report shows answers; "
+                "--template, --chat, --score and --max-new-tokens say how they are asked."
+            )
     return lines
