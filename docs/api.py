@@ -34,6 +34,7 @@ SECTIONS = {
     "Fitness: image generators": """fitness.text_to_image.TextToImage fitness.clip.ImageSimilarity fitness.clip.TextSimilarity
         fitness.classifier.ClassProbability fitness.coco.CocoCaptions fitness.digit_prompts.DigitPrompts""",
     "Fitness: for all of them": """fitness.combined.Combined fitness.records.JsonLines fitness.records.Part
+        fitness.conversations.Conversations
         fitness.competition.competitive_fitness fitness.attraction.attraction""",
     "Other searches": """evomerge.Search evomerge.Operator evomerge.AllWeights evomerge.Ratios evomerge.Coefficients evomerge.Genomes
         evomerge.Sweep evomerge.evotorch.MergeProblem evomerge.evotorch.M2N2 evomerge.evotorch.MAPElites evomerge.evotorch.Merge""",

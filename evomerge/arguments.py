@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from evomerge.merge.arguments import add_options
+
 MERGEKIT_OPTIONS = (
     ("batch-size", int),
     ("sigma0", float),
@@ -45,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         prog="evomerge", description="Breeds models: one that has all the skills of a few."
     )
     commands = root.add_subparsers(required=True, metavar="COMMAND")
+    _add_merge(commands)
     _add_run(commands)
     _add_resume(commands)
     _add_check(commands)
@@ -52,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     _add_rebuild(commands)
     _add_compare(commands)
     _add_convert(commands)
+    _add_configs(commands)
     _add_report(commands)
     _add_watch(commands)
     return root
@@ -62,6 +66,18 @@ def _add(commands: Any, name: str, help: str, description: str) -> argparse.Argu
     command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description)
     command.set_defaults(command=name)
     return command
+
+
+def _add_merge(commands: Any) -> None:
+    command = _add(
+        commands,
+        "merge",
+        "merge language models without writing a config",
+        "Merges language models by what they can do on files of questions with answers, or on "
+        "tasks of lm-eval. Writes the config that it runs, from which one can go on. The first "
+        "section of docs/language_models.md is the guide.",
+    )
+    add_options(command)
 
 
 def _add_run(commands: Any) -> None:
@@ -233,6 +249,18 @@ def _add_convert(commands: Any) -> None:
         command.add_argument(f"--{option}", type=kind, metavar="N", help="as of mergekit-evolve")
     command.add_argument("--task-search-path", metavar="FOLDER", help="as of mergekit-evolve")
     command.add_argument("--overwrite", action="store_true", help="write over a file that is there")
+
+
+def _add_configs(commands: Any) -> None:
+    command = _add(
+        commands,
+        "configs",
+        "list the configs that come with evomerge, or copy one",
+        "Lists the configs that come with evomerge; with a name, copies that one here, and what "
+        "it is based on.",
+    )
+    command.add_argument("name", nargs="?", metavar="NAME", help="such as skills")
+    command.add_argument("--to", type=Path, metavar="FILE", help="the copy, by default NAME.yaml")
 
 
 def _add_report(commands: Any) -> None:

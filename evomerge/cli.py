@@ -18,12 +18,14 @@ from evomerge.arguments import parsed
 from evomerge.check.command import command as check
 from evomerge.compare.command import command as compare
 from evomerge.config import calls, config, given, shadowing
+from evomerge.configs.command import command as configs
 from evomerge.convert.command import command as convert
 from evomerge.errors import Interrupted, Stopped, UserError
 from evomerge.evolution import OUTSIDE, evolve
 from evomerge.export import export as exporting
 from evomerge.export import recipe_file
 from evomerge.files import place, shortened
+from evomerge.merge.command import command as merge
 from evomerge.report import report as reporting
 from evomerge.run.settings import RANGES
 from evomerge.rundir.checks import check_run, free_name
@@ -158,6 +160,7 @@ def report(options: argparse.Namespace) -> None:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "merge": merge,
     "run": run,
     "resume": resume,
     "check": check,
@@ -167,6 +170,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "report": report,
     "compare": compare,
     "convert": convert,
+    "configs": configs,
 }
 """What each command does."""
 

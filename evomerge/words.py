@@ -1,7 +1,8 @@
-"""Figures in words, in the unit that suits them; and texts that any file can hold."""
+"""Figures in words, in the unit that suits them; tables; and texts that any file can hold."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 TIMES = ((5400, 3600, "hours"), (90, 60, "min"), (1, 1, "s"), (1e-3, 1e-3, "ms"))
@@ -49,6 +50,16 @@ def readable(value: Any) -> Any:
     if isinstance(value, list):
         return [readable(item) for item in value]
     return value
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """A table for a terminal: its lines, with each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for line in cells:
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
 
 
 def figure(value: float) -> str:

@@ -13,12 +13,13 @@ from evomerge.compare.page import page
 from evomerge.compare.pictures import pictures
 from evomerge.compare.plan import Plan, plan, shared
 from evomerge.compare.rows import BEST_SEED, SWEEP, Rows, Run
-from evomerge.compare.table import as_markdown, as_text, table
+from evomerge.compare.table import as_markdown, table
 from evomerge.compare.tally import Done, Row
 from evomerge.errors import UserError
 from evomerge.files import saving, write_file
 from evomerge.report.svg import standalone
 from evomerge.rundir.checks import check_place
+from evomerge.words import aligned
 
 COMPARISON = "comparison.json"
 """The file by which a comparison's folder is known: the runs of each row."""
@@ -96,7 +97,7 @@ def compare(
     with saving(out):
         out.mkdir(parents=True, exist_ok=True)
         _write(out, rows, planned, cells, reach)
-    return as_text(cells), not any(row.failed for row in rows)
+    return aligned(cells), not any(row.failed for row in rows)
 
 
 def tally(runs: Rows, births: int, failed: Mapping[Path, str]) -> list[Row]:

@@ -49,16 +49,6 @@ def table(rows: Sequence[Row], at: Sequence[int], reach: Sequence[float]) -> lis
     return cells
 
 
-def as_text(cells: Sequence[Sequence[str]]) -> str:
-    """A table for a terminal."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for line in cells:
-        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join(lines)
-
-
 def as_markdown(cells: Sequence[Sequence[str]]) -> str:
     """A table as Markdown, in which what others wrote shows as text."""
     lines = []

@@ -83,6 +83,12 @@ class Ground:
         for name in ("my.yaml", "a.yaml", "b.yaml"):
             if not (self.folder / name).exists():
                 (self.folder / name).write_text("_base_: configs/digits.yaml\nbirths: 10\n")
+        if "evomerge merge" in block.text:
+            language_models(self.folder)
+            sums = [{"question": f"{n} + {n}?", "answer": f"{n + n}"} for n in range(8)]
+            for name in ("math", "code"):
+                lines = "".join(json.dumps(record) + "\n" for record in sums)
+                (self.folder / f"{name}.jsonl").write_text(lines)
         config = (self.folder / "my.yaml").read_text()
         for word, make in BROUGHT.items():
             if word in config and "my.yaml" in block.text:

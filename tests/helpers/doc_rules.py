@@ -28,7 +28,7 @@ from evomerge.evolution import OUTSIDE
 from evomerge.run.settings import RANGES
 from evomerge.rundir.births import read_births
 
-QUICK = ("digits", "digits_units", "my")
+QUICK = ("digits", "digits_units", "merge", "my")
 """Configs that a command may run as often as the docs name them; others are run once, for all pages."""
 
 LEFT_OUT = {
@@ -104,6 +104,8 @@ def evomerge(words: Sequence[str], ground: Ground) -> str:
     command = words[0]
     if command == "convert":
         return called(words)
+    if command == "merge":
+        return called([*words, "births=2"])
     varied = getattr(options, "vary", [])
     overrides = [
         word

@@ -136,6 +136,17 @@ def test_an_installed_wheel_runs_the_demo_in_an_empty_folder(installed, tmp_path
     }
     assert list(tmp_path.iterdir()) == []
 
+    listed = run(installed, "-m", "evomerge", "configs", cwd=tmp_path)
+    assert {
+        f"configs/{line.partition(' ')[0]}.yaml"
+        for line in listed.partition("\n\n")[0].splitlines()
+    } == set(told["births"])
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "copy").mkdir()
+    run(installed, "-m", "evomerge", "configs", "ablations/ga", cwd=tmp_path / "copy")
+    assert len(list((tmp_path / "copy").iterdir())) == 3
+    shutil.rmtree(tmp_path / "copy")
+
     run(installed, "-m", "evomerge", "run", "digits.yaml", "births=200", cwd=tmp_path)
     [folder] = (tmp_path / "runs").iterdir()
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
@@ -177,7 +188,11 @@ NOT_IMPORTED = {
 def imported(*folders):
     """The distributions of all that is imported anywhere in Python files, also within functions: files by distribution."""
     homes, found = packages_distributions(), {}
-    ours = {*PACKAGES, "examples", *(path.stem for path in (ROOT / "tests" / "helpers").glob("*.py"))}
+    ours = {
+        *PACKAGES,
+        "examples",
+        *(path.stem for path in (ROOT / "tests" / "helpers").glob("*.py")),
+    }
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -1,0 +1,1 @@
+"""evomerge configs: the configs that come with evomerge, listed and copied."""

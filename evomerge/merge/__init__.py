@@ -1,0 +1,1 @@
+"""evomerge merge: language models merged without a config written by hand."""

@@ -1,0 +1,183 @@
+"""What a user asks for on the command line, sorted and checked before a file is read."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evomerge.merge.reading import Division
+from evomerge.merge.scores import path_of
+
+AT_LEAST_ONE = ("limit", "batch")
+"""Options that are whole numbers from 1 on, or not given."""
+
+ESCAPES = {r"\n": "\n", r"\t": "\t"}
+"""What a shell cannot easily write in a text."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for.
+
+    Attributes:
+        options: the options as the parser has them.
+        models: as the user names them.
+        overrides: `key=value` over the config that is written.
+        data: files to train on.
+        test: files to test on, as many or none.
+        tasks: of lm-eval.
+        answers: for each file the field of the answer, None where it is not said.
+        scores: likewise, its score.
+        templates: likewise, what the model reads.
+        lengths: likewise, most tokens of an answer.
+        mistakes: what is wrong with the options, a line each.
+    """
+
+    options: argparse.Namespace
+    models: list[str]
+    overrides: list[str]
+    data: list[str]
+    test: list[str]
+    tasks: list[str]
+    answers: list[Any]
+    scores: list[Any]
+    templates: list[Any]
+    lengths: list[Any]
+    mistakes: list[str]
+
+    @classmethod
+    def of_options(cls, options: argparse.Namespace) -> Request:
+        """Sorts what was given into models, overrides and files."""
+        overrides: list[str] = []
+        lists = {}
+        # Options take as many words as there are, and overrides may stand behind them.
+        for name in ("given", "data", "test", "tasks", "answer", "score"):
+            lists[name] = _without_overrides(getattr(options, name) or [], overrides)
+        mistakes: list[str] = []
+        each = {}
+        texts = [unescaped(text) for text in options.template or []]
+        for name, values in (
+            ("answer", lists["answer"]),
+            ("score", lists["score"]),
+            ("template", texts),
+            ("max_new_tokens", options.max_new_tokens or []),
+        ):
+            each[name] = _one_each(name, values, len(lists["data"]), mistakes)
+        request = cls(
+            options=options,
+            models=lists["given"],
+            overrides=[*overrides, *options.rest],
+            data=lists["data"],
+            test=lists["test"],
+            tasks=lists["tasks"],
+            answers=each["answer"],
+            scores=each["score"],
+            templates=each["template"],
+            lengths=each["max_new_tokens"],
+            mistakes=mistakes,
+        )
+        request._check_scores()
+        request._check_numbers()
+        request._check_files()
+        return request
+
+    @property
+    def division(self) -> Division:
+        """How records are divided."""
+        return Division(self.options.split, self.options.limit)
+
+    def _check_scores(self) -> None:
+        """Adds the mistakes of scores that are none."""
+        for name in dict.fromkeys(self.scores):
+            if name is None:
+                continue
+            try:
+                path_of(name)
+            except ValueError as error:
+                self.mistakes.append(str(error))
+
+    def _check_numbers(self) -> None:
+        """Adds the mistakes of numbers; the run's own are checked with the config."""
+        options = self.options
+        for name in AT_LEAST_ONE:
+            value = getattr(options, name)
+            if value is not None and value < 1:
+                self.mistakes.append(f"--{name}: expected at least 1, got {value}")
+        for value in options.max_new_tokens or ():
+            if value < 1:
+                self.mistakes.append(f"--max-new-tokens: expected at least 1, got {value}")
+        if not 0 < options.split < 1 or math.isnan(options.split):
+            self.mistakes.append(
+                f"--split: expected a share between 0 and 1, got {options.split:g}"
+            )
+        for name in ("births", "seed"):
+            value = getattr(options, name)
+            if value < 0:
+                self.mistakes.append(f"--{name}: expected at least 0, got {value}")
+
+    def _check_files(self) -> None:
+        """Adds the mistakes of which files there are."""
+        if not self.data and not self.tasks:
+            self.mistakes.append(
+                "--data: expected a file of questions with answers for each skill, "
+                "or tasks of lm-eval (--tasks); there is neither"
+            )
+        if self.test and len(self.test) != len(self.data):
+            self.mistakes.append(
+                f"--test: expected as many files as --data has, {len(self.data)}, "
+                f"got {len(self.test)}"
+            )
+        places: dict[Path, str] = {}
+        for file in [*self.data, *self.test]:
+            path = Path(file).expanduser()
+            if path.is_dir():
+                self.mistakes.append(
+                    f"{file}: expected a file of JSON lines, this is a folder; "
+                    "models stand before the options"
+                )
+            elif not path.is_file():
+                self.mistakes.append(f"{file}: there is no such file")
+            elif path.resolve() in places:
+                self.mistakes.append(f"{file}: the same file is given more than once")
+            places[path.resolve()] = file
+        for task in dict.fromkeys(self.tasks):
+            if self.tasks.count(task) > 1:
+                self.mistakes.append(f"--tasks: {task} is given more than once")
+
+
+def _one_each(name: str, values: Sequence[Any], count: int, mistakes: list[str]) -> list[Any]:
+    """A value for each file: one for all, or one each; None for each where none is given."""
+    if not values:
+        return [None] * count
+    if len(values) == 1:
+        return list(values) * count
+    if len(values) != count:
+        option = name.replace("_", "-")
+        mistakes.append(
+            f"--{option}: expected one for all files, or one for each of {count}, got {len(values)}"
+        )
+        return [None] * count
+    return list(values)
+
+
+def unescaped(text: str) -> str:
+    r"""A text in which \n is a line break, and \t a tab."""
+    for written, meant in ESCAPES.items():
+        text = text.replace(written, meant)
+    return text
+
+
+def _without_overrides(texts: Sequence[str], overrides: list[str]) -> list[str]:
+    """What is no override; those that are one are added to `overrides`."""
+    values = []
+    for text in texts:
+        # A file may have an equals sign in its name.
+        if "=" in text and not Path(text).expanduser().exists():
+            overrides.append(text)
+        else:
+            values.append(text)
+    return values

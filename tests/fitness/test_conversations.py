@@ -1,0 +1,51 @@
+"""Conversations of one question and its answer, read from files."""
+
+import json
+
+import pytest
+
+from fitness.conversations import Conversations
+from fitness.questions import QuestionAnswering
+from fitness.records import Part
+
+USER = {"role": "user", "content": "2 + 2?"}
+ASSISTANT = {"role": "assistant", "content": "4"}
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+def written(folder, *conversations, field="messages"):
+    path = folder / "talk.jsonl"
+    path.write_text("".join(json.dumps({field: messages}) + "\n" for messages in conversations))
+    return path
+
+
+def test_each_is_a_question_and_an_answer(tmp_path):
+    theirs = [{"from": "human", "value": "3 + 3?"}, {"from": "gpt", "value": "6"}]
+    path = written(tmp_path, [SYSTEM, USER, ASSISTANT], theirs)
+    data = Conversations(Part(path, stop=1), Part(path, start=1))
+    assert data.split("train") == [{"system": "Be brief.", "question": "2 + 2?", "answer": "4"}]
+    assert data.split("test") == [{"system": "", "question": "3 + 3?", "answer": "6"}]
+    assert data.split("validation") is None
+    assert QuestionAnswering(data).size("test") == 1
+    assert data.where(0, "test") == f"{path}, line 2"
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        (None, "expected a list of messages, got null"),
+        ("hello", "expected a list of messages, got 'hello'"),
+        ([USER], "expected one message of the user and one of the assistant, got user"),
+        ([], "got none"),
+        ([USER, ASSISTANT, USER, ASSISTANT], "got user, assistant, user, assistant"),
+        ([ASSISTANT, USER], "got assistant, user"),
+        ([USER, {"role": "assistant", "tool_calls": []}], "expected a message with role and"),
+        ([USER, "4"], "expected a message with role and content, got '4'"),
+    ],
+)
+def test_what_is_none_is_refused_with_its_line(tmp_path, messages, said):
+    path = written(tmp_path, [USER, ASSISTANT], messages, field="turns")
+    with pytest.raises(ValueError, match="line 2: turns: expected ") as error:
+        Conversations(path, field="turns").split("train")
+    assert str(path) in str(error.value)
+    assert said in str(error.value)
