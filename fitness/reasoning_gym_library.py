@@ -135,7 +135,7 @@ def _drawn(order: bytes) -> dict[str, list[Puzzle]]:
         asked, drawn = Path(folder, "asked.pickle"), Path(folder, "drawn.pickle")
         asked.write_bytes(order)
         # some datasets print as they draw, so what is drawn comes back in a file
-        ended = subprocess.run(
+        ended = subprocess.run(  # noqa: S603 (Python itself, on a module of ours)
             [sys.executable, "-m", "fitness.reasoning_gym_draw", str(asked), str(drawn)],
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -165,7 +165,7 @@ def test_every_process_draws_the_same_questions():
         "text = repr([record['question'] for record in puzzles.split('test')])\n"
         "print(hashlib.sha256(text.encode()).hexdigest())\n"
     )
-    here = Puzzles(dict.fromkeys(HASHED, {}), {"test": 3}, 0).split("test")
+    here = Puzzles({name: {} for name in HASHED}, {"test": 3}, 0).split("test")
     expected = hashlib.sha256(repr([record["question"] for record in here]).encode()).hexdigest()
     for seed in "12":
         ended = subprocess.run(
@@ -193,9 +193,18 @@ def test_a_model_is_asked_and_scored():
     assert scores.tolist() == [np.float32(entry["score"]) for entry in entries]
     assert entries[0]["prompt"].startswith("spell_backward: Spell this word backward")
     assert entries[0]["prompt"].endswith("\nA:")
-    # what was taught to say what it thinks says its answer between marks
-    for entry in entries:
-        assert entry["answer"]
+
+
+def test_what_is_extracted_is_scored(monkeypatch):
+    """A model that was taught to think aloud says its answer between marks."""
+    fitness = ReasoningGym(
+        {"spell_backward": {"max_word_len": 4}}, train=2, extract="<answer>(.*?)</answer>"
+    )
+    right = [record["answer"].entry["answer"] for record in fitness.data.split("train")]
+    said = [f"Well, {right[0]}.\n<answer> {right[0]} </answer>", right[1]]
+    monkeypatch.setattr(fitness._generator, "encode", lambda *arguments, **settings: [[1], [2]])
+    monkeypatch.setattr(fitness._generator, "respond", lambda language, prompts: said)
+    assert fitness(tiny_llama(), np.arange(2), "train").tolist() == [1, 0]
 
 
 def test_an_answer_at_which_the_scorer_fails_scores_nothing():
@@ -283,7 +292,7 @@ def test_a_question_whose_own_answer_scores_nothing_is_refused():
     scorer = OwnScorer({"leg_counting": {}})
     scorer.check(Puzzle("leg_counting", 1, 0, entry))
     scorer._made["leg_counting"].score_answer = lambda answer, entry: 0.0
-    with pytest.raises(ValueError, match="gives its own answer '.*' the score 0.0"):
+    with pytest.raises(ValueError, match=r"gives its own answer '.*' the score 0.0"):
         scorer.check(Puzzle("leg_counting", 1, 0, entry))
 
 
@@ -315,5 +324,5 @@ def test_all_scorers_that_run_an_answer_are_refused():
             found.add(name)
     # these run what reasoning-gym wrote itself, or have a parser of that name
     assert found - RUNS_ANSWERS <= {"bitwise_arithmetic", "number_sorting", "propositional_logic"}
-    assert RUNS_ANSWERS <= found
+    assert found >= RUNS_ANSWERS
     assert not MAY_NOT_END & found
