@@ -44,9 +44,7 @@ class Desk:
         self._waiting: list[Asked] = []
         self._playing = episodes
         self._is_closed = False
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        # a thread of a request that is never answered must not keep the process
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> Desk:
@@ -109,6 +107,16 @@ class Desk:
     def _is_round(self) -> bool:
         """Whether whoever waits for a round need wait no longer."""
         return self._is_closed or len(self._waiting) >= self._playing
+
+
+class _Server(ThreadingHTTPServer):
+    """A server at which many may ask at once."""
+
+    daemon_threads = True
+    """A request that is never answered must not keep the process."""
+
+    request_queue_size = 1024
+    """All episodes of a round may come together."""
 
 
 def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:

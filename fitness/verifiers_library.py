@@ -128,11 +128,11 @@ def _register_harness() -> None:
         async def launch(
             self,
             ctx: Any,
-            trace: Any,
-            runtime: Any,
+            _trace: Any,
+            _runtime: Any,
             endpoint: str,
             secret: str,
-            mcp_urls: Mapping[str, str],
+            _mcp_urls: Mapping[str, str],
             data: Any,
         ) -> Any:
             """One turn: the conversation so far goes to the model by way of verifiers."""
