@@ -1,27 +1,22 @@
-"""A process that draws questions of reasoning-gym: `python -m fitness.reasoning_gym_draw IN OUT`.
+"""A process that draws questions a second time: `python -m fitness.reasoning_gym_draw ORDER FILE`.
 
-Started by `fitness.reasoning_gym_library.draw` with a fixed seed of Python's hashes.
+Started by `fitness.reasoning_gym_library.draw`, which compares them with its own.
 """
 
 from __future__ import annotations
 
-import pickle
+import json
 import sys
 from pathlib import Path
 
-from fitness.reasoning_gym_library import draw_here
+from fitness.reasoning_gym_library import digests, draw_here
 
 
-def main(order: Path, drawn: Path) -> None:
-    """Writes the questions that one file asks for into another, or what is wrong with the order."""
-    configs, sizes, seed = pickle.loads(order.read_bytes())  # noqa: S301 (written by our parent)
-    try:
-        questions = draw_here(configs, sizes, seed)
-    except ValueError as error:
-        drawn.write_bytes(pickle.dumps(str(error)))
-        return
-    drawn.write_bytes(pickle.dumps(questions))
+def main(order: str, result: Path) -> None:
+    """Writes the digests of the questions that an order asks for into a file."""
+    configs, sizes, seed = json.loads(order)
+    result.write_text(json.dumps(digests(draw_here(configs, sizes, seed))))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import os
-import pickle
 import subprocess
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+
+import numpy as np
 
 SPLITS = ("test", "train", "validation", "lessons")
 """Four shares of all questions. Nothing is scored on lessons, which are for training models."""
@@ -72,8 +75,9 @@ def draw(
 ) -> dict[str, list[Puzzle]]:
     """The questions of each split: dataset after dataset, as many of each as its size says.
 
-    They are drawn in a process of its own. Some datasets go through sets of texts, whose order
-    depends on the random number by which each process of Python hashes texts; there it is 0.
+    Some datasets go through sets of texts, whose order depends on the random number by which each
+    process of Python hashes texts: every worker would score other questions. So another process
+    draws them, too, and what differs there is refused.
 
     Args:
         configs: by the name of the dataset what its configuration class takes.
@@ -82,14 +86,18 @@ def draw(
 
     Raises:
         ImportError: if reasoning-gym is not installed.
-        RuntimeError: if the process ends early.
-        ValueError: if there is no such dataset, it takes no such configuration, or has too few
-            questions.
+        RuntimeError: if the other process ends early.
+        ValueError: if there is no such dataset, it takes no such configuration, has too few
+            questions, or has others in another process.
     """
     # the commonest mistakes are known without a process
     for name, config in configs.items():
         _configured(name, config, seed)
-    return _drawn(pickle.dumps((configs, sizes, seed)))
+    try:
+        order = json.dumps([configs, sizes, seed])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"datasets: expected settings that a config can have: {error}") from None
+    return _drawn(order)
 
 
 def draw_here(
@@ -97,10 +105,29 @@ def draw_here(
 ) -> dict[str, list[Puzzle]]:
     """As `draw`, in this process."""
     questions: dict[str, list[Puzzle]] = {split: [] for split in sizes}
-    for name, config in configs.items():
-        for split, puzzles in _draw_one(name, config, sizes, seed).items():
-            questions[split] += puzzles
+    # some datasets set the seed of numpy's own generator, from which others draw
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        for name, config in configs.items():
+            for split, puzzles in _draw_one(name, config, sizes, seed).items():
+                questions[split] += puzzles
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
     return questions
+
+
+def digests(questions: Mapping[str, Sequence[Puzzle]]) -> dict[str, str]:
+    """By dataset what tells its questions and answers from others."""
+    texts: dict[str, list[Any]] = {}
+    for split, puzzles in questions.items():
+        for puzzle in puzzles:
+            entry = puzzle.entry
+            place = [split, puzzle.seed, puzzle.place, entry["question"], str(entry["answer"])]
+            texts.setdefault(puzzle.dataset, []).append(place)
+    made = {}
+    for name, places in texts.items():
+        made[name] = hashlib.sha256(json.dumps(places).encode()).hexdigest()
+    return made
 
 
 def split_of(question: str) -> str:
@@ -126,32 +153,50 @@ def dataset_of(name: str, config: Mapping[str, Any], seed: int) -> Any:
 
 
 @lru_cache(maxsize=4)
-def _drawn(order: bytes) -> dict[str, list[Puzzle]]:
-    """The questions of a pickled order, from a process of its own."""
-    # the process finds what this one would
+def _drawn(order: str) -> dict[str, list[Puzzle]]:
+    """The questions of an order, as JSON."""
+    configs, sizes, seed = json.loads(order)
+    # where Python was told how to hash there is nothing to find out
+    if not sys.flags.hash_randomization:
+        return draw_here(configs, sizes, seed)
+    with TemporaryDirectory() as folder:
+        # some datasets print as they draw, so what the other process finds comes in a file
+        result = Path(folder, "digests.json")
+        other = _other_process(order, result)
+        try:
+            questions = draw_here(configs, sizes, seed)
+            _, problem = other.communicate()
+        finally:
+            other.kill()
+            other.wait()
+        if other.returncode:
+            raise RuntimeError(
+                f"the process that draws questions a second time ended with {other.returncode}: "
+                f"{problem.strip()[-500:]}"
+            )
+        theirs = json.loads(result.read_text())
+    for name, digest in digests(questions).items():
+        if digest != theirs[name]:
+            raise ValueError(
+                f"datasets: the questions of {name!r} depend on the number by which a process of "
+                f"Python hashes texts; set PYTHONHASHSEED=0 before Python starts, for all workers"
+            )
+    return questions
+
+
+def _other_process(order: str, result: Path) -> subprocess.Popen[str]:
+    """A process that draws an order, and hashes texts by a number of its own."""
+    # it finds what this one would
     paths = [path or os.getcwd() for path in sys.path]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(paths)}
-    with TemporaryDirectory() as folder:
-        asked, drawn = Path(folder, "asked.pickle"), Path(folder, "drawn.pickle")
-        asked.write_bytes(order)
-        # some datasets print as they draw, so what is drawn comes back in a file
-        ended = subprocess.run(  # noqa: S603 (Python itself, on a module of ours)
-            [sys.executable, "-m", "fitness.reasoning_gym_draw", str(asked), str(drawn)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if ended.returncode:
-            raise RuntimeError(
-                f"the process that draws questions ended with {ended.returncode}: "
-                f"{ended.stderr.strip()[-500:]}"
-            )
-        questions: dict[str, list[Puzzle]] | str = pickle.loads(drawn.read_bytes())  # noqa: S301
-    if isinstance(questions, str):
-        raise ValueError(questions)
-    return questions
+    return subprocess.Popen(  # noqa: S603 (Python itself, on a module of ours)
+        [sys.executable, "-m", "fitness.reasoning_gym_draw", order, str(result)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _draw_one(

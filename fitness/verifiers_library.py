@@ -50,8 +50,12 @@ def play(environment: Any, tasks: Sequence[Any], answer: Answer) -> list[Any]:
     Raises:
         OSError: if verifiers cannot do its part.
     """
+    import verifiers.v1 as vf
+
     with Desk(len(tasks)) as desk, ThreadPoolExecutor(1) as pool:
-        playing = pool.submit(asyncio.run, _episodes(environment, tasks, desk))
+        client = vf.EvalClientConfig(base_url=desk.url, api_key_var=NO_KEY)
+        context = vf.ModelContext("evomerge", client)
+        playing = pool.submit(asyncio.run, _episodes(environment, tasks, context, desk))
 
         # where no episode can begin there is nothing to wait for
         def end(_: Future[Any]) -> None:
@@ -67,12 +71,8 @@ def play(environment: Any, tasks: Sequence[Any], answer: Answer) -> list[Any]:
         return playing.result()
 
 
-async def _episodes(environment: Any, tasks: Sequence[Any], desk: Desk) -> list[Any]:
-    """The episodes of these tasks."""
-    import verifiers.v1 as vf
-
-    client = vf.EvalClientConfig(base_url=desk.url, api_key_var=NO_KEY)
-    context = vf.ModelContext("evomerge", client)
+async def _episodes(environment: Any, tasks: Sequence[Any], context: Any, desk: Desk) -> list[Any]:
+    """The episodes of these tasks, in which the model is the context's."""
 
     async def episode(task: Any) -> Any:
         # the others do not wait for what one that is over might still ask
