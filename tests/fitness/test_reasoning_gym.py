@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tiny_llama import tiny_llama
 
+from evomerge.testing import check_fitness
 from fitness import reasoning_gym_library
 from fitness.reasoning_gym import OwnScorer, Puzzles, ReasoningGym
 from fitness.reasoning_gym_library import MAY_NOT_END, RUNS_ANSWERS, Puzzle, split_of
@@ -181,11 +182,9 @@ def test_questions_that_differ_from_process_to_process_are_refused(name):
 
 def test_the_callers_own_draws_go_on():
     """pool_matrix sets the seed of numpy's own generator."""
-    np.random.seed(7)
-    expected = np.random.random()
-    np.random.seed(7)
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
     Puzzles({"pool_matrix": {}}, {"test": 1}, 0).split("test")
-    assert np.random.random() == expected
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
 
 def test_a_model_is_asked_and_scored():
@@ -225,6 +224,11 @@ def test_an_answer_at_which_the_scorer_fails_scores_nothing():
     with pytest.raises(ValueError, match="invalid literal"):
         numbers.score_answer("two times three", puzzle.entry)
     assert OwnScorer({"prime_factorization": {}})("", "two times three", puzzle) == 0
+
+
+def test_it_keeps_the_rules_of_a_fitness():
+    datasets = {"spell_backward": {"max_word_len": 4}, "leg_counting": {"max_animals": 3}}
+    check_fitness(ReasoningGym(datasets, train=3, test=2, max_new_tokens=4), tiny_llama())
 
 
 def test_settings_travel_and_nothing_else(twelve):

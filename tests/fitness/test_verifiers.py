@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tiny_llama import CHAT, tiny_llama
 
+from evomerge.testing import check_fitness
 from fitness.generation import Generator, chat_prompt
 from fitness.verifiers import Verifiers
 from fitness.verifiers_desk import Desk
@@ -120,6 +121,31 @@ class Broken(vf.Taskset[Sad, vf.TasksetConfig]):
 __all__ = ["Broken"]
 """
 
+TOOLS = """
+import verifiers.v1 as vf
+
+
+class Add(vf.Toolset):
+    @vf.tool
+    def add(self, a: int, b: int) -> int:
+        "The sum."
+        return a + b
+
+
+class Sum(vf.Task[vf.TaskData, vf.State, vf.TaskConfig]):
+    @classmethod
+    def toolsets(cls, config):
+        return [Add(vf.ToolsetConfig())]
+
+
+class Tools(vf.Taskset[Sum, vf.TasksetConfig]):
+    def load(self):
+        yield Sum(vf.TaskData(prompt="Go"), self.config.task)
+
+
+__all__ = ["Tools"]
+"""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def packages(tmp_path_factory):
@@ -128,6 +154,7 @@ def packages(tmp_path_factory):
     (folder / "one_turn.py").write_text(ONE_TURN)
     (folder / "many_turns.py").write_text(MANY_TURNS)
     (folder / "broken.py").write_text(BROKEN)
+    (folder / "tools.py").write_text(TOOLS)
     pair = BROKEN.replace('__all__ = ["Broken"]', '__all__ = ["Broken", "Two"]')
     (folder / "pair.py").write_text(pair)
     sys.path.insert(0, str(folder))
@@ -240,6 +267,8 @@ def test_what_goes_wrong_in_an_environment_names_the_task(llama):
         fitness(llama, np.array([2]), "train")
     with pytest.raises(ValueError, match="there is no split 'test'"):
         fitness(llama, np.array([0]), "test")
+    with pytest.raises(ValueError, match=r"task 0 of train: 'tools': .*does not support MCP tools"):
+        Verifiers("tools", {"train": (0, 1)})(llama, np.array([0]), "train")
 
 
 @pytest.mark.parametrize(
@@ -279,6 +308,10 @@ def test_what_verifiers_does_not_have_is_refused_by_name(settings, message):
 def test_a_setting_out_of_its_range_is_refused_at_once(settings, message):
     with pytest.raises(ValueError, match=message):
         Verifiers(**{"environment": "one_turn", "splits": {"train": (0, 2)}} | settings)
+
+
+def test_it_keeps_the_rules_of_a_fitness(llama):
+    check_fitness(Verifiers("one_turn", {"train": (0, 4), "test": (4, 6)}, max_new_tokens=4), llama)
 
 
 def test_settings_travel_and_nothing_else(llama):
