@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -52,7 +54,7 @@ def play(environment: Any, tasks: Sequence[Any], answer: Answer) -> list[Any]:
     """
     import verifiers.v1 as vf
 
-    with Desk(len(tasks)) as desk, ThreadPoolExecutor(1) as pool:
+    with quiet(), Desk(len(tasks)) as desk, ThreadPoolExecutor(1) as pool:
         client = vf.EvalClientConfig(base_url=desk.url, api_key_var=NO_KEY)
         context = vf.ModelContext("evomerge", client)
         playing = pool.submit(asyncio.run, _episodes(environment, tasks, context, desk))
@@ -69,6 +71,18 @@ def play(environment: Any, tasks: Sequence[Any], answer: Answer) -> list[Any]:
         finally:
             desk.close()
         return playing.result()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """A block without what verifiers logs below a warning, such as its ports, of each tile."""
+    log = logging.getLogger("verifiers")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 async def _episodes(environment: Any, tasks: Sequence[Any], context: Any, desk: Desk) -> list[Any]:
