@@ -20,6 +20,9 @@ HARNESS = "evomerge_in_process"
 NO_KEY = "EVOMERGE_HAS_NO_KEY"
 """The environment variable in which verifiers would look for a key."""
 
+TALKATIVE = ("verifiers", "httpx", "aiohttp.access")
+"""What logs each request and each episode."""
+
 Answer = Callable[[list[Conversation]], list[str | None]]
 """Conversations to the model's answers; None where one no longer fits into the model."""
 
@@ -75,14 +78,16 @@ def play(environment: Any, tasks: Sequence[Any], answer: Answer) -> list[Any]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """A block without what verifiers logs below a warning, such as its ports, of each tile."""
-    log = logging.getLogger("verifiers")
-    level = log.level
-    log.setLevel(logging.WARNING)
+    """A block without what is said below a warning of each request and each episode."""
+    logs = [logging.getLogger(name) for name in TALKATIVE]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 async def _episodes(environment: Any, tasks: Sequence[Any], context: Any, desk: Desk) -> list[Any]:

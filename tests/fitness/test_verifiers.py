@@ -198,7 +198,8 @@ def test_a_score_is_the_environments_own_reward(llama):
     assert json.loads(json.dumps(entry)) == entry
 
 
-def test_an_episode_of_many_turns(llama):
+def test_an_episode_of_many_turns(llama, caplog):
+    caplog.set_level(logging.INFO)
     fitness = Verifiers("many_turns", {"train": (0, 4)}, most=2, max_new_tokens=4)
     expected = []
     for number in range(4):
@@ -209,6 +210,7 @@ def test_an_episode_of_many_turns(llama):
             conversation.append(user(f"Not {answer.strip()}"))
         expected.append(len(answer.strip()) / 10)
     assert fitness(llama, np.arange(4), "train") == pytest.approx(expected)
+    assert caplog.records == [], "requests and episodes are no news"
     [entry] = fitness.explain(llama, np.array([1]), "train")
     assert entry["expected"] == "a reward of 2"
     assert len(entry["answer"].split("\n")) >= 3
