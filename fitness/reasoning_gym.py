@@ -11,7 +11,8 @@ import numpy as np
 from fitness.generation import LanguageModel
 from fitness.portable import Portable
 from fitness.questions import QuestionAnswering
-from fitness.reasoning_gym_library import LARGEST_SEED, SPLITS, Puzzle, dataset_of, draw
+from fitness.reasoning_gym_library import dataset_of
+from fitness.reasoning_gym_questions import LARGEST_SEED, SPLITS, Puzzle, draw
 
 Config = Mapping[str, Any]
 Datasets = str | Sequence[str] | Mapping[str, Config | None]

@@ -16,7 +16,8 @@ from tiny_llama import tiny_llama
 from evomerge.testing import check_fitness
 from fitness import reasoning_gym_library
 from fitness.reasoning_gym import OwnScorer, Puzzles, ReasoningGym
-from fitness.reasoning_gym_library import MAY_NOT_END, RUNS_ANSWERS, Puzzle, split_of
+from fitness.reasoning_gym_library import MAY_NOT_END, RUNS_ANSWERS
+from fitness.reasoning_gym_questions import Puzzle, split_of
 
 pytest.importorskip(
     "reasoning_gym", reason="reasoning-gym is not installed: pip install '.[reasoning-gym]'"

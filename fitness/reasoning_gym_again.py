@@ -1,6 +1,6 @@
-"""A process that draws questions a second time: `python -m fitness.reasoning_gym_draw ORDER FILE`.
+"""A process that draws questions a second time: `python -m fitness.reasoning_gym_again ORDER FILE`.
 
-Started by `fitness.reasoning_gym_library.draw`, which compares them with its own.
+Started by `fitness.reasoning_gym_questions.draw`, which compares them with its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from fitness.reasoning_gym_library import digests, draw_here
+from fitness.reasoning_gym_questions import digests, draw_here
 
 
 def main(order: str, result: Path) -> None:
