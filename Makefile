@@ -26,7 +26,7 @@ quick: .venv/test
 
 .venv/test: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[diffusion,evotorch,hub,llm,lm-eval,mlflow,pandas,ray,tensorboard,test,wandb]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[diffusion,evotorch,hub,llm,lm-eval,mlflow,pandas,ray,reasoning-gym,tensorboard,test,verifiers,wandb]'
 	touch $@
 
 clean:

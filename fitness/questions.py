@@ -263,11 +263,18 @@ class QuestionAnswering(Portable):
             ValueError: if a text of `stop` is in the reference.
         """
         # of other scores nothing is known: they may find their answer before the end
-        if self.score is not exact:
-            return
-        _, end = cut(str(reference).strip(), self._generator.stop)
+        if self.score is exact:
+            self._check_whole(str(reference))
+
+    def _check_whole(self, text: str) -> None:
+        """Refuses a text that no response can be, as it would end before.
+
+        Raises:
+            ValueError: if a text of `stop` is in it.
+        """
+        _, end = cut(text.strip(), self._generator.stop)
         if end:
-            raise ValueError(f"{shown(reference)} has {end!r} in it, where stop ends each answer")
+            raise ValueError(f"{shown(text)} has {end!r} in it, where stop ends each answer")
 
     def _check_special(self, tokenizer: Any, split: str) -> None:
         """Refuses what no response can be word for word, as special tokens are taken out of it.

@@ -75,6 +75,8 @@ def test_imports_run_one_way(package, barred, allowed):
         ("numba", "populations/express/fused_numba.py"),
         ("omegaconf", "evomerge/config/config.py"),
         ("lm_eval", "fitness/lm_eval_library.py"),
+        ("reasoning_gym", "fitness/reasoning_gym_library.py"),
+        ("verifiers", "fitness/verifiers_library.py"),
     ],
 )
 def test_a_dependency_has_one_home(module, home):
@@ -95,7 +97,9 @@ def test_mergekit_has_two_homes_one_for_its_merge_methods_one_for_its_evolutiona
     assert users <= methods | {"evomerge/convert/mergekit_evolve.py"}
 
 
-@pytest.mark.parametrize("module", ["ray", "mergekit", "transformers", "lm_eval"])
+@pytest.mark.parametrize(
+    "module", ["ray", "mergekit", "transformers", "lm_eval", "reasoning_gym", "verifiers"]
+)
 def test_what_takes_seconds_to_import_is_imported_late(module):
     assert [
         file
