@@ -4,16 +4,18 @@ import pickle
 
 import pytest
 
-from fitness.skills import LENGTH, Arithmetic, Sorting
+from fitness.skills import LENGTH, WORDS_TO_SORT, Arithmetic, Sorting, Sums, WordSorting
 
-SKILLS = (Arithmetic, Sorting)
+SKILLS = (Arithmetic, Sorting, Sums, WordSorting)
 SPLITS = ("lessons", "train", "validation", "test")
 
 
 def right(question):
     if question.startswith("sort "):
         return " ".join(sorted(question.split()[1:]))
-    a, sign, b = question.split()
+    if question.startswith("Sort these words: "):
+        return " ".join(sorted(question.removeprefix("Sort these words: ").split()))
+    a, sign, b = question.removeprefix("What is ").removesuffix("?").split()
     return str(int(a) + int(b) if sign == "+" else int(a) - int(b))
 
 
@@ -31,6 +33,9 @@ def test_what_is_asked():
     assert 0.2 < signs.count("-") / len(signs) < 0.5
     assert not any(record["answer"].startswith("-") for record in Arithmetic().split("lessons"))
     assert all(len(set(record["answer"].split())) == LENGTH for record in Sorting().split("test"))
+    for record in WordSorting().split("test"):
+        assert len(set(record["answer"].split())) == WORDS_TO_SORT
+    assert {len(record["answer"]) for record in Sums().split("test")} == {2, 3}
 
 
 @pytest.mark.parametrize("skill", SKILLS)
