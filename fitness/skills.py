@@ -29,7 +29,7 @@ WORDS = (
     "apple bread chair cloud dance eagle field flute glass grape green honey horse house ivory "
     "jelly knife lemon light mouse music night ocean paper plant queen river robot smile stone "
     "sugar table tiger train uncle voice water wheel yacht zebra"
-).split()
+)
 WORDS_TO_SORT = 3
 
 DRAWN = 15_000
@@ -114,9 +114,11 @@ class WordSorting(Skill):
     @classmethod
     def questions(cls) -> Iterator[tuple[str, str]]:
         """As `Skill.questions`."""
+        all_words = WORDS.split()
         rng = np.random.default_rng(0)
         for _ in range(DRAWN):
-            words = [WORDS[place] for place in rng.permutation(len(WORDS))[:WORDS_TO_SORT]]
+            drawn = rng.permutation(len(all_words))[:WORDS_TO_SORT]
+            words = [all_words[place] for place in drawn]
             yield f"Sort these words: {' '.join(words)}", " ".join(sorted(words))
 
 

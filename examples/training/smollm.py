@@ -102,7 +102,9 @@ def lessons(skill: str, webshop: Path | None) -> list[Lesson]:
         if webshop is None:
             raise ValueError("queries: expected --webshop, the folder of goal_query_map.json")
         pairs = []
-        for record in GoalQueries(webshop / "goal_query_map.json", train=GOALS).split("train") or ():
+        for record in (
+            GoalQueries(webshop / "goal_query_map.json", train=GOALS).split("train") or ()
+        ):
             pairs += [(record["goal"], query) for query in record["queries"]]
         return pairs
     if skill in GYM:
