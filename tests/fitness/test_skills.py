@@ -21,7 +21,7 @@ def right(question):
 
 @pytest.mark.parametrize("skill", SKILLS)
 def test_answers_are_right(skill):
-    data = skill(train=1500, test=2000, validation=500)
+    data = skill(train=1500, test=2000, validation=300)
     for split in SPLITS:
         for record in data.split(split):
             assert record.keys() == {"question", "answer"}
@@ -45,7 +45,7 @@ def test_no_question_twice_and_none_in_two_splits_even_of_other_seeds(skill):
         mine, theirs = (
             [
                 record["question"]
-                for record in skill(validation=500, train=1500, seed=seed).split(split)
+                for record in skill(validation=300, train=1500, seed=seed).split(split)
             ]
             for seed in (0, 1)
         )
