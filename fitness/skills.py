@@ -1,4 +1,4 @@
-"""Questions and answers that are made up, for tiny models: sums in digits, letters to sort.
+"""Questions and answers that are made up, for small models: sums, letters and words to sort.
 
 Each skill has some ten thousand questions. Which split a question belongs to is written in the
 question itself (a checksum), so no question is in two splits, whatever the seed; the seed sets
@@ -25,8 +25,15 @@ LETTERS = "abcdefghijklmnopqrst"
 LENGTH = 5
 """Letters that are to be sorted."""
 
+WORDS = (
+    "apple bread chair cloud dance eagle field flute glass grape green honey horse house ivory "
+    "jelly knife lemon light mouse music night ocean paper plant queen river robot smile stone "
+    "sugar table tiger train uncle voice water wheel yacht zebra"
+)
+WORDS_TO_SORT = 3
+
 DRAWN = 15_000
-"""Times that letters are drawn, some of them twice."""
+"""Times that letters or words are drawn, some of them twice."""
 
 Record = Mapping[str, str]
 
@@ -88,6 +95,31 @@ class Sorting(Skill):
         for _ in range(DRAWN):
             letters = [LETTERS[place] for place in rng.permutation(len(LETTERS))[:LENGTH]]
             yield "sort " + " ".join(letters), " ".join(sorted(letters))
+
+
+class Sums(Skill):
+    """Sums of two numbers of two digits: What is 47 + 38?, 85."""
+
+    @classmethod
+    def questions(cls) -> Iterator[tuple[str, str]]:
+        """As `Skill.questions`."""
+        for a in range(10, 100):
+            for b in range(10, 100):
+                yield f"What is {a} + {b}?", str(a + b)
+
+
+class WordSorting(Skill):
+    """Words to put in order: Sort these words: river apple stone, apple river stone."""
+
+    @classmethod
+    def questions(cls) -> Iterator[tuple[str, str]]:
+        """As `Skill.questions`."""
+        all_words = WORDS.split()
+        rng = np.random.default_rng(0)
+        for _ in range(DRAWN):
+            drawn = rng.permutation(len(all_words))[:WORDS_TO_SORT]
+            words = [all_words[place] for place in drawn]
+            yield f"Sort these words: {' '.join(words)}", " ".join(sorted(words))
 
 
 @lru_cache(maxsize=8)

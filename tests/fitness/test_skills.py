@@ -4,22 +4,24 @@ import pickle
 
 import pytest
 
-from fitness.skills import LENGTH, Arithmetic, Sorting
+from fitness.skills import LENGTH, WORDS_TO_SORT, Arithmetic, Sorting, Sums, WordSorting
 
-SKILLS = (Arithmetic, Sorting)
+SKILLS = (Arithmetic, Sorting, Sums, WordSorting)
 SPLITS = ("lessons", "train", "validation", "test")
 
 
 def right(question):
     if question.startswith("sort "):
         return " ".join(sorted(question.split()[1:]))
-    a, sign, b = question.split()
+    if question.startswith("Sort these words: "):
+        return " ".join(sorted(question.removeprefix("Sort these words: ").split()))
+    a, sign, b = question.removeprefix("What is ").removesuffix("?").split()
     return str(int(a) + int(b) if sign == "+" else int(a) - int(b))
 
 
 @pytest.mark.parametrize("skill", SKILLS)
 def test_answers_are_right(skill):
-    data = skill(train=2000, test=2000, validation=500)
+    data = skill(train=1500, test=2000, validation=300)
     for split in SPLITS:
         for record in data.split(split):
             assert record.keys() == {"question", "answer"}
@@ -31,6 +33,9 @@ def test_what_is_asked():
     assert 0.2 < signs.count("-") / len(signs) < 0.5
     assert not any(record["answer"].startswith("-") for record in Arithmetic().split("lessons"))
     assert all(len(set(record["answer"].split())) == LENGTH for record in Sorting().split("test"))
+    for record in WordSorting().split("test"):
+        assert len(set(record["answer"].split())) == WORDS_TO_SORT
+    assert {len(record["answer"]) for record in Sums().split("test")} == {2, 3}
 
 
 @pytest.mark.parametrize("skill", SKILLS)
@@ -40,7 +45,7 @@ def test_no_question_twice_and_none_in_two_splits_even_of_other_seeds(skill):
         mine, theirs = (
             [
                 record["question"]
-                for record in skill(validation=500, train=2000, seed=seed).split(split)
+                for record in skill(validation=300, train=1500, seed=seed).split(split)
             ]
             for seed in (0, 1)
         )
