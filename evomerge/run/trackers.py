@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,8 +53,16 @@ class Tracker(Protocol):
         """The run has ended, or was stopped."""
 
 
+class Offline(Protocol):
+    """A tracker that may ask no server: then a run waits at its end until all is written."""
+
+    offline: bool
+
+
 class TensorBoard:
     """Event files in the run directory, in tensorboard/."""
+
+    offline = True
 
     def begin(self, path: Path, call: Mapping[str, Any], birth: int) -> None:  # noqa: ARG002
         """As `Tracker.begin`; what was written of births that were not kept is struck out."""
@@ -112,6 +121,11 @@ class Wandb:
         self.entity = entity
         self.mode = mode
         self.tags = tags
+
+    @property
+    def offline(self) -> bool:
+        """Whether no server is asked."""
+        return (self.mode or os.environ.get("WANDB_MODE")) in ("offline", "disabled")
 
     def begin(self, path: Path, call: Mapping[str, Any], birth: int) -> None:
         """As `Tracker.begin`."""

@@ -16,11 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evomerge.contracts import can
 from evomerge.errors import reason
 from evomerge.files import saving
 from evomerge.run.aside import Aside
 from evomerge.run.state import State
-from evomerge.run.trackers import ANSWER, Tracker, default_trackers
+from evomerge.run.trackers import ANSWER, Offline, Tracker, default_trackers
 from evomerge.rundir import identity
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ After that they begin while it goes on.
 
 ENDING = 30.0
 """Seconds for which a run waits at its end for all of its trackers."""
+
+OFFLINE_ENDING = 600.0
+"""The same for a tracker that asks no server: it will end, and a busy machine takes its time."""
 
 SILENCE = 120.0
 """Seconds without an answer after which a tracker is left out while the run goes on."""
@@ -133,6 +137,10 @@ class Tracking:
         with suppress(KeyboardInterrupt):
             if not self._hurry:
                 self._wait(ENDING, ANSWER)
+                for number, aside in self._asides.items():
+                    tracker = self._trackers[number]
+                    if can(tracker, Offline) and tracker.offline:
+                        aside.wait(OFFLINE_ENDING, OFFLINE_ENDING)
         self._check(0.0)
         self._asides.clear()
 
