@@ -25,12 +25,13 @@ SECTIONS = {
         evomerge.UserError evomerge.Interrupted""",
     "Populations": """populations.llm.LanguageModels populations.diffusion.DiffusionModels populations.modules.Modules
         populations.mnist.Classifiers populations.methods.Method populations.units.Units populations.skills.folder
-        populations.painters.folder""",
+        populations.painters.folder populations.smollm.base populations.smollm.adapter""",
     "Fitness: classifiers": """fitness.classification.Classification fitness.classification.right fitness.classification.probability
         fitness.images.SklearnDigits fitness.images.Idx fitness.images.HubImages""",
     "Fitness: language models": """fitness.questions.QuestionAnswering fitness.matching.exact fitness.matching.numeric fitness.matching.gsm8k
         fitness.matching.AnyOf fitness.agents.Agents fitness.http_environment.HttpEnvironment fitness.harness.Harness fitness.skills.Arithmetic
-        fitness.skills.Sorting fitness.shop.Shop fitness.webshop.GoalQueries fitness.webshop.overlap""",
+        fitness.skills.Sorting fitness.skills.Sums fitness.skills.WordSorting fitness.reasoning_gym.ReasoningGym
+        fitness.verifiers.Verifiers fitness.shop.Shop fitness.webshop.GoalQueries fitness.webshop.overlap""",
     "Fitness: image generators": """fitness.text_to_image.TextToImage fitness.clip.ImageSimilarity fitness.clip.TextSimilarity
         fitness.classifier.ClassProbability fitness.coco.CocoCaptions fitness.digit_prompts.DigitPrompts""",
     "Fitness: for all of them": """fitness.combined.Combined fitness.records.JsonLines fitness.records.Part
@@ -46,7 +47,7 @@ SECTIONS = {
     "What a class of your own can do besides": """evomerge.contracts.Stacks evomerge.contracts.Immigrants evomerge.contracts.LinearOnly
         evomerge.contracts.Recipes evomerge.contracts.NamesSeeds evomerge.contracts.Carded evomerge.contracts.Footprint
         evomerge.contracts.Weighted evomerge.contracts.Grouped evomerge.contracts.ScoresStacks evomerge.contracts.Explains
-        evomerge.contracts.Showcases""",
+        evomerge.contracts.Showcases evomerge.contracts.Watches""",
     "Checks for a class of your own": """evomerge.testing.check_population evomerge.testing.check_fitness evomerge.testing.check_strategy""",
 }
 """Import paths, section by section."""
