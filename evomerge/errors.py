@@ -66,11 +66,16 @@ def all_of(*calls: Callable[[], Any]) -> list[Any]:
     """
     given = []
     problems: list[UserError] = []
+    causes = set()
     for call in calls:
         try:
             given.append(call())
         except UserError as error:
-            problems.append(error)
+            # Two parts may read one file, and stumble over the same mistake.
+            cause = str(error.__cause__ or error)
+            if cause not in causes:
+                problems.append(error)
+            causes.add(cause)
     if len(problems) == 1:
         raise problems[0]
     if problems:

@@ -60,8 +60,19 @@ def test_all_of_several_calls():
     def wrong():
         raise UserError("fitness: wrong")
 
+    def gone():
+        raise UserError("seeds: gone")
+
     assert all_of(lambda: 1, lambda: 2) == [1, 2]
     with pytest.raises(UserError, match=r"^fitness: wrong$"):
         all_of(lambda: 1, wrong)
-    with pytest.raises(UserError, match=r"^fitness: wrong\nfitness: wrong$"):
-        all_of(wrong, wrong)
+    with pytest.raises(UserError, match=r"^fitness: wrong\nseeds: gone$"):
+        all_of(wrong, gone)
+
+
+def test_a_mistake_that_two_parts_stumble_over_is_told_once():
+    def reads(part):
+        raise UserError(f"{part}: no file digits") from FileNotFoundError("no file digits")
+
+    with pytest.raises(UserError, match=r"^fitness: no file digits$"):
+        all_of(lambda: reads("fitness"), lambda: reads("population"))

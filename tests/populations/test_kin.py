@@ -629,7 +629,7 @@ def test_a_package_that_a_tokenizer_needs_is_named(tmp_path):
     (Path(seeds[1]) / "tokenizer.json").unlink()
     (Path(seeds[1]) / "tokenizer.model").write_bytes(b"\x0a\x0d")
     text = (
-        "import sys; sys.modules['sentencepiece'] = None\n"
+        "import sys; sys.modules['sentencepiece'] = sys.modules['tiktoken'] = None\n"
         "from populations.llm import LanguageModels\n"
         f"try: LanguageModels({seeds!r}).axis\nexcept ValueError as error: print(error)"
     )

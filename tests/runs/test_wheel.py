@@ -175,6 +175,7 @@ EXTRAS = {name: requirements(lines) for name, lines in SETUP["options.extras_req
 NEEDED = requirements(SETUP["options"]["install_requires"])
 NOT_IMPORTED = {
     "tensorboard": "torch.utils.tensorboard imports it",
+    "gguf": "transformers imports it",
     "mypy": "a command of `make test`",
     "ruff": "a command of `make test`",
     "pytest-xdist": "options of pytest in `make test`",
