@@ -75,14 +75,13 @@ class Combined:
         # an empty list would ask for a split that has nothing in it
         if watched is not None and not watched:
             raise ValueError("watched: expected at least one fitness, or null, got none")
-        # asked for now, so that names which are wrong are refused before anything is loaded
-        names_of([*parts, *(watched or ())], names)
+        # names that are wrong are refused before anything is loaded; each tile asks for them
+        self._names = names_of([*parts, *(watched or ())], names)
         self.parts = parts
         self.shares = shares
         self.names = names
         self.watched = watched
-        # the engine asks with isinstance whether a fitness can do these, and isinstance takes a
-        # method or a property of the class for an ability, whatever the parts can do
+        # the engine asks whether a fitness has these, so it has them only where its parts do
         if all(can(part, ScoresStacks) for part in parts):
             self.score_many: Callable[[Any, np.ndarray, str], np.ndarray] = self._score_many
         if any(can(part, Showcases) for part in parts):
@@ -104,7 +103,7 @@ class Combined:
     def batches(self) -> dict[str, int]:
         """How many datapoints of a part are read side by side at most, of parts that say it."""
         batches = {}
-        for part, name in zip(self.parts, names_of(self._all, self.names), strict=False):
+        for part, name in zip(self.parts, self._names, strict=False):
             if can(part, Batched):
                 batches[name] = part.batch
         return batches
@@ -211,11 +210,6 @@ class Combined:
                 yield _Question(source, places, np.asarray(datapoints)[places] - start)
             start = stop
 
-    @property
-    def _all(self) -> list[Any]:
-        """The parts, and behind them what is watched: in this order they have their names."""
-        return [*self.parts, *(self.watched or ())]
-
     def _sources(self, split: str) -> list[_Source]:
         """What stands side by side in a split: the parts, or what is only watched.
 
@@ -223,13 +217,14 @@ class Combined:
             ValueError: if there is nothing to watch in what is watched.
         """
         watched = list(self.watched or ())
-        names = names_of(self._all, self.names)
         sources = []
+        # what is watched has its names behind those of the parts
         if split != WATCHED:
-            for part, name in zip(self.parts, names, strict=False):
+            for part, name in zip(self.parts, self._names, strict=False):
                 sources.append(_Source(name, part, split, part.size(split)))
             return sources
-        for place, (part, name) in enumerate(zip(watched, names[len(self.parts) :], strict=True)):
+        names = self._names[len(self.parts) :]
+        for place, (part, name) in enumerate(zip(watched, names, strict=True)):
             # nobody learns from what is watched, so its training split tests as well
             inner = "test" if part.size("test") else "train"
             size = part.size(inner)

@@ -1,4 +1,4 @@
-"""The models that are merged: whether they are there, and whether they write conversations alike."""
+"""The models that are merged: whether they are there, and whether they write talks alike."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ MANY = 500
 
 HEAD = """\
 # What `evomerge merge` breeds: one model of {models}, good at {skills}.
-# Paths are as seen from the folder in which it is run. docs/language_models.md explains the settings.
+# Paths are as seen from the folder in which it is run. docs/language_models.md explains
+# the settings.
 #
 #   evomerge check {path}
 #   evomerge run {path} births={more}

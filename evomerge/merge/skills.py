@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evomerge.config.targets import TARGET
+from evomerge.config.targets import TARGET, import_path
 from evomerge.merge.fields import Fields, fields_of
 from evomerge.merge.reading import Division, Read, Records, read
 from evomerge.merge.scores import Score, longest_answer, score_of, stops
 
-SPLIT = re.compile(r"[-_. ]?(train|training)$", re.IGNORECASE)
-"""The end of a file's name that says of which split it is, and nothing of the skill."""
+NAME_OF_FILE = "fitness.part_names.name_of_file"
+"""What names a file's questions in reports, too. The engine knows no tasks, so it is named."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +116,8 @@ def names_of(files: Sequence[str]) -> list[str]:
     ['a/sums', 'b/sums']
     """
     paths = [Path(file) for file in files]
-    names = []
-    for path in paths:
-        names.append(SPLIT.sub("", path.stem) or path.parent.name or path.stem)
+    name_of_file = import_path(NAME_OF_FILE)
+    names: list[str] = [name_of_file(path) for path in paths]
     if len(set(names)) < len(names):
         names = [f"{path.parent.name}/{name}" for path, name in zip(paths, names, strict=True)]
     if len(set(names)) < len(names):

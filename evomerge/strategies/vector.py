@@ -132,6 +132,6 @@ def _check_recipes(population: Population, founders: Sequence[Any]) -> None:
     if len(founders[0].settings):
         raise ValueError(
             "vectors hold coefficients alone, and numbers of the population's method are searched, "
-            "too; choose evomerge.NaturalNiches or evomerge.Genomes, or give the method a number in "
-            "the place of each range"
+            "too; choose evomerge.NaturalNiches or evomerge.Genomes, or give the method a number "
+            "in the place of each range"
         )

@@ -206,7 +206,7 @@ def lessons(words: Any, visits: int = VISITS) -> dict[str, list[Lesson]]:
     }
     material = {}
     for name, spoken in talks.items():
-        material[name] = [_lesson(words, talk) for talk in spoken]
+        material[name] = [lesson(words, talk) for talk in spoken]
     return material
 
 
@@ -230,7 +230,7 @@ def teach(model: Any, course: Course, material: Mapping[str, Sequence[Lesson]], 
             if not count:
                 continue
             numbers = rng.integers(len(material[name]), size=count)
-            tokens, targets = _batch([material[name][number] for number in numbers])
+            tokens, targets = batch([material[name][number] for number in numbers])
             # The token at each place is predicted from those before it.
             logits = model(input_ids=tokens).logits[:, :-1]  # (count, longest - 1, tokens)
             targets = targets[:, 1:]
@@ -275,7 +275,7 @@ def _purchase(episode: shop.Episode) -> list[tuple[str, str]]:
     return talk
 
 
-def _lesson(words: Any, talk: Sequence[tuple[str, str]]) -> Lesson:
+def lesson(words: Any, talk: Sequence[tuple[str, str]]) -> Lesson:
     """A talk in tokens: the model listens to the first text of a turn, and speaks the second."""
     heard = words([text for text, _ in talk])["input_ids"]
     spoken = words([text for _, text in talk])["input_ids"]
@@ -287,7 +287,7 @@ def _lesson(words: Any, talk: Sequence[tuple[str, str]]) -> Lesson:
     return tokens, targets
 
 
-def _batch(rows: Sequence[Lesson]) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(rows: Sequence[Lesson]) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens and targets (rows, longest), padded on the right, where nothing is asked."""
     longest = max(len(tokens) for tokens, _ in rows)
     all_tokens = []

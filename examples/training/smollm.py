@@ -13,7 +13,6 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from examples.training.skills import NO_TARGET, Lesson, batch, lesson
+from fitness.reasoning_gym import ReasoningGym
 from fitness.skills import Sums, WordSorting
 from fitness.webshop import GoalQueries
 from populations import smollm
@@ -37,10 +38,7 @@ GYM: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 """Data sets of reasoning-gym, and their settings."""
 
-GYM_SEED = 3_000_000
-"""From which lessons are drawn, far behind the questions that are scored."""
-
-GYM_LESSONS = 4000
+GYM_LESSONS = 2000
 
 GOALS = (0, 1100)
 """The goals of WebShop that are learned from; the configs score those behind them."""
@@ -54,10 +52,7 @@ ROWS = 16
 WARM_UP = 10
 """Steps until the learning rate is at its highest."""
 
-NO_TARGET = -100
-"""In the place of a token that is not to be learned."""
-
-Lesson = tuple[str, str]
+Pair = tuple[str, str]
 """A question, and its answer."""
 
 
@@ -88,7 +83,7 @@ COURSES: Mapping[str, Course] = {
 }
 
 
-def lessons(skill: str, webshop: Path | None) -> list[Lesson]:
+def pairs_of(skill: str, webshop: Path | None) -> list[Pair]:
     """All there is to learn of a skill, none of it from a split that is scored.
 
     Args:
@@ -101,23 +96,21 @@ def lessons(skill: str, webshop: Path | None) -> list[Lesson]:
     if skill == "queries":
         if webshop is None:
             raise ValueError("queries: expected --webshop, the folder of goal_query_map.json")
+        goals = GoalQueries(webshop / "goal_query_map.json", train=GOALS)
         pairs = []
-        for record in (
-            GoalQueries(webshop / "goal_query_map.json", train=GOALS).split("train") or ()
-        ):
+        for record in goals.split("train") or ():
             pairs += [(record["goal"], query) for query in record["queries"]]
         return pairs
     if skill in GYM:
-        from reasoning_gym import create_dataset
-
         name, settings = GYM[skill]
-        drawn = create_dataset(name, size=GYM_LESSONS, seed=GYM_SEED, **settings)
-        return [(entry["question"], entry["answer"]) for entry in drawn]
+        gym = ReasoningGym({name: settings}, train=0, test=0, lessons=GYM_LESSONS)
+        drawn = gym.data.split("lessons") or ()
+        return [(record["question"], record["answer"].entry["answer"]) for record in drawn]
     data = {"sums": Sums(), "sorting": WordSorting()}[skill]
     return [(record["question"], record["answer"]) for record in data.split("lessons") or ()]
 
 
-def train(skill: str, course: Course, pairs: Sequence[Lesson], out: Path, seed: int = 0) -> None:
+def train(skill: str, course: Course, pairs: Sequence[Pair], out: Path, seed: int = 0) -> None:
     """Trains one adapter, and writes it in bfloat16, as PEFT does.
 
     Args:
@@ -133,7 +126,7 @@ def train(skill: str, course: Course, pairs: Sequence[Lesson], out: Path, seed: 
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     folder = smollm.base()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    lessons = _lessons(AutoTokenizer.from_pretrained(folder), pairs)
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     settings = LoraConfig(
         task_type="CAUSAL_LM",
@@ -154,11 +147,11 @@ def train(skill: str, course: Course, pairs: Sequence[Lesson], out: Path, seed: 
             group["lr"] = course.rate * rise * (1 - step / course.steps)
         # Each lesson once before one comes again.
         if len(order) < ROWS:
-            order += rng.permutation(len(pairs)).tolist()
-        rows = [pairs[number] for number in order[:ROWS]]
+            order += rng.permutation(len(lessons)).tolist()
+        rows = [lessons[number] for number in order[:ROWS]]
         del order[:ROWS]
-        with half_precision():
-            loss = _loss(model, tokenizer, rows)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = _loss(model, rows)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(factors, 1.0)
@@ -169,28 +162,18 @@ def train(skill: str, course: Course, pairs: Sequence[Lesson], out: Path, seed: 
     _write(model, skill, out)
 
 
-def half_precision() -> AbstractContextManager[Any]:
-    """Products in bfloat16, where the processor has them."""
-    if torch.backends.mkldnn.is_available():
-        return torch.autocast("cpu", dtype=torch.bfloat16)
-    return nullcontext()
+def _lessons(tokenizer: Any, pairs: Sequence[Pair]) -> list[Lesson]:
+    """Questions and answers in tokens; the token that ends a text is a part of the answer."""
+    made = []
+    for question, answer in pairs:
+        asked = TEMPLATE.format(question=question)
+        made.append(lesson(tokenizer, [(asked, f" {answer}{tokenizer.eos_token}")]))
+    return made
 
 
-def _loss(model: Any, tokenizer: Any, rows: Sequence[Lesson]) -> torch.Tensor:
+def _loss(model: Any, rows: Sequence[Lesson]) -> torch.Tensor:
     """The mean cross-entropy of all tokens of the answers."""
-    prompts = [tokenizer(TEMPLATE.format(question=question))["input_ids"] for question, _ in rows]
-    answers = [tokenizer(f" {answer}")["input_ids"] for _, answer in rows]
-    longest = 0
-    for prompt, answer in zip(prompts, answers, strict=True):
-        # The token that ends a text is a part of the answer.
-        answer.append(tokenizer.eos_token_id)
-        longest = max(longest, len(prompt) + len(answer))
-    tokens = torch.full((len(rows), longest), tokenizer.eos_token_id)
-    targets = torch.full((len(rows), longest), NO_TARGET)
-    for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
-        end = len(prompt) + len(answer)
-        tokens[row, :end] = torch.tensor(prompt + answer)
-        targets[row, len(prompt) : end] = torch.tensor(answer)
+    tokens, targets = batch(rows)
     # Padding stands behind the answers, where no token that counts can see it.
     inner = model.get_base_model()
     hidden = inner.model(input_ids=tokens).last_hidden_state[:, :-1]  # (rows, longest - 1, width)
@@ -229,7 +212,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for skill in options.skills:
-        pairs = lessons(skill, options.webshop)
+        pairs = pairs_of(skill, options.webshop)
         train(skill, COURSES[skill], pairs, options.out / skill, options.seed)
 
 

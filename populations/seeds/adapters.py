@@ -27,8 +27,8 @@ FACTORS = re.compile(
 
 
 @dataclass(frozen=True)
-class Factors:
-    """The two factors of one adapted matrix; their product has the shape (rows, columns).
+class FactorNames:
+    """The two factors of one adapted matrix by their names; their product is (rows, columns).
 
     Attributes:
         a: the name of A in the adapter's file; A is (rank, columns).
@@ -190,7 +190,7 @@ class Adapted:
             pairs[name] = (by_letter["A"], by_letter["B"])
         return pairs, replacements
 
-    def _measured(self, name: str, a: str, b: str) -> Factors:
+    def _measured(self, name: str, a: str, b: str) -> FactorNames:
         """The factors of one matrix, with the shape and the scale of their product.
 
         The scale is alpha / r, or alpha / sqrt(r) with `use_rslora`.
@@ -211,7 +211,7 @@ class Adapted:
             )
         exponent = 0.5 if self.settings["use_rslora"] else 1.0
         scale = float(alpha / rank**exponent)
-        return Factors(a, b, rows=shape_b[0], columns=shape_a[1], scale=scale)
+        return FactorNames(a, b, rows=shape_b[0], columns=shape_a[1], scale=scale)
 
     def _check_tied(self, names: tuple[str, ...]) -> None:
         """Refuses a change of one of several tensors that the config makes one.

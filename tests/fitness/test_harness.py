@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lm_eval_samples import logged
 from tiny_families import family
 
 from fitness.harness import Harness
@@ -186,18 +187,8 @@ def include_path(tmp_path_factory, language):
 
 def samples(language, include_path, task, **settings):
     """What lm-eval itself logs of each sample: {(document, filter): its metrics}."""
-    import lm_eval
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
-
-    found = lm_eval.simple_evaluate(
-        HFLM(pretrained=language.model, tokenizer=deepcopy(language.tokenizer), batch_size=4),
-        tasks=[task],
-        task_manager=TaskManager(include_path=str(include_path), include_defaults=False),
-        bootstrap_iters=0,
-        **settings,
-    )
-    return {(sample["doc_id"], sample["filter"]): sample for sample in found["samples"][task]}
+    found = logged(language, include_path, task, batch=4, **settings)
+    return {(sample["doc_id"], sample["filter"]): sample for sample in found}
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 import json
 import os
-from copy import deepcopy
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from lm_eval_samples import logged
 
 from fitness.harness import Harness
 
@@ -94,18 +94,8 @@ def include_path(tmp_path_factory):
 
 def samples(language, include_path, task, **settings):
     """What lm-eval itself logs of each document, in their order."""
-    import lm_eval
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
-
-    results = lm_eval.simple_evaluate(
-        HFLM(pretrained=language.model, tokenizer=deepcopy(language.tokenizer), batch_size=3),
-        tasks=[task],
-        task_manager=TaskManager(include_path=str(include_path), include_defaults=False),
-        bootstrap_iters=0,
-        **settings,
-    )
-    return sorted(results["samples"][task], key=lambda sample: sample["doc_id"])
+    found = logged(language, include_path, task, batch=3, **settings)
+    return sorted(found, key=lambda sample: sample["doc_id"])
 
 
 def harness(include_path, task, metric=None, **settings):
