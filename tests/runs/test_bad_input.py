@@ -149,7 +149,11 @@ def changed(**parts):
     )
 
 
-NETWORK = {"_target_": "populations.modules.Modules", "build": "faulty_parts.network", "order": "unit"}
+NETWORK = {
+    "_target_": "populations.modules.Modules",
+    "build": "faulty_parts.network",
+    "order": "unit",
+}
 
 
 def both(*givens):

@@ -130,17 +130,17 @@ def test_methods_of_mergekit_are_searched(tmp_path, method, parameters):
     )
     files = [tmp_path / folder / "model.safetensors" for folder in ("run/best", "again")]
     assert files[0].read_bytes() == files[1].read_bytes()
+    strategy = NaturalNiches(size=4, crossover=Crossover(angle="part"))
     with pytest.raises(UserError, match=r"crossover.angle: expected 'none'"):
-        strategy = NaturalNiches(size=4, crossover=Crossover(angle="part"))
         evolve(population, fitness, strategy=strategy, births=1, progress=False)
 
 
 def test_numbers_of_a_method_are_searched_kept_and_rebuilt(tmp_path):
     """Members carry their own, through snapshots, a resume, the recipe and the card."""
-    method = Method("ties", {"density": {"from": 0.3, "to": 0.9}, "lambda": {"from": 0.8, "to": 1.2}})
-    population = LanguageModels(
-        seeds(), base=skills.folder("base"), method=method, dtype="float32"
+    method = Method(
+        "ties", {"density": {"from": 0.3, "to": 0.9}, "lambda": {"from": 0.8, "to": 1.2}}
     )
+    population = LanguageModels(seeds(), base=skills.folder("base"), method=method, dtype="float32")
     fitness = QuestionAnswering(
         Arithmetic(train=20, test=4), "{question} = ", max_new_tokens=4, stop="\n"
     )

@@ -93,7 +93,7 @@ def test_what_is_written_is_what_is_run(here, capsys):
     assert log_of(here / "out" / "run") == log_of(here / "again")
     assert main(["check", "out/merge.yaml", "--seconds", "1"]) == 0
     assert main(["resume", "out/run", "births=3"]) == 0
-    assert [line for line in refused(capsys, *BOTH, "--out", "out")] == [
+    assert list(refused(capsys, *BOTH, "--out", "out")) == [
         "out/run: there is a run in it already; go on with `evomerge resume out/run`, "
         "or name another run_dir"
     ]  # fmt: skip
