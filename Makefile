@@ -1,6 +1,6 @@
 # make demo   evolves digit classifiers from scratch and leaves a report
 # make test   runs what CI runs
-# make quick  runs the tests that have no whole run, no Ray and no browser
+# make quick  runs the tests that have no whole run, real model, other program, Ray or browser
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -49,7 +49,8 @@ def pytest_configure(config):
             f"pytest {pytest.__version__} does not know the groups of pytest-xdist: expected one below 9.2"
         )
     config.addinivalue_line(
-        "markers", "whole: has whole runs, or a browser; `make quick` leaves it out"
+        "markers",
+        "whole: runs whole, a real model, another program or a browser; `make quick` leaves it out",
     )
     config.addinivalue_line(
         "markers", "ray: starts a Ray, or works on the one that all such tests of a process share"

@@ -12,6 +12,8 @@ from lm_eval_samples import logged
 
 from fitness.harness import Harness
 
+pytestmark = pytest.mark.whole
+
 pytest.importorskip("lm_eval", reason="lm-eval is not installed: pip install 'evomerge[lm-eval]'")
 
 CAPITALS = {

@@ -159,6 +159,7 @@ def test_seeds_draw_questions_of_their_own():
     assert not drawn[0] & drawn[1]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", HASHED)
 def test_questions_that_differ_from_process_to_process_are_refused(name):
     program = (

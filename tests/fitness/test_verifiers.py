@@ -216,6 +216,7 @@ def test_an_episode_of_many_turns(llama, caplog):
     assert len(entry["answer"].split("\n")) >= 3
 
 
+@pytest.mark.whole
 def test_who_is_asked_together_does_not_depend_on_who_is_faster(llama):
     fitness = Verifiers("many_turns", {"train": (0, 40)}, most=2, max_new_tokens=3)
     asked = []
@@ -312,6 +313,7 @@ def test_a_setting_out_of_its_range_is_refused_at_once(settings, message):
         Verifiers(**{"environment": "one_turn", "splits": {"train": (0, 2)}} | settings)
 
 
+@pytest.mark.whole
 def test_it_keeps_the_rules_of_a_fitness(llama):
     check_fitness(Verifiers("one_turn", {"train": (0, 4), "test": (4, 6)}, max_new_tokens=4), llama)
 

@@ -61,6 +61,7 @@ def test_an_adapter_is_what_peft_folds_in(base, tmp_path, settings):
     assert changed >= 2
 
 
+@pytest.mark.whole
 def test_models_and_adapters_breed(base, tmp_path):
     folder, merged = adapter(tmp_path / "adapter", base)
     population = LanguageModels([base, folder])

@@ -275,6 +275,7 @@ def test_what_is_saved_is_the_resident_and_another_process_would_make_it_again(
         assert torch.equal(saved[name], tensor), name
 
 
+@pytest.mark.whole
 def test_mergekit_makes_the_same_of_a_base_in_bfloat16_by_the_command_in_its_file(tmp_path):
     tiny_llama.save(tmp_path / "base")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "base")

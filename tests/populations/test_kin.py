@@ -623,6 +623,7 @@ def test_code_that_comes_with_a_seed_and_fails_has_a_place(tmp_path):
         LanguageModels(seeds, trust_remote_code=True).axis  # noqa: B018
 
 
+@pytest.mark.whole
 def test_a_package_that_a_tokenizer_needs_is_named(tmp_path):
     """In a process without sentencepiece: transformers looks for it once."""
     seeds = tuned(tmp_path, "ab")

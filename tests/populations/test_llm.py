@@ -129,6 +129,7 @@ def built_by_mergekit(folder):
     subprocess.run(command, check=True, capture_output=True, cwd=folder)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("tie", [True, False])
 def test_a_saved_member_answers_as_in_the_run_and_mergekit_builds_it(tmp_path, tie, monkeypatch):
     """Although the seeds are named from the working directory, which is another one by then."""
@@ -428,6 +429,7 @@ def test_where_seeds_are_kept_changes_nothing_for_a_method(tmp_path):
     )
 
 
+@pytest.mark.whole
 def test_mergekit_builds_what_is_stored_twice_or_named_twice(tmp_path):
     seeds = tiny_llama.tuned(tmp_path, "ab", tie_word_embeddings=True)
     for seed in seeds:

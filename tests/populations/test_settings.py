@@ -509,6 +509,7 @@ SEED = strategies.fixed_dictionaries(
 )
 
 
+@pytest.mark.whole
 @hypothesis.settings(max_examples=12)
 @hypothesis.given(strategies.lists(SEED, min_size=2, max_size=3))
 def test_founders_answer_as_each_seed_alone_or_a_word_is_asked_for(tmp_path_factory, drawn):
