@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.contracts import Fitness, Grouped, Watches, Weighted, can
+from evomerge.archives.tiling import BatchedGroup
+from evomerge.contracts import BatchedParts, Fitness, Grouped, Watches, Weighted, can
 from evomerge.errors import UserError, as_user_error, reason
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,35 @@ def groups_of(fitness: Any, split: str, size: int) -> dict[str, np.ndarray]:
         log.warning("groups(%r) of the fitness are left out: %s", split, reason(error))
         return {}
     return groups
+
+
+def batched_groups(fitness: Any, split: str, size: int) -> list[BatchedGroup]:
+    """The groups of a split that a model reads in batches of their own, such as parts of a sum.
+
+    There are none where the fitness does not say so. A datapoint of several groups belongs to the
+    first.
+
+    Raises:
+        UserError: if a batch is not a whole number of at least 1.
+    """
+    if not can(fitness, BatchedParts):
+        return []
+    batches = as_user_error("fitness", fitness.batches)
+    batched = []
+    free = np.ones(size, dtype=bool)
+    for name, datapoints in groups_of(fitness, split, size).items():
+        own = np.unique(datapoints[free[datapoints]])
+        if name not in batches or not len(own):
+            continue
+        batch = batches[name]
+        if isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1:
+            raise UserError(
+                f"fitness: batches()[{name!r}]: expected a whole number of at least 1, "
+                f"got {batch!r}"
+            )
+        free[own] = False
+        batched.append(BatchedGroup(name, own, int(batch)))
+    return batched
 
 
 def group_codes(

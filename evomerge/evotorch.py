@@ -28,6 +28,7 @@ from evomerge.archives.archive import Member
 from evomerge.archives.elites import Features
 from evomerge.archives.tiling import Tiling
 from evomerge.contracts import Fitness, Genome, Population, Weighted, can
+from evomerge.datapoints import batched_groups
 from evomerge.genome.crossover import Crossover
 from evomerge.strategies.natural_niches import NaturalNiches
 from evomerge.strategies.problem import CodedProblem, as_numpy, as_values, drawn_rng
@@ -91,7 +92,8 @@ class MergeProblem(CodedProblem):
         if can(fitness, Weighted):
             self.weights = np.asarray(fitness.weights("train"))
         self._size = size
-        self._tiles = Tiling.cut(0, np.arange(size), tile).tiles
+        groups = batched_groups(fitness, "train", size)
+        self._tiles = Tiling.cut(0, np.arange(size), tile, groups).tiles
 
     def close(self) -> None:
         """Lets go of the workers."""

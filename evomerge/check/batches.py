@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from evomerge.contracts import Batched, BatchedParts, can
-from evomerge.datapoints import groups_of
+import numpy as np
+
+from evomerge.archives.tiling import BatchedGroup
+from evomerge.contracts import Batched, can
+from evomerge.datapoints import batched_groups
 from evomerge.run.parts import Parts
 
 
 def batch_line(parts: Parts) -> str | None:
     """How many datapoints of the training split a model reads at once, in words.
 
-    A tile has datapoints of every part of a combined fitness, the scarcest of all of them, and each
-    part reads its own alone. So a model reads no more of a part than are in a tile, on average.
+    A tile has whole batches of the parts of a combined fitness, where it is as large as a batch.
 
     Returns:
         None where the fitness does not say how many it would read.
     """
     size, fitness = parts.sizes["train"], parts.fitness
-    # Tiles are evened out, so most are smaller than the setting says.
-    tile = size / math.ceil(size / parts.settings.tile)
-    if can(fitness, BatchedParts):
-        groups = groups_of(fitness, "train", size)
-        counts = {name: len(datapoints) for name, datapoints in groups.items()}
-        batches: Mapping[str, int] = fitness.batches()
-    elif can(fitness, Batched):
-        counts, batches = {"": size}, {"": fitness.batch}
-    else:
+    groups = batched_groups(fitness, "train", size)
+    if not groups and can(fitness, Batched):
+        groups = [BatchedGroup("", np.arange(size), fitness.batch)]
+    if not groups:
         return None
+    tiles = parts.tiling(0, np.arange(size)).tiles
     texts = []
     cut = False
-    for name, batch in batches.items():
-        if not counts.get(name):
-            continue
-        wanted = min(batch, counts[name])
-        there = math.ceil(tile * counts[name] / size)
-        text = f"{name} {min(wanted, there)}".strip()
-        if there < wanted:
+    for group in groups:
+        wanted = min(group.batch, len(group.datapoints))
+        counts = _counts(tiles, group)
+        text = f"{group.name} {min(wanted, max(counts))}".strip()
+        # Batches that are evened out are smaller, and no more of them.
+        calls = sum(math.ceil(count / group.batch) for count in counts)
+        if calls > math.ceil(len(group.datapoints) / group.batch):
             cut = True
             text += f" of {wanted}"
         texts.append(text)
-    if not texts:
-        return None
     line = f"batch        {', '.join(texts)} datapoints at once"
     if cut:
-        line += f"; a tile of {math.ceil(tile):,} has no more, a larger `tile` has"
+        line += f"; a tile of {max(map(len, tiles)):,} has no more, a larger `tile` has"
     return line
+
+
+def _counts(tiles: Sequence[np.ndarray], group: BatchedGroup) -> list[int]:
+    """How many of a group each tile has."""
+    return [int(np.isin(tile, group.datapoints).sum()) for tile in tiles]

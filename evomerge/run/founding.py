@@ -92,7 +92,7 @@ def _score_founders(parts: Parts, genomes: Sequence[Genome], stage: Stage) -> li
     """
     size = parts.sizes["train"]
     # There is no archive yet by which datapoints are scarce, so they come in the order of the file.
-    tiling = Tiling.cut(0, np.arange(size), parts.settings.tile)
+    tiling = parts.tiling(0, np.arange(size))
     rows = parts.workers.score(genomes, tiling.tiles, "train")
     members = []
     for index, genome in enumerate(genomes):
@@ -105,7 +105,7 @@ def _score_founders(parts: Parts, genomes: Sequence[Genome], stage: Stage) -> li
 
 def _first_tiling(archive: Archive, parts: Parts) -> Tiling:
     """The tiles of the first births, the scarcest datapoints first."""
-    return Tiling.cut(1, archive.view.scarcity(), parts.settings.tile)
+    return parts.tiling(1, archive.view.scarcity())
 
 
 def _founding(parts: Parts, founders: Sequence[Best]) -> Founding:

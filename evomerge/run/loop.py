@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from evomerge.archives.archive import Archive, Member
-from evomerge.archives.tiling import Tiling
 from evomerge.contracts import can
 from evomerge.errors import Interrupted, Lost, Stopped, UserError
 from evomerge.run.best import Best
@@ -258,7 +257,7 @@ class Loop:
         state, settings = self.state, self.settings
         if state.decided % settings.retile == 0:
             number = state.decided // settings.retile + 1
-            state.tiling = Tiling.cut(number, state.archive.view.scarcity(), settings.tile)
+            state.tiling = self.parts.tiling(number, state.archive.view.scarcity())
 
     def _keep(self, entry: dict[str, Any]) -> None:
         """Keeps what became of a birth.

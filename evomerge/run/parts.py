@@ -13,7 +13,7 @@ import numpy as np
 from evomerge.archives.archive import Archive
 from evomerge.archives.tiling import Tiling
 from evomerge.contracts import Fitness, Population, ScoresStacks, Stacks, can
-from evomerge.datapoints import WATCHED, groups_of, sizes_of, weights_of
+from evomerge.datapoints import WATCHED, batched_groups, groups_of, sizes_of, weights_of
 from evomerge.errors import UserError, all_of, as_user_error
 from evomerge.genome.axis import Axis
 from evomerge.run.best import Best
@@ -103,6 +103,20 @@ class Parts:
         """
         return weights_of(self.fitness, split, self.sizes[split])
 
+    def tiling(self, number: int, order: np.ndarray, split: str = "train") -> Tiling:
+        """The tiles of a split, as large as `tile` says.
+
+        Args:
+            number: which cut of the run this is.
+            order: (D,) the datapoints, in the order in which they will be scored.
+            split: the split that they are of.
+
+        Raises:
+            UserError: if the fitness has batches that are no sizes.
+        """
+        groups = batched_groups(self.fitness, split, self.sizes[split])
+        return Tiling.cut(number, order, self.settings.tile, groups)
+
     def with_scores(self, split: str, candidates: Sequence[Best], stage: Stage) -> list[Best]:
         """Who may be best, scored on another split, if there is such a split.
 
@@ -153,7 +167,7 @@ class Parts:
             UserError: if one cannot be scored.
         """
         size = self.sizes[split]
-        tiles = Tiling.cut(0, np.arange(size), self.settings.tile).tiles
+        tiles = self.tiling(0, np.arange(size), split).tiles
         rows = self.workers.score([best.genome for best in candidates], tiles, split)
         for place, best in enumerate(candidates, start=1):
             # A founder's id, 0 or less, says nothing to a person who watches.

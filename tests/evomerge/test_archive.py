@@ -163,18 +163,6 @@ def test_the_scarcest_come_first_and_then_the_first():
     assert view.scarcity().tolist() == sorted(range(1000), key=lambda j: (view.total[j], j))
 
 
-@pytest.mark.parametrize(
-    ("datapoints", "tile", "sizes"),
-    [(10, 4, [4, 3, 3]), (8, 4, [4, 4]), (3, 5, [3]), (5, 1, [1] * 5)],
-)
-def test_tiles_are_even_and_hold_every_datapoint_once(datapoints, tile, sizes):
-    order = np.random.default_rng(0).permutation(datapoints)
-    tiling = Tiling.cut(3, order, tile)
-    assert tiling.number == 3
-    assert [len(part) for part in tiling.tiles] == sizes
-    assert np.concatenate(tiling.tiles).tolist() == order.tolist()
-
-
 def test_a_view_keeps_one_bound_for_each_tiling():
     kept = archive(
         [[1, 0.25, 0, 0], [0, 0.5, 1, 0]],

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,8 @@ from evomerge.check import needs
 from evomerge.check.batches import batch_line
 from evomerge.check.rehearsal import bytes_in
 from evomerge.cli import main
+from evomerge.run.parts import Parts
+from evomerge.run.settings import Settings
 from fitness.combined import Combined
 from populations import skills
 from populations.llm import LanguageModels
@@ -281,17 +284,35 @@ def parts_of(*counts, batch=64, tile=128):
     fitness = parts[0]
     if len(parts) > 1:
         fitness = Combined(parts, names=[f"part {n}" for n in counts])
-    settings = SimpleNamespace(tile=tile)
-    return SimpleNamespace(sizes={"train": sum(counts)}, fitness=fitness, settings=settings)
+    return run_of(fitness, sum(counts), tile)
+
+
+def run_of(fitness, size, tile):
+    """The parts of a run, as far as `batch_line` looks at them."""
+    return Parts(
+        population=None,
+        fitness=fitness,
+        strategy=None,
+        workers=None,
+        settings=Settings(births=1, tile=tile),
+        sizes={"train": size},
+        axis=None,
+        folder=Path(),
+    )
 
 
 @pytest.mark.parametrize(
     ("parts", "line"),
     [
         (parts_of(100, 300, tile=400), "part 100 64, part 300 64 datapoints at once"),
+        (parts_of(100, 300, tile=200), "part 100 64, part 300 64 datapoints at once"),
         (
-            parts_of(100, 300, tile=200),
-            "part 100 50 of 64, part 300 64 datapoints at once; a tile of 200 has no more, a larger `tile` has",
+            parts_of(100, 101, 102, tile=70),
+            "part 100 50, part 101 51, part 102 51 datapoints at once",
+        ),
+        (
+            parts_of(100, 300, tile=50),
+            "part 100 50, part 300 50 of 64 datapoints at once; a tile of 50 has no more, a larger `tile` has",
         ),
         (parts_of(10, 300, tile=400), "part 10 10, part 300 64 datapoints at once"),
         (parts_of(500, tile=500), "64 datapoints at once"),
@@ -299,11 +320,11 @@ def parts_of(*counts, batch=64, tile=128):
             parts_of(500, batch=256),
             "125 of 256 datapoints at once; a tile of 125 has no more, a larger `tile` has",
         ),
-        (SimpleNamespace(sizes={"train": 5}, fitness=1, settings=SimpleNamespace(tile=2)), None),
+        (run_of(1, 5, 2), None),
     ],
 )
 def test_how_many_datapoints_a_model_reads_at_once(parts, line):
-    """A tile has datapoints of all parts, so no part's batch is larger than its share of a tile."""
+    """A tile has whole batches of each part, so only a tile below a batch cuts it."""
     assert batch_line(parts) == (line and f"batch        {line}")
 
 
