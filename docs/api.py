@@ -31,7 +31,8 @@ SECTIONS = {
     "Fitness: language models": """fitness.questions.QuestionAnswering fitness.matching.exact fitness.matching.numeric fitness.matching.gsm8k
         fitness.matching.AnyOf fitness.agents.Agents fitness.http_environment.HttpEnvironment fitness.harness.Harness fitness.skills.Arithmetic
         fitness.skills.Sorting fitness.skills.Sums fitness.skills.WordSorting fitness.reasoning_gym.ReasoningGym
-        fitness.verifiers.Verifiers fitness.shop.Shop fitness.webshop.GoalQueries fitness.webshop.overlap""",
+        fitness.verifiers.Verifiers fitness.shop.Shop fitness.webshop.GoalQueries fitness.webshop.overlap
+        fitness.webshop.bigram_overlap""",
     "Fitness: image generators": """fitness.text_to_image.TextToImage fitness.clip.ImageSimilarity fitness.clip.TextSimilarity
         fitness.classifier.ClassProbability fitness.coco.CocoCaptions fitness.digit_prompts.DigitPrompts""",
     "Fitness: for all of them": """fitness.combined.Combined fitness.records.JsonLines fitness.records.Part

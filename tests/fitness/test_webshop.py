@@ -7,7 +7,7 @@ import pytest
 import tiny_llama
 
 from fitness.questions import QuestionAnswering
-from fitness.webshop import GoalQueries, overlap
+from fitness.webshop import GoalQueries, bigram_overlap, overlap
 
 GOALS = {
     "i want a red hat": ["red hat", "hat red wool"],
@@ -36,6 +36,23 @@ def goals(tmp_path):
 )
 def test_overlap_is_with_the_closest_query(response, score):
     assert overlap("", response, GOALS["i want a red hat"]) == pytest.approx(score)
+
+
+@pytest.mark.parametrize(
+    ("response", "score"),
+    [
+        ("red hat", 1.0),
+        ("Red  HAT", 1.0),
+        ("red wool hat", 4 / 7),  # begins and ends as the first query does
+        ("hat red", 4 / 7),  # begins as the second one does
+        ("red", 0.4),
+        ("wool hat red", 0.25),
+        ("", 0.0),
+        ("blue", 0.0),
+    ],
+)
+def test_overlap_of_bigrams_is_with_the_closest_query(response, score):
+    assert bigram_overlap("", response, GOALS["i want a red hat"]) == pytest.approx(score)
 
 
 def test_splits_are_parts_of_the_file(goals):
