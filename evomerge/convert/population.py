@@ -11,7 +11,10 @@ from evomerge.convert.mergekit_evolve import BASELESS, Options, normalized, sear
 from evomerge.convert.remarks import Remarks
 
 DENSITY = 0.5
-"""mergekit-evolve searches it; here it is set."""
+"""What CMA-ES has in the place of a density that mergekit-evolve searches."""
+
+DENSITIES = {"from": 0.1, "to": 1.0}
+"""Where M2N2 searches a density; below it little is left of a seed."""
 
 MATCH_ALL = ("", "*")
 """Filters that match every tensor."""
@@ -32,7 +35,7 @@ def population(genome: Any, options: Options, remarks: Remarks) -> dict[str, Any
     call: dict[str, Any] = {TARGET: "populations.llm.LanguageModels", "seeds": seeds, **bases}
     # The other two are what recipes over seeds are without a method.
     if genome.merge_method not in BASELESS:
-        call["method"] = _method(genome, remarks)
+        call["method"] = _method(genome, len(seeds), options, remarks)
     chromosomes = _chromosomes(genome.filters or (), remarks)
     if chromosomes:
         call["chromosomes"] = chromosomes
@@ -123,28 +126,37 @@ def _drop_architecture(model: Any, place: str, remarks: Remarks) -> None:
         )
 
 
-def _method(genome: Any, remarks: Remarks) -> dict[str, Any]:
-    """One of mergekit's methods, whose weights the search sets."""
+def _method(genome: Any, seeds: int, options: Options, remarks: Remarks) -> dict[str, Any]:
+    """One of mergekit's methods, whose weights the search sets; M2N2 sets density as well."""
     name = genome.merge_method
     place = ("population", "method", "parameters")
     parameters: dict[str, Any] = {}
-    # CMA-ES searches weights alone here, and M2N2 other numbers only where it is given a range.
     for searched in searched_besides_weights(name):
         if searched != "density":
             remarks.dropped[f"genome.merge_method ({searched})"] = (
-                "only weights are searched here; this is as mergekit has it by default"
+                "only weights and density are searched here; this is as mergekit has it by default"
             )
-            continue
-        parameters["density"] = DENSITY
-        remarks.dropped["genome.merge_method (density)"] = (
-            f"mergekit-evolve searches it, from 1 on; here it is one number, {DENSITY}, "
-            "which you should choose"
-        )
-        remarks.above[(*place, "density")] = (
-            "The share of numbers that is kept of each seed. Compare a few: "
-            "`evomerge compare THIS.yaml "
-            "--vary population.method.parameters.density=0.3,0.5,0.9`."
-        )
+        elif options.search == "m2n2":
+            parameters["density"] = [dict(DENSITIES) for _ in range(seeds)]
+            remarks.dropped["genome.merge_method (density)"] = (
+                "mergekit-evolve searches one for each group of layers; "
+                "here each seed has one for all layers"
+            )
+            remarks.above[(*place, "density")] = (
+                "The share of numbers that is kept of each seed, searched. Where a number stands "
+                "in the place of each range, a birth takes a fraction of the time."
+            )
+        else:
+            parameters["density"] = DENSITY
+            remarks.dropped["genome.merge_method (density)"] = (
+                f"mergekit-evolve searches it, from 1 on; here it is one number, {DENSITY}, "
+                "which you should choose"
+            )
+            remarks.above[(*place, "density")] = (
+                "The share of numbers that is kept of each seed. Compare a few: "
+                "`evomerge compare THIS.yaml "
+                "--vary population.method.parameters.density=0.3,0.5,0.9`."
+            )
     parameters["normalize"] = normalized(genome)
     about = "Whether weights are divided by their sum"
     if genome.normalize is None:

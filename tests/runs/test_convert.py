@@ -177,7 +177,11 @@ def test_every_method_builds(tmp_path, method, search):
     ) == (7, 2.0, 4, 3)
     made = call["population"].method
     assert (made and made.name) == (None if method in ("linear", "slerp") else method)
-    assert any("density" in line for line in missing) == ("density" in METHOD_PARAM_MAPS[method])
+    drops = "density" in METHOD_PARAM_MAPS[method]
+    assert any("density" in line for line in missing) == drops
+    searched = [range_.label for range_ in made.ranges] if made else []
+    each = ["density[0]", "density[1]", "density[2]"]
+    assert searched == (each if drops and search == "m2n2" else [])
 
 
 def test_options_of_cma_es(tmp_path):
