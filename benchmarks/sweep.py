@@ -18,6 +18,7 @@ import numpy as np
 from evomerge import Local, Sweep, evolve
 from evomerge.archives.tiling import Tiling
 from evomerge.config import calls, config
+from evomerge.datapoints import batched_groups
 from evomerge.evolution import OUTSIDE
 from evomerge.genome.recipe import Recipe
 from fitness.combined import Combined
@@ -39,7 +40,9 @@ class Scorer:
 
     def __call__(self, genome: object, split: str) -> list[float]:
         """The weighted mean over all datapoints, then the mean of each part."""
-        tiles = Tiling.cut(0, np.arange(self.fitness.size(split)), self.tile).tiles
+        size = self.fitness.size(split)
+        groups = batched_groups(self.fitness, split, size)
+        tiles = Tiling.cut(0, np.arange(size), self.tile, groups).tiles
         scores = next(self.workers.score([genome], tiles, split))
         ends = np.cumsum([part.size(split) for part in self.parts])[:-1]
         weights = self.fitness.weights(split) if hasattr(self.fitness, "weights") else None
