@@ -1,18 +1,18 @@
-"""A whole run of language models of SmolLM2-135M's shape: seconds of a birth by part.
+"""A whole run of language models: seconds of a birth by part.
 
     python benchmarks/language_run.py [--births 8] [--questions 100] [--length 20] [--new 12] [--dtype bfloat16] [--threads 1] [--small]
+    python benchmarks/language_run.py --config configs/smollm.yaml births=30
 
-Two fine-tunes of one random base are bred in a temporary folder, on questions of random tokens. A clock stands around `Generator` and
-`LanguageModels.express`; what is left of the time from the founders' last answer to the last child's is everything else: planning, crossover,
-scores, admission, the log and snapshots. What comes before (loading, inner products of the seeds, founders) and after (test
-questions, export, report) is given apart.
+Without a config, two fine-tunes of one random base of SmolLM2-135M's shape are bred on questions of random tokens. All is done in a
+temporary folder. A clock stands around `Generator.respond` and `LanguageModels.express`; what is left of the time of the births is
+everything else: planning, crossover, scores, admission, the log and snapshots. A birth's time has that of the test split in it, where its
+child was best. What comes before (loading, inner products of the seeds, founders) and after (export, report) is given apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +22,9 @@ import smol_llama
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from evomerge import evolve
+from evomerge.config import calls, config
+from evomerge.evolution import OUTSIDE, evolve
+from evomerge.run.loop import Loop
 from fitness.generation import Generator
 from fitness.questions import QuestionAnswering
 from fitness.records import JsonLines
@@ -46,37 +48,30 @@ def clocked(kind: Any, method: str, part: str, events: list[Event]) -> None:
     setattr(kind, method, timed)
 
 
-def run(options: argparse.Namespace, folder: Path) -> tuple[list[Event], float, float]:
-    """What happened in a run, and when it began and ended."""
+def questions_of(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """A call of `evolve` that breeds two random models on random questions."""
     seeds = smol_llama.write(
         folder, getattr(torch, options.dtype), small=options.small, names=("a", "b")
     )
-    vocabulary = smol_llama.SMALL["vocab_size"] if options.small else smol_llama.SHAPE["vocab_size"]
+    shape = smol_llama.SMALL if options.small else smol_llama.SHAPE
     for split in ("train", "test"):
-        questions = smol_llama.prompts(
-            options.questions, options.length, options.length, vocabulary
+        prompts = smol_llama.prompts(
+            options.questions, options.length, options.length, shape["vocab_size"]
         )
-        lines = [
-            json.dumps({"question": question, "answer": "w1"}) + "\n" for question in questions
-        ]
+        lines = []
+        for question in prompts:
+            lines.append(json.dumps({"question": question, "answer": "w1"}) + "\n")
         (folder / f"{split}.jsonl").write_text("".join(lines))
-    events: list[Event] = []
-    clocked(LanguageModels, "express", "express", events)
-    clocked(Generator, "respond", "generation", events)
-    started = time.perf_counter()
-    evolve(
-        LanguageModels(seeds, dtype=options.dtype, device="cpu"),
-        QuestionAnswering(
+    return {
+        "population": LanguageModels(seeds, dtype=options.dtype, device="cpu"),
+        "fitness": QuestionAnswering(
             JsonLines(folder / "train.jsonl", folder / "test.jsonl"),
             max_new_tokens=options.new,
             batch=options.batch,
         ),
-        births=options.births,
-        foresee=False,
-        run_dir=folder / "run",
-        progress=False,
-    )
-    return events, started, time.perf_counter()
+        "births": options.births,
+        "foresee": False,
+    }
 
 
 def main() -> None:
@@ -84,6 +79,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--config", type=Path, help="a config to run instead")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the config")
     parser.add_argument("--births", type=int, default=8)
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--length", type=int, default=20)
@@ -95,24 +92,37 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
-        events, started, ended = run(options, Path(folder))
-    # one call of each for a member, since all questions are one tile: first the two founders, then a child for each birth
-    members = 2 + options.births
-    answered = [event for event in events if event[0] == "generation"]
-    begun, over = answered[1][2], answered[members - 1][2]
-    inside = [event for event in events if begun <= event[1] < over]
-    rest = over - begun
-    print("| part | seconds a birth | median | share |\n|---|---|---|---|")
+
+    events: list[Event] = []
+    clocked(LanguageModels, "express", "express", events)
+    clocked(Generator, "respond", "generation", events)
+    clocked(Loop, "go", "births", events)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.config is not None:
+            given = config.load(options.config, options.overrides)
+            call = calls.build(given, evolve, outside=OUTSIDE)
+        else:
+            call = questions_of(options, folder)
+        started = time.perf_counter()
+        evolve(**(call | {"run_dir": folder / "run", "progress": False}))
+        ended = time.perf_counter()
+
+    [(_, begun, over)] = [event for event in events if event[0] == "births"]
+    births, seconds = call["births"], over - begun
+    rest = seconds
+    print("| part | seconds a birth | share |\n|---|---|---|")
     for part in ("generation", "express"):
-        seconds = [last - first for name, first, last in inside if name == part]
-        rest -= sum(seconds)
-        mean, share = sum(seconds) / options.births, sum(seconds) / (over - begun)
-        print(f"| {part} | {mean:.3f} | {statistics.median(seconds):.3f} | {share:.1%} |")
-    print(f"| everything else | {rest / options.births:.3f} | | {rest / (over - begun):.1%} |")
-    print(f"| a birth | {(over - begun) / options.births:.3f} | | |")
+        spent = 0.0
+        for event, first, last in events:
+            if event == part and begun <= first < over:
+                spent += last - first
+        rest -= spent
+        print(f"| {part} | {spent / births:.3f} | {spent / seconds:.1%} |")
+    print(f"| everything else | {rest / births:.3f} | {rest / seconds:.1%} |")
+    print(f"| a birth | {seconds / births:.3f} | |")
     print(
-        f"\nbefore the first birth {begun - started:.1f} s, {options.births} births {over - begun:.1f} s, "
+        f"\nbefore the first birth {begun - started:.1f} s, {births} births {seconds:.1f} s, "
         f"after the last {ended - over:.1f} s"
     )
 
