@@ -1,11 +1,11 @@
 """Answers of a resident model beside plain `generate` of transformers, and what frozen weights cost elsewhere.
 
     python benchmarks/generation.py [--batches 8 24 64] [--dtypes bfloat16 float32] [--new 12] [--rounds 5] [--threads 1]
-        [--clock wall] [--small]
+        [--clock wall] [--small] [--model FOLDER]
 
 A Llama of SmolLM2-135M's shape with random weights is bred from two copies of one checkpoint, and expressed. `Generator` answers a
 batch of prompts of 12 to 28 tokens with it, in turn with the same checkpoint as `from_pretrained` loads it, which
-answers the same prompts by `generate`; both give texts. The ratio is the median over the rounds of one over the other. With `--clock cpu`
+answers the same prompts by `generate`; both give texts. With `--model` it is that model, and the prompts are sums of two-digit numbers. The ratio is the median over the rounds of one over the other. With `--clock cpu`
 seconds are those that this process had, for a machine that has other work. Then, for models that draw and judge, milliseconds of a forward pass with parameters as `from_pretrained` gives them, with
 frozen ones, and with ones that `populations.express.resident.ready` made ready to be asked.
 """
@@ -29,6 +29,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from fitness.generation import Generator
+from fitness.skills import Sums
 from populations.express.resident import ready
 from populations.llm import LanguageModels
 
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--model", help="a folder of a model, in the place of random weights")
     smol_llama.add_shape(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -57,9 +59,13 @@ def main() -> None:
     )
     for dtype in options.dtypes:
         with tempfile.TemporaryDirectory() as folder:
-            [seed] = smol_llama.write(Path(folder), getattr(torch, dtype), small=options.small)
+            seed = options.model
+            if seed is None:
+                [seed] = smol_llama.write(Path(folder), getattr(torch, dtype), small=options.small)
             for batch in options.batches:
                 beside_plain(seed, dtype, batch, options)
+    if options.model is not None:
+        return
     print(
         "\n| forward pass of | dtype | as loaded, ms | frozen, ms | by `ready`, ms |\n|---|---|---|---|---|"
     )
@@ -74,7 +80,12 @@ def beside_plain(seed: str, dtype: str, batch: int, options: argparse.Namespace)
     language = population.express(population.founders(np.random.default_rng(0))[0])
     theirs = AutoModelForCausalLM.from_pretrained(seed, dtype=getattr(torch, dtype)).eval()
     tokenizer = AutoTokenizer.from_pretrained(seed, padding_side="left")
-    asked = smol_llama.prompts(batch, 12, 28, theirs.config.vocab_size)
+    if options.model is None:
+        asked = smol_llama.prompts(batch, 12, 28, theirs.config.vocab_size)
+    else:
+        asked = [
+            f"Question: {record['question']}\nAnswer:" for record in Sums(batch).split("train")
+        ]
     generator = Generator(options.new, batch=batch)
     tokens = generator.encode(language, asked, str, special=True)
     padded = tokenizer(asked, return_tensors="pt", padding=True, return_token_type_ids=False)
