@@ -64,6 +64,10 @@ def test_no_child_is_best(tmp_path):
     assert set(numbers(html)) == {"founder 0", "founder 1"}
     assert "no child has beaten it yet" in html
     assert "best minus" not in html
+    # the founder that is best has one column by group, not two
+    columns = re.findall(r">(best|founder \d)<", standing.cards(run)[2])
+    assert len(columns) == 2
+    assert columns.count("best") == 1
 
 
 def test_a_snapshot_that_is_older_than_the_log_tells_no_interval_of_the_best(tmp_path):

@@ -51,7 +51,7 @@ def cards(run: Record) -> list[str]:
     return [
         _table(run, shown, founders, splits),
         _drawing(run, shown, first),
-        _by_group(run, founders, first),
+        _by_group(run, founders[:COMPARED], first),
     ]
 
 
@@ -104,7 +104,10 @@ def _by_group(run: Record, founders: Sequence[Mapping[str, Any]], split: str) ->
     # A snapshot that is older than the log has no row of the best.
     if not has_row(run, best, split):
         return ""
-    members = [best, *founders[:COMPARED]]
+    members = list(founders)
+    # A founder that is the best has its column among the founders', under this name.
+    if "founder" not in best:
+        members = [best, *founders]
     table = group_means(run, members, split, GROUPS)
     if not table:
         return ""
