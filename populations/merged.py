@@ -21,7 +21,7 @@ from evomerge.genome.axis import Axis, FlatCut
 from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
 from populations.express.combine import express
-from populations.method_merging import Inputs, Merging, merging
+from populations.method_merging import Inputs, Merging, copies_kept, merging
 from populations.method_ranges import spread
 from populations.methods import Method
 from populations.seeds.digests import digest
@@ -255,8 +255,9 @@ class Merged(OnFirstUse, ABC):
         seeds = self._seeds.nbytes
         if self.method is not None and self.method.needs_base:
             seeds += size * self._base.dtype.itemsize
-            if self.method.has_task_vectors and self.seed_device != "disk":
-                seeds += len(self.seeds) * size * self._dtype.itemsize
+            if self.seed_device != "disk":
+                width = self._dtype.itemsize
+                seeds += round(copies_kept(self.method, len(self.seeds), width) * size * width)
         return {
             "seeds": seeds,
             "model": size * self._dtype.itemsize,

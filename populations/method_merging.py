@@ -1,15 +1,15 @@
 """How one of mergekit's methods fills the resident model, tensor by tensor.
 
 What it leaves of each seed does not depend on the weights. So it is made once for each seed and
-tensor, and kept, and only weighted at a birth (`KeptVectors`). Where there is no room for that, or
-the method has no such part, or searches what it leaves, all of it is made anew at each birth
-(`Anew`).
+tensor, and kept, and only weighted at a birth (`KeptVectors`). Where what it leaves is searched, what
+comes before that is kept (`KeptDifferences`). Where there is no room for that, or the method has no
+such part, all of it is made anew at each birth (`Anew`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -112,17 +112,7 @@ class KeptVectors:
     def merge(self, method: Method, name: str, slot: torch.Tensor, weights: np.ndarray) -> None:
         """As `Merging.merge`, with the numbers of `Anew.merge`, to the bit."""
         base, *vectors = [tensor.to(slot.device) for tensor in self._tensors(method, name, slot)]
-        # On a GPU, many small calls are slower than a large one.
-        if slot.device.type != "cpu" or slot.numel() <= PIECE:
-            slot.copy_(method.merge_vectors(name, vectors, weights, base))
-            return
-        flat_slot = slot.view(-1)
-        flat_base = base.view(-1)
-        flat_vectors = [vector.view(-1) for vector in vectors]
-        for start in range(0, slot.numel(), PIECE):
-            piece = slice(start, start + PIECE)
-            cut = [vector[piece] for vector in flat_vectors]
-            flat_slot[piece] = method.merge_vectors(name, cut, weights, flat_base[piece])
+        _weigh(method, name, slot, weights, base, vectors)
 
     def _tensors(self, method: Method, name: str, slot: torch.Tensor) -> list[torch.Tensor]:
         """The base and the task vectors of a tensor, which are made when it is first needed."""
@@ -130,12 +120,99 @@ class KeptVectors:
             base, seeds = self._inputs(name).like(slot)
             assert base is not None, "methods that have task vectors need a base"
             tensors = [base, *method.task_vectors(name, seeds, base)]
-            tensors = [tensor.contiguous() for tensor in tensors]
-            if self._place == "pinned":
-                tensors = [tensor.cpu().pin_memory() for tensor in tensors]
-            self._kept[name] = tensors
+            self._kept[name] = [_stored(tensor, self._place) for tensor in tensors]
             self._release(name)
         return self._kept[name]
+
+
+class Differences(NamedTuple):
+    """What is kept of one tensor where a method searches what it leaves of the seeds."""
+
+    base: torch.Tensor
+    """The base's."""
+
+    vectors: list[torch.Tensor]
+    """(K,) the seeds' differences from it."""
+
+    places: list[torch.Tensor | None]
+    """(K,) the ranks of their numbers, for methods that trim by size."""
+
+
+class KeptDifferences:
+    """What of a method depends neither on the weights nor on what it leaves of the seeds, kept.
+
+    How much is left is searched, so each member has task vectors of its own. They are made of
+    differences that are the same for all members, and trimmed by ranks that are, too.
+    """
+
+    def __init__(
+        self,
+        place: Kept,
+        inputs: Callable[[str], Inputs],
+        release: Callable[[str], None],
+    ) -> None:
+        """As `KeptVectors`."""
+        self._place = place
+        self._inputs = inputs
+        self._release = release
+        # By tensor, on the place, in the type of the resident model.
+        self._kept: dict[str, Differences] = {}
+
+    def merge(self, method: Method, name: str, slot: torch.Tensor, weights: np.ndarray) -> None:
+        """As `Merging.merge`, with the numbers of `Anew.merge`, to the bit."""
+        base, vectors, places = self._differences(method, name, slot)
+        vectors = [vector.to(slot.device) for vector in vectors]
+        places = [None if own is None else own.to(slot.device) for own in places]
+        left = method.sparsified(name, vectors, places)
+        _weigh(method, name, slot, weights, base.to(slot.device), left)
+
+    def _differences(self, method: Method, name: str, slot: torch.Tensor) -> Differences:
+        """What is kept of a tensor, which is made when it is first needed."""
+        if name not in self._kept:
+            base, seeds = self._inputs(name).like(slot)
+            assert base is not None, "methods that have task vectors need a base"
+            vectors, places = method.differences(name, seeds, base)
+            self._kept[name] = Differences(
+                _stored(base, self._place),
+                [_stored(vector, self._place) for vector in vectors],
+                [None if own is None else _stored(own, self._place) for own in places],
+            )
+            self._release(name)
+        return self._kept[name]
+
+
+def _stored(tensor: torch.Tensor, place: Kept) -> torch.Tensor:
+    """A tensor where it is kept."""
+    tensor = tensor.contiguous()
+    if place == "pinned":
+        return tensor.cpu().pin_memory()
+    return tensor
+
+
+def _weigh(
+    method: Method,
+    name: str,
+    slot: torch.Tensor,
+    weights: np.ndarray,
+    base: torch.Tensor,
+    vectors: Sequence[torch.Tensor],
+) -> None:
+    """Fills a tensor of the resident model from task vectors on its device.
+
+    Raises:
+        ValueError: if mergekit cannot merge these.
+    """
+    # On a GPU, many small calls are slower than a large one.
+    if slot.device.type != "cpu" or slot.numel() <= PIECE:
+        slot.copy_(method.merge_vectors(name, vectors, weights, base))
+        return
+    flat_slot = slot.view(-1)
+    flat_base = base.view(-1)
+    flat_vectors = [vector.reshape(-1) for vector in vectors]
+    for start in range(0, slot.numel(), PIECE):
+        piece = slice(start, start + PIECE)
+        cut = [vector[piece] for vector in flat_vectors]
+        flat_slot[piece] = method.merge_vectors(name, cut, weights, flat_base[piece])
 
 
 def merging(
@@ -159,23 +236,50 @@ def merging(
     """
     if not method.has_task_vectors:
         return Anew(inputs)
-    searched = [range_.label for range_ in method.ranges if range_.parameter in NUMBERS]
-    if searched:
-        log.info(
-            "task vectors for %s are made anew for each birth, since it searches %s",
-            method.name, " and ".join(searched),
-        )  # fmt: skip
-        return Anew(inputs)
+    searched = _searched(method)
+    width = max((slot.element_size() for slot in slots.values()), default=4)
+    copies = copies_kept(method, count, width)
     if place == "auto":
         # The base is kept beside them.
-        place = fitting_place_of_made(slots.values(), count + 1)
-    size = 0
+        place = fitting_place_of_made(slots.values(), copies + 1)
+    size = 0.0
     for slot in slots.values():
-        size += count * slot.numel() * slot.element_size()
-    vectors = f"task vectors of {count} seeds for {method.name}, {size / 1e9:.3g} GB"
+        size += copies * slot.numel() * slot.element_size()
+    what = "task vectors"
+    if searched:
+        what = "differences from the base"
+    vectors = f"{what} of {count} seeds for {method.name}, {size / 1e9:.3g} GB"
     # It depends on how much memory there is, and how fast a birth is on it, so the log has it.
     if place == "disk":
         log.info("%s, are made anew for each birth: nothing of the seeds is in memory", vectors)
         return Anew(inputs)
+    if searched:
+        log.info(
+            "%s, are made once and kept: %s; task vectors are made of them for each birth, "
+            "since it searches %s",
+            vectors, WHERE[place], " and ".join(searched),
+        )  # fmt: skip
+        return KeptDifferences(place, inputs, release)
     log.info("%s, are made once and kept: %s", vectors, WHERE[place])
     return KeptVectors(place, inputs, release)
+
+
+def copies_kept(method: Method, count: int, width: int) -> float:
+    """What is kept of the seeds for a method, in sizes of the resident model.
+
+    Args:
+        method: of mergekit.
+        count: how many seeds there are, K.
+        width: bytes of a number of the resident model.
+    """
+    if not method.has_task_vectors:
+        return 0.0
+    # Beside each number its rank is kept, in 4 bytes.
+    if method.trims_by_size and _searched(method):
+        return count * (1 + 4 / width)
+    return float(count)
+
+
+def _searched(method: Method) -> list[str]:
+    """The numbers on which it depends what is left of a seed, as far as they are searched."""
+    return [range_.label for range_ in method.ranges if range_.parameter in NUMBERS]

@@ -7,12 +7,14 @@ what they take and what they need is read from its registry. docs/methods.md lis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from populations.magnitude_ranks import TRIMMING, ranks
 from populations.method_kinds import OTHER_KIND, SEARCHED, SINGLE, mergekit, methods
 from populations.method_parameters import (
     WEIGHT,
@@ -24,7 +26,9 @@ from populations.method_ranges import Range, corners, ranges_of, values_at
 from populations.seeded_drops import seeded_drops
 from populations.task_vectors import (
     TaskVector,
+    differences,
     has_task_vectors,
+    sparsified,
     task_vectors,
     without_dropping,
 )
@@ -120,8 +124,7 @@ class Method:
             raise ValueError(
                 f"name: {self.name} merges differences from a base, and there is no base"
             )
-        # Methods that drop numbers say how they choose them; the others have no such attribute.
-        drops = getattr(self._method, "sparsification_method", None) is not None
+        drops = self._trimming is not None
         check_parameters(self.name, self._method.spec, self.parameters, needs_density=drops)
         if self.ranges and not searched:
             raise ValueError(
@@ -161,6 +164,11 @@ class Method:
         """Whether part of the method does not depend on weights: `task_vectors` is that part."""
         return has_task_vectors(self._method)
 
+    @property
+    def trims_by_size(self) -> bool:
+        """Whether what the method leaves of a seed goes by the size of its numbers alone."""
+        return self._trimming in TRIMMING
+
     def task_vectors(
         self, tensor: str, seeds: Sequence[torch.Tensor], base: torch.Tensor
     ) -> list[torch.Tensor]:
@@ -179,11 +187,50 @@ class Method:
         Raises:
             ValueError: if mergekit cannot do so.
         """
-        try:
-            with torch.no_grad(), seeded_drops(self.seed, tensor, [base, *seeds]):
-                return task_vectors(self._method, self._settings(self._method), seeds, base)
-        except (ValueError, TypeError, IndexError) as error:
-            raise ValueError(f"{self.name} of tensor {tensor!r}: {error}") from error
+        drops = seeded_drops(self.seed, tensor, [base, *seeds])
+        with torch.no_grad(), drops, self._named(f"tensor {tensor!r}"):
+            return task_vectors(self._method, self._settings(self._method), seeds, base)
+
+    def differences(
+        self, tensor: str, seeds: Sequence[torch.Tensor], base: torch.Tensor
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor | None]]:
+        """What of `task_vectors` does not depend on density, gamma and epsilon either.
+
+        Args:
+            tensor: its name.
+            seeds: (K,) tensors of one shape, on one device.
+            base: the base's tensor.
+
+        Returns:
+            (K,) differences from the base, and (K,) the ranks of their numbers; None for methods
+            that do not trim by size.
+
+        Raises:
+            ValueError: if mergekit cannot do so.
+        """
+        with torch.no_grad(), self._named(f"tensor {tensor!r}"):
+            vectors = differences(seeds, base)
+            return vectors, [ranks(self._trimming, vector) for vector in vectors]
+
+    def sparsified(
+        self,
+        tensor: str,
+        vectors: Sequence[torch.Tensor],
+        places: Sequence[torch.Tensor | None],
+    ) -> list[torch.Tensor]:
+        """As `task_vectors`, from what `differences` gave: the same numbers, to the bit.
+
+        Args:
+            tensor: its name.
+            vectors: (K,) the differences.
+            places: (K,) the ranks.
+
+        Raises:
+            ValueError: if mergekit cannot do so.
+        """
+        drops = seeded_drops(self.seed, tensor, vectors)
+        with torch.no_grad(), drops, self._named(f"tensor {tensor!r}"):
+            return sparsified(self._method, self._settings(self._method), vectors, places)
 
     def merge_vectors(
         self,
@@ -221,6 +268,13 @@ class Method:
     def _method(self) -> Any:
         """The method as mergekit registers it."""
         return mergekit().get(self.name)
+
+    @property
+    def _trimming(self) -> str | None:
+        """Mergekit's name of how the method drops numbers; None if it does not."""
+        # Methods that drop numbers say how they choose them; the others have no such attribute.
+        trimming = getattr(self._method, "sparsification_method", None)
+        return None if trimming is None else trimming.value
 
     def _check_trial(self, seeds: int, base: bool, searched: bool) -> None:
         """Merges small tensors, for what only the method itself can tell: counts, sizes of lists.
@@ -286,19 +340,28 @@ class Method:
         if base is not None and method.spec.contract.base in ("required", "optional"):
             inputs = [base, *seeds]
             base_index = 0
+        with torch.no_grad(), self._named(label):
+            merged: torch.Tensor = mergekit().merge_tensors(
+                inputs,
+                method,
+                parameters=self._settings(method) | dict(weights),
+                base_index=base_index,
+                name=tensor,
+                out_dtype=inputs[-1].dtype,
+            )
+        return merged
+
+    @contextmanager
+    def _named(self, label: str) -> Iterator[None]:
+        """What mergekit refuses inside is said with the method, and what it was to merge.
+
+        Raises:
+            ValueError: for all that it raises of numbers, types and places.
+        """
         try:
-            with torch.no_grad():
-                merged: torch.Tensor = mergekit().merge_tensors(
-                    inputs,
-                    method,
-                    parameters=self._settings(method) | dict(weights),
-                    base_index=base_index,
-                    name=tensor,
-                    out_dtype=inputs[-1].dtype,
-                )
+            yield
         except (ValueError, TypeError, IndexError) as error:
             raise ValueError(f"{self.name} of {label}: {error}") from error
-        return merged
 
     def _settings(self, method: Any) -> dict[str, Any]:
         """What a method of mergekit's is given: our defaults, and before them what the user gave.

@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from populations.magnitude_ranks import kept
+
 NUMBERS = ("density", "gamma", "epsilon")
 """Parameters of which each seed has its own, and which only say what is left out of it."""
 
@@ -66,34 +68,68 @@ def task_vectors(
     Raises:
         ValueError: if mergekit cannot do so with these numbers, or they are not one for each seed.
     """
+    vectors = differences(seeds, base)
+    return sparsified(method, parameters, vectors, [None] * len(vectors))
+
+
+def differences(seeds: Sequence[torch.Tensor], base: torch.Tensor) -> list[torch.Tensor]:
+    """Each seed minus the base, of the type to which seeds and base promote.
+
+    Raises:
+        ValueError: if mergekit cannot subtract them.
+    """
     from mergekit.merge_methods import TensorGroup
     from mergekit.merge_methods.dtype import align_dtype
-    from mergekit.sparsify import RescaleNorm, sparsify
 
     group = TensorGroup.from_tensors([base, *seeds], base_index=0)
     group.validate_tensors()
     group = align_dtype(group)
+    # mergekit turns autocast off as well, which would choose another type for the sums.
+    with torch.autocast(base.device.type, enabled=False):
+        return [entry.tensor - group.base.tensor for entry in group.non_base]
+
+
+def sparsified(
+    method: Any,
+    parameters: Mapping[str, Any],
+    vectors: Sequence[torch.Tensor],
+    places: Sequence[torch.Tensor | None],
+) -> list[torch.Tensor]:
+    """What a method leaves of differences from the base; drawn as by `task_vectors`.
+
+    Args:
+        method: of mergekit, one that `has_task_vectors`.
+        parameters: as for `task_vectors`.
+        vectors: (K,) what `differences` gave.
+        places: (K,) the ranks of their numbers, where these are known and the method goes by them.
+
+    Raises:
+        ValueError: as `task_vectors`.
+    """
+    if method.sparsification_method is None:
+        return list(vectors)
+    from mergekit.sparsify import RescaleNorm, rescaled_masked_tensor, sparsify
+
     specs = {spec.name: spec for spec in method.spec.parameters}
     numbers = {}
     for name in NUMBERS:
         if name in specs:
-            numbers[name] = _one_for_each(specs[name], parameters, len(seeds))
+            numbers[name] = _one_for_each(specs[name], parameters, len(vectors))
     rescale = specs["rescale"].validate(parameters.get("rescale", specs["rescale"].default))
+    norm = RescaleNorm.l1 if rescale else None
+    trimming = method.sparsification_method
 
-    vectors = []
-    # mergekit turns autocast off as well, which would choose another type for the sums.
-    with torch.autocast(base.device.type, enabled=False):
-        for index, entry in enumerate(group.non_base):
-            vector = entry.tensor - group.base.tensor
-            if method.sparsification_method is not None:
-                vector = sparsify(
-                    vector,
-                    method=method.sparsification_method,
-                    rescale_norm=RescaleNorm.l1 if rescale else None,
-                    **{name: values[index] for name, values in numbers.items()},
-                )
-            vectors.append(vector)
-    return vectors
+    left = []
+    for index, (vector, known) in enumerate(zip(vectors, places, strict=True)):
+        own = {name: values[index] for name, values in numbers.items()}
+        # All, or nothing, is left without regard to ranks.
+        if known is not None and vector.numel() and 0 < own["density"] < 1:
+            mask = kept(trimming.value, known, own["density"], own.get("gamma", 0.0))
+            mask = mask.to(vector.dtype).reshape_as(vector)
+            left.append(rescaled_masked_tensor(vector, mask, norm))
+        else:
+            left.append(sparsify(vector, method=trimming, rescale_norm=norm, **own))
+    return left
 
 
 def _one_for_each(spec: Any, parameters: Mapping[str, Any], count: int) -> list[Any]:

@@ -143,8 +143,8 @@ def _method(genome: Any, seeds: int, options: Options, remarks: Remarks) -> dict
                 "here each seed has one for all layers"
             )
             remarks.above[(*place, "density")] = (
-                "The share of numbers that is kept of each seed, searched. Where a number stands "
-                "in the place of each range, a birth takes a fraction of the time."
+                "The share of numbers that is kept of each seed, searched. With a number in the "
+                "place of each range births are faster."
             )
         else:
             parameters["density"] = DENSITY

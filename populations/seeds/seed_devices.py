@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -41,19 +42,19 @@ def fitting_place(needed: Mapping[torch.device, int]) -> Kept:
     return "disk"
 
 
-def fitting_place_of_made(slots: Iterable[torch.Tensor], count: int) -> Kept:
+def fitting_place_of_made(slots: Iterable[torch.Tensor], count: float) -> Kept:
     """As `fitting_place`, for tensors that are made of the seeds, and that are in no file.
 
     Args:
         slots: the resident model's tensors, whose devices and types they take.
-        count: how many there are for each slot.
+        count: how many there are for each slot; half of one takes half of its room.
 
     Returns:
         "disk" where there is no room: there they cannot be, and are made anew each time.
     """
     needed: dict[torch.device, int] = {}
     for slot in slots:
-        size = count * slot.numel() * slot.element_size()
+        size = math.ceil(count * slot.numel() * slot.element_size())
         needed[slot.device] = needed.get(slot.device, 0) + size
     if any(device.type == "cuda" for device in needed):
         return fitting_place(needed)

@@ -172,10 +172,21 @@ def test_a_member_is_expressed_with_its_own_numbers(name, searched, population, 
         plain = population(Method(name, fixed | numbers))
         bare = Recipe(genome.bounds, genome.coefficients)
         assert_equal(made[-1], weights_of(plain.express(bare)))
-    # Only what is left of the seeds has to be made anew, so a searched lambda costs nothing. The
-    # two plain populations keep it in any case.
+    # Only what is left of the seeds has to be made anew, so a searched lambda costs nothing.
     assert ("since it searches density" in caplog.text) == (searched == "density")
-    assert caplog.text.count("made once and kept") == 2 + (searched == "lambda")
+    assert caplog.text.count("made once and kept") == 3
+
+
+def test_ranks_count_where_density_is_searched(population):
+    """Of each seed a difference from the base, and for what trims by size its order in 4 bytes."""
+    sizes = {}
+    for name in ("ties", "dare_ties"):
+        for density in (0.5, DENSITY):
+            footprint = population(Method(name, {"density": density})).footprint()
+            sizes[name, density == 0.5] = footprint["seeds"]
+    numbers = population(Method("ties", {"density": 0.5})).axis.size
+    assert sizes["ties", False] == sizes["ties", True] + 2 * numbers * 4
+    assert sizes["dare_ties", False] == sizes["dare_ties", True]
 
 
 def test_it_is_a_population_like_any_other(population):

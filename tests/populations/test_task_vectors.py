@@ -6,7 +6,7 @@ from mergekit.merge_methods import GeneralizedTaskArithmeticMerge, get, register
 
 from populations import method_merging
 from populations.method_kinds import SEARCHED, methods
-from populations.method_merging import Anew, Inputs, KeptVectors
+from populations.method_merging import Anew, Inputs, KeptDifferences, KeptVectors
 from populations.methods import Method
 
 FAMILY = [
@@ -196,3 +196,45 @@ def test_so_it_is_on_a_gpu(name, place):
 
 def test_every_method_of_the_family_is_searched():
     assert {methods()[name] for name in FAMILY} == {SEARCHED}
+
+
+SEARCHED_DENSITY = {"from": 0.05, "to": 1.0}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [name for name in FAMILY if name != "task_arithmetic"])
+def test_what_is_left_of_kept_differences_is_what_mergekit_leaves(name, dtype, monkeypatch):
+    """At any density: of numbers that are alike, as of many in bfloat16, the same are left."""
+    monkeypatch.setattr(method_merging, "PIECE", 1 << 9)
+    shape = (41, 53)
+    base, seeds = tensors(3, shape, dtype=dtype)
+    asked = []
+
+    def inputs(tensor):
+        asked.append(tensor)
+        return Inputs(base, seeds)
+
+    searched = Method(name, {"density": SEARCHED_DENSITY})
+    if name.startswith("della"):
+        searched = Method(name, {"density": {"from": 0.2, "to": 0.8}, "epsilon": 0.1})
+    kept = KeptDifferences("device", inputs, lambda _: None)
+    slot, expected = torch.empty(shape, dtype=dtype), torch.empty(shape, dtype=dtype)
+    for place in (0.0, 0.001, 0.3, 0.77, 1.0):
+        method = searched.at([place])
+        kept.merge(method, "w", slot, WEIGHTS[:3])
+        Anew(lambda _: Inputs(base, seeds)).merge(method, "w", expected, WEIGHTS[:3])
+        assert torch.equal(bits(slot), bits(expected)), place
+    assert asked == ["w"]
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (7, 1)])
+def test_small_tensors_are_trimmed_alike(shape):
+    base, seeds = tensors(2, shape)
+    for name in ("ties", "breadcrumbs", "breadcrumbs_ties", "dare_ties"):
+        kept = KeptDifferences("device", lambda _: Inputs(base, seeds), lambda _: None)
+        slot, expected = torch.empty(shape), torch.empty(shape)
+        for density in (0.1, 0.5, 0.9, 1.0):
+            method = made(name, density=density)
+            kept.merge(method, "w", slot, WEIGHTS[:2])
+            Anew(lambda _: Inputs(base, seeds)).merge(method, "w", expected, WEIGHTS[:2])
+            assert torch.equal(bits(slot), bits(expected)), (name, density)
