@@ -4,7 +4,8 @@
 
 The base is a folder of a language model, each seed such a folder or one of a LoRA adapter on it. "Anew" is the whole
 method at each birth, as with `seed_device: disk`. "First" is the birth at which task vectors are made, and "kept" is
-every later one. Both ways have to give the same weights, to the bit.
+every later one. Both ways have to give the same weights, to the bit. With `--searched` each child has a density of its own,
+up to the one given: then differences from the base are kept, and for what trims by size their order.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("seeds", nargs="+")
     parser.add_argument("--methods", nargs="+", default=["ties", "dare_ties"])
     parser.add_argument("--density", type=float, default=0.5)
+    parser.add_argument("--searched", action="store_true", help="density is searched")
     parser.add_argument("--children", type=int, default=3, help="children of each way")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--device", default="auto")
@@ -36,6 +38,9 @@ def main() -> None:
 
     print("| method | type | anew | first | kept | anew / kept | vectors |")
     print("|---|---|---|---|---|---|---|")
+    density: float | dict[str, float] = options.density
+    if options.searched:
+        density = {"from": options.density / 2, "to": options.density}
     for name in options.methods:
         seconds = {}
         models = {}
@@ -43,7 +48,7 @@ def main() -> None:
             population = LanguageModels(
                 options.seeds,
                 base=options.base,
-                method=Method(name, {"density": options.density}),
+                method=Method(name, {"density": density}),
                 dtype=options.dtype,
                 device=options.device,
                 seed_device=place,
@@ -74,10 +79,12 @@ def children_of(
     _ = population._slots
     size, seeds = population.axis.size, len(population.seeds)
     bounds = np.array([0, size])
+    assert population.method is not None
+    searched = len(population.method.ranges)
     rng = np.random.default_rng(0)
     seconds = []
     for _ in range(count + 1):
-        genome = Recipe(bounds, rng.uniform(0, 1, (1, seeds)))
+        genome = Recipe(bounds, rng.uniform(0, 1, (1, seeds)), rng.uniform(0, 1, searched))
         start = time.perf_counter()
         population.express(genome)
         if torch.cuda.is_available():
