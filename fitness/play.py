@@ -13,6 +13,7 @@ import numpy as np
 
 from fitness.contracts import Closes, can
 from fitness.readable import check_readable
+from fitness.unit import unit_score
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +91,14 @@ class Play:
             observation, reward, done = answer
             self.said.append(_observation(observation))
             # what is not refused here would end as a score, or as an episode without an end
-            if not isinstance(reward, Real | np.number) or not 0 <= reward <= 1:
+            score = None
+            if isinstance(reward, Real | np.number):
+                score = unit_score(reward)
+            if score is None:
                 raise ValueError(f"expected a reward in [0, 1], got {reward!r}")
             if not isinstance(done, bool | np.bool_):
                 raise ValueError(f"expected true or false for whether it is over, got {done!r}")
-            self.reward = float(reward)
+            self.reward = score
             self.done = bool(done)
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from fitness.part_names import name_of
 from fitness.portable import Portable
 from fitness.responses import cut, extracted, pattern, special_tokens
 from fitness.templates import filled, parts
+from fitness.unit import unit_score
 
 
 class Records(Protocol):
@@ -195,12 +196,8 @@ class QuestionAnswering(Portable):
             raise ValueError(
                 f"{self._where(index, split)}: score raised {type(error).__name__}: {error}"
             ) from error
-        # what is no number at all is refused like one out of range
-        try:
-            number = float(score)
-        except (TypeError, ValueError):
-            number = float("nan")
-        if not 0 <= number <= 1:
+        number = unit_score(score)
+        if number is None:
             raise ValueError(
                 f"{self._where(index, split)}: score: expected a number in [0, 1], got {score!r}"
             )

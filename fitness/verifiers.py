@@ -13,6 +13,7 @@ import numpy as np
 from fitness.families import positions_of
 from fitness.generation import Generator, LanguageModel, chat_prompt
 from fitness.portable import Portable
+from fitness.unit import unit_score
 from fitness.verifiers_desk import Conversation
 from fitness.verifiers_library import load, play
 
@@ -184,11 +185,12 @@ class Verifiers(Portable):
                 f"{where}: expected one run of the agent in an episode, got {len(episode.traces)}"
             )
         reward = episode.traces[0].reward
-        if not 0 <= reward <= self.most:
+        score = unit_score(reward, self.most)
+        if score is None:
             raise ValueError(
                 f"{where}: expected a reward from 0 to {self.most:g} (most), got {reward!r}"
             )
-        return float(reward) / self.most
+        return score
 
     def _task(self, index: int, split: str) -> Any:
         """The task of a datapoint."""

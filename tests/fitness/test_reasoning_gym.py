@@ -228,6 +228,21 @@ def test_an_answer_at_which_the_scorer_fails_scores_nothing():
     assert OwnScorer({"prime_factorization": {}})("", "two times three", puzzle) == 0
 
 
+def test_parts_of_a_score_that_add_up_to_more_than_1_by_rounding_are_1():
+    """One more letter behind a word of nine would end the birth: nine ninths are 1 and a bit."""
+    fitness = ReasoningGym({"spell_backward": {"min_word_len": 9, "max_word_len": 9}}, 3, 1)
+    wordy = answering(fitness, lambda puzzle: f"{own(puzzle)}s")
+    assert wordy(None, np.arange(3), "train").tolist() == [1, 1, 1]
+
+
+def test_every_dataset_that_is_not_refused_takes_its_defaults():
+    """Some have nothing to validate, and were taken for wrong."""
+    from reasoning_gym.factory import DATASETS
+
+    for name in sorted(set(DATASETS) - RUNS_ANSWERS - MAY_NOT_END - {"composite"}):
+        assert reasoning_gym_library.configured(name, {}, 7).seed == 7, name
+
+
 def test_it_keeps_the_rules_of_a_fitness():
     datasets = {"spell_backward": {"max_word_len": 4}, "leg_counting": {"max_animals": 3}}
     check_fitness(ReasoningGym(datasets, train=3, test=2, max_new_tokens=4), tiny_llama())
@@ -268,6 +283,7 @@ def test_a_setting_out_of_its_range_is_refused_at_once(settings, message):
         ("composite", "composite is several in one; name those instead"),
         ("countdown", "'countdown' is scored by running the model's answer as Python code"),
         ("rubiks_cube", "'rubiks_cube' has a scorer that need not end"),
+        ("coin_flip", "'coin_flip' has a scorer that need not end"),
         (
             {"leg_counting": {"max_animal": 3}},
             "datasets.leg_counting: no setting 'max_animal', did you mean max_animals",
