@@ -55,6 +55,14 @@ class Showcases(Protocol):
         """(n,) these datapoints."""
 
 
+class Watches(Protocol):
+    """A fitness with a split "watched", which counts in no mean."""
+
+    @property
+    def watched(self) -> Any:
+        """What is watched; None where nothing is."""
+
+
 class Batched(Protocol):
     """A fitness of which a model reads several datapoints side by side."""
 
@@ -76,6 +84,14 @@ class LocatesRecords(Protocol):
 
     def where(self, index: int, split: str) -> str:
         """The place of a record, such as its file and line."""
+
+
+class SystemMessages(Protocol):
+    """Records that have a system's message each, which is empty where there is none."""
+
+    @property
+    def system_field(self) -> str:
+        """The field that has it."""
 
 
 class ChecksReferences(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitness.messages import shown
+from fitness.record_checks import check_fields
 from fitness.records import JsonLines
 
 ROLES = {"human": "user", "gpt": "assistant"}
@@ -21,8 +22,9 @@ class Conversations(JsonLines):
     """Records with a list of messages, as chat models are tuned on: `role` and `content` of each.
 
     Each becomes a record of three texts: `question`, the user's message, `answer`, the assistant's,
-    and `system`, empty where there is no such message. `from` and `value`, as ShareGPT has them,
-    are read, too.
+    and `system`, empty where there is no such message. That one is in a prompt where `template` or
+    the `system` of `QuestionAnswering` has it. `from` and `value`, as ShareGPT has them, are read,
+    too.
 
     Attributes:
         train: as `JsonLines`.
@@ -32,6 +34,11 @@ class Conversations(JsonLines):
     """
 
     field: str = "messages"
+
+    @property
+    def system_field(self) -> str:
+        """The field that has the system's message."""
+        return "system"
 
     def split(self, name: str) -> Sequence[Mapping[str, Any]] | None:
         """As `Records.split`.
@@ -47,7 +54,11 @@ class Conversations(JsonLines):
         conversations = []
         for index, record in enumerate(records):
             try:
-                conversations.append(question_and_answer(record.get(self.field)))
+                check_fields(record, [("field", self.field)])
+            except ValueError as error:
+                raise ValueError(f"{self.where(index, name)}: {error}") from None
+            try:
+                conversations.append(question_and_answer(record[self.field]))
             except ValueError as error:
                 raise ValueError(f"{self.where(index, name)}: {self.field}: {error}") from None
         return conversations

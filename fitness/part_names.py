@@ -10,8 +10,11 @@ from typing import Any
 
 from fitness.contracts import Named, can
 
-SPLIT = re.compile(r"[-_. ]?(train|training)$", re.IGNORECASE)
-"""The end of a file's name that says of which split it is, and nothing of its content."""
+SPLIT = re.compile(r"(^|[-_. ])(train|training)$", re.IGNORECASE)
+"""The end of a file's name that says of which split it is, and nothing of its content.
+
+It is a word of its own: there is no split in pretrain.jsonl.
+"""
 
 
 def name_of_file(path: str | Path) -> str:

@@ -14,6 +14,7 @@ from fitness.matching import Score, check_of, exact
 from fitness.messages import datapoint_name, shown
 from fitness.part_names import name_of
 from fitness.portable import Portable
+from fitness.record_checks import check_fields, check_system
 from fitness.responses import cut, extracted, pattern, special_tokens
 from fitness.templates import filled, parts
 from fitness.unit import unit_score
@@ -215,8 +216,11 @@ class QuestionAnswering(Portable):
             check = check_of(self.score)
             questions = []
             for index, record in enumerate(self.data.split(split) or ()):
-                self._check_fields(needed, index, record, split)
                 try:
+                    check_fields(record, needed)
+                    # a system's message that is set stands in place of the record's
+                    if self.chat and self.system is None:
+                        check_system(record, needed, self.data)
                     prompt = filled(written, record)
                 except ValueError as error:
                     raise ValueError(f"{self._where(index, split)}: {error}") from None
@@ -224,18 +228,6 @@ class QuestionAnswering(Portable):
                 questions.append((prompt, record[self.answer]))
             self._checked[split] = questions
         return self._checked[split]
-
-    def _check_fields(
-        self, needed: Sequence[tuple[str, str]], index: int, record: Mapping[str, Any], split: str
-    ) -> None:
-        """Refuses a record without a field that is needed, each given as (setting, field)."""
-        for setting, field in needed:
-            if field not in record:
-                known = ", ".join(map(str, record)) or "none"
-                raise ValueError(
-                    f"{self._where(index, split)}: {setting}: no field {field!r}; "
-                    f"its fields: {known}"
-                )
 
     def _check_reference(
         self, check: Callable[[Any], object], index: int, reference: Any, split: str

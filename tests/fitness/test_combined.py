@@ -72,6 +72,7 @@ def json_lines(folder, name):
     [
         (["sums.jsonl", "sorting_train.jsonl"], ["sums", "sorting"]),
         (["gsm8k/train.jsonl", "mbpp/train.jsonl"], ["gsm8k", "mbpp"]),
+        (["pretrain.jsonl", "math.training.jsonl"], ["pretrain", "math"]),
         (["a.jsonl", "b.jsonl", "a.json"], ["0: a", "b", "2: a"]),
         (["7.jsonl", "a.jsonl"], ["0", "a"]),
         (["a.jsonl", "a.json", "0: a.jsonl"], ["0: a", "1: a", "2: 0: a"]),

@@ -49,3 +49,22 @@ def test_what_is_none_is_refused_with_its_line(tmp_path, messages, said):
         Conversations(path, field="turns").split("train")
     assert str(path) in str(error.value)
     assert said in str(error.value)
+
+
+def test_a_record_without_the_field_names_those_that_there_are(tmp_path):
+    """ShareGPT's files have `conversations`, and are no lists that are missing."""
+    path = written(tmp_path, [USER, ASSISTANT], field="conversations")
+    said = "line 1: field: no field 'messages'; its fields: conversations"
+    with pytest.raises(ValueError, match=said):
+        Conversations(path).split("train")
+
+
+def test_a_systems_message_that_no_prompt_would_have_is_refused(tmp_path):
+    data = Conversations(written(tmp_path, [USER, ASSISTANT], [SYSTEM, USER, ASSISTANT]))
+    said = r"datapoint 1 of train \(.*, line 2\): the system's message 'Be brief.' would be in no"
+    with pytest.raises(ValueError, match=said):
+        QuestionAnswering(data, chat=True).size("train")
+    for settings in ({"system": "Be brief."}, {"template": "{system} {question}"}):
+        assert QuestionAnswering(data, chat=True, **settings).size("train") == 2
+    # without a chat template the prompt is what the user writes
+    assert QuestionAnswering(data).size("train") == 2
