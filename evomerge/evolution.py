@@ -255,7 +255,7 @@ def _conclude(run: Run, call: Mapping[str, Any]) -> None:
         return
     founders = [entry for entry in read_births(path) if "founder" in entry]
     scores = watched.before_and_after(call, founders, run.state.best.watched)
-    watched.tell(scores)
+    watched.tell(scores, call)
     with saving(path):
         write_file(path / "summary.json", export.summary(run.state, status, scores))
     with run.between.stage("writing the best member"):

@@ -7,7 +7,15 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fitness.contracts import Batched, Explains, ScoresStacks, Showcases, Weighted, can
+from fitness.contracts import (
+    Batched,
+    Explains,
+    ScoresStacks,
+    Showcases,
+    Watches,
+    Weighted,
+    can,
+)
 from fitness.part_names import names_of
 
 LEAST = 1e-300
@@ -61,7 +69,7 @@ class Combined:
 
         Raises:
             ValueError: if there is no part, or not one share above 0 for each, or not one name for
-                each and for each that is watched.
+                each and for each that is watched, or one of them watches something itself.
         """
         if not parts:
             raise ValueError("parts: expected at least one fitness, got none")
@@ -75,6 +83,14 @@ class Combined:
         # an empty list would ask for a split that has nothing in it
         if watched is not None and not watched:
             raise ValueError("watched: expected at least one fitness, or null, got none")
+        for setting, fitnesses in (("parts", parts), ("watched", watched or ())):
+            for place, part in enumerate(fitnesses):
+                # a split of its own is asked of the whole, and never of a part
+                if can(part, Watches):
+                    raise ValueError(
+                        f"{setting}[{place}]: it watches something, which would be scored by "
+                        f"nobody; name that in the watched of the whole"
+                    )
         # names that are wrong are refused before anything is loaded; each tile asks for them
         self._names = names_of([*parts, *(watched or ())], names)
         self.parts = parts
@@ -101,9 +117,12 @@ class Combined:
         return groups
 
     def batches(self) -> dict[str, int]:
-        """How many datapoints of a part are read side by side at most, of parts that say it."""
+        """How many datapoints are read side by side at most, of parts that say it, by their names.
+
+        What is watched is among them.
+        """
         batches = {}
-        for part, name in zip(self.parts, self._names, strict=False):
+        for part, name in zip([*self.parts, *(self.watched or ())], self._names, strict=True):
             if can(part, Batched):
                 batches[name] = part.batch
         return batches
@@ -201,14 +220,25 @@ class Combined:
         return gathered
 
     def _questions(self, datapoints: np.ndarray, split: str) -> Iterator[_Question]:
-        """What each part is asked, part by part; one that has none of the datapoints is not."""
+        """What each part is asked, part by part; one that has none of the datapoints is not.
+
+        Raises:
+            IndexError: if a datapoint is no part's.
+        """
+        datapoints = np.asarray(datapoints)
         start = 0
         for source in self._sources(split):
             stop = start + source.size
             places = np.flatnonzero((datapoints >= start) & (datapoints < stop))
             if len(places):
-                yield _Question(source, places, np.asarray(datapoints)[places] - start)
+                yield _Question(source, places, datapoints[places] - start)
             start = stop
+        # without a part its score would be whatever stands in the memory
+        outside = datapoints[(datapoints < 0) | (datapoints >= start)]
+        if len(outside):
+            raise IndexError(
+                f"{split}: expected datapoints from 0 to {start - 1}, got {outside[0]}"
+            )
 
     def _sources(self, split: str) -> list[_Source]:
         """What stands side by side in a split: the parts, or what is only watched.

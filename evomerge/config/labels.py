@@ -66,6 +66,10 @@ def _part(group: Any, call: Any) -> Any:
 
     The groups of a combined fitness are called by the places of those parts that have no name.
     """
-    if not has_parts(call) or not str(group).isdigit() or int(group) >= len(call["parts"]):
+    if not has_parts(call) or not str(group).isdigit():
         return None
-    return call["parts"][int(group)]
+    # What is only watched has its places behind those of the parts.
+    parts = [*call["parts"], *(call.get("watched") or ())]
+    if int(group) >= len(parts):
+        return None
+    return parts[int(group)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.config.labels import label
+from evomerge.config.labels import label, titled
 from evomerge.datapoints import SPLITS, WATCHED
 from evomerge.export import recipe_file
 from evomerge.export.licences import inherited, model_name
@@ -184,7 +184,8 @@ def _add_scores_alone(subject: Subject, head: list[str], rows: list[list[str]]) 
             for row, entry in zip(rows, subject.founders, strict=True):
                 row.append(f"{entry[split]:.4f}")
     for name in subject.founders[0].get(WATCHED, {}):
-        head.append(f"watched, {plain(name)}, alone")
+        title = titled(name, subject.call.get("fitness"))
+        head.append(f"watched, {plain(title)}, alone")
         for row, entry in zip(rows, subject.founders, strict=True):
             row.append(f"{entry[WATCHED][name]:.4f}")
 

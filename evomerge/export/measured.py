@@ -76,7 +76,7 @@ def measured(
         scores += _by_group(*test_row, fitness, call)
     # Only who was best was scored on what is watched.
     for name, value in entry.get(WATCHED, {}).items():
-        scores.append(Score(WATCHED, value, group=name))
+        scores.append(Score(WATCHED, value, group=titled(name, call)))
     return scores
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evomerge.config.labels import titled
 from evomerge.datapoints import WATCHED
 from evomerge.report.names import founder_names
 
@@ -36,8 +37,13 @@ def before_and_after(
     return scores
 
 
-def tell(scores: Mapping[str, Mapping[str, Any]]) -> None:
-    """Logs them, as a warning where the best has less of a part than every founder."""
+def tell(scores: Mapping[str, Mapping[str, Any]], call: Mapping[str, Any]) -> None:
+    """Logs them, as a warning where the best has less of a part than every founder.
+
+    Args:
+        scores: as `before_and_after` has them.
+        call: the call that made the run, as data.
+    """
     for part, by_member in scores.items():
         before = by_member["founders"]
         if not before:
@@ -46,4 +52,5 @@ def tell(scores: Mapping[str, Mapping[str, Any]]) -> None:
         level, remark = logging.INFO, ""
         if by_member["best"] < min(before.values()):
             level, remark = logging.WARNING, ": less than any founder"
-        log.log(level, "watched, %s: %s, best %.3f%s", part, texts, by_member["best"], remark)
+        title = titled(part, call.get("fitness"))
+        log.log(level, "watched, %s: %s, best %.3f%s", title, texts, by_member["best"], remark)

@@ -79,17 +79,23 @@ class Best:
         scores: dict[str, Any] = {split: mean}
         return replace(self, rows={**self.rows, split: row}, **scores)
 
-    def with_watched(self, row: np.ndarray, groups: Mapping[str, np.ndarray]) -> Best:
+    def with_watched(
+        self, row: np.ndarray, groups: Mapping[str, np.ndarray], weights: np.ndarray | None
+    ) -> Best:
         """The same member with its scores on what is only watched.
 
         Args:
             row: (D,) its score at each datapoint there.
             groups: (n,) indices of datapoints, by the name of what they are.
+            weights: (D,) what each datapoint weighs; all the same if None.
         """
+        if weights is None:
+            weights = np.ones(len(row))
         means = {}
         for name, datapoints in groups.items():
             # A mean over nothing is no number.
             if not len(datapoints):
                 continue
-            means[name] = float(row[datapoints].mean(dtype=np.float64))
+            own = row[datapoints].astype(np.float64)
+            means[name] = float(np.average(own, weights=weights[datapoints]))
         return replace(self, rows={**self.rows, WATCHED: row}, watched=means)

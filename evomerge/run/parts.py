@@ -154,10 +154,11 @@ class Parts:
         # A fitness need not tell them apart.
         if not groups:
             groups = {WATCHED: np.arange(size)}
+        weights = self.weights(WATCHED)
         scored = []
         rows = self._rows(WATCHED, candidates, stage)
         for best, row in zip(candidates, rows, strict=True):
-            scored.append(best.with_watched(row, groups))
+            scored.append(best.with_watched(row, groups, weights))
         return scored
 
     def _rows(self, split: str, candidates: Sequence[Best], stage: Stage) -> Iterator[np.ndarray]:

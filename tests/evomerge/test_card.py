@@ -359,6 +359,11 @@ def test_a_fitness_is_called_by_its_class_and_what_it_is_made_of():
     names = ["sums", "easy", "capitals"]
     assert label(call | {"watched": [sums], "names": names}) == "Combined (sums, easy)"
     assert label("text") == label(None) == ""
+    # what is watched has its places behind those of the parts
+    watching = call | {"watched": [sums]}
+    assert titled("1", watching) == "1: Harness (arc_easy)"
+    assert titled("2", watching) == "2: QuestionAnswering (Sums)"
+    assert titled("3", watching) == "3"
 
 
 def test_a_part_is_a_data_set_of_its_own(tmp_path):

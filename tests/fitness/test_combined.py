@@ -7,6 +7,7 @@ import pytest
 from whole_runs import DIGITS, small_run
 
 from evomerge.contracts import Watches
+from evomerge.datapoints import batched_groups
 from fitness.classification import Classification, probability
 from fitness.combined import Combined
 from fitness.competition import competitive_fitness
@@ -148,6 +149,39 @@ def test_what_is_watched_is_in_no_other_split():
 def test_there_has_to_be_something_to_watch(watched, message):
     with pytest.raises(ValueError, match=message):
         Combined([Table([[0]])], watched=watched).size("watched")
+
+
+def test_what_a_part_watches_is_refused_as_nobody_would_score_it():
+    inner = Combined([Trained([[0.5]])], watched=[WithTest([[0.5]])])
+    with pytest.raises(ValueError, match=r"parts\[1\]: it watches something"):
+        Combined([Trained([[0.5]]), inner])
+    with pytest.raises(ValueError, match=r"watched\[0\]: it watches something"):
+        Combined([Trained([[0.5]])], watched=[inner])
+    Combined([Combined([Trained([[0.5]])])])
+
+
+class Batches(Trained):
+    """Is read three at a time."""
+
+    batch = 3
+
+
+def test_what_is_watched_has_batches_of_its_own():
+    """Without them a tile cuts each of them where the tile before ended."""
+    both = Combined([Trained(np.zeros((1, 5)))], watched=[Batches(np.zeros((1, 6)))] * 2)
+    assert both.batches() == {"1": 3, "2": 3}
+    groups = batched_groups(both, "watched", 12)
+    assert [(name, own.tolist(), batch) for name, own, batch in groups] == [
+        ("1", [0, 1, 2, 3, 4, 5], 3),
+        ("2", [6, 7, 8, 9, 10, 11], 3),
+    ]
+
+
+@pytest.mark.parametrize("outside", [-1, 5])
+def test_a_datapoint_that_is_no_parts_has_no_score(outside):
+    both = Combined([Table(np.ones((1, 3))), Table(np.ones((1, 2)))])
+    with pytest.raises(IndexError, match=f"train: expected datapoints from 0 to 4, got {outside}"):
+        both(0, np.array([0, outside]), "train")
 
 
 def test_any_order_of_datapoints_finds_its_part():

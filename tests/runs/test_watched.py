@@ -96,6 +96,28 @@ def test_what_every_founder_could_and_the_best_cannot_is_a_warning(tmp_path, cap
     assert said.getMessage().endswith(": less than any founder")
 
 
+class Ranks:
+    """Two datapoints, of which one weighs three times what the other does."""
+
+    def size(self, split):
+        return 2 if split == "train" else 0
+
+    def weights(self, split):
+        return np.array([3.0, 1.0])
+
+    def __call__(self, model, datapoints, split):
+        return np.asarray(datapoints, dtype=np.float32)
+
+
+def test_a_mean_of_what_is_watched_has_its_own_weights(tmp_path):
+    """As every other mean of that fitness has."""
+    small_run(tmp_path / "run", births=2, fitness=fitness([Ranks()]))
+    for entry in log_of(tmp_path / "run"):
+        if "founder" in entry:
+            assert entry["watched"]["facts0"] == pytest.approx(0.25)
+    assert "0.250 <small>" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_what_cannot_be_watched_ends_before_the_first_birth(tmp_path):
     with pytest.raises(UserError, match=r"fitness on the watched split: .*no such book"):
         small_run(tmp_path / "run", births=BIRTHS, fitness=fitness([Refuses()]))

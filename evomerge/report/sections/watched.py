@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from evomerge.config.labels import titled
 from evomerge.datapoints import WATCHED
 from evomerge.intervals import interval
 from evomerge.report.means import row_of
@@ -35,7 +36,8 @@ def cards(run: Record) -> list[str]:
     shown = run.founders[:SHOWN]
     if "founder" not in best:
         shown = [best, *shown]
-    rows = row(["", *map(escape, names)], "th")
+    titles = [titled(name, run.call.get("fitness")) for name in names]
+    rows = row(["", *map(escape, titles)], "th")
     for entry in shown:
         colour = "orange" if entry is best else "green"
         label = run.label(id_of(entry))
@@ -60,15 +62,17 @@ def _mean_text(run: Record, entry: Mapping[str, Any], name: str) -> str:
     value = entry.get(WATCHED, {}).get(name)
     if value is None:
         return ""
-    scores = _scores(run, entry, name)
-    if scores is None:
+    known = _scores_and_weights(run, entry, name)
+    if known is None:
         return f"{value:.3f}"
-    low, high = interval(scores, np.ones(len(scores)))
+    low, high = interval(*known)
     return f"{value:.3f} <small>{low:.3f} to {high:.3f}</small>"
 
 
-def _scores(run: Record, entry: Mapping[str, Any], name: str) -> np.ndarray | None:
-    """(n,) a member's scores on one part, if they are known."""
+def _scores_and_weights(
+    run: Record, entry: Mapping[str, Any], name: str
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """(n,) a member's scores on one part and (n,) what they weigh, if they are known."""
     founding, scores = run.founding, row_of(run, entry, WATCHED)
     if founding is None or scores is None or name not in founding.names:
         return None
@@ -76,4 +80,8 @@ def _scores(run: Record, entry: Mapping[str, Any], name: str) -> np.ndarray | No
     # The data may be others since the run began.
     if codes is None or len(codes) != len(scores):
         return None
-    return scores[codes == founding.names.index(name)].astype(np.float64)
+    weights = founding.weights.get(WATCHED)
+    if weights is None:
+        weights = np.ones(len(scores))
+    is_member = codes == founding.names.index(name)  # (D,)
+    return scores[is_member].astype(np.float64), weights[is_member]
