@@ -14,12 +14,15 @@ from fitness.families import positions_of
 from fitness.generation import Generator, LanguageModel, chat_prompt
 from fitness.portable import Portable
 from fitness.unit import unit_score
-from fitness.verifiers_desk import Conversation
+from fitness.verifiers_desk import Conversation, Reply
 from fitness.verifiers_library import load, play
 
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "test", "validation")
+
+SILENCE = 50
+"""Turns that an environment may go on for when the model has no more room to answer."""
 
 OURS = ("TaskError", "EnvError", "HarnessError")
 """Errors of an environment itself; of all others it is the surroundings that fail."""
@@ -95,7 +98,7 @@ class Verifiers(Portable):
 
         Raises:
             ValueError: if the environment fails, or a reward is not from 0 to `most`.
-            OSError: if its surroundings fail.
+            OSError: if its surroundings fail, or the time of an episode is over.
         """
         episodes = self._play(model, datapoints, split)
         scores = []
@@ -131,15 +134,17 @@ class Verifiers(Portable):
         if not tasks:
             return []
 
-        def answer(conversations: list[Conversation]) -> list[str | None]:
+        def answer(conversations: list[Conversation]) -> list[Reply]:
             return self._answer(language, conversations)
 
         return play(self._loaded, tasks, answer)
 
-    def _answer(
-        self, language: LanguageModel, conversations: list[Conversation]
-    ) -> list[str | None]:
-        """What the model says next in each; None where that no longer fits."""
+    def _answer(self, language: LanguageModel, conversations: list[Conversation]) -> list[Reply]:
+        """What the model says next in each; nothing where that no longer fits.
+
+        Raises:
+            ValueError: if a conversation goes on and on without the model.
+        """
         prompts = [chat_prompt(language.tokenizer, messages) for messages in conversations]
         rows = self._generator.encode(
             language,
@@ -153,27 +158,55 @@ class Verifiers(Portable):
         for place, row in enumerate(rows):
             if positions is None or len(row) + self.max_new_tokens <= positions:
                 places.append(place)
-        # what grew too long did so by what the model said, and the reward is what it is by then
-        if len(places) < len(rows) and not self._outgrown:
+            else:
+                self._check_goes_on(conversations[place], positions)
+        replies = [Reply("", is_whole=False)] * len(rows)
+        responses = self._generator.respond(language, [rows[place] for place in places])
+        for place, response in zip(places, responses, strict=True):
+            # what nothing ended was cut at its longest
+            replies[place] = Reply(response.text, is_whole=bool(response.end))
+        return replies
+
+    def _check_goes_on(self, conversation: Conversation, positions: int) -> None:
+        """Says, once, that a conversation outgrew the model.
+
+        It did so by what the model said, and the reward is what it is by then.
+
+        Raises:
+            ValueError: if the environment has not ended it since.
+        """
+        silence = 0
+        for message in conversation:
+            if message["role"] == "assistant":
+                silence = 0 if message["content"] else silence + 1
+        # an environment that waits for the right answer would wait forever
+        if silence >= SILENCE:
+            raise ValueError(
+                f"{self.environment!r}: a conversation outgrew the model's {positions} positions "
+                f"and goes on, {silence} turns later; the environment needs an end of its own"
+            )
+        if not self._outgrown:
             self._outgrown = True
             log.warning(
                 "a conversation outgrew the model's %d positions and is answered with nothing; "
                 "others are not named",
                 positions,
             )
-        answers: list[str | None] = [None] * len(rows)
-        responses = self._generator(language, [rows[place] for place in places])
-        for place, response in zip(places, responses, strict=True):
-            answers[place] = response
-        return answers
 
     def _score(self, episode: Any, where: str) -> float:
         """The score of an episode that is over.
 
         Raises:
             ValueError: if the environment failed, or the reward is out of range.
-            OSError: if its surroundings failed.
+            OSError: if its surroundings failed, or its time was over.
         """
+        # a reward by the clock would be that of the machine
+        if any(each.is_timeout for each in (episode, *episode.traces)):
+            raise OSError(
+                f"{where}: {self.environment!r}: its time was over, while all episodes of a tile "
+                f"wait for each other; set longer ones, such as "
+                f"settings: {{AGENT: {{timeout: {{rollout: 86400}}}}}}, with the agent's name"
+            )
         errors = list(episode.errors)
         for trace in episode.traces:
             errors += trace.errors

@@ -11,10 +11,22 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 Conversation = list[dict[str, str]]
 """Messages, each with "role" and "content"."""
+
+
+class Reply(NamedTuple):
+    """What the model says next in a conversation.
+
+    Attributes:
+        text: the answer; empty where the conversation no longer fits into the model.
+        is_whole: whether the model came to its end, and was not cut.
+    """
+
+    text: str
+    is_whole: bool
 
 
 class Asked:
@@ -23,8 +35,7 @@ class Asked:
     def __init__(self, conversation: Conversation) -> None:
         """Not answered yet."""
         self.conversation = conversation
-        self.answer: str | None = None
-        self.is_whole = True
+        self.reply: Reply | None = None
 
     @property
     def order(self) -> str:
@@ -76,12 +87,11 @@ class Desk:
                 self._waiting.clear()
             yield asked
 
-    def reply(self, asked: Sequence[Asked], answers: Sequence[str | None]) -> None:
-        """Answers a round; None to a conversation that no longer fits into the model."""
+    def reply(self, asked: Sequence[Asked], replies: Sequence[Reply]) -> None:
+        """Answers a round."""
         with self._changed:
-            for one, answer in zip(asked, answers, strict=True):
-                one.answer = answer or ""
-                one.is_whole = answer is not None
+            for one, reply in zip(asked, replies, strict=True):
+                one.reply = reply
             self._changed.notify_all()
 
     def leave(self) -> None:
@@ -96,13 +106,13 @@ class Desk:
             self._is_closed = True
             self._changed.notify_all()
 
-    def ask(self, asked: Asked) -> bool:
-        """Waits for an answer; whether there is one."""
+    def ask(self, asked: Asked) -> Reply | None:
+        """Waits for an answer; None where none will come."""
         with self._changed:
             self._waiting.append(asked)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._is_closed or asked.answer is not None)
-            return asked.answer is not None
+            self._changed.wait_for(lambda: self._is_closed or asked.reply is not None)
+            return asked.reply
 
     def _is_round(self) -> bool:
         """Whether whoever waits for a round need wait no longer."""
@@ -133,10 +143,11 @@ def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:
             except ValueError as error:
                 self._send(400, {"error": {"message": str(error)}})
                 return
-            if desk.ask(asked):
-                self._send(200, _completion(asked))
-            else:
+            reply = desk.ask(asked)
+            if reply is None:
                 self._send(503, {"error": {"message": "the model answers no more"}})
+            else:
+                self._send(200, _completion(reply))
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Requests are no news."""
@@ -153,10 +164,10 @@ def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _completion(asked: Asked) -> dict[str, Any]:
+def _completion(reply: Reply) -> dict[str, Any]:
     """An answer as OpenAI's servers have it."""
-    reason = "stop" if asked.is_whole else "length"
-    message = {"role": "assistant", "content": asked.answer}
+    reason = "stop" if reply.is_whole else "length"
+    message = {"role": "assistant", "content": reply.text}
     return {
         "id": "evomerge",
         "object": "chat.completion",

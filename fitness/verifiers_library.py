@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from fitness.verifiers_desk import Conversation, Desk
+from fitness.verifiers_desk import Conversation, Desk, Reply
 
 HARNESS = "evomerge_in_process"
 """The name of the program by which verifiers has our model play."""
@@ -23,8 +23,14 @@ NO_KEY = "EVOMERGE_HAS_NO_KEY"
 TALKATIVE = ("verifiers", "httpx", "aiohttp.access")
 """What logs each request and each episode."""
 
-Answer = Callable[[list[Conversation]], list[str | None]]
-"""Conversations to the model's answers; None where one no longer fits into the model."""
+OURS = ("harness", "runtime", "model", "client", "sampling")
+"""Settings of the agent that say who plays, and how: our model does, and answers greedily."""
+
+COUNTED_ELSEWHERE = ("max_input_tokens", "max_output_tokens", "max_total_tokens")
+"""Limits of the agent that count tokens, which only a provider's server tells."""
+
+Answer = Callable[[list[Conversation]], list[Reply]]
+"""Conversations to what the model says next."""
 
 
 def load(name: str, settings: Mapping[str, Any]) -> Any:
@@ -119,13 +125,45 @@ def _load(loaders: Any, name: str, settings: Mapping[str, Any]) -> Any:
     # whose reward it is that counts would be a guess
     if len(seats) != 1:
         raise ValueError(f"expected one agent, it has {len(seats)}: {', '.join(seats)}")
+    [seat] = seats
+    _check_settings(settings, seat)
     harness = {"harness": {"id": HARNESS}, "runtime": {"type": "subprocess"}}
-    config = {
-        **settings,
-        "taskset": {**settings.get("taskset", {}), "id": name},
-        seats[0]: {**settings.get(seats[0], {}), **harness},
-    }
-    return loaders.load_environment(loaders.resolve_env_config(config))
+    config = loaders.resolve_env_config(
+        {
+            **settings,
+            "taskset": {**settings.get("taskset", {}), "id": name},
+            seat: {**settings.get(seat, {}), **harness},
+        }
+    )
+    # what an environment sets by itself would as quietly be another model's score, or no limit
+    for key in ("model", "client", *COUNTED_ELSEWHERE):
+        if getattr(getattr(config, seat), key) is not None:
+            raise ValueError(f"its agent has a setting {key}, which cannot be kept here")
+    return loaders.load_environment(config)
+
+
+def _check_settings(settings: Mapping[str, Any], seat: str) -> None:
+    """Refuses settings that would be overwritten, or never be asked for.
+
+    Args:
+        settings: as for `load`.
+        seat: the name of the agent.
+
+    Raises:
+        ValueError: if there are such settings.
+    """
+    for name in ("taskset", seat):
+        inner = settings.get(name, {})
+        if not isinstance(inner, Mapping):
+            raise ValueError(f"settings.{name}: expected settings by name, got {inner!r}")
+    if "id" in settings.get("taskset", {}):
+        raise ValueError("settings.taskset.id: the taskset is the environment that is named")
+    for key in (*OURS, *COUNTED_ELSEWHERE):
+        if key in settings.get(seat, {}):
+            raise ValueError(
+                f"settings.{seat}.{key}: the model that is scored plays, and answers greedily; "
+                f"its answers are limited by max_new_tokens and stop, beside settings"
+            )
 
 
 @lru_cache(maxsize=1)

@@ -90,6 +90,43 @@ class ManyTurns(vf.Taskset[Talk, vf.TasksetConfig]):
 __all__ = ["ManyTurns", "Talks"]
 """
 
+# waits for a word that no model says; notes of each answer whether it was cut
+PATIENT = """
+import asyncio
+
+import verifiers.v1 as vf
+
+CUT = []
+
+
+class Talk(vf.Task[vf.TaskData, vf.State, vf.TaskConfig]):
+    @vf.reward
+    async def whole(self, trace) -> float:
+        CUT.append(trace.is_truncated)
+        return 0.0
+
+
+class EnvConfig(vf.EnvConfig):
+    player: vf.AgentConfig = vf.AgentConfig()
+
+
+class Talks(vf.Env[EnvConfig]):
+    async def run(self, task, agents):
+        async with agents.player.interaction(task) as talk:
+            said = await talk.turn()
+            while task.data.idx and "please" not in said.last_reply:
+                said = await talk.turn("Please?")
+
+
+class Patient(vf.Taskset[Talk, vf.TasksetConfig]):
+    def load(self):
+        for number in range(2):
+            yield Talk(vf.TaskData(prompt="Go"), self.config.task)
+
+
+__all__ = ["Patient", "Talks"]
+"""
+
 BROKEN = """
 import verifiers.v1 as vf
 
@@ -153,6 +190,7 @@ def packages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("environments")
     (folder / "one_turn.py").write_text(ONE_TURN)
     (folder / "many_turns.py").write_text(MANY_TURNS)
+    (folder / "patient.py").write_text(PATIENT)
     (folder / "broken.py").write_text(BROKEN)
     (folder / "tools.py").write_text(TOOLS)
     pair = BROKEN.replace('__all__ = ["Broken"]', '__all__ = ["Broken", "Two"]')
@@ -247,6 +285,32 @@ def test_a_conversation_that_outgrows_the_model_ends_with_nothing(caplog):
     ]
 
 
+def test_an_environment_without_an_end_is_refused(monkeypatch):
+    """It would go on for ever, and the run with it."""
+    monkeypatch.setattr("fitness.verifiers.SILENCE", 3)
+    small = tiny_llama(chat=CHAT)
+    small.model.config.max_position_embeddings = 50
+    fitness = Verifiers("patient", {"train": (0, 2)}, max_new_tokens=8)
+    with pytest.raises(ValueError, match="outgrew the model's 50 positions and goes on, 3 turns"):
+        fitness(small, np.array([1]), "train")
+
+
+def test_an_environment_knows_which_answers_were_cut(llama):
+    [answer] = said(llama, [[user("Go")]], max_new_tokens=8)
+    for stop, is_cut in ((None, True), (answer[4], False)):
+        fitness = Verifiers("patient", {"train": (0, 1)}, max_new_tokens=8, stop=stop)
+        fitness(llama, np.array([0]), "train")
+        assert sys.modules["patient"].CUT.pop() == is_cut
+
+
+def test_a_reward_by_the_clock_is_no_score(llama):
+    """Who waits for the other episodes of a tile loses time by the machine."""
+    settings = {"player": {"timeout": {"rollout": 0.05}}}
+    fitness = Verifiers("patient", {"train": (0, 2)}, max_new_tokens=4, settings=settings)
+    with pytest.raises(OSError, match=r"task 1 of train: 'patient': its time was over"):
+        fitness(llama, np.array([1]), "train")
+
+
 def test_an_error_of_the_models_ends_the_episodes(llama):
     fitness = Verifiers("many_turns", {"train": (0, 3)})
 
@@ -280,6 +344,13 @@ def test_what_goes_wrong_in_an_environment_names_the_task(llama):
         ({"environment": "nowhere"}, "environment: 'nowhere': taskset 'nowhere' not found"),
         ({"environment": "pair"}, "environment: 'pair': expected one agent, it has 2: one, other"),
         ({"settings": {"taskset": {"task_count": 3}}}, "task_count"),
+        ({"settings": {"taskset": 3}}, "settings.taskset: expected settings by name, got 3"),
+        ({"settings": {"taskset": {"id": "pair"}}}, "settings.taskset.id: the taskset is the"),
+        ({"settings": {"agent": {"model": "gpt"}}}, "settings.agent.model: the model that is"),
+        (
+            {"settings": {"agent": {"sampling": {"temperature": 1}}}},
+            "settings.agent.sampling: .* answers greedily",
+        ),
         ({"splits": {"train": (0, 9)}}, "splits.train: expected tasks 0 to 9, 'one_turn' has 8"),
         (
             {"splits": {"train": (0, 4)}, "settings": {"taskset": {"tasks": 3}}},
