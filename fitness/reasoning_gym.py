@@ -144,6 +144,13 @@ class Puzzles(Portable):
         self.sizes = sizes
         self.seed = seed
 
+    @property
+    def name(self) -> str | None:
+        """The dataset; None where there are several."""
+        if len(self.configs) > 1:
+            return None
+        return next(iter(self.configs))
+
     def split(self, name: str) -> Sequence[Mapping[str, Any]] | None:
         """As `fitness.questions.Records.split`; also of "lessons".
 

@@ -78,6 +78,11 @@ class Verifiers(Portable):
         self.stop = stop
         self.batch = batch
 
+    @property
+    def name(self) -> str:
+        """The environment."""
+        return self.environment
+
     def size(self, split: str) -> int:
         """As `Fitness.size`.
 

@@ -15,7 +15,9 @@ from fitness.contracts import ScoresStacks, Showcases, can
 from fitness.harness import Harness
 from fitness.part_names import names_of
 from fitness.questions import QuestionAnswering
+from fitness.reasoning_gym import ReasoningGym
 from fitness.records import JsonLines
+from fitness.verifiers import Verifiers
 
 
 class Table:
@@ -89,6 +91,12 @@ def test_names_of_parts(tmp_path):
     table, file = Table(np.zeros((1, 2))), json_lines(tmp_path, "sums.jsonl")
     parts = [table, file, Harness("arc_easy")]
     assert names_of(parts, None) == ["0", "sums", "arc_easy"]
+    games = [
+        ReasoningGym("leg_counting"),
+        ReasoningGym(["chain_sum", "dice"]),
+        Verifiers("capitals", {"train": (0, 1)}),
+    ]
+    assert names_of(games, None) == ["leg_counting", "1", "capitals"]
     both = Combined([table, file], names=["tables", "additions"])
     assert list(both.groups("train")) == ["tables", "additions"]
     [explained] = Combined([table, table], names=["one", "two"]).explain(0, np.array([3]), "train")
