@@ -13,6 +13,9 @@ from fitness.records import JsonLines
 ROLES = {"human": "user", "gpt": "assistant"}
 """What roles are called besides, as ShareGPT has them."""
 
+CALLS = ("tool_calls", "function_call")
+"""What a message may have besides its text."""
+
 EXPECTED = ("user", "assistant")
 """The messages of a conversation, behind a system's message if there is one."""
 
@@ -104,7 +107,11 @@ def _role_and_text(message: Any) -> tuple[str, str]:
     if isinstance(message, Mapping):
         role = message.get("role", message.get("from"))
         text = message.get("content", message.get("value"))
-    # tool calls and pictures have no text, or a list of parts
+        # half of an answer would be taken for all of it
+        for key in CALLS:
+            if message.get(key):
+                raise ValueError(f"expected a message of text alone, it has {key}")
+    # pictures have a list of parts
     if not isinstance(role, str) or not isinstance(text, str):
         raise ValueError(f"expected a message with role and content, got {shown(message)}")
     return ROLES.get(role, role), text

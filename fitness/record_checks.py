@@ -38,7 +38,8 @@ def check_system(record: Mapping[str, Any], needed: Needed, data: Any) -> None:
     if not can(data, SystemMessages):
         return
     message = record.get(data.system_field)
-    if message and ("template", data.system_field) not in needed:
+    # white space says nothing
+    if str(message or "").strip() and ("template", data.system_field) not in needed:
         raise ValueError(
             f"the system's message {shown(message)} would be in no prompt; "
             f"set system to it, or to another"

@@ -39,6 +39,7 @@ def test_each_is_a_question_and_an_answer(tmp_path):
         ([], "got none"),
         ([USER, ASSISTANT, USER, ASSISTANT], "got user, assistant, user, assistant"),
         ([ASSISTANT, USER], "got assistant, user"),
+        ([USER, ASSISTANT | {"tool_calls": [{}]}], "expected a message of text alone, it has tool"),
         ([USER, {"role": "assistant", "tool_calls": []}], "expected a message with role and"),
         ([USER, "4"], "expected a message with role and content, got '4'"),
     ],
@@ -66,5 +67,10 @@ def test_a_systems_message_that_no_prompt_would_have_is_refused(tmp_path):
         QuestionAnswering(data, chat=True).size("train")
     for settings in ({"system": "Be brief."}, {"template": "{system} {question}"}):
         assert QuestionAnswering(data, chat=True, **settings).size("train") == 2
+    nothing = SYSTEM | {"content": " "}
+    assert QuestionAnswering(
+        Conversations(written(tmp_path, [nothing, USER, ASSISTANT])), chat=True
+    ).size("train")
+    data = Conversations(written(tmp_path, [USER, ASSISTANT], [SYSTEM, USER, ASSISTANT]))
     # without a chat template the prompt is what the user writes
     assert QuestionAnswering(data).size("train") == 2
