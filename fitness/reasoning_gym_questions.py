@@ -9,7 +9,9 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -89,9 +91,11 @@ def draw_here(
     # some datasets set the seed of numpy's own generator, from which others draw
     state = np.random.get_state()  # noqa: NPY002
     try:
-        for name, config in configs.items():
-            for split, puzzles in _draw_one(name, config, sizes, seed).items():
-                questions[split] += puzzles
+        # some print as they draw, where a command prints what others read
+        with redirect_stdout(StringIO()):
+            for name, config in configs.items():
+                for split, puzzles in _draw_one(name, config, sizes, seed).items():
+                    questions[split] += puzzles
     finally:
         np.random.set_state(state)  # noqa: NPY002
     return questions
@@ -124,7 +128,7 @@ def _drawn(order: str) -> dict[str, list[Puzzle]]:
     if not sys.flags.hash_randomization:
         return draw_here(configs, sizes, seed)
     with TemporaryDirectory() as folder:
-        # some datasets print as they draw, so what the other process finds comes in a file
+        # what the other process finds comes in a file, whatever the datasets print
         result = Path(folder, "digests.json")
         other = _other_process(order, result)
         try:

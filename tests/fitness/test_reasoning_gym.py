@@ -189,6 +189,12 @@ def test_the_callers_own_draws_go_on():
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
 
+def test_what_a_dataset_prints_is_in_nobodys_output(capfd):
+    """`evomerge run` prints a summary that others read; bf prints a dot for each question."""
+    assert ReasoningGym("bf", train=2, test=1).size("train") == 2
+    assert capfd.readouterr().out == ""
+
+
 def test_a_model_is_asked_and_scored():
     fitness = ReasoningGym(
         {"spell_backward": {"max_word_len": 4}},
