@@ -259,7 +259,11 @@ def test_settings_travel_and_nothing_else(twelve):
     sent = pickle.dumps(twelve)
     assert len(sent) < 3000
     arrived = pickle.loads(sent)
-    assert arrived.data.split("test") == twelve.data.split("test")
+    # not all of an entry: time_intervals notes the day on which it was drawn
+    for there, here in zip(arrived.data.split("test"), twelve.data.split("test"), strict=True):
+        assert there["question"] == here["question"]
+        assert there["answer"][:3] == here["answer"][:3]
+        assert there["answer"].entry["answer"] == here["answer"].entry["answer"]
 
 
 @pytest.mark.parametrize(
