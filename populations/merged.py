@@ -177,7 +177,7 @@ class Merged(OnFirstUse, ABC):
         """
         shapes = {name: slot.shape for name, slot in self._seeds.slots.items()}
         # The base is not needed for the axis. What is wrong with it is said before a run begins.
-        if self.method is not None and self.method.needs_base:
+        if self._takes_base:
             _ = self._base
         if self.order == "flat":
             return Axis.flat(shapes, chromosomes=self._chromosomes, cut=self.cut)
@@ -253,11 +253,11 @@ class Merged(OnFirstUse, ABC):
         """
         size = sum(math.prod(slot.shape) for slot in self._seeds.slots.values())
         seeds = self._seeds.nbytes
-        if self.method is not None and self.method.needs_base:
+        if self._takes_base:
             seeds += size * self._base.dtype.itemsize
-            if self.seed_device != "disk":
-                width = self._dtype.itemsize
-                seeds += round(copies_kept(self.method, len(self.seeds), width) * size * width)
+        if self.method is not None and self.seed_device != "disk":
+            width = self._dtype.itemsize
+            seeds += round(copies_kept(self.method, len(self.seeds), width) * size * width)
         return {
             "seeds": seeds,
             "model": size * self._dtype.itemsize,
@@ -275,7 +275,7 @@ class Merged(OnFirstUse, ABC):
     def _sources(self) -> list[dict[str, Any]]:
         seeds = [{"name": source.name, "sha256": digest(source)} for source in self._seeds.sources]
         # A base that nothing takes differences to is in no member's weights.
-        if self.method is None or not self.method.needs_base:
+        if not self._takes_base:
             return seeds
         base = self._base.sources[0]
         return [*seeds, {"name": base.name, "sha256": digest(base), "base": True}]
@@ -300,9 +300,8 @@ class Merged(OnFirstUse, ABC):
 
     def _inputs(self, name: str) -> Inputs:
         """What a method merges of one tensor."""
-        assert self.method is not None
         base = None
-        if self.method.needs_base:
+        if self._takes_base:
             base = self._base.tensors(name)[0]
         return Inputs(base, self._kept.tensors(name))
 
@@ -317,6 +316,14 @@ class Merged(OnFirstUse, ABC):
         line = "%d seeds of %d parameters are kept on: %s (%.0f MB)"
         log.info(line, len(self.seeds), self.axis.size, place, self._seeds.nbytes / 1e6)
         return self._seeds
+
+    @property
+    def _takes_base(self) -> bool:
+        """Whether the base is in the members' weights: some methods need one, others may have one.
+
+        Without a method nothing takes it.
+        """
+        return self.method is not None and self.base is not None and self.method.takes_base
 
     @property
     def _dtype(self) -> torch.dtype:
