@@ -14,6 +14,9 @@ from evomerge.config.targets import TARGET, import_path
 FIND = "populations.seeds.language_seeds.find"
 """What finds a language model. The engine knows no models, so it is named as in a config."""
 
+METHOD = "populations.methods.Method"
+"""Likewise, a merge method of mergekit's."""
+
 ADAPTER = "adapter_config.json"
 """The file that makes a folder a LoRA adapter's."""
 
@@ -84,11 +87,14 @@ def find(names: Sequence[str], base: str | None, method: str | None, mistakes: l
         adapted = adapted or (seed.folder / ADAPTER).is_file()
         templates[name] = _chat_template(seed.tokenizer_folder)
     # A base that nothing takes was meant for something.
-    if base is not None and method is None and not adapted and len(templates) == len(names):
-        mistakes.append(
-            "--base: expected a LoRA adapter among the models, or a --method that takes "
-            "differences from a base; there is neither"
-        )
+    if base is not None and not adapted and len(templates) == len(names):
+        if method is None:
+            mistakes.append(
+                "--base: expected a LoRA adapter among the models, or a --method that takes "
+                "differences from a base; there is neither"
+            )
+        elif not _takes_base(method):
+            mistakes.append(f"--base: {method} takes no base, it would be left out")
     return Models(list(names), adapted, templates)
 
 
@@ -102,10 +108,19 @@ def population(
     if method is not None:
         if base is not None:
             call["base"] = base
-        call["method"] = {TARGET: "populations.methods.Method", "name": method}
+        call["method"] = {TARGET: METHOD, "name": method}
         if method.startswith(DROPPING):
             call["method"]["parameters"] = {"density": DENSITY}
     return {**call, "dtype": dtype, "device": device}
+
+
+def _takes_base(method: str) -> bool:
+    """Whether a method takes a base; a method that cannot be had is refused by the population."""
+    try:
+        takes: bool = import_path(METHOD)(method).takes_base
+    except (ImportError, RuntimeError):
+        return True
+    return takes
 
 
 def _seed(name: str, base: str | None, before: str, mistakes: list[str]) -> Any:

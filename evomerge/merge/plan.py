@@ -80,7 +80,7 @@ def compose(
         "15 for 1,000."
     )
     comments["strategy", "crossover", "ratio"] = (
-        "Of the first parent in a child; beyond [0, 1], a child goes further than its parents."
+        "Of the second parent in a child; beyond [0, 1], a child goes further than its parents."
     )
     comments["births",] = "Children to make and score; `evomerge resume` goes on with more."
     call = {
