@@ -114,11 +114,25 @@ def _question(
     Raises:
         ValueError: if it cannot be known.
     """
-    # A list, such as one of messages, is no question that could be put into a text.
-    texts = [name for name in shared if isinstance(records[0][name], str)]
+    # A list, such as one of messages, is no question that could be put into a text. A field that
+    # is empty may be null.
+    texts = []
+    for name in shared:
+        if any(isinstance(record[name], str) for record in records):
+            texts.append(name)
     questions = [name for name in QUESTIONS if name in texts]
     for name, beside in BESIDE.items():
-        if name in questions and beside in texts:
+        if name not in questions:
+            continue
+        having = sum(beside in record for record in records)
+        # Left out, it would leave questions without what they are about.
+        if 0 < having < len(records):
+            raise ValueError(
+                f"{name} may be asked about {beside}, which {having:,} of {len(records):,} records "
+                f"have; give all of them one, which may be empty, or say what is read with "
+                "--template"
+            )
+        if beside in texts:
             questions = [other for other in questions if other != beside]
             # Data sets of one form have the field in any case, and often nothing in it.
             asked = any(str(record[beside] or "").strip() for record in records)
