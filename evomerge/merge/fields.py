@@ -118,24 +118,27 @@ def _question(
     # is empty may be null.
     texts = []
     for name in shared:
-        if any(isinstance(record[name], str) for record in records):
+        if any(_is_text(record[name]) for record in records):
             texts.append(name)
     questions = [name for name in QUESTIONS if name in texts]
     for name, beside in BESIDE.items():
         if name not in questions:
             continue
-        having = sum(beside in record for record in records)
         # Left out, it would leave questions without what they are about.
-        if 0 < having < len(records):
+        having = [record[beside] for record in records if beside in record]
+        about = f"{name} may be asked about {beside}, "
+        if 0 < len(having) < len(records):
             raise ValueError(
-                f"{name} may be asked about {beside}, which {having:,} of {len(records):,} records "
-                f"have; give all of them one, which may be empty, or say what is read with "
-                "--template"
+                f"{about}which {len(having):,} of {len(records):,} records have; give all of them "
+                "one, which may be empty, or say what is read with --template"
             )
+        if beside not in texts and any(having):
+            raise ValueError(f"{about}which is no text; say what is read with --template")
         if beside in texts:
             questions = [other for other in questions if other != beside]
             # Data sets of one form have the field in any case, and often nothing in it.
-            asked = any(str(record[beside] or "").strip() for record in records)
+            values = [record[beside] for record in records if record[beside] is not None]
+            asked = any(str(value).strip() for value in values)
             if questions == [name]:
                 return name, beside if asked else None
     if len(questions) != 1:
@@ -144,6 +147,11 @@ def _question(
             r"such as --template 'Question: {FIELD}\nAnswer:'"
         )
     return questions[0], None
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value can stand in a text as it is."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _unknown(kind: str, candidates: Sequence[str], shared: Sequence[str]) -> str:

@@ -42,6 +42,10 @@ def test_what_is_asked_about_is_not_lost_where_the_first_record_has_none():
     with pytest.raises(ValueError, match=r"asked about input, which 1 of 2 records have; give all"):
         fields_of(records, None, None)
     assert fields_of(records, "{instruction}", None).answer == "output"
+    numbers = [{"instruction": "Double.", "input": 0, "output": 0}]
+    assert fields_of(numbers, None, None).beside == "input"
+    with pytest.raises(ValueError, match=r"^question may be asked about context, which is no text"):
+        fields_of([{"question": "a", "context": ["b"], "answer": "c"}], None, None)
 
 
 def test_what_the_user_says_goes_before():
