@@ -24,7 +24,7 @@ from populations.express.combine import express
 from populations.method_merging import Inputs, Merging, copies_kept, merging
 from populations.method_ranges import spread
 from populations.methods import Method
-from populations.seeds.digests import digest
+from populations.seeds.digests import digests
 from populations.seeds.model_cards import Model, origins
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
@@ -273,12 +273,16 @@ class Merged(OnFirstUse, ABC):
 
     @cached_property
     def _sources(self) -> list[dict[str, Any]]:
-        seeds = [{"name": source.name, "sha256": digest(source)} for source in self._seeds.sources]
+        sources = list(self._seeds.sources)
         # A base that nothing takes differences to is in no member's weights.
-        if not self._takes_base:
-            return seeds
-        base = self._base.sources[0]
-        return [*seeds, {"name": base.name, "sha256": digest(base), "base": True}]
+        if self._takes_base:
+            sources.append(self._base.sources[0])
+        named = []
+        for source, sha256 in zip(sources, digests(sources), strict=True):
+            named.append({"name": source.name, "sha256": sha256})
+        for entry in named[len(self.seeds) :]:
+            entry["base"] = True
+        return named
 
     @torch.no_grad()
     def _merge(self, genome: Recipe, method: Method) -> None:
