@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evomerge.errors import UserError
@@ -93,6 +93,9 @@ def _skills(request: Request, chat: bool, mistakes: list[str]) -> list[Skill]:
         except (ValueError, OSError, ImportError) as error:
             mistakes.append(_line(f"--tasks {task}", error))
             continue
+        # A file may be called after the task that it is from.
+        if task in names:
+            made = replace(made, name=f"{task} of lm-eval", renamed=True)
         skills.append(made)
     return skills
 

@@ -60,6 +60,9 @@ def compose(
     if len(skills) > 1:
         parts = [skill.part for skill in skills]
         fitness = {TARGET: "fitness.combined.Combined", "parts": parts}
+        # The report is to have the names that are printed.
+        if any(skill.renamed for skill in skills):
+            fitness["names"] = [skill.name for skill in skills]
         places = [("fitness", "parts", number) for number in range(len(skills))]
         comments["fitness",] = "Skills pull equally, however many questions each has."
     for place, skill in zip(places, skills, strict=True):

@@ -160,6 +160,25 @@ def test_whatever_stands_in_a_file_stands_in_the_config(here, text):
     assert config.load(Path("out/merge.yaml"))["fitness"]["system"] == text
 
 
+def test_the_report_has_the_names_that_are_printed(here, capsys):
+    for folder in ("first", "second"):
+        (here / folder).mkdir()
+        written(here / folder / "sums.jsonl", SUMS)
+    written(here / "2024.jsonl", WORDS)
+    files = ["first/sums.jsonl", "second/sums.jsonl", "2024.jsonl"]
+    merge("mine/a", "mine/b", "--data", *files, *FEW, "--out", "out")
+    names = ["first/sums", "second/sums", "2024.jsonl"]
+    assert config.load(Path("out/merge.yaml"))["fitness"]["names"] == names
+    printed = capsys.readouterr().out
+    report = Path("out/run/report.html").read_text()
+    for name in names:
+        assert f"\n{name}" in printed
+        assert f">{name}" in report
+    # Names that need not be said are not: what is watched would have to have one, too.
+    merge(*BOTH, "--out", "plain", "--dry-run")
+    assert "names" not in config.load(Path("plain/merge.yaml"))["fitness"]
+
+
 def test_options_stand_in_the_config(here):
     written(here / "more.jsonl", SUMS[:3])
     written(here / "last.jsonl", [{"prompt": "a", "completion": "b"}] * 3)
@@ -264,6 +283,10 @@ def test_tasks_of_lm_eval(here, capsys):
     assert "ours: 5 to train (test[:5]), 1 to test (test[5:]); a task of lm-eval" in (
         capsys.readouterr().out
     )
+    (here / "ours.jsonl").symlink_to("sums.jsonl")
+    words = ["--data", "ours.jsonl", "--tasks", "ours", "--task-path", "tasks", *FEW, "--dry-run"]
+    merge("mine/a", "mine/b", *words, "--out", "both")
+    assert config.load(Path("both/merge.yaml"))["fitness"]["names"] == ["ours", "ours of lm-eval"]
     lines = refused(capsys, *BOTH, "--tasks", "our", "--task-path", "tasks")
     assert lines == ["--tasks our: task: lm-eval has no task 'our'; the nearest are 'ours'"]
 
