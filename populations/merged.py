@@ -277,7 +277,7 @@ class Merged(OnFirstUse, ABC):
         # A base that nothing takes differences to is in no member's weights.
         if self._takes_base:
             sources.append(self._base.sources[0])
-        named = []
+        named: list[dict[str, Any]] = []
         for source, sha256 in zip(sources, digests(sources), strict=True):
             named.append({"name": source.name, "sha256": sha256})
         for entry in named[len(self.seeds) :]:
