@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evomerge.merge.arguments import add_options
+from evomerge.merge.arguments import SEVERAL, add_options
 
 MERGEKIT_OPTIONS = (
     ("batch-size", int),
@@ -179,8 +179,7 @@ def _add_compare(commands: Any) -> None:
     # These take texts: an override may stand behind their numbers.
     command.add_argument(
         "--seeds",
-        nargs="+",
-        default=["0", "1", "2", "3", "4"],
+        **SEVERAL,
         metavar="N",
         help="random seeds, by default 0 to 4",
     )
@@ -202,13 +201,13 @@ def _add_compare(commands: Any) -> None:
     )
     command.add_argument(
         "--at",
-        nargs="+",
+        **SEVERAL,
         default=[],
         metavar="N",
         help="tell the test score after so many births, too",
     )
     command.add_argument(
-        "--reach", nargs="+", default=[], metavar="SCORE", help="count births to these test scores"
+        "--reach", **SEVERAL, default=[], metavar="SCORE", help="count births to these test scores"
     )
     command.add_argument(
         "--points",

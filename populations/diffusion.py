@@ -193,7 +193,7 @@ class DiffusionModels(Merged):
     def _models(self) -> tuple[list[Model], list[Model]]:
         seeds: list[Model] = [(seed.folder, seed.repository) for seed in self._pipelines]
         bases: list[Model] = []
-        if self.method is not None and self.method.needs_base:
+        if self._takes_base:
             bases = [(self._base_pipeline.folder, self._base_pipeline.repository)]
         return seeds, bases
 

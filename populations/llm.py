@@ -191,7 +191,7 @@ class LanguageModels(Merged):
             first, *rest = seed.models
             seeds.append(first)
             others += rest
-        if self.method is not None and self.method.needs_base:
+        if self._takes_base:
             others += self._language_base.models
         return seeds, others
 

@@ -24,7 +24,7 @@ from populations.express.combine import express
 from populations.method_merging import Inputs, Merging, copies_kept, merging
 from populations.method_ranges import spread
 from populations.methods import Method
-from populations.seeds.digests import digest
+from populations.seeds.digests import digests
 from populations.seeds.model_cards import Model, origins
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
@@ -177,7 +177,7 @@ class Merged(OnFirstUse, ABC):
         """
         shapes = {name: slot.shape for name, slot in self._seeds.slots.items()}
         # The base is not needed for the axis. What is wrong with it is said before a run begins.
-        if self.method is not None and self.method.needs_base:
+        if self._takes_base:
             _ = self._base
         if self.order == "flat":
             return Axis.flat(shapes, chromosomes=self._chromosomes, cut=self.cut)
@@ -253,11 +253,11 @@ class Merged(OnFirstUse, ABC):
         """
         size = sum(math.prod(slot.shape) for slot in self._seeds.slots.values())
         seeds = self._seeds.nbytes
-        if self.method is not None and self.method.needs_base:
+        if self._takes_base:
             seeds += size * self._base.dtype.itemsize
-            if self.seed_device != "disk":
-                width = self._dtype.itemsize
-                seeds += round(copies_kept(self.method, len(self.seeds), width) * size * width)
+        if self.method is not None and self.seed_device != "disk":
+            width = self._dtype.itemsize
+            seeds += round(copies_kept(self.method, len(self.seeds), width) * size * width)
         return {
             "seeds": seeds,
             "model": size * self._dtype.itemsize,
@@ -273,12 +273,16 @@ class Merged(OnFirstUse, ABC):
 
     @cached_property
     def _sources(self) -> list[dict[str, Any]]:
-        seeds = [{"name": source.name, "sha256": digest(source)} for source in self._seeds.sources]
+        sources = list(self._seeds.sources)
         # A base that nothing takes differences to is in no member's weights.
-        if self.method is None or not self.method.needs_base:
-            return seeds
-        base = self._base.sources[0]
-        return [*seeds, {"name": base.name, "sha256": digest(base), "base": True}]
+        if self._takes_base:
+            sources.append(self._base.sources[0])
+        named: list[dict[str, Any]] = []
+        for source, sha256 in zip(sources, digests(sources), strict=True):
+            named.append({"name": source.name, "sha256": sha256})
+        for entry in named[len(self.seeds) :]:
+            entry["base"] = True
+        return named
 
     @torch.no_grad()
     def _merge(self, genome: Recipe, method: Method) -> None:
@@ -300,9 +304,8 @@ class Merged(OnFirstUse, ABC):
 
     def _inputs(self, name: str) -> Inputs:
         """What a method merges of one tensor."""
-        assert self.method is not None
         base = None
-        if self.method.needs_base:
+        if self._takes_base:
             base = self._base.tensors(name)[0]
         return Inputs(base, self._kept.tensors(name))
 
@@ -317,6 +320,14 @@ class Merged(OnFirstUse, ABC):
         line = "%d seeds of %d parameters are kept on: %s (%.0f MB)"
         log.info(line, len(self.seeds), self.axis.size, place, self._seeds.nbytes / 1e6)
         return self._seeds
+
+    @property
+    def _takes_base(self) -> bool:
+        """Whether the base is in the members' weights: some methods need one, others may have one.
+
+        Without a method nothing takes it.
+        """
+        return self.method is not None and self.base is not None and self.method.takes_base
 
     @property
     def _dtype(self) -> torch.dtype:

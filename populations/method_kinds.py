@@ -33,6 +33,11 @@ def methods() -> dict[str, str]:
     return {method.spec.name: kind_of(method.spec) for method in mergekit().registered_methods()}
 
 
+def takes_base(method: Any) -> bool:
+    """Whether one of mergekit's methods takes a base, be it that it needs one or that it may."""
+    return method.spec.contract.base in ("required", "optional")
+
+
 def mergekit() -> Any:
     """The merge methods of mergekit, which is imported late: it takes seconds."""
     try:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from populations.magnitude_ranks import TRIMMING, ranks
-from populations.method_kinds import OTHER_KIND, SEARCHED, SINGLE, mergekit, methods
+from populations.method_kinds import OTHER_KIND, SEARCHED, SINGLE, mergekit, methods, takes_base
 from populations.method_parameters import (
     WEIGHT,
     check_parameters,
@@ -63,6 +63,11 @@ class Method:
     def needs_base(self) -> bool:
         """Whether the method merges differences from a base."""
         return self._method.spec.contract.base == "required"
+
+    @property
+    def takes_base(self) -> bool:
+        """Whether a base counts if there is one, needed or not; else it is left out."""
+        return takes_base(self._method)
 
     @property
     def ranges(self) -> list[Range]:
@@ -337,7 +342,7 @@ class Method:
         # mergekit takes a base as one of the inputs, and refuses one that its method does not know.
         inputs = list(seeds)
         base_index = None
-        if base is not None and method.spec.contract.base in ("required", "optional"):
+        if base is not None and takes_base(method):
             inputs = [base, *seeds]
             base_index = 0
         with torch.no_grad(), self._named(label):

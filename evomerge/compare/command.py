@@ -10,6 +10,9 @@ from evomerge.compare.compare import compare
 from evomerge.config import given
 from evomerge.errors import Interrupted, UserError
 
+SEEDS = ("0", "1", "2", "3", "4")
+"""The random seeds that are taken where none is given."""
+
 
 def command(options: argparse.Namespace) -> None:
     """Compares, and prints the table.
@@ -19,7 +22,8 @@ def command(options: argparse.Namespace) -> None:
         Interrupted: if some runs failed.
     """
     # These options take as much as there is, overrides that stand behind them too.
-    texts_of_seeds, behind_seeds = _without_overrides(options.seeds)
+    given_seeds = SEEDS if options.seeds is None else options.seeds
+    texts_of_seeds, behind_seeds = _without_overrides(given_seeds)
     texts_of_at, behind_at = _without_overrides(options.at)
     texts_of_reach, behind_reach = _without_overrides(options.reach)
     # A text that is no number may be an override, so the parser leaves all of them to us.
@@ -69,14 +73,14 @@ def _varied(texts: Sequence[str]) -> dict[str, list[str]]:
     Raises:
         UserError: if a text is not key=a,b,c.
     """
-    varied = {}
+    varied: dict[str, list[str]] = {}
     for text in texts:
         key, _, values = text.partition("=")
         if not key or not values:
             raise UserError(f"--vary {text!r}: expected key=a,b,c")
         # A value that has commas itself, such as a list, needs another mark between values.
         mark = ";" if ";" in values else ","
-        varied[key] = values.split(mark)
+        varied.setdefault(key, []).extend(values.split(mark))
     return varied
 
 

@@ -61,6 +61,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(_no_file(path))
     config = _with_base(path)
+    before = config.copy()
     for override in overrides:
         where, equals, value = override.partition("=")
         if not where or not equals:
@@ -70,7 +71,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     # Each of them could be read. A place in a list is none of those that a rule is about.
     named = [override for override in overrides if "[" not in override.partition("=")[0]]
     with parsing(" ".join(named)):
-        drop_contradicted(config, OmegaConf.from_dotlist(named))
+        drop_contradicted(config, OmegaConf.from_dotlist(named), before)
     with parsing(path):
         return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
 

@@ -42,16 +42,20 @@ RULES = (
 """What is known before any class is loaded: populations of checkpoints have these settings."""
 
 
-def drop_contradicted(below: Any, above: Any) -> None:
+def drop_contradicted(below: Any, above: Any, before: Any = None) -> None:
     """Takes out of a config what one that is laid over it leaves without meaning.
 
     Args:
         below: the config, as OmegaConf has it; it is changed.
         above: what is laid over it. What it says itself stays, and may be a contradiction.
+        before: the config as it was before, if the other one is laid over it already.
     """
+    if before is None:
+        before = below
     for rule in RULES:
-        value = _at(above, rule.key)
-        if value is None or rule.value not in (None, value):
+        # Where the config has said so itself, the one above makes no contradiction of it: it may
+        # set a parameter of the method that was there.
+        if not _applies(rule, above) or _applies(rule, before):
             continue
         for other in rule.others:
             where, _, name = other.rpartition(".")
@@ -64,6 +68,12 @@ def drop_contradicted(below: Any, above: Any) -> None:
                 continue
             del parent[name]
             log.info("%s of the config below is left out, since %s is set", other, rule.key)
+
+
+def _applies(rule: Rule, config: Any) -> bool:
+    """Whether a config says what leaves other settings without meaning."""
+    value = _at(config, rule.key)
+    return value is not None and rule.value in (None, value)
 
 
 def _at(config: Any, key: str) -> Any:

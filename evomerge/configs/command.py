@@ -70,6 +70,10 @@ def _is_free(path: Path, text: str, *, is_base: bool) -> bool:
     if not path.exists():
         return True
     # Somebody may have changed it since, and wants to keep that.
-    if is_base and path.read_text(encoding="utf-8") == text:
+    if is_base and path.is_file() and path.read_bytes() == text.encode():
         return False
-    raise UserError(f"{path}: expected a file that is not there yet; --to names another one")
+    # The base stands beside the copy, whatever that is called.
+    way_out = "--to names another one"
+    if is_base:
+        way_out = "the config is based on what would be there; --to names a file in another folder"
+    raise UserError(f"{path}: expected a file that is not there yet; {way_out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -89,5 +90,5 @@ def copies(folder: Path, name: str, to: Path) -> dict[Path, str]:
 def _renamed(text: str, places: Mapping[str, Path]) -> str:
     """A config whose comment names the copies, so that its commands run them."""
     for key, place in places.items():
-        text = text.replace(f"{CONFIGS}/{key}", str(place))
+        text = text.replace(f"{CONFIGS}/{key}", shlex.quote(str(place)))
     return text

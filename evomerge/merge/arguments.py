@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+SEVERAL: dict[str, Any] = {"action": "extend", "nargs": "+"}
+"""An option that takes several values: all behind it, or one each time that it is given."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -40,11 +44,11 @@ def _add_models(command: argparse.ArgumentParser) -> None:
 def _add_data(command: argparse.ArgumentParser) -> None:
     """What the models are to be good at."""
     command.add_argument(
-        "--data", nargs="+", default=[], metavar="FILE", help="JSON lines, a file a skill"
+        "--data", **SEVERAL, default=[], metavar="FILE", help="JSON lines, a file a skill"
     )
     command.add_argument(
         "--test",
-        nargs="+",
+        **SEVERAL,
         default=[],
         metavar="FILE",
         help="as many files to test on; without them, the end of each file is",
@@ -59,7 +63,7 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--limit", type=int, metavar="N", help="at most so many of each skill to train, and to test"
     )
-    command.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help="of lm-eval")
+    command.add_argument("--tasks", **SEVERAL, default=[], metavar="TASK", help="of lm-eval")
     command.add_argument(
         "--task-path", metavar="FOLDER", help="where lm-eval finds tasks of your own"
     )
@@ -69,29 +73,28 @@ def _add_questions(command: argparse.ArgumentParser) -> None:
     """How the models are asked, and what is right."""
     command.add_argument(
         "--template",
-        nargs="+",
+        **SEVERAL,
         metavar="TEXT",
         help=r"what the model reads, with fields in braces, \n for a line break: "
         "one for all files, or one each",
     )
     command.add_argument(
-        "--answer", nargs="+", metavar="FIELD", help="of the right answer: one, or one each"
+        "--answer", **SEVERAL, metavar="FIELD", help="of the right answer: one, or one each"
     )
     command.add_argument(
         "--score",
-        nargs="+",
+        **SEVERAL,
         metavar="SCORE",
         help="exact, numeric, gsm8k or the import path of a function: one, or one each",
     )
     command.add_argument(
         "--max-new-tokens",
-        nargs="+",
-        type=int,
+        **SEVERAL,
         metavar="N",
         help="most tokens of an answer: one, or one each",
     )
     command.add_argument(
-        "--stop", nargs="+", metavar="TEXT", help=r"what ends an answer, \n for a line break"
+        "--stop", **SEVERAL, metavar="TEXT", help=r"what ends an answer, \n for a line break"
     )
     command.add_argument(
         "--chat",

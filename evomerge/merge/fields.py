@@ -114,14 +114,31 @@ def _question(
     Raises:
         ValueError: if it cannot be known.
     """
-    # A list, such as one of messages, is no question that could be put into a text.
-    texts = [name for name in shared if isinstance(records[0][name], str)]
+    # A list, such as one of messages, is no question that could be put into a text. A field that
+    # is empty may be null.
+    texts = []
+    for name in shared:
+        if any(_is_text(record[name]) for record in records):
+            texts.append(name)
     questions = [name for name in QUESTIONS if name in texts]
     for name, beside in BESIDE.items():
-        if name in questions and beside in texts:
+        if name not in questions:
+            continue
+        # Left out, it would leave questions without what they are about.
+        having = [record[beside] for record in records if beside in record]
+        about = f"{name} may be asked about {beside}, "
+        if 0 < len(having) < len(records):
+            raise ValueError(
+                f"{about}which {len(having):,} of {len(records):,} records have; give all of them "
+                "one, which may be empty, or say what is read with --template"
+            )
+        if beside not in texts and any(having):
+            raise ValueError(f"{about}which is no text; say what is read with --template")
+        if beside in texts:
             questions = [other for other in questions if other != beside]
             # Data sets of one form have the field in any case, and often nothing in it.
-            asked = any(str(record[beside] or "").strip() for record in records)
+            values = [record[beside] for record in records if record[beside] is not None]
+            asked = any(str(value).strip() for value in values)
             if questions == [name]:
                 return name, beside if asked else None
     if len(questions) != 1:
@@ -130,6 +147,11 @@ def _question(
             r"such as --template 'Question: {FIELD}\nAnswer:'"
         )
     return questions[0], None
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value can stand in a text as it is."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _unknown(kind: str, candidates: Sequence[str], shared: Sequence[str]) -> str:

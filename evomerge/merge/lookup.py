@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evomerge.errors import UserError
 from evomerge.merge.models import Models, find, population
-from evomerge.merge.request import Request, unescaped
+from evomerge.merge.request import Request
 from evomerge.merge.skills import Asking, Skill, names_of, skill
 from evomerge.merge.tasks import task_skill
 
@@ -62,9 +62,6 @@ def _skills(request: Request, chat: bool, mistakes: list[str]) -> list[Skill]:
     options = request.options
     skills = []
     tests: Sequence[str | None] = request.test or [None] * len(request.data)
-    stop = options.stop
-    if stop is not None:
-        stop = [unescaped(text) for text in stop]
     names = names_of(request.data)
     for number, (name, file, test) in enumerate(zip(names, request.data, tests, strict=True)):
         asking = Asking(
@@ -73,7 +70,7 @@ def _skills(request: Request, chat: bool, mistakes: list[str]) -> list[Skill]:
             answer=request.answers[number],
             score=request.scores[number],
             max_new_tokens=request.lengths[number],
-            stop=stop,
+            stop=request.stop,
             system=options.system,
             batch=options.batch,
         )
@@ -96,6 +93,9 @@ def _skills(request: Request, chat: bool, mistakes: list[str]) -> list[Skill]:
         except (ValueError, OSError, ImportError) as error:
             mistakes.append(_line(f"--tasks {task}", error))
             continue
+        # A file may be called after the task that it is from.
+        if task in names:
+            made = replace(made, name=f"{task} of lm-eval", renamed=True)
         skills.append(made)
     return skills
 

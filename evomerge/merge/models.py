@@ -14,6 +14,9 @@ from evomerge.config.targets import TARGET, import_path
 FIND = "populations.seeds.language_seeds.find"
 """What finds a language model. The engine knows no models, so it is named as in a config."""
 
+METHOD = "populations.methods.Method"
+"""Likewise, a merge method of mergekit's."""
+
 ADAPTER = "adapter_config.json"
 """The file that makes a folder a LoRA adapter's."""
 
@@ -73,6 +76,7 @@ def find(names: Sequence[str], base: str | None, method: str | None, mistakes: l
         if place in known:
             mistakes.append(f"{name}: the same model is given more than once")
         known.add(place)
+    given = base is not None
     if base is not None and _seed(base, None, "--base: ", mistakes) is None:
         base = None
     adapted = False
@@ -83,12 +87,9 @@ def find(names: Sequence[str], base: str | None, method: str | None, mistakes: l
             continue
         adapted = adapted or (seed.folder / ADAPTER).is_file()
         templates[name] = _chat_template(seed.tokenizer_folder)
-    # A base that nothing takes was meant for something.
-    if base is not None and method is None and not adapted and len(templates) == len(names):
-        mistakes.append(
-            "--base: expected a LoRA adapter among the models, or a --method that takes "
-            "differences from a base; there is neither"
-        )
+    # What stands on a base cannot be told where a model was not found.
+    if len(templates) == len(names):
+        mistakes += _mistakes_of_base(given, method, adapted)
     return Models(list(names), adapted, templates)
 
 
@@ -102,10 +103,39 @@ def population(
     if method is not None:
         if base is not None:
             call["base"] = base
-        call["method"] = {TARGET: "populations.methods.Method", "name": method}
+        call["method"] = {TARGET: METHOD, "name": method}
         if method.startswith(DROPPING):
             call["method"]["parameters"] = {"density": DENSITY}
     return {**call, "dtype": dtype, "device": device}
+
+
+def _mistakes_of_base(given: bool, method: str | None, adapted: bool) -> list[str]:
+    """What is wrong with a base that is given, or that is not.
+
+    Args:
+        given: whether it is.
+        method: of mergekit.
+        adapted: whether a LoRA adapter is among the models.
+    """
+    needs = takes = False
+    if method is not None:
+        try:
+            known = import_path(METHOD)(method)
+            needs, takes = known.needs_base, known.takes_base
+        except (ImportError, RuntimeError):
+            # A method that cannot be had is refused by the population.
+            return []
+    if needs and not given:
+        return [f"--method: {method} takes differences from a base; --base names it"]
+    # A base that nothing takes was meant for something.
+    if not given or takes or adapted:
+        return []
+    if method is not None:
+        return [f"--base: {method} takes no base, it would be left out"]
+    return [
+        "--base: expected a LoRA adapter among the models, or a --method that takes "
+        "differences from a base; there is neither"
+    ]
 
 
 def _seed(name: str, base: str | None, before: str, mistakes: list[str]) -> Any:
@@ -117,7 +147,8 @@ def _seed(name: str, base: str | None, before: str, mistakes: list[str]) -> Any:
     try:
         return import_path(FIND)(name, base)
     except (OSError, ValueError, ImportError) as error:
-        text = " ".join(str(error).split())
+        # A setting of the config is an option here.
+        text = " ".join(str(error).split()).replace("adapter_base", "--base")
         # Most messages about a folder begin with it.
         if not text.startswith(name):
             text = f"{name}: {text}"

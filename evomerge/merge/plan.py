@@ -60,6 +60,9 @@ def compose(
     if len(skills) > 1:
         parts = [skill.part for skill in skills]
         fitness = {TARGET: "fitness.combined.Combined", "parts": parts}
+        # The report is to have the names that are printed.
+        if any(skill.renamed for skill in skills):
+            fitness["names"] = [skill.name for skill in skills]
         places = [("fitness", "parts", number) for number in range(len(skills))]
         comments["fitness",] = "Skills pull equally, however many questions each has."
     for place, skill in zip(places, skills, strict=True):
@@ -80,7 +83,7 @@ def compose(
         "15 for 1,000."
     )
     comments["strategy", "crossover", "ratio"] = (
-        "Of the first parent in a child; beyond [0, 1], a child goes further than its parents."
+        "Of the second parent in a child; beyond [0, 1], a child goes further than its parents."
     )
     comments["births",] = "Children to make and score; `evomerge resume` goes on with more."
     call = {

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evomerge.config.signatures import parameters_of
+from evomerge.evolution import evolve
 from evomerge.merge.reading import Division
 from evomerge.merge.scores import path_of
 
 AT_LEAST_ONE = ("limit", "batch")
 """Options that are whole numbers from 1 on, or not given."""
+
+OF_QUESTIONS = ("test", "template", "answer", "score", "max_new_tokens", "stop")
+"""Options that are about the questions of `--data`."""
 
 ESCAPES = {r"\n": "\n", r"\t": "\t"}
 """What a shell cannot easily write in a text."""
@@ -34,6 +40,7 @@ class Request:
         scores: likewise, its score.
         templates: likewise, what the model reads.
         lengths: likewise, most tokens of an answer.
+        stop: what ends an answer; None where it is not said.
         mistakes: what is wrong with the options, a line each.
     """
 
@@ -47,6 +54,7 @@ class Request:
     scores: list[Any]
     templates: list[Any]
     lengths: list[Any]
+    stop: list[str] | None
     mistakes: list[str]
 
     @classmethod
@@ -57,14 +65,16 @@ class Request:
         # Options take as many words as there are, and overrides may stand behind them.
         for name in ("given", "data", "test", "tasks", "answer", "score"):
             lists[name] = _without_overrides(getattr(options, name) or [], overrides)
+        # A text may have an equals sign of its own.
+        for name in ("template", "stop", "max_new_tokens"):
+            lists[name] = _without_settings(getattr(options, name) or [], overrides)
         mistakes: list[str] = []
         each = {}
-        texts = [unescaped(text) for text in options.template or []]
         for name, values in (
             ("answer", lists["answer"]),
             ("score", lists["score"]),
-            ("template", texts),
-            ("max_new_tokens", options.max_new_tokens or []),
+            ("template", [unescaped(text) for text in lists["template"]]),
+            ("max_new_tokens", _lengths(lists["max_new_tokens"], mistakes)),
         ):
             each[name] = _one_each(name, values, len(lists["data"]), mistakes)
         request = cls(
@@ -78,6 +88,7 @@ class Request:
             scores=each["score"],
             templates=each["template"],
             lengths=each["max_new_tokens"],
+            stop=[unescaped(text) for text in lists["stop"]] or None,
             mistakes=mistakes,
         )
         request._check_scores()
@@ -107,9 +118,6 @@ class Request:
             value = getattr(options, name)
             if value is not None and value < 1:
                 self.mistakes.append(f"--{name}: expected at least 1, got {value}")
-        for value in options.max_new_tokens or ():
-            if value < 1:
-                self.mistakes.append(f"--max-new-tokens: expected at least 1, got {value}")
         if not 0 < options.split < 1 or math.isnan(options.split):
             self.mistakes.append(
                 f"--split: expected a share between 0 and 1, got {options.split:g}"
@@ -126,7 +134,15 @@ class Request:
                 "--data: expected a file of questions with answers for each skill, "
                 "or tasks of lm-eval (--tasks); there is neither"
             )
-        if self.test and len(self.test) != len(self.data):
+        # What nothing takes was meant for something.
+        if self.tasks and not self.data:
+            for name in OF_QUESTIONS:
+                if getattr(self.options, name):
+                    self.mistakes.append(
+                        f"{_option(name)}: expected --data, whose questions it is about; "
+                        "tasks of lm-eval have their own"
+                    )
+        elif self.test and len(self.test) != len(self.data):
             self.mistakes.append(
                 f"--test: expected as many files as --data has, {len(self.data)}, "
                 f"got {len(self.test)}"
@@ -144,6 +160,8 @@ class Request:
             elif path.resolve() in places:
                 self.mistakes.append(f"{file}: the same file is given more than once")
             places[path.resolve()] = file
+        if self.options.task_path is not None and not self.tasks:
+            self.mistakes.append("--task-path: expected --tasks, which are looked for there")
         for task in dict.fromkeys(self.tasks):
             if self.tasks.count(task) > 1:
                 self.mistakes.append(f"--tasks: {task} is given more than once")
@@ -156,12 +174,35 @@ def _one_each(name: str, values: Sequence[Any], count: int, mistakes: list[str])
     if len(values) == 1:
         return list(values) * count
     if len(values) != count:
-        option = name.replace("_", "-")
-        mistakes.append(
-            f"--{option}: expected one for all files, or one for each of {count}, got {len(values)}"
-        )
+        # Where there is no file at all, it is told that nothing takes it.
+        if count:
+            mistakes.append(
+                f"{_option(name)}: expected one for all files, or one for each of {count}, "
+                f"got {len(values)}"
+            )
         return [None] * count
     return list(values)
+
+
+def _option(name: str) -> str:
+    """An option as it is written on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _lengths(texts: Sequence[str], mistakes: list[str]) -> list[int]:
+    """Most tokens of answers."""
+    lengths = []
+    for text in texts:
+        try:
+            length = int(text)
+        except ValueError:
+            length = 0
+        if length < 1:
+            mistakes.append(
+                f"--max-new-tokens: expected a whole number of at least 1, got {text!r}"
+            )
+        lengths.append(length)
+    return lengths
 
 
 def unescaped(text: str) -> str:
@@ -177,6 +218,20 @@ def _without_overrides(texts: Sequence[str], overrides: list[str]) -> list[str]:
     for text in texts:
         # A file may have an equals sign in its name.
         if "=" in text and not Path(text).expanduser().exists():
+            overrides.append(text)
+        else:
+            values.append(text)
+    return values
+
+
+def _without_settings(texts: Sequence[str], overrides: list[str]) -> list[str]:
+    """As `_without_overrides`, for texts: an override begins with the name of a setting."""
+    settings = parameters_of(evolve)
+    values = []
+    for text in texts:
+        key, equals, _ = text.partition("=")
+        first = re.split(r"[.\[]", key)[0]
+        if equals and first in settings:
             overrides.append(text)
         else:
             values.append(text)

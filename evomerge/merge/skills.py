@@ -26,6 +26,7 @@ class Skill:
         words: what was taken, in words.
         comments: what stands above keys of the part.
         notes: what a user should know besides.
+        renamed: whether the fitness would be called otherwise, if nobody said so.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Skill:
     words: str
     comments: Mapping[str, str]
     notes: Sequence[str] = field(default=())
+    renamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,28 +103,42 @@ def skill(name: str, file: str, test: str | None, division: Division, asking: As
         f"{len(given.train):,} to train, {len(given.test):,} to test; {_taken(fields)}; "
         f"read as {template!r}; right is {score.words}"
     )
-    return Skill(name, part, words, comments, _notes(given, template))
+    renamed = name != import_path(NAME_OF_FILE)(file)
+    return Skill(name, part, words, comments, _notes(given, template), renamed)
 
 
 def names_of(files: Sequence[str]) -> list[str]:
     """What the skills of files are called: after the file, or its folder, without its split.
 
     Those that would be alike have their folders before them, and their places where that is not
-    enough.
+    enough. A number is no name, since parts without one are called by their places.
 
     >>> names_of(["data/sums_train.jsonl", "sorting/train.jsonl"])
     ['sums', 'sorting']
     >>> names_of(["a/sums.jsonl", "b/sums.jsonl"])
     ['a/sums', 'b/sums']
+    >>> names_of(["sums.jsonl", "b/sums.jsonl", "words.jsonl"])
+    ['sums', 'b/sums', 'words']
+    >>> names_of(["2024.jsonl"])
+    ['2024.jsonl']
     """
     paths = [Path(file) for file in files]
     name_of_file = import_path(NAME_OF_FILE)
-    names: list[str] = [name_of_file(path) for path in paths]
-    if len(set(names)) < len(names):
-        names = [f"{path.parent.name}/{name}" for path, name in zip(paths, names, strict=True)]
-    if len(set(names)) < len(names):
-        names = [f"{number}: {name}" for number, name in enumerate(names)]
-    return names
+    names: list[str] = []
+    for path in paths:
+        name = name_of_file(path)
+        if not name.strip() or name.isdigit():
+            name = path.name
+        names.append(name)
+    told_apart = []
+    for path, name in zip(paths, names, strict=True):
+        # A file of the working directory has no folder.
+        if names.count(name) > 1 and path.parent.name:
+            name = f"{path.parent.name}/{name}"
+        told_apart.append(name)
+    if len(set(told_apart)) < len(told_apart):
+        return [f"{number}: {name}" for number, name in enumerate(told_apart)]
+    return told_apart
 
 
 def _conversation(given: Read, asking: Asking) -> dict[str, Any]:

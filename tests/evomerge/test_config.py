@@ -1,6 +1,7 @@
 """YAML to calls and back: the same objects come out, whoever wrote the call."""
 
 import json
+import logging
 import sys
 from importlib.metadata import version
 
@@ -270,6 +271,23 @@ def test_what_one_layer_says_stays_a_contradiction(tmp_path):
     assert config.load(tmp_path / "one.yaml")["population"]["chromosomes"] == {
         "attention": "self_attn"
     }
+
+
+@pytest.mark.parametrize("by", ["base", "override"])
+def test_a_parameter_of_a_method_that_is_there_contradicts_nothing(tmp_path, by, caplog):
+    caplog.set_level(logging.INFO)
+    text = "population: {method: {name: ties}}\nstrategy: {crossover: {angle: none}}\n"
+    (tmp_path / "one.yaml").write_text(text)
+    (tmp_path / "above.yaml").write_text(
+        "_base_: one.yaml\npopulation: {method: {parameters: {density: 0.5}}}\n"
+    )
+    if by == "base":
+        call = config.load(tmp_path / "above.yaml")
+    else:
+        call = config.load(tmp_path / "one.yaml", ["population.method.parameters.density=0.5"])
+    assert call["population"]["method"] == {"name": "ties", "parameters": {"density": 0.5}}
+    assert call["strategy"]["crossover"] == {"angle": "none"}
+    assert not caplog.records
 
 
 def test_a_config_names_the_versions_of_what_was_used(monkeypatch):

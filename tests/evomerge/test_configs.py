@@ -1,6 +1,7 @@
 """The configs that come with evomerge: each is listed, and its copy is the same config wherever it is put."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def test_nothing_is_written_over(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("digits.yaml").write_text("births: 1\n")
     Path("folder").mkdir()
+    # It may be anything, no text even.
+    Path("skills.yaml").write_bytes(b"\xff\xfe")
+    assert main(["configs", "skills_units"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "evomerge: skills.yaml: expected a file that is not there yet; the config is based on what "
+        "would be there; --to names a file in another folder"
+    ]
+    Path("skills.yaml").unlink()
     for words in (["digits"], ["digits_units"], ["skills", "--to", "folder"]):
         assert main(["configs", *words]) == 2
         assert "expected a file that is not there yet" in capsys.readouterr().err
@@ -60,6 +69,14 @@ def test_nothing_is_written_over(tmp_path, monkeypatch, capsys):
     assert "what skills_units is based on has that name" in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"digits.yaml", "folder"}
     assert Path("digits.yaml").read_text() == "births: 1\n"
+
+
+def test_the_command_in_a_copy_runs_it_whatever_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["configs", "skills", "--to", "my own/it's.yaml"]) == 0
+    lines = Path("my own/it's.yaml").read_text().splitlines()
+    [command] = [line for line in lines if line.startswith("#   evomerge run")]
+    assert shlex.split(command) == ["#", "evomerge", "run", "my own/it's.yaml"]
 
 
 def test_an_unknown_name_has_the_nearest(capsys):

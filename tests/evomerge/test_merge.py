@@ -33,6 +33,21 @@ def test_what_is_asked_about_is_left_out_where_there_is_never_any():
     assert "### Input:\n{input}\n" in fields.template(chat=False)
 
 
+def test_what_is_asked_about_is_not_lost_where_the_first_record_has_none():
+    first, second = {"instruction": "Add.", "input": None}, {"instruction": "Add.", "input": "1 1"}
+    records = [{**first, "output": "2"}, {**second, "output": "2"}]
+    assert fields_of(records, None, None).beside == "input"
+    assert fields_of(records[:1], None, None).beside is None
+    del records[0]["input"]
+    with pytest.raises(ValueError, match=r"asked about input, which 1 of 2 records have; give all"):
+        fields_of(records, None, None)
+    assert fields_of(records, "{instruction}", None).answer == "output"
+    numbers = [{"instruction": "Double.", "input": 0, "output": 0}]
+    assert fields_of(numbers, None, None).beside == "input"
+    with pytest.raises(ValueError, match=r"^question may be asked about context, which is no text"):
+        fields_of([{"question": "a", "context": ["b"], "answer": "c"}], None, None)
+
+
 def test_what_the_user_says_goes_before():
     record = {"question": "a", "prompt": "b", "answer": "c", "output": "d"}
     fields = fields_of([record], "{prompt} -> ", "output")

@@ -7,6 +7,8 @@ import pytest
 from whole_runs import write_config
 
 from evomerge import UserError, evolve
+from evomerge.cli import main
+from evomerge.compare import command
 from evomerge.compare.plan import plan, shared
 from evomerge.compare.rows import SWEEP
 from evomerge.config import calls
@@ -524,3 +526,29 @@ def test_a_config_that_is_no_runs_is_told(made, tmp_path):
         told
         == f"{tmp_path / 'x'}: expected a run directory, its config.yaml is not the call of a run"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {"seeds": [0, 1, 2, 3, 4], "at": [], "reach": [], "vary": {}}),
+        (["--seeds", "7", "--seeds", "8", "births=3"], {"seeds": [7, 8]}),
+        (["--at", "5", "--at", "6", "7"], {"at": [5, 6, 7]}),
+        (["--reach", "0.5", "--reach", "0.6"], {"reach": [0.5, 0.6]}),
+        (["--vary", "a=1", "--vary", "b=2", "--vary", "a=3"], {"vary": {"a": ["1", "3"], "b": ["2"]}}),
+    ],
+)  # fmt: skip
+def test_an_option_that_is_given_again_adds_to_what_it_was_given(
+    tmp_path, monkeypatch, words, expected
+):
+    asked = {}
+
+    def noted(_paths, overrides, **settings):
+        asked.update(settings, overrides=overrides)
+        return "", True
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "compare", noted)
+    assert main(["compare", "skills.yaml", *words]) == 0
+    assert {name: asked[name] for name in expected} == expected
+    assert asked["overrides"] == [word for word in words if word.startswith("births")]

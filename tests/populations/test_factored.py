@@ -1,5 +1,7 @@
 """Adapters as factors over one base: held against sums of whole models in float64."""
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_llama
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_adapters import adapter
 from transformers import AutoModelForCausalLM
 
@@ -19,6 +21,9 @@ from populations.express.combine import combine_factored
 from populations.express.factored import Factored, Factors, LowRank
 from populations.express.fused_torch import combine_at_once
 from populations.llm import LanguageModels
+from populations.seeds import digests
+from populations.seeds.adapters import Adapted
+from populations.seeds.checkpoints import Checkpoint
 
 ROWS, COLUMNS = 60, 26
 EDGES = {0: [0, 7, 31, 60], 1: [0, 5, 6, 26], None: [0, 30, 40, 700, 1560]}
@@ -227,6 +232,44 @@ def test_the_base_is_kept_once_and_each_adapter_as_its_factors(kin):
             for tensor in (factored.factors.left, factored.factors.right):
                 kept[tensor.data_ptr()] = tensor.nbytes
     assert sum(kept.values()) == size_of_base + 4 * numbers
+
+
+def test_the_files_of_a_base_are_read_once_for_all_digests(kin, monkeypatch):
+    seeds, _ = kin
+    read = []
+    add = digests._add
+
+    def noting(state, path):
+        read.append(path)
+        add(state, path)
+
+    monkeypatch.setattr(digests, "_add", noting)
+    sources = LanguageModels(seeds).sources()
+    assert len(read) == len(set(read)) == 6  # two whole models, and two files of each adapter
+    for seed, source in zip(seeds, sources, strict=True):
+        content = b""
+        if "adapter" in seed:
+            content += Path(seeds[0], "model.safetensors").read_bytes()
+            content += Path(seed, "adapter_config.json").read_bytes()
+            content += Path(seed, "adapter_model.safetensors").read_bytes()
+        else:
+            content += Path(seed, "model.safetensors").read_bytes()
+        assert source["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_module_may_have_embedding_in_its_name(tmp_path):
+    """Factors of an embedding are the other way round, and those of a layer of such a name are not."""
+    draw = torch.Generator().manual_seed(0)
+    a, b, whole = (torch.randn(4, 4, generator=draw) for _ in range(3))
+    save_file({"embedding_proj.weight": whole}, tmp_path / "model.safetensors")
+    (tmp_path / "adapter").mkdir()
+    start = "base_model.model.embedding_proj"
+    factors = {f"{start}.lora_A.weight": a, f"{start}.lora_B.weight": b}
+    save_file(factors, tmp_path / "adapter" / "adapter_model.safetensors")
+    settings = {"peft_type": "LORA", "r": 4, "lora_alpha": 2}
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(settings))
+    adapted = Adapted(tmp_path / "adapter", Checkpoint.open(tmp_path))
+    assert torch.allclose(adapted.tensor("embedding_proj.weight"), whole + 0.5 * b @ a, atol=1e-6)
 
 
 def test_inner_products_are_those_of_the_seeds_that_are_summed(kin):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny_llama
 import torch
 from mergekit.config import MergeConfiguration
 from mergekit.merge import run_merge
@@ -21,6 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from evomerge.genome.axis import Axis
 from evomerge.genome.crossover import Crossover
 from evomerge.genome.recipe import Recipe
+from populations.llm import LanguageModels
 from populations.method_kinds import SEARCHED, SINGLE, methods
 from populations.methods import Method
 
@@ -542,3 +544,26 @@ def test_on_a_gpu_drops_are_the_tensors_own_too(name):
     assert torch.equal(torch.cuda.get_rng_state(), before)
     assert torch.equal(made(name).merge("a", seeds, weights(2), base), child)
     assert not torch.equal(made(name).merge("b", seeds, weights(2), base), child)
+
+
+@pytest.mark.parametrize("name", ["nuslerp", "multislerp", "linear"])
+def test_a_base_that_a_method_may_do_without_counts_where_there_is_one(name, tmp_path):
+    *seeds, base = tiny_llama.tuned(tmp_path, ["a", "b", "base"])
+    population = LanguageModels(
+        seeds, base=base, method=Method(name), dtype="float32", device="cpu"
+    )
+    bounds = np.array([0, population.axis.size])
+    member = population.express(Recipe(bounds, np.array([[0.25, 0.75]]))).model.state_dict()
+    *parts, below = [load_file(Path(folder) / "model.safetensors") for folder in (*seeds, base)]
+    takes = name != "linear"
+    for key, tensor in below.items():
+        inputs = [part[key] for part in parts]
+        expected = Method(name).merge(key, inputs, [0.25, 0.75], tensor if takes else None)
+        assert torch.equal(member[key], expected)
+    # What is in the weights is in the recipe, on the card, and in memory.
+    assert [source.get("base", False) for source in population.sources()] == [False, False, True][
+        : 2 + takes
+    ]
+    assert len(population.card()["others"]) == takes
+    alone = LanguageModels(seeds, method=Method(name), dtype="float32", device="cpu")
+    assert (population.footprint()["seeds"] > alone.footprint()["seeds"]) == takes

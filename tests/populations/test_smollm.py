@@ -48,6 +48,30 @@ def test_the_base_is_made_once_and_is_the_published_model(base, monkeypatch, cap
     assert "Paris" in tokenizer.decode(answer[asked["input_ids"].shape[1] :])
 
 
+def test_processes_that_begin_together_do_not_fill_one_folder(monkeypatch, tmp_path):
+    """The second begins while the first is half-way, and ends before it."""
+    begun = []
+
+    def convert(folder):
+        first = not begun
+        begun.append(folder)
+        (folder / "weights").write_text("all")
+        if first:
+            assert smollm.base().is_dir()
+        (folder / "tokenizer").write_text("all")
+
+    monkeypatch.setattr(conversion, "_version", lambda: "1")
+    monkeypatch.setattr(conversion, "_convert", convert)
+    monkeypatch.setenv(conversion.CACHE, str(tmp_path))
+    folder = smollm.base()
+    assert len(begun) == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["tokenizer", "weights"]
+    # Nothing is left beside it, and others may read it.
+    assert list(tmp_path.iterdir()) == [folder]
+    (tmp_path / "plain").mkdir()
+    assert folder.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_what_is_missing_is_said(monkeypatch, tmp_path):
     def no_package(name):
         raise metadata.PackageNotFoundError(name)

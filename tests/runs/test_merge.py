@@ -122,6 +122,63 @@ def test_overrides_stand_in_the_config_wherever_they_are_given(here):
     assert call["population"]["seeds"] == ["mine/a", "mine/b"]
 
 
+def test_overrides_stand_behind_texts_too(here):
+    words = ["--template", "{question}=", "births=7", "--max-new-tokens", "3", "tile=5"]
+    merge(
+        "mine/a", "mine/b", "--data", "sums.jsonl", *words,
+        "--stop", "births", "tokens=5", "strategy.size=3", "--out", "out", "--dry-run",
+    )  # fmt: skip
+    call = config.load(Path("out/merge.yaml"))
+    assert (call["births"], call["tile"], call["strategy"]["size"]) == (7, 5, 3)
+    [part] = parts()
+    assert (part["template"], part["max_new_tokens"]) == ("{question}=", 3)
+    assert part["stop"] == ["births", "tokens=5"]
+
+
+def test_an_option_that_is_given_again_adds_to_what_it_was_given(here):
+    merge(
+        "mine/a", "mine/b", "--data", "sums.jsonl", "--data", "words.jsonl",
+        "--stop", ";", "--stop", ".", "--max-new-tokens", "3", "--max-new-tokens", "4",
+        "--out", "out", "--dry-run",
+    )  # fmt: skip
+    first, second = parts()
+    assert first["data"]["train"]["path"] == "sums.jsonl"
+    assert second["data"]["train"]["path"] == "words.jsonl"
+    assert first["stop"] == second["stop"] == [";", "."]
+    assert (first["max_new_tokens"], second["max_new_tokens"]) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Use ${HOME}, {x} and \\\\${y}.", "an odd line\u2028ends\x85 here", "ünï \U0001f389: # 'no'", "1e5", "half \\ud83d", "a\nb\t "],
+)  # fmt: skip
+def test_whatever_stands_in_a_file_stands_in_the_config(here, text):
+    talk = [{"role": "system", "content": text}, {"role": "user", "content": "a"}]
+    record = {"messages": [*talk, {"role": "assistant", "content": "b"}]}
+    written(here / "talks.jsonl", [record] * 3)
+    merge("chatty/a", "chatty/b", "--data", "talks.jsonl", "--out", "out", "--dry-run")
+    assert config.load(Path("out/merge.yaml"))["fitness"]["system"] == text
+
+
+def test_the_report_has_the_names_that_are_printed(here, capsys):
+    for folder in ("first", "second"):
+        (here / folder).mkdir()
+        written(here / folder / "sums.jsonl", SUMS)
+    written(here / "2024.jsonl", WORDS)
+    files = ["first/sums.jsonl", "second/sums.jsonl", "2024.jsonl"]
+    merge("mine/a", "mine/b", "--data", *files, *FEW, "--out", "out")
+    names = ["first/sums", "second/sums", "2024.jsonl"]
+    assert config.load(Path("out/merge.yaml"))["fitness"]["names"] == names
+    printed = capsys.readouterr().out
+    report = Path("out/run/report.html").read_text()
+    for name in names:
+        assert f"\n{name}" in printed
+        assert f">{name}" in report
+    # Names that need not be said are not: what is watched would have to have one, too.
+    merge(*BOTH, "--out", "plain", "--dry-run")
+    assert "names" not in config.load(Path("plain/merge.yaml"))["fitness"]
+
+
 def test_options_stand_in_the_config(here):
     written(here / "more.jsonl", SUMS[:3])
     written(here / "last.jsonl", [{"prompt": "a", "completion": "b"}] * 3)
@@ -192,14 +249,12 @@ def test_adapters_stand_on_the_base(here, capsys):
     assert line.startswith("--base: expected a LoRA adapter among the models, or a --method")
 
 
-def test_a_method_takes_differences_from_the_base(here, capsys):
+def test_a_method_takes_differences_from_the_base(here):
     merge(*BOTH, "--method", "ties", "--base", "mine/base", "--out", "out", "--dry-run")
     call = config.load(Path("out/merge.yaml"))
     assert call["population"]["base"] == "mine/base"
     assert call["population"]["method"]["parameters"] == {"density": 0.5}
     assert call["strategy"]["crossover"]["angle"] == "none"
-    [line] = refused(capsys, *BOTH, "--method", "ties")
-    assert "ties merges differences from a base, and there is no base" in line
 
 
 def test_tasks_of_lm_eval(here, capsys):
@@ -228,6 +283,10 @@ def test_tasks_of_lm_eval(here, capsys):
     assert "ours: 5 to train (test[:5]), 1 to test (test[5:]); a task of lm-eval" in (
         capsys.readouterr().out
     )
+    (here / "ours.jsonl").symlink_to("sums.jsonl")
+    words = ["--data", "ours.jsonl", "--tasks", "ours", "--task-path", "tasks", *FEW, "--dry-run"]
+    merge("mine/a", "mine/b", *words, "--out", "both")
+    assert config.load(Path("both/merge.yaml"))["fitness"]["names"] == ["ours", "ours of lm-eval"]
     lines = refused(capsys, *BOTH, "--tasks", "our", "--task-path", "tasks")
     assert lines == ["--tasks our: task: lm-eval has no task 'our'; the nearest are 'ours'"]
 
@@ -243,6 +302,14 @@ def test_tasks_of_lm_eval(here, capsys):
         ([*BOTH, "--score", "exact", "numeric", "gsm8k"], ["--score: expected one for all files, or one for each of 2, got 3"]),
         ([*BOTH, "--score", "gsm8k"], ["sums: datapoint 0 of train (sums.jsonl, line 1): answer: expected '####'", "words: datapoint 0"]),
         ([*BOTH, "--answer", "reply"], ["sums: datapoint 0 of train (sums.jsonl, line 1): answer: no field 'reply'", "words: "]),
+        ([*BOTH, "--max-new-tokens", "0", "few"], ["--max-new-tokens: expected a whole number of at least 1, got '0'", "--max-new-tokens: expected a whole number of at least 1, got 'few'"]),
+        ([*BOTH, "--task-path", "mine"], ["--task-path: expected --tasks"]),
+        (["mine/a", "mine/b", "--tasks", "ours", "--template", "{a}", "--stop", "b", "c"], ["--template: expected --data", "--stop: expected --data"]),
+        (["mine/a", "adapters/one", "--data", "sums.jsonl"], ["adapters/one: the adapter's base /nowhere cannot be had: expected a folder, or owner/name of the hub, there is no folder /nowhere; set --base to a folder"]),
+        ([*BOTH, "--method", "ties"], ["--method: ties takes differences from a base; --base names it"]),
+        ([*BOTH, "--method", "ties", "--base", "./no"], ["--base: ./no: expected a folder with a model"]),
+        ([*BOTH, "--base", "mine/base", "--method", "linear"], ["--base: linear takes no base"]),
+        ([*BOTH, "--base", "mine/base", "--method", "linnear"], ["population.method: name: mergekit has no merge method 'linnear'; did you mean 'linear'?"]),
         ([*BOTH, "--chat"], ["--chat: no model has a chat template"]),
         ([*BOTH, "--system", "Be brief."], ["--system: a system's message needs --chat"]),
         ([*BOTH, "--dtype", "float8"], ["population.dtype: expected"]),
