@@ -112,22 +112,33 @@ def test_a_log_that_was_cut_short_is_noticed(tmp_path):
 
 def test_a_full_disk_loses_nothing(tmp_path):
     """The limit on a file's size stands for the disk's end: no more is written, amid a line."""
-    config = write_config(tmp_path, births=4000, save_every=0.2)
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-
-    process = start("run", config, f"run_dir={tmp_path}/run", cwd=tmp_path, preexec_fn=limit)
+    config = write_config(tmp_path, births=1_000_000, save_every=0.2)
+    process = start("run", config, f"run_dir={tmp_path}/run", cwd=tmp_path)
+    wait_for_births(process, tmp_path / "run", 49)
+    # How soon a snapshot is due depends on how fast the machine writes one.
+    while not saved_births(tmp_path):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    end = (tmp_path / "run" / "births.jsonl").stat().st_size + 100_000
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (end, end))
     code, _, err = finish(process)
     assert code == 1
     assert "cannot be written" in err
     assert "evomerge resume" in err
     assert "Traceback" not in err
-    saved = read_snapshot(tmp_path / "run")[1]["state"]["counters"]["decided"]
-    assert saved > 0
-    code, _, err = finish(start("resume", tmp_path / "run", cwd=tmp_path))
-    assert code == 0, err
-    assert [entry["birth"] for entry in log_of(tmp_path / "run")] == [0, 0, *range(1, 4001)]
+    # the resume goes on behind the newest snapshot, and leaves no birth out
+    process = start("resume", tmp_path / "run", cwd=tmp_path)
+    wait_for_births(process, tmp_path / "run", saved_births(tmp_path) + 1000)
+    process.terminate()
+    code, _, err = finish(process)
+    assert code == 128 + signal.SIGTERM, err
+    births = [entry["birth"] for entry in log_of(tmp_path / "run")]
+    assert births == [0, 0, *range(1, births[-1] + 1)]
+
+
+def saved_births(folder):
+    """How many births the newest snapshot has of the run in a folder."""
+    return read_snapshot(folder / "run")[1]["state"]["counters"]["decided"]
 
 
 def test_one_process_at_a_time(tmp_path):
