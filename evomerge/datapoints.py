@@ -34,8 +34,7 @@ def sizes_of(fitness: Fitness) -> dict[str, int]:
         splits.append(WATCHED)
     for split in splits:
         size = as_user_error("fitness", partial(fitness.size, split))
-        # bool is a kind of int, and True would be taken for one datapoint
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+        if not _is_whole(size, 0):
             raise UserError(
                 f"fitness: size({split!r}): expected a whole number of at least 0, got {size!r}"
             )
@@ -45,6 +44,14 @@ def sizes_of(fitness: Fitness) -> dict[str, int]:
     if WATCHED in splits and not sizes[WATCHED]:
         raise UserError("fitness: there are no datapoints in what is watched")
     return sizes
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    """Whether a value is a whole number, and not below the least."""
+    # bool is a kind of int, and True would be taken for one datapoint
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        return False
+    return bool(value >= least)
 
 
 def weights_of(fitness: Fitness, split: str, size: int) -> np.ndarray | None:
@@ -115,7 +122,7 @@ def batched_groups(fitness: Any, split: str, size: int) -> list[BatchedGroup]:
         if name not in batches or not len(own):
             continue
         batch = batches[name]
-        if isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1:
+        if not _is_whole(batch, 1):
             raise UserError(
                 f"fitness: batches()[{name!r}]: expected a whole number of at least 1, "
                 f"got {batch!r}"

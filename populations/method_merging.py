@@ -1,9 +1,9 @@
 """How one of mergekit's methods fills the resident model, tensor by tensor.
 
 What it leaves of each seed does not depend on the weights. So it is made once for each seed and
-tensor, and kept, and only weighted at a birth (`KeptVectors`). Where what it leaves is searched, what
-comes before that is kept (`KeptDifferences`). Where there is no room for that, or the method has no
-such part, all of it is made anew at each birth (`Anew`).
+tensor, and kept, and only weighted at a birth (`KeptVectors`). Where what it leaves is searched,
+what comes before that is kept. Where there is no room for that, or the method has no such part, all
+of it is made anew at each birth (`Anew`).
 """
 
 from __future__ import annotations
@@ -84,10 +84,24 @@ class Anew:
         slot.copy_(method.merge(name, inputs.seeds, weights, inputs.base))
 
 
+class KeptTensor(NamedTuple):
+    """What is kept of one tensor, in the type of the resident model."""
+
+    base: torch.Tensor
+    """The base's."""
+
+    vectors: list[torch.Tensor]
+    """(K,) the task vectors; where what is left of the seeds is searched, their differences."""
+
+    places: list[torch.Tensor | None]
+    """(K,) the ranks of the differences' numbers, where these are kept and are trimmed by size."""
+
+
 class KeptVectors:
     """The task vectors of a method, tensor by tensor, kept from their first use on.
 
-    They are the same for all members: what makes them is not searched.
+    They are the same for all members, unless it is searched how much is left of the seeds. Then
+    differences from the base are, and their ranks. Each member's task vectors are made of these.
     """
 
     def __init__(
@@ -95,6 +109,8 @@ class KeptVectors:
         place: Kept,
         inputs: Callable[[str], Inputs],
         release: Callable[[str], None],
+        *,
+        searched: bool = False,
     ) -> None:
         """Nothing is made yet.
 
@@ -102,83 +118,41 @@ class KeptVectors:
             place: "device", beside the model, or "pinned", in the host's page-locked memory.
             inputs: a tensor's name to what is merged of it; each is asked for once.
             release: is told the name of each tensor whose seeds are not needed any longer.
+            searched: whether members differ in how much is left of the seeds.
         """
         self._place = place
         self._inputs = inputs
         self._release = release
-        # By tensor the base and K task vectors, on the place, in the type of the resident model.
-        self._kept: dict[str, list[torch.Tensor]] = {}
+        self._searched = searched
+        # By the tensor's name, on the place.
+        self._kept: dict[str, KeptTensor] = {}
 
     def merge(self, method: Method, name: str, slot: torch.Tensor, weights: np.ndarray) -> None:
         """As `Merging.merge`, with the numbers of `Anew.merge`, to the bit."""
-        base, *vectors = [tensor.to(slot.device) for tensor in self._tensors(method, name, slot)]
-        _weigh(method, name, slot, weights, base, vectors)
-
-    def _tensors(self, method: Method, name: str, slot: torch.Tensor) -> list[torch.Tensor]:
-        """The base and the task vectors of a tensor, which are made when it is first needed."""
         if name not in self._kept:
-            base, seeds = self._inputs(name).like(slot)
-            assert base is not None, "methods that have task vectors need a base"
-            tensors = [base, *method.task_vectors(name, seeds, base)]
-            self._kept[name] = [_stored(tensor, self._place) for tensor in tensors]
+            self._kept[name] = self._made(method, name, slot)
             self._release(name)
-        return self._kept[name]
-
-
-class Differences(NamedTuple):
-    """What is kept of one tensor where a method searches what it leaves of the seeds."""
-
-    base: torch.Tensor
-    """The base's."""
-
-    vectors: list[torch.Tensor]
-    """(K,) the seeds' differences from it."""
-
-    places: list[torch.Tensor | None]
-    """(K,) the ranks of their numbers, for methods that trim by size."""
-
-
-class KeptDifferences:
-    """What of a method depends neither on the weights nor on what it leaves of the seeds, kept.
-
-    How much is left is searched, so each member has task vectors of its own. They are made of
-    differences that are the same for all members, and trimmed by ranks that are, too.
-    """
-
-    def __init__(
-        self,
-        place: Kept,
-        inputs: Callable[[str], Inputs],
-        release: Callable[[str], None],
-    ) -> None:
-        """As `KeptVectors`."""
-        self._place = place
-        self._inputs = inputs
-        self._release = release
-        # By tensor, on the place, in the type of the resident model.
-        self._kept: dict[str, Differences] = {}
-
-    def merge(self, method: Method, name: str, slot: torch.Tensor, weights: np.ndarray) -> None:
-        """As `Merging.merge`, with the numbers of `Anew.merge`, to the bit."""
-        base, vectors, places = self._differences(method, name, slot)
+        base, vectors, places = self._kept[name]
         vectors = [vector.to(slot.device) for vector in vectors]
-        places = [None if own is None else own.to(slot.device) for own in places]
-        left = method.sparsified(name, vectors, places)
-        _weigh(method, name, slot, weights, base.to(slot.device), left)
+        if self._searched:
+            places = [None if own is None else own.to(slot.device) for own in places]
+            vectors = method.sparsified(name, vectors, places)
+        _weigh(method, name, slot, weights, base.to(slot.device), vectors)
 
-    def _differences(self, method: Method, name: str, slot: torch.Tensor) -> Differences:
-        """What is kept of a tensor, which is made when it is first needed."""
-        if name not in self._kept:
-            base, seeds = self._inputs(name).like(slot)
-            assert base is not None, "methods that have task vectors need a base"
+    def _made(self, method: Method, name: str, slot: torch.Tensor) -> KeptTensor:
+        """What is kept of a tensor."""
+        base, seeds = self._inputs(name).like(slot)
+        assert base is not None, "methods that have task vectors need a base"
+        places: list[torch.Tensor | None] = []
+        if self._searched:
             vectors, places = method.differences(name, seeds, base)
-            self._kept[name] = Differences(
-                _stored(base, self._place),
-                [_stored(vector, self._place) for vector in vectors],
-                [None if own is None else _stored(own, self._place) for own in places],
-            )
-            self._release(name)
-        return self._kept[name]
+        else:
+            vectors = method.task_vectors(name, seeds, base)
+        return KeptTensor(
+            _stored(base, self._place),
+            [_stored(vector, self._place) for vector in vectors],
+            [None if own is None else _stored(own, self._place) for own in places],
+        )
 
 
 def _stored(tensor: torch.Tensor, place: Kept) -> torch.Tensor:
@@ -253,15 +227,12 @@ def merging(
     if place == "disk":
         log.info("%s, are made anew for each birth: nothing of the seeds is in memory", vectors)
         return Anew(inputs)
+    because = ""
     if searched:
-        log.info(
-            "%s, are made once and kept: %s; task vectors are made of them for each birth, "
-            "since it searches %s",
-            vectors, WHERE[place], " and ".join(searched),
-        )  # fmt: skip
-        return KeptDifferences(place, inputs, release)
-    log.info("%s, are made once and kept: %s", vectors, WHERE[place])
-    return KeptVectors(place, inputs, release)
+        numbers = " and ".join(searched)
+        because = f"; task vectors are made of them for each birth, since it searches {numbers}"
+    log.info("%s, are made once and kept: %s%s", vectors, WHERE[place], because)
+    return KeptVectors(place, inputs, release, searched=bool(searched))
 
 
 def copies_kept(method: Method, count: int, width: int) -> float:

@@ -6,7 +6,7 @@ from mergekit.merge_methods import GeneralizedTaskArithmeticMerge, get, register
 
 from populations import method_merging
 from populations.method_kinds import SEARCHED, methods
-from populations.method_merging import Anew, Inputs, KeptDifferences, KeptVectors
+from populations.method_merging import Anew, Inputs, KeptVectors
 from populations.methods import Method
 
 FAMILY = [
@@ -217,7 +217,7 @@ def test_what_is_left_of_kept_differences_is_what_mergekit_leaves(name, dtype, m
     searched = Method(name, {"density": SEARCHED_DENSITY})
     if name.startswith("della"):
         searched = Method(name, {"density": {"from": 0.2, "to": 0.8}, "epsilon": 0.1})
-    kept = KeptDifferences("device", inputs, lambda _: None)
+    kept = KeptVectors("device", inputs, lambda _: None, searched=True)
     slot, expected = torch.empty(shape, dtype=dtype), torch.empty(shape, dtype=dtype)
     for place in (0.0, 0.001, 0.3, 0.77, 1.0):
         method = searched.at([place])
@@ -231,7 +231,7 @@ def test_what_is_left_of_kept_differences_is_what_mergekit_leaves(name, dtype, m
 def test_small_tensors_are_trimmed_alike(shape):
     base, seeds = tensors(2, shape)
     for name in ("ties", "breadcrumbs", "breadcrumbs_ties", "dare_ties"):
-        kept = KeptDifferences("device", lambda _: Inputs(base, seeds), lambda _: None)
+        kept = KeptVectors("device", lambda _: Inputs(base, seeds), lambda _: None, searched=True)
         slot, expected = torch.empty(shape), torch.empty(shape)
         for density in (0.1, 0.5, 0.9, 1.0):
             method = made(name, density=density)
