@@ -76,7 +76,9 @@ def interval(scores: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     from scipy import stats
 
     shares = weights / weights.sum()  # (n,)
-    mean = float(np.clip(shares @ scores, 0, 1))
+    # Rounding may carry a sum past its terms. Scores that are all alike would then seem to vary by
+    # a last bit, and so to be certain.
+    mean = float(np.clip(shares @ scores, scores.min(), scores.max()))
 
     # So many datapoints of equal weight would be as uncertain: Kish's effective sample size.
     count = 1 / float(shares @ shares)

@@ -28,6 +28,16 @@ def test_a_weighted_interval_covers_as_often_as_it_says():
     assert 0.93 < np.mean([abs(mean.value - 0.3) < mean.half for mean in found]) < 0.97
 
 
+@pytest.mark.parametrize("score", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("weight", [1.0, 0.7])
+def test_an_interval_of_scores_that_are_all_alike_has_a_width(score, weight):
+    """Whatever sum their shares round to: 10 or 200 right answers of as many are not certain."""
+    for count in range(2, 700):
+        low, high = interval(np.full(count, score), np.full(count, weight))
+        assert low - 1e-12 <= score <= high + 1e-12
+        assert high - low > 1 / (count + 4)
+
+
 def numbers(html):
     """The rows of the table of scores, by name."""
     cells = [re.findall(r"<td.*?>(.*?)</td>", row) for row in html.split("<tr>")[2:]]
