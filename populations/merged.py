@@ -28,13 +28,13 @@ from populations.seeds.digests import digests
 from populations.seeds.model_cards import Model, origins
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
+from populations.settings.dtypes import Dtype, resident_dtype
 from populations.settings.errors import check_choice, check_device
 from populations.settings.on_first_use import OnFirstUse
 from populations.units import Units, unit_axis
 
 log = logging.getLogger(__name__)
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Order = Literal["flat", "unit"]
 
 
@@ -329,12 +329,10 @@ class Merged(OnFirstUse, ABC):
         """
         return self.method is not None and self.base is not None and self.method.takes_base
 
-    @property
+    @cached_property
     def _dtype(self) -> torch.dtype:
         """The resident model's type."""
-        if self.dtype == "auto":
-            return self._seeds.dtype
-        return getattr(torch, self.dtype)
+        return resident_dtype(self.dtype, self._seeds.dtype, self._device)
 
     @property
     def _device(self) -> str:

@@ -36,7 +36,10 @@ def _add_models(command: argparse.ArgumentParser) -> None:
         help="what LoRA adapters stand on, and what a method takes differences to",
     )
     command.add_argument(
-        "--dtype", default="auto", help="auto (the first model's), float32, bfloat16 or float16"
+        "--dtype",
+        default="auto",
+        help="auto (the first model's), native (that, or float32 where it would be emulated), "
+        "float32, bfloat16 or float16",
     )
     command.add_argument("--device", default="auto", help="such as cuda or cpu")
 

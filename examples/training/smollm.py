@@ -26,6 +26,7 @@ from fitness.reasoning_gym import ReasoningGym
 from fitness.skills import Sums, WordSorting
 from fitness.webshop import GoalQueries
 from populations import smollm
+from populations.settings.dtypes import computes_in
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,10 @@ def train(skill: str, course: Course, pairs: Sequence[Pair], out: Path, seed: in
     rng = np.random.default_rng(seed)
     folder = smollm.base()
     lessons = _lessons(AutoTokenizer.from_pretrained(folder), pairs)
-    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    # Where bfloat16 would be emulated, training in it takes hours instead of minutes.
+    half = computes_in(torch.bfloat16, "cpu")
+    dtype = torch.bfloat16 if half else torch.float32
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     settings = LoraConfig(
         task_type="CAUSAL_LM",
         r=course.rank,
@@ -150,7 +154,7 @@ def train(skill: str, course: Course, pairs: Sequence[Pair], out: Path, seed: in
             order += rng.permutation(len(lessons)).tolist()
         rows = [lessons[number] for number in order[:ROWS]]
         del order[:ROWS]
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
             loss = _loss(model, rows)
         optimizer.zero_grad()
         loss.backward()
