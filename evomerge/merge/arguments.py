@@ -68,6 +68,14 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--tasks", **SEVERAL, default=[], metavar="TASK", help="of lm-eval")
     command.add_argument(
+        "--watch",
+        **SEVERAL,
+        default=[],
+        metavar="FILE",
+        help="JSON lines of what must not be forgotten: scored before and after, and counts "
+        "for nothing",
+    )
+    command.add_argument(
         "--task-path", metavar="FOLDER", help="where lm-eval finds tasks of your own"
     )
 
@@ -79,7 +87,7 @@ def _add_questions(command: argparse.ArgumentParser) -> None:
         **SEVERAL,
         metavar="TEXT",
         help=r"what the model reads, with fields in braces, \n for a line break: "
-        "one for all files, or one each",
+        "one for all files, or one each, those of --watch last",
     )
     command.add_argument(
         "--answer", **SEVERAL, metavar="FIELD", help="of the right answer: one, or one each"

@@ -48,6 +48,7 @@ def command(options: argparse.Namespace) -> None:
     composed, comments = compose(
         lookup.population,
         lookup.skills,
+        lookup.watched,
         births=options.births,
         seed=options.seed,
         about_chat=lookup.about_chat,
@@ -57,10 +58,11 @@ def command(options: argparse.Namespace) -> None:
     )
     # Overrides are laid over it as `run` does, and what is written has them.
     call = _read_back(text_of(composed), request.overrides)
-    arguments = _built(call, lookup.skills)
+    asked = [*lookup.skills, *lookup.watched]
+    arguments = _built(call, asked)
     if path.exists():
         _check_same(path, call, out)
-    for skill in lookup.skills:
+    for skill in asked:
         print(f"{skill.name}: {skill.words}")
         for note in skill.notes:
             log.warning("%s: %s", skill.name, note)

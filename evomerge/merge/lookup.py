@@ -9,7 +9,7 @@ from typing import Any
 from evomerge.errors import UserError
 from evomerge.merge.models import Models, find, population
 from evomerge.merge.request import Request
-from evomerge.merge.skills import Asking, Skill, names_of, skill
+from evomerge.merge.skills import Asking, Skill, names_of, skill, watched_skill
 from evomerge.merge.tasks import task_skill
 
 SAID = "as the command line says"
@@ -23,11 +23,13 @@ class Lookup:
     Attributes:
         population: the models, in plain data.
         skills: what the merged model is to be good at.
+        watched: what it is not to forget.
         about_chat: whether there are conversations, and why, in words.
     """
 
     population: dict[str, Any]
     skills: list[Skill]
+    watched: list[Skill]
     about_chat: str
 
 
@@ -41,10 +43,11 @@ def looked_up(request: Request) -> Lookup:
     mistakes = list(request.mistakes)
     models = find(request.models, options.base, options.method, mistakes)
     chat, about_chat = _chat(models, request, mistakes)
-    skills = []
+    skills: list[Skill] = []
+    watched: list[Skill] = []
     # What is wrong with the options themselves would be said once more of each file.
     if not request.mistakes:
-        skills = _skills(request, chat, mistakes)
+        skills, watched = _skills(request, chat, mistakes)
     if mistakes:
         raise UserError("\n".join(mistakes))
     merged = population(
@@ -54,16 +57,18 @@ def looked_up(request: Request) -> Lookup:
         dtype=options.dtype,
         device=options.device,
     )
-    return Lookup(merged, skills, about_chat)
+    return Lookup(merged, skills, watched, about_chat)
 
 
-def _skills(request: Request, chat: bool, mistakes: list[str]) -> list[Skill]:
-    """The skills that can be made; the others are among the mistakes."""
+def _skills(request: Request, chat: bool, mistakes: list[str]) -> tuple[list[Skill], list[Skill]]:
+    """The skills that can be made, and what is watched; the others are among the mistakes."""
     options = request.options
     skills = []
+    watched = []
     tests: Sequence[str | None] = request.test or [None] * len(request.data)
-    names = names_of(request.data)
-    for number, (name, file, test) in enumerate(zip(names, request.data, tests, strict=True)):
+    files = [*request.data, *request.watch]
+    names = names_of(files)
+    for number, (name, file) in enumerate(zip(names, files, strict=True)):
         asking = Asking(
             chat=chat,
             template=request.templates[number],
@@ -75,7 +80,10 @@ def _skills(request: Request, chat: bool, mistakes: list[str]) -> list[Skill]:
             batch=options.batch,
         )
         try:
-            skills.append(skill(name, file, test, request.division, asking))
+            if number < len(request.data):
+                skills.append(skill(name, file, tests[number], request.division, asking))
+            else:
+                watched.append(watched_skill(name, file, request.division, asking))
         except (ValueError, OSError) as error:
             mistakes.append(_line(file, error))
     # lm-eval asks in a chat template only where it is told to, and so is this.
@@ -97,7 +105,7 @@ def _skills(request: Request, chat: bool, mistakes: list[str]) -> list[Skill]:
         if task in names:
             made = replace(made, name=f"{task} of lm-eval", renamed=True)
         skills.append(made)
-    return skills
+    return skills, watched
 
 
 def _chat(models: Models, request: Request, mistakes: list[str]) -> tuple[bool, str]:

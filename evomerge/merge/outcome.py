@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evomerge.config.labels import titled
+from evomerge.datapoints import WATCHED
 from evomerge.files import shortened
 from evomerge.report.means import group_means, mean_score
 from evomerge.report.record import Record
@@ -24,7 +26,7 @@ def outcome(run_dir: Path, config: Path, names: Sequence[str], start: str) -> st
     Args:
         run_dir: of the run, which has ended.
         config: the config that it ran.
-        names: of the skills, in the order of the fitness.
+        names: of the skills that are trained for, in the order of the fitness.
         start: the folder in which the command was given: paths are told as seen from there.
     """
     run = Record.read(run_dir)
@@ -66,6 +68,15 @@ def _table(run: Record, names: Sequence[str], split: str) -> list[list[str]]:
     # With one skill there is but this line.
     title = names[0] if len(names) == 1 else "all"
     lines.append([title, *cells])
+    return lines + _watched(run, members)
+
+
+def _watched(run: Record, members: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """A line for each part that is only watched, with the mean scores of members on it."""
+    lines = []
+    for name in members[-1].get(WATCHED) or ():
+        means = [f"{entry[WATCHED][name]:.3f}" for entry in members]
+        lines.append([f"{titled(name, run.call.get('fitness'))} (watched)", *means])
     return lines
 
 

@@ -32,6 +32,7 @@ HEAD = """\
 def compose(
     population: Mapping[str, Any],
     skills: Sequence[Skill],
+    watched: Sequence[Skill],
     *,
     births: int,
     seed: int,
@@ -42,6 +43,7 @@ def compose(
     Args:
         population: the models, in plain data.
         skills: one or more.
+        watched: what is only watched; may be empty.
         births: children to make and score.
         seed: of all randomness.
         about_chat: why there are conversations, or none.
@@ -57,19 +59,25 @@ def compose(
         comments["population", "method"] = "mergekit's, its weights searched: docs/methods.md."
     fitness: dict[str, Any] = skills[0].part
     places: list[Place] = [("fitness",)]
-    if len(skills) > 1:
+    asked = [*skills, *watched]
+    if len(asked) > 1:
         parts = [skill.part for skill in skills]
         fitness = {TARGET: "fitness.combined.Combined", "parts": parts}
-        # The report is to have the names that are printed.
-        if any(skill.renamed for skill in skills):
-            fitness["names"] = [skill.name for skill in skills]
         places = [("fitness", "parts", number) for number in range(len(skills))]
+    if len(skills) > 1:
         comments["fitness",] = "Skills pull equally, however many questions each has."
-    for place, skill in zip(places, skills, strict=True):
+    if watched:
+        fitness["watched"] = [skill.part for skill in watched]
+        places += [("fitness", "watched", number) for number in range(len(watched))]
+        comments["fitness", "watched"] = "Scored before and after; it counts for nothing."
+    # The report is to have the names that are printed.
+    if len(asked) > 1 and any(skill.renamed for skill in asked):
+        fitness["names"] = [skill.name for skill in asked]
+    for place, skill in zip(places, asked, strict=True):
         for key, comment in skill.comments.items():
             comments[(*place, key)] = comment
     # It is the same for all files, and said once.
-    for place, skill in zip(places, skills, strict=True):
+    for place, skill in zip(places, asked, strict=True):
         if "template" in skill.part:
             comments[(*place, "template")] = about_chat
             break

@@ -93,16 +93,38 @@ def read(file: str, test: str | None, division: Division) -> Read:
             f"The first {len(training):,} of {len(whole):,} records train, "
             f"the first {len(testing):,} of {testing_count:,} test."
         )
-    data: dict[str, Any] = {
+    stretches = {
         TARGET: LINES,
         "train": _stretch(file, training, len(whole)),
         "test": _stretch(testing_file, testing, testing_count),
     }
-    for field in CONVERSATIONS:
-        if isinstance(whole[0].get(field), list):
-            data = {**data, TARGET: TURNS, "field": field}
-            break
+    data = _reader(stretches, whole)
     return Read(data, _split(data, "train"), _split(data, "test"), data[TARGET] == TURNS, about)
+
+
+def read_watched(file: str, division: Division) -> Read:
+    """Reads what is only watched: all of it, up to the limit.
+
+    Args:
+        file: JSON lines.
+        division: how many records at most.
+
+    Raises:
+        ValueError, OSError: if the file cannot be read.
+    """
+    whole = _split({TARGET: LINES, "train": file}, "train")
+    watched = division.first(range(len(whole)))
+    data = _reader({TARGET: LINES, "train": _stretch(file, watched, len(whole))}, whole)
+    about = f"The first {len(watched):,} of {len(whole):,} records."
+    return Read(data, _split(data, "train"), (), data[TARGET] == TURNS, about)
+
+
+def _reader(data: dict[str, Any], records: Records) -> dict[str, Any]:
+    """What reads records of this kind, which may be conversations."""
+    for field in CONVERSATIONS:
+        if isinstance(records[0].get(field), list):
+            return {**data, TARGET: TURNS, "field": field}
+    return data
 
 
 def _split(data: Mapping[str, Any], name: str) -> Records:

@@ -36,7 +36,9 @@ class Request:
         data: files to train on.
         test: files to test on, as many or none.
         tasks: of lm-eval.
-        answers: for each file the field of the answer, None where it is not said.
+        watch: files that are only watched.
+        answers: for each file, those that are watched last, the field of the answer; None where
+            it is not said.
         scores: likewise, its score.
         templates: likewise, what the model reads.
         lengths: likewise, most tokens of an answer.
@@ -50,6 +52,7 @@ class Request:
     data: list[str]
     test: list[str]
     tasks: list[str]
+    watch: list[str]
     answers: list[Any]
     scores: list[Any]
     templates: list[Any]
@@ -63,7 +66,7 @@ class Request:
         overrides: list[str] = []
         lists = {}
         # Options take as many words as there are, and overrides may stand behind them.
-        for name in ("given", "data", "test", "tasks", "answer", "score"):
+        for name in ("given", "data", "test", "tasks", "watch", "answer", "score"):
             lists[name] = _without_overrides(getattr(options, name) or [], overrides)
         # A text may have an equals sign of its own.
         for name in ("template", "stop", "max_new_tokens"):
@@ -76,7 +79,7 @@ class Request:
             ("template", [unescaped(text) for text in lists["template"]]),
             ("max_new_tokens", _lengths(lists["max_new_tokens"], mistakes)),
         ):
-            each[name] = _one_each(name, values, len(lists["data"]), mistakes)
+            each[name] = _one_each(name, values, len(lists["data"]), len(lists["watch"]), mistakes)
         request = cls(
             options=options,
             models=lists["given"],
@@ -84,6 +87,7 @@ class Request:
             data=lists["data"],
             test=lists["test"],
             tasks=lists["tasks"],
+            watch=lists["watch"],
             answers=each["answer"],
             scores=each["score"],
             templates=each["template"],
@@ -136,7 +140,8 @@ class Request:
             )
         # What nothing takes was meant for something.
         if self.tasks and not self.data:
-            for name in OF_QUESTIONS:
+            # What is watched is asked, too, but only once.
+            for name in ("test",) if self.watch else OF_QUESTIONS:
                 if getattr(self.options, name):
                     self.mistakes.append(
                         f"{_option(name)}: expected --data, whose questions it is about; "
@@ -148,7 +153,7 @@ class Request:
                 f"got {len(self.test)}"
             )
         places: dict[Path, str] = {}
-        for file in [*self.data, *self.test]:
+        for file in [*self.data, *self.test, *self.watch]:
             path = Path(file).expanduser()
             if path.is_dir():
                 self.mistakes.append(
@@ -167,12 +172,25 @@ class Request:
                 self.mistakes.append(f"--tasks: {task} is given more than once")
 
 
-def _one_each(name: str, values: Sequence[Any], count: int, mistakes: list[str]) -> list[Any]:
-    """A value for each file: one for all, or one each; None for each where none is given."""
+def _one_each(
+    name: str, values: Sequence[Any], data: int, watched: int, mistakes: list[str]
+) -> list[Any]:
+    """A value for each file: one for all, or one each; None for each where none is given.
+
+    Args:
+        name: the option's.
+        values: what was given.
+        data: how many files have the skills.
+        watched: how many are only watched, and may be left out.
+        mistakes: gets what is wrong.
+    """
+    count = data + watched
     if not values:
         return [None] * count
     if len(values) == 1:
         return list(values) * count
+    if len(values) == data:
+        return [*values, *[None] * watched]
     if len(values) != count:
         # Where there is no file at all, it is told that nothing takes it.
         if count:

@@ -9,7 +9,7 @@ from typing import Any
 
 from evomerge.config.targets import TARGET, import_path
 from evomerge.merge.fields import Fields, fields_of
-from evomerge.merge.reading import Division, Read, Records, read
+from evomerge.merge.reading import Division, Read, Records, read, read_watched
 from evomerge.merge.scores import Score, longest_answer, score_of, stops
 
 NAME_OF_FILE = "fitness.part_names.name_of_file"
@@ -76,6 +76,40 @@ def skill(name: str, file: str, test: str | None, division: Division, asking: As
         ValueError, OSError: if a file cannot be read, or it cannot be known how a model is asked.
     """
     given = read(file, test, division)
+    amount = f"{len(given.train):,} to train, {len(given.test):,} to test"
+    return _of_records(name, file, given, amount, asking)
+
+
+def watched_skill(name: str, file: str, division: Division, asking: Asking) -> Skill:
+    """What must not be forgotten, from a file.
+
+    Args:
+        name: what it is called.
+        file: JSON lines, all of which are scored before and after, and never trained on.
+        division: how many records at most.
+        asking: how a model is asked.
+
+    Raises:
+        ValueError, OSError: if the file cannot be read, or it cannot be known how a model is asked.
+    """
+    given = read_watched(file, division)
+    amount = f"{len(given.train):,} only watched"
+    return _of_records(name, file, given, amount, asking)
+
+
+def _of_records(name: str, file: str, given: Read, amount: str, asking: Asking) -> Skill:
+    """A skill from records.
+
+    Args:
+        name: what it is called.
+        file: where they are from.
+        given: the records.
+        amount: how many there are for what, in words.
+        asking: how a model is asked.
+
+    Raises:
+        ValueError: if it cannot be known how a model is asked.
+    """
     records = [*given.train, *given.test]
     fields = fields_of(records, asking.template, asking.answer)
     template = asking.template
@@ -99,10 +133,7 @@ def skill(name: str, file: str, test: str | None, division: Division, asking: As
     }
     if asking.max_new_tokens is None:
         comments["max_new_tokens"] = "Most tokens of an answer; few are fast."
-    words = (
-        f"{len(given.train):,} to train, {len(given.test):,} to test; {_taken(fields)}; "
-        f"read as {template!r}; right is {score.words}"
-    )
+    words = f"{amount}; {_taken(fields)}; read as {template!r}; right is {score.words}"
     renamed = name != import_path(NAME_OF_FILE)(file)
     return Skill(name, part, words, comments, _notes(given, template), renamed)
 

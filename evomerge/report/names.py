@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from evomerge.config.targets import TARGET
 
 
 def founder_names(call: Mapping[str, Any], founders: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -16,14 +19,22 @@ def founder_names(call: Mapping[str, Any], founders: Sequence[Mapping[str, Any]]
     population = call.get("population")
     if isinstance(population, dict):
         seeds = population.get("seeds")
-        if isinstance(seeds, list) and len(seeds) == len(founders) and _are_paths(seeds):
-            return _shortest(seeds)
+        if isinstance(seeds, list) and len(seeds) == len(founders):
+            paths = [_path(seed) for seed in seeds]
+            if None not in paths:
+                return _numbered(_shortest([str(path) for path in paths]))
     return [f"founder {entry['founder']}" for entry in founders]
 
 
-def _are_paths(seeds: Sequence[Any]) -> bool:
-    """Whether all seeds are paths; one that is made by a call has none, and so no name."""
-    return all(isinstance(seed, str) for seed in seeds)
+def _path(seed: Any) -> str | None:
+    """A seed's path, or in its place the name by which a call makes it; None if there is neither.
+
+    >>> _path({"_target_": "populations.smollm.adapter", "name": "sums"})
+    'sums'
+    """
+    if isinstance(seed, dict) and TARGET in seed:
+        seed = seed.get("name")
+    return seed if isinstance(seed, str) else None
 
 
 def _shortest(paths: list[str]) -> list[str]:
@@ -37,3 +48,18 @@ def _shortest(paths: list[str]) -> list[str]:
             return names
     # Two seeds are the same one.
     return names
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """Names of which some are alike, these with numbers from 1.
+
+    >>> _numbered(["math", "code", "math"])
+    ['math (1)', 'code', 'math (2)']
+    """
+    counts = Counter(names)
+    seen: Counter[str] = Counter()
+    told_apart = []
+    for name in names:
+        seen[name] += 1
+        told_apart.append(f"{name} ({seen[name]})" if counts[name] > 1 else name)
+    return told_apart

@@ -99,6 +99,62 @@ def test_what_is_written_is_what_is_run(here, capsys):
     ]  # fmt: skip
 
 
+def test_what_must_not_be_forgotten_is_scored_before_and_after(here, capsys):
+    """It is asked as the skills are, all of it, and nothing is trained or chosen by it."""
+    written(here / "facts.jsonl", [{"q": f"fact {n}", "a": "x"} for n in range(3)])
+    words = ["mine/a", "mine/b", "--data", "sums.jsonl", "--watch", "facts.jsonl", *FEW]
+    fields = ["--answer", "answer", "a", "--template", "{question} ", "{q} "]
+    merge(*words, *fields, "--out", "out")
+    said = capsys.readouterr().out
+    assert "facts: 3 only watched; the answer is the field 'a'" in said
+    table = [line.split() for line in said[said.index("test ") : said.index("\n\n")].splitlines()]
+    assert [line[0] for line in table] == ["test", "sums", "facts"]
+    assert table[2][1] == "(watched)"
+    assert len(table[2]) == 5
+
+    fitness = yaml.safe_load(Path("out/merge.yaml").read_text())["fitness"]
+    assert [part["answer"] for part in fitness["parts"]] == ["answer"]
+    assert [part["answer"] for part in fitness["watched"]] == ["a"]
+    births = log_of(here / "out" / "run")
+    founders = [entry for entry in births if "founder" in entry]
+    assert all(set(entry["watched"]) == {"facts"} for entry in founders)
+    # it counts for nothing: without it the same members have the same scores
+    merge(
+        "mine/a",
+        "mine/b",
+        "--data",
+        "sums.jsonl",
+        *FEW,
+        "--template",
+        "{question} ",
+        "--out",
+        "alone",
+    )
+    assert [entry["train"] for entry in log_of(here / "alone" / "run")] == [
+        entry["train"] for entry in births
+    ]  # fmt: skip
+
+
+def test_what_is_watched_need_not_be_told_how_it_is_asked(here, capsys):
+    """Options that are one for each skill leave it out; it has the fields that it has."""
+    written(here / "facts.jsonl", [{"prompt": "Paris?", "completion": "France"}] * 4)
+    lengths = ["--max-new-tokens", "4", "5", "--births", "1", "--limit", "3"]
+    merge(*BOTH, *lengths, "--watch", "facts.jsonl", "--out", "out", "--dry-run")
+    assert "facts: 3 only watched; prompt -> completion" in capsys.readouterr().out
+    fitness = yaml.safe_load(Path("out/merge.yaml").read_text())["fitness"]
+    [facts] = fitness["watched"]
+    assert (facts["template"], facts["data"]["train"]["stop"]) == ("{prompt}", 3)
+
+    [line] = refused(capsys, *BOTH, "--watch", "sums.jsonl")
+    assert line == "sums.jsonl: the same file is given more than once"
+    assert refused(capsys, "mine/a", "mine/b", "--watch", "facts.jsonl") == [
+        "--data: expected a file of questions with answers for each skill, "
+        "or tasks of lm-eval (--tasks); there is neither"
+    ]
+    [line] = refused(capsys, *BOTH, "--watch", "facts.jsonl", "--max-new-tokens", *"1234")
+    assert "one for each of 3, got 4" in line
+
+
 def test_a_dry_run_writes_the_config_and_nothing_else(here, capsys):
     merge(*BOTH, *FEW, "--out", "out", "--dry-run")
     assert [path.name for path in Path("out").iterdir()] == ["merge.yaml"]
