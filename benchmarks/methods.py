@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ import torch
 from evomerge.genome.recipe import Recipe
 from populations.llm import LanguageModels
 from populations.methods import Method
+from populations.seeds.checkpoints import ADAPTER_CONFIG
 
 
 def main() -> None:
@@ -38,6 +40,7 @@ def main() -> None:
 
     print("| method | type | anew | first | kept | anew / kept | vectors |")
     print("|---|---|---|---|---|---|---|")
+    adapted = any((Path(seed) / ADAPTER_CONFIG).exists() for seed in options.seeds)
     density: float | dict[str, float] = options.density
     if options.searched:
         density = {"from": options.density / 2, "to": options.density}
@@ -48,6 +51,7 @@ def main() -> None:
             population = LanguageModels(
                 options.seeds,
                 base=options.base,
+                adapter_base=options.base if adapted else None,
                 method=Method(name, {"density": density}),
                 dtype=options.dtype,
                 device=options.device,

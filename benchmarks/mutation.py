@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--data", nargs="+", type=Path, required=True, help="JSON lines, a file for each skill"
     )
+    parser.add_argument("--adapter-base", help="what LoRA adapters among the seeds stand on")
     parser.add_argument("--questions", type=int, default=100, help="questions of each file")
     parser.add_argument("--children", type=int, default=3, help="children for each row")
     parser.add_argument("--scales", nargs="+", type=float, default=[0.05, 0.1, 0.2])
@@ -37,7 +38,9 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16")
     options = parser.parse_args()
 
-    population = LanguageModels(options.seeds, dtype=options.dtype)
+    population = LanguageModels(
+        options.seeds, adapter_base=options.adapter_base, dtype=options.dtype
+    )
     skills = {}
     for path in options.data:
         data = JsonLines(Part(path, stop=options.questions))

@@ -13,6 +13,7 @@ Merged checkpoints, whose genomes are recipes over the seeds:
 - `llm`, `language_companions`, `language_resident`: language models; what stands beside their
   weights; the one that is resident
 - `diffusion`, `pipeline_plan`: image generators; which component comes from which seed
+- `dtypes`: the resident model's number type, and whether the processor computes in it
 - `units`: attention heads, MLP units and channels by the names of tensors
 - `methods`, `method_kinds`, `method_parameters`, `method_ranges`, `seeded_drops`: merge methods of
   mergekit, and their numbers that are searched

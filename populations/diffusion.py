@@ -18,6 +18,7 @@ import torch
 
 from evomerge.genome.axis import FlatCut
 from evomerge.genome.recipe import Recipe
+from populations.dtypes import Dtype
 from populations.express.resident import moved, slots_of
 from populations.merged import Merged, Order
 from populations.methods import Method
@@ -38,7 +39,6 @@ from populations.seeds.pipelines import Pipeline
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
 from populations.seeds.slots import described_slots, spare_of
-from populations.settings.dtypes import Dtype
 from populations.settings.errors import as_setting_error, each_of
 from populations.units import DENOISER, Units
 
@@ -102,8 +102,7 @@ class DiffusionModels(Merged):
             units: on the unit axis, which tensors of a layer belong to the same units; None:
                 those of diffusers' denoisers.
             variant: which set of weights to read, such as "fp16", where a seed has several.
-            dtype: the resident pipeline's type; "auto": that of the first seed's denoiser;
-                "native": that too, and float32 where the device would emulate it.
+            dtype: the resident pipeline's type; "auto": that of the first seed's denoiser.
             device: where it runs; "auto": a GPU, if there is one.
             seed_device: where the seeds are kept (`Seeds.keep`).
             trust_remote_code: whether code that comes with a seed may run.

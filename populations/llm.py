@@ -16,6 +16,7 @@ import torch
 from evomerge.genome.axis import FlatCut
 from evomerge.genome.recipe import Recipe
 from populations import mergekit_config
+from populations.dtypes import Dtype
 from populations.express.resident import slots_of
 from populations.language_companions import Companions
 from populations.language_resident import LanguageModel, load_resident
@@ -34,7 +35,6 @@ from populations.seeds.library_logging import without_progress_bars
 from populations.seeds.model_cards import Model
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
-from populations.settings.dtypes import Dtype
 from populations.settings.errors import as_setting_error, check_choice, each_of
 from populations.units import LLAMA, Units
 
@@ -114,8 +114,7 @@ class LanguageModels(Merged):
                 decoders such as Llama.
             vocabulary: "strict", or "trailing": seeds may lack the last rows of the embedding, and
                 take them from the others.
-            dtype: the resident model's type; "auto": the first seed's; "native": that too, and
-                float32 where the device would emulate it.
+            dtype: the resident model's type; "auto": the first seed's.
             device: where it runs; "auto": a GPU, if there is one.
             device_map: as in transformers, for a model over several devices; instead of `device`.
             seed_device: where the seeds are kept (`Seeds.keep`).

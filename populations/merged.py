@@ -20,6 +20,7 @@ import torch
 from evomerge.genome.axis import Axis, FlatCut
 from evomerge.genome.grams import Grams
 from evomerge.genome.recipe import Recipe
+from populations.dtypes import Dtype, warn_if_emulated
 from populations.express.combine import express
 from populations.method_merging import Inputs, Merging, copies_kept, merging
 from populations.method_ranges import spread
@@ -28,7 +29,6 @@ from populations.seeds.digests import digests
 from populations.seeds.model_cards import Model, origins
 from populations.seeds.seed_devices import Place
 from populations.seeds.seeds import Seeds
-from populations.settings.dtypes import Dtype, resident_dtype
 from populations.settings.errors import check_choice, check_device
 from populations.settings.on_first_use import OnFirstUse
 from populations.units import Units, unit_axis
@@ -219,6 +219,8 @@ class Merged(OnFirstUse, ABC):
         Raises:
             ValueError: as `grams`.
         """
+        # A run begins here, and what begins here may take days.
+        warn_if_emulated(self._dtype, self._device)
         # Taking them reads every number of every seed, and so finds what is not finite.
         _ = self.grams
         count = len(self.seeds)
@@ -329,10 +331,12 @@ class Merged(OnFirstUse, ABC):
         """
         return self.method is not None and self.base is not None and self.method.takes_base
 
-    @cached_property
+    @property
     def _dtype(self) -> torch.dtype:
         """The resident model's type."""
-        return resident_dtype(self.dtype, self._seeds.dtype, self._device)
+        if self.dtype == "auto":
+            return self._seeds.dtype
+        return getattr(torch, self.dtype)
 
     @property
     def _device(self) -> str:

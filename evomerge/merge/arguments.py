@@ -36,10 +36,7 @@ def _add_models(command: argparse.ArgumentParser) -> None:
         help="what LoRA adapters stand on, and what a method takes differences to",
     )
     command.add_argument(
-        "--dtype",
-        default="auto",
-        help="auto (the first model's), native (that, or float32 where it would be emulated), "
-        "float32, bfloat16 or float16",
+        "--dtype", default="auto", help="auto (the first model's), float32, bfloat16 or float16"
     )
     command.add_argument("--device", default="auto", help="such as cuda or cpu")
 
@@ -64,7 +61,10 @@ def _add_data(command: argparse.ArgumentParser) -> None:
         help="of what is not divided otherwise: how much is trained on, by default 0.8",
     )
     command.add_argument(
-        "--limit", type=int, metavar="N", help="at most so many of each skill to train, and to test"
+        "--limit",
+        type=int,
+        metavar="N",
+        help="at most so many of each skill to train, and to test, and to watch",
     )
     command.add_argument("--tasks", **SEVERAL, default=[], metavar="TASK", help="of lm-eval")
     command.add_argument(
@@ -72,8 +72,8 @@ def _add_data(command: argparse.ArgumentParser) -> None:
         **SEVERAL,
         default=[],
         metavar="FILE",
-        help="JSON lines of what must not be forgotten: scored before and after, and counts "
-        "for nothing",
+        help="JSON lines of what must not be forgotten: every founder and each new best is scored "
+        "on all of it, and nobody is chosen by it",
     )
     command.add_argument(
         "--task-path", metavar="FOLDER", help="where lm-eval finds tasks of your own"

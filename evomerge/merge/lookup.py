@@ -113,7 +113,7 @@ def _chat(models: Models, request: Request, mistakes: list[str]) -> tuple[bool, 
     options = request.options
     chat = options.chat
     reason = SAID
-    if chat is None and not request.data:
+    if chat is None and not request.data and not request.watch:
         chat, reason = False, "lm-eval's tasks are asked without one, unless --chat says so"
     elif chat is None and options.template is not None:
         chat, reason = False, "--template says what the model reads (--chat puts it in one)"

@@ -93,10 +93,14 @@ def _by_skill(
 
 def _unanswered(run: Record, names: Sequence[str], split: str) -> list[str]:
     """What is said of skills on which no model that was given has any score."""
-    table = _by_skill(run, run.founders, names, split)
+    table = list(_by_skill(run, run.founders, names, split))
     if not table:
         table = [(names[0], [entry[split] for entry in run.founders])]
-    # There is nothing to merge where nobody is right, and mostly the question is put wrongly.
+    for name in run.founders[0].get(WATCHED) or ():
+        title = titled(name, run.call.get("fitness"))
+        table.append((title, [entry[WATCHED][name] for entry in run.founders]))
+    # There is nothing to merge, or to forget, where nobody is right, and mostly the question is
+    # put wrongly.
     lines = []
     for name, means in table:
         if not any(means):

@@ -69,7 +69,9 @@ def compose(
     if watched:
         fitness["watched"] = [skill.part for skill in watched]
         places += [("fitness", "watched", number) for number in range(len(watched))]
-        comments["fitness", "watched"] = "Scored before and after; it counts for nothing."
+        comments["fitness", "watched"] = (
+            "Scored before and after; it counts in no mean, and nobody is chosen by it."
+        )
     # The report is to have the names that are printed.
     if len(asked) > 1 and any(skill.renamed for skill in asked):
         fitness["names"] = [skill.name for skill in asked]

@@ -115,7 +115,9 @@ def read_watched(file: str, division: Division) -> Read:
     whole = _split({TARGET: LINES, "train": file}, "train")
     watched = division.first(range(len(whole)))
     data = _reader({TARGET: LINES, "train": _stretch(file, watched, len(whole))}, whole)
-    about = f"The first {len(watched):,} of {len(whole):,} records."
+    about = f"All {len(whole):,} records."
+    if len(watched) < len(whole):
+        about = f"The first {len(watched):,} of {len(whole):,} records."
     return Read(data, _split(data, "train"), (), data[TARGET] == TURNS, about)
 
 

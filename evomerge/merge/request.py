@@ -19,7 +19,7 @@ AT_LEAST_ONE = ("limit", "batch")
 """Options that are whole numbers from 1 on, or not given."""
 
 OF_QUESTIONS = ("test", "template", "answer", "score", "max_new_tokens", "stop")
-"""Options that are about the questions of `--data`."""
+"""Options that are about the questions of `--data`, and but for `test` of `--watch`."""
 
 ESCAPES = {r"\n": "\n", r"\t": "\t"}
 """What a shell cannot easily write in a text."""
@@ -140,8 +140,11 @@ class Request:
             )
         # What nothing takes was meant for something.
         if self.tasks and not self.data:
-            # What is watched is asked, too, but only once.
-            for name in ("test",) if self.watch else OF_QUESTIONS:
+            # What is watched is asked as files are, but has nothing to test on.
+            unused: tuple[str, ...] = OF_QUESTIONS
+            if self.watch:
+                unused = ("test",)
+            for name in unused:
                 if getattr(self.options, name):
                     self.mistakes.append(
                         f"{_option(name)}: expected --data, whose questions it is about; "
@@ -181,7 +184,7 @@ def _one_each(
         name: the option's.
         values: what was given.
         data: how many files have the skills.
-        watched: how many are only watched, and may be left out.
+        watched: how many are only watched.
         mistakes: gets what is wrong.
     """
     count = data + watched
@@ -189,13 +192,14 @@ def _one_each(
         return [None] * count
     if len(values) == 1:
         return list(values) * count
-    if len(values) == data:
-        return [*values, *[None] * watched]
     if len(values) != count:
         # Where there is no file at all, it is told that nothing takes it.
         if count:
+            files = str(count)
+            if watched:
+                files += ", those of --watch last"
             mistakes.append(
-                f"{_option(name)}: expected one for all files, or one for each of {count}, "
+                f"{_option(name)}: expected one for all files, or one for each of {files}, "
                 f"got {len(values)}"
             )
         return [None] * count

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evomerge.config.targets import TARGET
-
 
 def founder_names(call: Mapping[str, Any], founders: Sequence[Mapping[str, Any]]) -> list[str]:
     """A name for each founder: its seed's, where the config names a seed for each; else its number.
@@ -19,34 +17,27 @@ def founder_names(call: Mapping[str, Any], founders: Sequence[Mapping[str, Any]]
     population = call.get("population")
     if isinstance(population, dict):
         seeds = population.get("seeds")
-        if isinstance(seeds, list) and len(seeds) == len(founders):
-            paths = [_path(seed) for seed in seeds]
-            if None not in paths:
-                return _numbered(_shortest([str(path) for path in paths]))
+        if isinstance(seeds, list) and len(seeds) == len(founders) and _are_paths(seeds):
+            return _numbered(_shortest(seeds))
     return [f"founder {entry['founder']}" for entry in founders]
 
 
-def _path(seed: Any) -> str | None:
-    """A seed's path, or in its place the name by which a call makes it; None if there is neither.
-
-    >>> _path({"_target_": "populations.smollm.adapter", "name": "sums"})
-    'sums'
-    """
-    if isinstance(seed, dict) and TARGET in seed:
-        seed = seed.get("name")
-    return seed if isinstance(seed, str) else None
+def _are_paths(seeds: Sequence[Any]) -> bool:
+    """Whether all seeds are paths; an object of a population of its own has none."""
+    return all(isinstance(seed, str) for seed in seeds)
 
 
 def _shortest(paths: list[str]) -> list[str]:
-    """The last parts of paths, as few as tell them all apart."""
+    """The last parts of paths, as few as tell those apart that are not the same."""
+    different = len(set(paths))
     parts = [path.removesuffix(".safetensors").strip("/").split("/") for path in paths]
     deepest = max(map(len, parts))
     # Hub names have two parts, and the last is what people say; folders may be many parts deep.
     for kept in range(1, deepest + 1):
         names = ["/".join(each[-kept:]) for each in parts]
-        if len(set(names)) == len(names):
+        if len(set(names)) == different:
             return names
-    # Two seeds are the same one.
+    # Two are written in two ways, such as with a slash at the end.
     return names
 
 
@@ -61,5 +52,7 @@ def _numbered(names: list[str]) -> list[str]:
     told_apart = []
     for name in names:
         seen[name] += 1
-        told_apart.append(f"{name} ({seen[name]})" if counts[name] > 1 else name)
+        if counts[name] > 1:
+            name = f"{name} ({seen[name]})"
+        told_apart.append(name)
     return told_apart

@@ -26,7 +26,7 @@ from fitness.reasoning_gym import ReasoningGym
 from fitness.skills import Sums, WordSorting
 from fitness.webshop import GoalQueries
 from populations import smollm
-from populations.settings.dtypes import computes_in
+from populations.dtypes import computes_in
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def train(skill: str, course: Course, pairs: Sequence[Pair], out: Path, seed: in
     folder = smollm.base()
     lessons = _lessons(AutoTokenizer.from_pretrained(folder), pairs)
     # Where bfloat16 would be emulated, training in it takes hours instead of minutes.
-    half = computes_in(torch.bfloat16, "cpu")
+    half = computes_in(torch.bfloat16)
     dtype = torch.bfloat16 if half else torch.float32
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     settings = LoraConfig(

@@ -1,14 +1,16 @@
-"""A processor that has to emulate a number type is seen, told of, and by "native" avoided."""
+"""A processor that has to emulate a number type is seen and told of, and a config can avoid it."""
 
 import logging
 
 import pytest
 import tiny_llama
 import torch
+import yaml
 from transformers import AutoModelForCausalLM
 
+from evomerge.cli import main
+from populations.dtypes import computes_in, native
 from populations.llm import LanguageModels
-from populations.settings.dtypes import computes_in
 
 LAPTOP = {"avx2": True, "f16c": True}
 SERVER = {"avx2": True, "avx512_f": True, "avx512_bw": True}
@@ -17,8 +19,13 @@ ARM = {"bf16": True, "fp16_arith": True}
 
 @pytest.fixture
 def on(monkeypatch):
-    """Puts another processor in."""
-    return lambda there: monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: there)
+    """Puts another processor in, and takes GPUs out."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    def put_in(there):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: there, raising=False)
+
+    return put_in
 
 
 @pytest.fixture
@@ -38,44 +45,68 @@ def seeds(tmp_path):
 )
 def test_what_a_processor_computes_in(on, there, bfloat16, float16):
     on(there)
-    assert computes_in(torch.float32, "cpu")
-    assert computes_in(torch.bfloat16, "cpu") == bfloat16
-    assert computes_in(torch.float16, "cpu") == float16
-    # What a processor lacks says nothing of another device.
-    assert computes_in(torch.bfloat16, "mps")
+    assert computes_in(torch.float32)
+    assert computes_in(torch.bfloat16) == bfloat16
+    assert computes_in(torch.float16) == float16
+    assert native() == ("bfloat16" if bfloat16 else "float32")
+    assert native("float16") == ("float16" if float16 else "float32")
 
 
 @pytest.mark.parametrize(
-    ("there", "dtype", "expected"),
+    ("machine", "widest", "bfloat16"),
+    [("x86_64", "AVX2", False), ("AMD64", "AVX512", True), ("aarch64", "DEFAULT", True)],
+)
+def test_an_older_torch_tells_the_widest_vectors(monkeypatch, machine, widest, bfloat16):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: widest)
+    assert computes_in(torch.bfloat16) == bfloat16
+
+
+@pytest.mark.parametrize(
+    ("there", "dtype", "warned"),
     [
-        (LAPTOP, "native", torch.float32),
-        (SERVER, "native", torch.bfloat16),
-        (LAPTOP, "auto", torch.bfloat16),
-        (LAPTOP, "bfloat16", torch.bfloat16),
-        (LAPTOP, "float32", torch.float32),
+        (LAPTOP, "auto", True),
+        (LAPTOP, "bfloat16", True),
+        (LAPTOP, "float32", False),
+        (SERVER, "auto", False),
     ],
 )
-def test_native_is_the_seeds_type_where_there_is_arithmetic_for_it(
-    on, seeds, caplog, there, dtype, expected
-):
+def test_a_run_that_begins_says_that_its_type_is_emulated(on, seeds, caplog, there, dtype, warned):
     on(there)
-    caplog.set_level(logging.INFO)
-    population = LanguageModels(seeds, dtype=dtype, device="cpu")
-    genome = population.founders(None)[0]
-    assert population.express(genome).model.dtype == expected
-    population.express(genome)
-    width = population.footprint()["model"] / population.axis.size
-    assert width == expected.itemsize
-
-    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    if there is LAPTOP and expected == torch.bfloat16:
-        [line] = warned
+    caplog.set_level(logging.WARNING, "populations")
+    LanguageModels(seeds, dtype=dtype, device="cpu").founders(None)
+    lines = [record.getMessage() for record in caplog.records]
+    if warned:
+        [line] = lines
         assert "no arithmetic for bfloat16" in line
-        assert "`dtype: native`" in line
+        assert "dtype=float32" in line
     else:
-        assert warned == []
+        assert lines == []
 
 
-def test_a_torch_that_does_not_tell_is_believed(monkeypatch):
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert computes_in(torch.bfloat16, "cpu")
+def test_what_native_comes_to_is_kept_with_the_run(on, seeds, tmp_path):
+    """A run that goes on, or a member that is made again, on another machine has the same type."""
+    on(LAPTOP)
+    call = {
+        "population": {
+            "_target_": "populations.llm.LanguageModels",
+            "seeds": [str(seed) for seed in seeds],
+            "dtype": {"_target_": "populations.dtypes.native"},
+        },
+        "fitness": {
+            "_target_": "fitness.questions.QuestionAnswering",
+            "data": {"_target_": "fitness.skills.Sums", "train": 2, "test": 2},
+            "max_new_tokens": 2,
+        },
+        "births": 1,
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(call))
+    assert main(["run", str(path), f"run_dir={tmp_path / 'run'}"]) == 0
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert kept["population"]["dtype"] == "float32"
+    on(SERVER)
+    assert main(["resume", str(tmp_path / "run"), "births=2"]) == 0
+    best = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "best", dtype="auto")
+    assert best.dtype == torch.float32

@@ -107,6 +107,8 @@ def test_what_must_not_be_forgotten_is_scored_before_and_after(here, capsys):
     merge(*words, *fields, "--out", "out")
     said = capsys.readouterr().out
     assert "facts: 3 only watched; the answer is the field 'a'" in said
+    # a guard that nobody passes guards nothing
+    assert "No model that was given is ever right on facts." in said
     table = [line.split() for line in said[said.index("test ") : said.index("\n\n")].splitlines()]
     assert [line[0] for line in table] == ["test", "sums", "facts"]
     assert table[2][1] == "(watched)"
@@ -136,14 +138,15 @@ def test_what_must_not_be_forgotten_is_scored_before_and_after(here, capsys):
 
 
 def test_what_is_watched_need_not_be_told_how_it_is_asked(here, capsys):
-    """Options that are one for each skill leave it out; it has the fields that it has."""
+    """It has the fields that it has."""
     written(here / "facts.jsonl", [{"prompt": "Paris?", "completion": "France"}] * 4)
-    lengths = ["--max-new-tokens", "4", "5", "--births", "1", "--limit", "3"]
+    lengths = ["--max-new-tokens", "4", "5", "6", "--births", "1", "--limit", "3"]
     merge(*BOTH, *lengths, "--watch", "facts.jsonl", "--out", "out", "--dry-run")
     assert "facts: 3 only watched; prompt -> completion" in capsys.readouterr().out
     fitness = yaml.safe_load(Path("out/merge.yaml").read_text())["fitness"]
     [facts] = fitness["watched"]
     assert (facts["template"], facts["data"]["train"]["stop"]) == ("{prompt}", 3)
+    assert facts["max_new_tokens"] == 6
 
     [line] = refused(capsys, *BOTH, "--watch", "sums.jsonl")
     assert line == "sums.jsonl: the same file is given more than once"
@@ -152,7 +155,7 @@ def test_what_is_watched_need_not_be_told_how_it_is_asked(here, capsys):
         "or tasks of lm-eval (--tasks); there is neither"
     ]
     [line] = refused(capsys, *BOTH, "--watch", "facts.jsonl", "--max-new-tokens", *"1234")
-    assert "one for each of 3, got 4" in line
+    assert "one for each of 3, those of --watch last, got 4" in line
 
 
 def test_a_dry_run_writes_the_config_and_nothing_else(here, capsys):
