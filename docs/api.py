@@ -25,7 +25,8 @@ SECTIONS = {
         evomerge.UserError evomerge.Interrupted""",
     "Populations": """populations.llm.LanguageModels populations.diffusion.DiffusionModels populations.modules.Modules
         populations.mnist.Classifiers populations.methods.Method populations.units.Units populations.skills.folder
-        populations.painters.folder populations.smollm.base populations.smollm.adapter""",
+        populations.painters.folder populations.smollm.base populations.smollm.adapter
+        populations.dtypes.native""",
     "Fitness: classifiers": """fitness.classification.Classification fitness.classification.right fitness.classification.probability
         fitness.images.SklearnDigits fitness.images.Idx fitness.images.HubImages""",
     "Fitness: language models": """fitness.questions.QuestionAnswering fitness.matching.exact fitness.matching.numeric fitness.matching.gsm8k
