@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -122,7 +123,10 @@ def _hint(name: str, known: list[str]) -> str:
 def _datasets() -> Mapping[str, tuple[Any, Any]]:
     """By name the class of each dataset and of its configuration."""
     try:
-        from reasoning_gym.factory import DATASETS
+        # Where nothing is compiled yet, Python wonders at lines of what reasoning-gym imports.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            from reasoning_gym.factory import DATASETS
     except ImportError as error:
         raise ImportError(
             "questions of reasoning-gym need the package reasoning-gym: "
