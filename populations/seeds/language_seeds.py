@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from populations.seeds.adapter_settings import base_of
@@ -127,10 +128,16 @@ def _open_adapter(folder: Path, adapter_base: str | Path | None) -> Adapted:
             f"{folder}: expected a base that is a whole model, {base_name} is an adapter, too"
         )
     if adapter_base and named_base and str(adapter_base) != named_base:
-        log.info(
-            "%s: it says that its base is %s; it stands on %s, since adapter_base says so",
-            folder,
-            named_base,
-            adapter_base,
-        )
+        _tell_base(folder, named_base, str(adapter_base))
     return Adapted(folder, base)
+
+
+@cache
+def _tell_base(folder: Path, named: str, given: str) -> None:
+    """Logs once that an adapter stands on another base than it says, however often it is read."""
+    log.info(
+        "%s: it says that its base is %s; it stands on %s, since adapter_base says so",
+        folder,
+        named,
+        given,
+    )
