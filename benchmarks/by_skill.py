@@ -51,9 +51,11 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
 
-    records = [Record.read(path) for path in options.runs]
+    # A comparison has the runs' logs beside them.
+    runs = [path for path in options.runs if path.is_dir()]
+    records = [Record.read(path) for path in runs]
     first = records[0]
-    assert first.founding is not None, f"{options.runs[0]} has no founders.safetensors"
+    assert first.founding is not None, f"{runs[0]} has no founders.safetensors"
     skills = list(first.founding.names)
     codes = first.founding.groups[SPLIT]  # (D,)
     weights = first.founding.weights.get(SPLIT)
@@ -61,7 +63,7 @@ def main() -> None:
         weights = np.ones(len(codes))
 
     rows = []
-    base = base_scores(options.runs[0])
+    base = base_scores(runs[0])
     if base is not None:
         rows.append(of_one("base", base, codes, weights))
     founders = first.founding.scores[SPLIT]  # (K, D)
