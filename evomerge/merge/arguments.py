@@ -68,15 +68,15 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--tasks", **SEVERAL, default=[], metavar="TASK", help="of lm-eval")
     command.add_argument(
+        "--task-path", metavar="FOLDER", help="where lm-eval finds tasks of your own"
+    )
+    command.add_argument(
         "--watch",
         **SEVERAL,
         default=[],
         metavar="FILE",
         help="JSON lines of what must not be forgotten: every founder and each new best is scored "
         "on all of it, and nobody is chosen by it",
-    )
-    command.add_argument(
-        "--task-path", metavar="FOLDER", help="where lm-eval finds tasks of your own"
     )
 
 

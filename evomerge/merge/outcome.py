@@ -68,16 +68,18 @@ def _table(run: Record, names: Sequence[str], split: str) -> list[list[str]]:
     # With one skill there is but this line.
     title = names[0] if len(names) == 1 else "all"
     lines.append([title, *cells])
-    return lines + _watched(run, members)
-
-
-def _watched(run: Record, members: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """A line for each part that is only watched, with the mean scores of members on it."""
-    lines = []
-    for name in members[-1].get(WATCHED) or ():
-        means = [f"{entry[WATCHED][name]:.3f}" for entry in members]
-        lines.append([f"{titled(name, run.call.get('fitness'))} (watched)", *means])
+    for title, means in _watched(run, members):
+        lines.append([f"{title} (watched)", *(f"{mean:.3f}" for mean in means)])
     return lines
+
+
+def _watched(run: Record, members: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[float]]]:
+    """The mean scores of members on each part that is only watched."""
+    table = []
+    for name in members[-1].get(WATCHED) or ():
+        title = titled(name, run.call.get("fitness"))
+        table.append((title, [entry[WATCHED][name] for entry in members]))
+    return table
 
 
 def _by_skill(
@@ -93,16 +95,13 @@ def _by_skill(
 
 def _unanswered(run: Record, names: Sequence[str], split: str) -> list[str]:
     """What is said of skills on which no model that was given has any score."""
-    table = list(_by_skill(run, run.founders, names, split))
+    table = _by_skill(run, run.founders, names, split)
     if not table:
         table = [(names[0], [entry[split] for entry in run.founders])]
-    for name in run.founders[0].get(WATCHED) or ():
-        title = titled(name, run.call.get("fitness"))
-        table.append((title, [entry[WATCHED][name] for entry in run.founders]))
     # There is nothing to merge, or to forget, where nobody is right, and mostly the question is
     # put wrongly.
     lines = []
-    for name, means in table:
+    for name, means in [*table, *_watched(run, run.founders)]:
         if not any(means):
             lines.append(
                 f"No model that was given is ever right on {name}. The report shows answers; "
